@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the operator asked for, as typed values: the result of load_config(). Defaults stand here,
+// in the initialisers, and nowhere else. Read by control, the CLI and replay; immutable after
+// loading. A leaf: includes nothing of ours.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast::config {
+
+// 1-based position in a file; line 0 means "no place" (a default).
+struct Place {
+  std::string file;
+  int line = 0;
+  int column = 0;
+  bool operator==(const Place&) const = default;
+};
+
+// An IPv4 address (first 4 bytes, v6 false) or an IPv6 address, in network order.
+struct IpAddress {
+  bool v6 = false;
+  std::array<std::uint8_t, 16> bytes{};
+  // Dotted decimal or RFC 5952 text.
+  [[nodiscard]] std::string text() const;
+  auto operator<=>(const IpAddress&) const = default;
+};
+
+enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull };
+enum class Mode : std::uint8_t { kNat, kDsr };
+enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDestinationPort };
+enum class Protocol : std::uint8_t { kTcp, kUdp };
+enum class CheckType : std::uint8_t { kTcp, kHttp };
+enum class DrainEnd : std::uint8_t { kReset, kKeep };
+
+struct Port {
+  std::string name;
+  PortDevice device = PortDevice::kAfPacket;
+  std::string interface;
+  std::string receive_file;   // pcap: `rx`
+  std::string transmit_file;  // pcap: `tx`
+  bool repeat = false;        // pcap
+  Place place;
+};
+
+// Start-up keys: a reload that changes one is refused by name.
+struct Dataplane {
+  std::optional<std::uint32_t> workers;       // nullopt: auto
+  std::optional<std::uint64_t> memory_bytes;  // nullopt: auto
+  std::uint64_t flows = 1'000'000;
+  bool huge_pages = true;                     // use them when there are any
+  std::string hash_key_file;                  // 32 hex digits; empty: generated and kept 0600
+  std::string socket = "/run/holdfast/dataplane.sock";
+  std::string directory = "/var/lib/holdfast/dataplane";
+  std::string state_file;                     // empty: hugetlbfs, else /dev/shm
+  std::string instance = "holdfast";
+};
+
+struct Control {
+  std::string socket = "/run/holdfast/control.sock";
+  std::string directory = "/var/lib/holdfast/control";
+  std::string metrics = "127.0.0.1:9180";     // address:port; port 0 picks one; "none" for none
+};
+
+struct AddressRange {
+  IpAddress first;
+  IpAddress last;
+};
+
+struct Nat {
+  std::vector<AddressRange> pool;
+};
+
+struct StatusRange {
+  std::uint16_t first = 200;
+  std::uint16_t last = 299;
+};
+
+// A check with every default filled in.
+struct Check {
+  std::string name;                           // of the template; "" for an inline or default one
+  CheckType type = CheckType::kTcp;
+  std::chrono::milliseconds interval{1000};
+  std::chrono::milliseconds timeout{500};
+  std::uint32_t fall = 3;
+  std::uint32_t rise = 3;
+  std::uint16_t port = 0;                     // 0: the backend's
+  std::string path = "/";                     // http
+  std::string host;                           // http; empty: the backend's address
+  std::string method = "GET";                 // http
+  std::vector<StatusRange> status{{200, 299}};  // http
+};
+
+struct Backend {
+  std::string name;
+  IpAddress address;
+  std::uint16_t port = 0;                     // 0: as the client asked
+  std::uint32_t weight = 100;                 // 0 to 65535
+  std::uint8_t tier = 0;
+  Place place;
+};
+
+struct ServicePort {
+  Protocol protocol = Protocol::kTcp;
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;                     // inclusive
+  Place place;
+};
+
+struct Balance {
+  std::uint32_t slots = 65537;                // prime, 4093 to 65537
+  HashFields hash = HashFields::kFiveTuple;
+};
+
+struct Drain {
+  std::chrono::milliseconds deadline{std::chrono::seconds(300)};
+  DrainEnd then = DrainEnd::kReset;
+};
+
+struct Timeouts {
+  std::chrono::seconds half_open{10};
+  std::chrono::seconds established{7440};
+  std::chrono::seconds closing{60};
+  std::chrono::seconds udp{300};
+};
+
+struct Service {
+  std::string name;
+  std::vector<IpAddress> vips;
+  std::vector<ServicePort> ports;
+  Mode mode = Mode::kNat;
+  Balance balance;
+  Check check;
+  bool has_check = true;                      // `check: none` turns probing off: always up
+  Drain drain;
+  Timeouts timeouts;
+  std::vector<Backend> backends;
+  Place place;
+};
+
+struct Config {
+  int version = 1;
+  Dataplane dataplane;
+  std::vector<Port> ports;
+  Nat nat;
+  std::vector<Service> services;
+  Control control;
+  std::vector<std::string> files;             // the main file, then its includes, as read
+};
+
+}  // namespace holdfast::config

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator can see and do: the one interface behind the HTTP API, the CLI and the metrics.
+// The engine implements it, tests fake it. Called on the control thread only; views are values.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast::control {
+
+// How a verb ended; numbers are the CLI's exit codes.
+enum class Outcome : std::uint8_t {
+  kOk = 0,
+  kFailed = 1,
+  kUsage = 2,
+  kInvalidConfiguration = 3,
+  kUnreachable = 4,
+  kRefused = 5,
+  kTimedOut = 6,
+};
+
+struct VerbResult {
+  Outcome outcome = Outcome::kOk;
+  std::vector<std::string> lines;  // what happened, or why not: one sentence each
+};
+
+struct CheckView {
+  std::string type;          // tcp, http, none
+  std::uint64_t passed = 0;  // results since start
+  std::uint64_t failed = 0;
+  std::uint64_t voided = 0;  // late by our own fault, or failed locally
+  std::uint32_t streak = 0;  // equal results in a row
+  std::string last_layer;    // L4 / L7 / local / ""
+  std::string last_reason;   // ok, refused, timeout, status, ...
+  double last_duration_s = 0;
+};
+
+struct BackendView {
+  std::string service;
+  std::string name;
+  std::string address;
+  std::uint16_t port = 0;
+  std::uint32_t weight = 0;
+  std::uint8_t tier = 0;
+  std::string admin;         // enabled, draining
+  std::string health;        // unknown, up, down
+  std::string disposition;   // new, keep, avoid, reset, hold
+  std::string cause;         // of the last change
+  double since_s = 0;        // seconds since the last change
+  std::uint64_t changes = 0; // state changes since start
+  CheckView check;
+  std::optional<std::uint64_t> flows;      // nullopt: the dataplane did not answer
+  std::uint64_t new_flows = 0;
+  std::uint64_t packets_to_member = 0;
+  std::uint64_t bytes_to_member = 0;
+  std::uint64_t packets_to_client = 0;
+  std::uint64_t bytes_to_client = 0;
+  std::uint64_t last_new_flow_unix_ns = 0; // 0: none yet
+  bool retired = false;      // no longer configured, its flows live on
+};
+
+struct ServiceView {
+  std::string name;
+  std::string mode;
+  std::vector<std::string> vips;
+  std::vector<std::string> ports;  // "tcp/80", "udp/5000-5010"
+  std::uint32_t slots = 0;
+  std::uint32_t backends = 0;
+  std::uint32_t usable = 0;        // taking new flows
+  std::uint64_t flows = 0;
+  std::uint64_t new_flows = 0;
+};
+
+struct NamedCount {
+  std::string name;
+  std::uint64_t value = 0;
+};
+
+struct WorkerView {
+  std::uint32_t worker = 0;
+  std::vector<NamedCount> counters;
+  std::vector<NamedCount> drops;
+  std::vector<NamedCount> generated;
+  std::vector<NamedCount> flows;      // by table: v4, v6, nat
+  std::vector<NamedCount> capacity;   // by table
+  std::int64_t unaccounted = 0;       // P5; anything but 0 is a defect
+};
+
+struct PortView {
+  std::string name;
+  bool link_up = false;
+  std::vector<NamedCount> counters;
+};
+
+struct ReloadView {
+  std::string result;        // "", applied, unchanged, refused
+  double age_s = 0;
+  std::vector<std::string> lines;
+};
+
+struct StatusView {
+  std::string version;
+  std::string dataplane_version;
+  bool dataplane_connected = false;
+  std::uint64_t revision = 0;
+  std::uint64_t generation = 0;          // acknowledged by the dataplane
+  std::uint64_t reloads_applied = 0;
+  std::uint64_t reloads_refused = 0;
+  ReloadView last_reload;
+  double adopted_ms = -1;                // how long the last adoption took; -1: none yet
+  std::uint64_t adoption_state_changes = 0;
+  std::uint64_t publish_failures = 0;
+  std::uint64_t disk_errors = 0;
+  std::uint64_t mbufs_available = 0;
+  std::uint64_t mbufs_total = 0;
+  std::uint64_t state_bytes = 0;
+  double probe_lateness_p99_s = 0;
+  double uptime_s = 0;
+  std::vector<WorkerView> workers;
+  std::vector<PortView> ports;
+  std::vector<std::string> notices;      // degraded modes, drift: one line each
+};
+
+struct Caller {
+  std::string who;     // from SO_PEERCRED: "uid=1000(ops)"
+  std::string reason;  // --reason, may be empty
+};
+
+class Operator {
+ public:
+  virtual ~Operator() = default;
+
+  // Views are fresh to within one counter poll (<= 500 ms); they never wait for the dataplane.
+  virtual StatusView status() = 0;
+  virtual std::vector<ServiceView> services() = 0;
+  virtual std::vector<BackendView> backends() = 0;
+  // Asks the dataplane for fresh counters first, for at most `limit`.
+  virtual boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) = 0;
+
+  // Verbs. Objects: SERVICE/BACKEND, BACKEND (in every service), host:ADDRESS. Idempotent.
+  // A drain has ended when the member has no flows left.
+  virtual boost::asio::awaitable<VerbResult> drain(std::string object, Caller caller) = 0;
+  virtual boost::asio::awaitable<VerbResult> undrain(std::string object, Caller caller) = 0;
+  // Re-reads the configuration; returns when the dataplane acknowledged it or it was refused.
+  virtual boost::asio::awaitable<VerbResult> reload(Caller caller) = 0;
+};
+
+}  // namespace holdfast::control

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Wire integers and addresses. Used by every stage, by the seam and by tests; pure, any thread.
+//
+// Big-endian integers are classes without implicit conversion, so that a host-order value cannot
+// reach the wire by accident. An Address holds both families in 16 bytes: IPv4 is kept in the
+// v4-mapped form of RFC 4291 §2.5.5.2 (::ffff:a.b.c.d), which must never appear on the wire and
+// is dropped as a martian when it does.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace holdfast::dataplane {
+
+// A big-endian unsigned integer as it stands in a header.
+template <typename Integer>
+class BigEndian {
+ public:
+  constexpr BigEndian() = default;
+  static constexpr BigEndian from_host(Integer value) { return BigEndian(swap(value)); }
+  // Takes the bytes as they stand on the wire.
+  static constexpr BigEndian from_wire(Integer raw) { return BigEndian(raw); }
+  [[nodiscard]] constexpr Integer to_host() const { return swap(raw_); }
+  [[nodiscard]] constexpr Integer wire() const { return raw_; }
+  constexpr bool operator==(const BigEndian&) const = default;
+
+ private:
+  explicit constexpr BigEndian(Integer raw) : raw_(raw) {}
+  static constexpr Integer swap(Integer value) {
+    if constexpr (std::endian::native == std::endian::little) {
+      return std::byteswap(value);
+    }
+    return value;
+  }
+  Integer raw_ = 0;
+};
+
+using Be16 = BigEndian<std::uint16_t>;
+using Be32 = BigEndian<std::uint32_t>;
+
+// An IPv4 or IPv6 address, 16 bytes, IPv4 v4-mapped.
+struct alignas(16) Address {
+  std::array<std::uint8_t, 16> bytes{};
+
+  static constexpr Address v4(Be32 address) {
+    Address result;
+    result.bytes[10] = 0xff;
+    result.bytes[11] = 0xff;
+    const auto raw = std::bit_cast<std::array<std::uint8_t, 4>>(address.wire());
+    for (std::size_t i = 0; i < 4; ++i) {
+      result.bytes[12 + i] = raw[i];
+    }
+    return result;
+  }
+  // Requires: 16 readable bytes.
+  static Address v6(const void* wire) {
+    Address result;
+    std::memcpy(result.bytes.data(), wire, 16);
+    return result;
+  }
+  // Reads "192.0.2.1" or "2001:db8::1"; nullopt for anything else.
+  static std::optional<Address> parse(std::string_view text);
+
+  [[nodiscard]] constexpr bool is_v4() const {
+    for (std::size_t i = 0; i < 10; ++i) {
+      if (bytes[i] != 0) {
+        return false;
+      }
+    }
+    return bytes[10] == 0xff && bytes[11] == 0xff;
+  }
+  // Requires: is_v4().
+  [[nodiscard]] constexpr Be32 v4_bits() const {
+    return Be32::from_wire(std::bit_cast<std::uint32_t>(
+        std::array<std::uint8_t, 4>{bytes[12], bytes[13], bytes[14], bytes[15]}));
+  }
+  [[nodiscard]] std::string text() const;
+
+  constexpr auto operator<=>(const Address&) const = default;
+};
+static_assert(sizeof(Address) == 16);
+
+using MacAddress = std::array<std::uint8_t, 6>;
+
+// IANA protocol numbers that the pipeline names.
+enum class Protocol : std::uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58 };
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// A burst: at most 32 frames and everything the stages know of them, as parallel arrays; slot i is
+// frame i from receive to transmit. Stages walk the live slots in order and end a frame by giving
+// it a verdict, which takes it off the live list. One burst per worker, reused; no allocation.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/address.h"
+#include "dataplane/drop.h"
+#include "dataplane/frame.h"
+#include "dataplane/spec.h"
+
+namespace holdfast::dataplane {
+
+inline constexpr std::size_t kBurstSize = 32;
+using Slot = std::uint8_t;
+
+// What becomes of a frame. kPending exists only between receive and the last stage.
+enum class Verdict : std::uint8_t { kPending, kForward, kReply, kKernel, kHold, kDrop };
+
+// The 5-tuple as it stands in the packet.
+struct FlowKey {
+  Address source;
+  Address destination;
+  Be16 source_port;
+  Be16 destination_port;
+  Protocol protocol = Protocol::kTcp;
+  constexpr bool operator==(const FlowKey&) const = default;
+};
+
+// TCP flag bits, RFC 9293 §3.1.
+inline constexpr std::uint8_t kTcpFin = 0x01;
+inline constexpr std::uint8_t kTcpSyn = 0x02;
+inline constexpr std::uint8_t kTcpRst = 0x04;
+inline constexpr std::uint8_t kTcpPsh = 0x08;
+inline constexpr std::uint8_t kTcpAck = 0x10;
+inline constexpr std::uint8_t kTcpUrg = 0x20;
+
+// What parse found at the network layer.
+enum class Kind : std::uint8_t {
+  kOther,        // not IP for us to judge: the kernel's
+  kArp,
+  kTransport,    // TCP or UDP with readable ports
+  kEchoRequest,  // ICMP or ICMPv6
+  kNeighborSolicitation,
+  kNeighborAdvertisement,
+  kFaulty,       // IP with a fault; dropped by fault[i] when it is for a VIP, else the kernel's
+};
+
+// Which way a translated flow's packet goes.
+enum class Direction : std::uint8_t { kToMember, kToClient };
+
+inline constexpr std::uint16_t kNoService = 0xffff;
+inline constexpr std::uint32_t kNoFlow = 0xffffffff;
+
+struct Burst {
+  std::uint16_t size = 0;        // frames received
+  std::uint16_t live_count = 0;
+  std::array<Slot, kBurstSize> live;  // slots without a verdict, ascending
+
+  std::array<Frame, kBurstSize> frame;
+  std::array<Verdict, kBurstSize> verdict;
+  std::array<Drop, kBurstSize> reason;        // when verdict is kDrop
+
+  // parse
+  std::array<Kind, kBurstSize> kind;
+  std::array<Drop, kBurstSize> fault;         // when kind is kFaulty
+  std::array<std::uint8_t, kBurstSize> l3_offset;
+  std::array<std::uint16_t, kBurstSize> l4_offset;
+  std::array<std::uint16_t, kBurstSize> l3_length;  // IP total length: what stands after it is padding
+  std::array<std::uint8_t, kBurstSize> tcp_flags;
+  std::array<bool, kBurstSize> tagged;        // a VLAN tag stands before the IP header
+  std::array<FlowKey, kBurstSize> key;
+  std::array<std::uint64_t, kBurstSize> hash; // keyed, of key
+
+  // classify
+  std::array<std::uint16_t, kBurstSize> service;  // index in the generation
+  std::array<std::uint16_t, kBurstSize> binding;  // id in the binding registry
+
+  // track, select
+  std::array<Direction, kBurstSize> direction;
+  std::array<MemberId, kBurstSize> member;
+  std::array<std::uint32_t, kBurstSize> flow;     // NAT record, or kNoFlow
+  std::array<bool, kBurstSize> known;             // track found an entry
+  std::array<std::uint32_t, kBurstSize> chosen_slot;  // Maglev slot of a new choice (trace, replay)
+
+  // Makes the first `count` slots live. Requires: count <= kBurstSize; frame[0..count) set.
+  void begin(std::uint16_t count) {
+    size = count;
+    live_count = count;
+    for (std::uint16_t i = 0; i < count; ++i) {
+      live[i] = static_cast<Slot>(i);
+      verdict[i] = Verdict::kPending;
+      flow[i] = kNoFlow;
+      known[i] = false;
+      service[i] = holdfast::dataplane::kNoService;
+      chosen_slot[i] = kNoFlow;
+    }
+  }
+
+  [[nodiscard]] std::span<const Slot> live_slots() const { return {live.data(), live_count}; }
+
+  // Keeps the live slots for which `stay(slot)` is true, in order. Those it refuses must have been
+  // given a verdict by then.
+  template <typename Stay>
+  void filter(Stay&& stay) {
+    std::uint16_t kept = 0;
+    for (std::uint16_t i = 0; i < live_count; ++i) {
+      const Slot slot = live[i];
+      if (stay(slot)) {
+        live[kept++] = slot;
+      }
+    }
+    live_count = kept;
+  }
+
+  // Ends a frame. Each returns false, so that a filter can end with `return b.drop(...)`.
+  bool drop(Slot slot, Drop why) {
+    verdict[slot] = Verdict::kDrop;
+    reason[slot] = why;
+    return false;
+  }
+  bool end(Slot slot, Verdict what) {
+    verdict[slot] = what;
+    return false;
+  }
+};
+
+}  // namespace holdfast::dataplane

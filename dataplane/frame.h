@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A frame as the stages see it, and the pool concept that makes new ones. The worker builds frames
+// from mbufs, replay and tests from heap buffers of the exact size; the stages cannot tell.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace holdfast::dataplane {
+
+using PortIndex = std::uint8_t;
+
+struct Frame {
+  std::byte* data = nullptr;      // first byte of the Ethernet header
+  std::uint32_t length = 0;       // of the whole frame, all segments
+  std::uint16_t contiguous = 0;   // bytes readable and writable at data
+  std::uint16_t headroom = 0;     // bytes writable before data
+  std::uint16_t tailroom = 0;     // bytes writable after data + contiguous
+  PortIndex port = 0;             // where it came from; where it goes once forwarded
+  void* handle = nullptr;         // its owner's token, opaque here
+
+  [[nodiscard]] std::span<std::byte> bytes() const { return {data, contiguous}; }
+};
+
+// Where generated frames (resets, announcements) come from. `allocate` returns a frame of `length`
+// contiguous bytes, or one with data == nullptr when the pool is empty: counted, never fatal.
+template <typename Pool>
+concept FramePool = requires(Pool pool, std::uint16_t length) {
+  { pool.allocate(length) } -> std::same_as<Frame>;
+};
+
+}  // namespace holdfast::dataplane

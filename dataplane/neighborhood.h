@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where frames go: ports, routes and link-layer neighbours as one immutable snapshot, built off the
+// workers from what netlink (or replay) told, and swapped together with the generation. Lookups are
+// pure and run on the workers: no allocation, no lock.
+//
+// A destination is resolved in two steps as in RFC 1122 §3.3.1: longest-prefix match to a route,
+// then the neighbour entry of its gateway, or of the destination itself when the route is on-link.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dataplane/address.h"
+#include "dataplane/frame.h"
+
+namespace holdfast::dataplane {
+
+// A port of ours and the link behind it.
+struct Link {
+  PortIndex port = 0;
+  std::string name;
+  std::uint32_t interface_index = 0;  // kernel's; 0 for in-process ports
+  MacAddress mac{};
+  std::uint16_t mtu = 1500;
+  bool up = true;
+};
+
+struct Route {
+  Address prefix;
+  std::uint8_t length = 0;  // in bits of its family: 0..32 or 0..128
+  Address gateway;          // all zero: on-link
+  PortIndex port = 0;
+  std::uint32_t metric = 0;  // smaller wins among equal prefixes
+};
+
+struct Neighbor {
+  Address address;
+  MacAddress mac{};
+  PortIndex port = 0;
+};
+
+// What the rewrite stage needs to send a frame.
+struct NextHop {
+  enum class State : std::uint8_t { kResolved, kNoRoute, kNoNeighbor };
+  State state = State::kNoRoute;
+  PortIndex port = 0;
+  std::uint16_t mtu = 0;
+  MacAddress destination{};
+  MacAddress source{};
+};
+
+class Neighborhood {
+ public:
+  Neighborhood() = default;
+  // O(routes + neighbors). Later entries win over earlier ones with the same key.
+  Neighborhood(std::vector<Link> links, std::span<const Route> routes,
+               std::span<const Neighbor> neighbors);
+
+  // Replay: every destination resolves to `mac` on the port its index names here.
+  static Neighborhood everything_via(std::vector<Link> links, PortIndex port, MacAddress mac);
+
+  [[nodiscard]] const Link& link(PortIndex port) const { return links_[port]; }
+  [[nodiscard]] std::span<const Link> links() const { return links_; }
+  // The hop towards an address, by value: resolved, or why not.
+  [[nodiscard]] NextHop resolve(const Address& destination) const;
+  // The address whose neighbour entry `resolve` needs: the gateway, or the destination itself.
+  // Returns all zero when there is no route.
+  [[nodiscard]] Address next_hop_address(const Address& destination) const;
+  // True when the address is inside an on-link route of that port.
+  [[nodiscard]] bool on_link(const Address& address, PortIndex port) const;
+
+ private:
+  std::vector<Link> links_;
+};
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control plane tells the dataplane, as plain values: the start-up specification (once per
+// process) and the generation specification (the whole derived forwarding state, sent whole).
+// Written by control/publish, `holdfast replay` and tests; carried by dataplane/api; compiled into
+// tables by generation.h. No DPDK, no protobuf, no YAML. Names are opaque labels here.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataplane/address.h"
+
+namespace holdfast::dataplane {
+
+enum class Mode : std::uint8_t { kNat, kDsr };
+
+// What the fast path does with a member. One byte, written at any time, read per packet.
+enum class Disposition : std::uint8_t {
+  kNew,    // takes new flows
+  kKeep,   // existing flows only
+  kAvoid,  // existing flows; new ones go to the slot's alternative
+  kReset,  // existing flows are reset, none are new
+  kHold,   // frames of existing flows are held, new flows go to the alternative
+};
+
+// Which parts of the 5-tuple choose the Maglev slot.
+enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDestinationPort };
+
+enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull };
+
+// A member's name in the registry: an index that may be reused and the epoch that tells its uses
+// apart.
+struct MemberId {
+  std::uint16_t index = 0;
+  std::uint8_t epoch = 0;
+  constexpr bool operator==(const MemberId&) const = default;
+};
+
+struct MemberSpec {
+  std::string backend;          // stable key within the service; Maglev permutes by it
+  Address address;
+  std::uint16_t port = 0;       // host order; 0 keeps the destination port
+  std::uint32_t weight = 100;   // 0 takes no new flows
+  std::uint8_t tier = 0;        // 0 is used first
+  Disposition disposition = Disposition::kNew;
+  constexpr bool operator==(const MemberSpec&) const = default;
+};
+
+// One (VIP, protocol, port rule). Ports are host order and inclusive.
+struct BindingSpec {
+  Address vip;
+  Protocol protocol = Protocol::kTcp;
+  std::uint16_t first_port = 0;
+  std::uint16_t last_port = 0;
+  constexpr bool operator==(const BindingSpec&) const = default;
+};
+
+// Idle times after which a flow entry ends, in seconds.
+struct TimeoutSpec {
+  std::uint16_t half_open = 10;
+  std::uint16_t established = 7440;  // RFC 5382 REQ-5: at least 2 h 4 min
+  std::uint16_t closing = 60;
+  std::uint16_t udp = 300;           // RFC 4787 REQ-5: 5 min recommended
+  constexpr bool operator==(const TimeoutSpec&) const = default;
+};
+
+struct ServiceSpec {
+  std::string name;
+  Mode mode = Mode::kNat;
+  std::uint32_t slots = 65537;  // prime
+  HashFields hash = HashFields::kFiveTuple;
+  TimeoutSpec timeouts;
+  std::vector<BindingSpec> bindings;
+  std::vector<MemberSpec> members;
+  bool operator==(const ServiceSpec&) const = default;
+};
+
+// Inclusive range of addresses of one family that `nat` translates to.
+struct PoolSpec {
+  Address first;
+  Address last;
+  constexpr bool operator==(const PoolSpec&) const = default;
+};
+
+struct GenerationSpec {
+  std::uint64_t number = 0;  // rises with each publication
+  std::vector<ServiceSpec> services;
+  std::vector<PoolSpec> pools;
+  bool operator==(const GenerationSpec&) const = default;
+};
+
+struct PortSpec {
+  std::string name;
+  PortDevice device = PortDevice::kNull;
+  std::string interface;     // af_packet: the netdev
+  std::string receive_file;  // pcap
+  std::string transmit_file; // pcap
+  bool repeat = false;       // pcap: read the file endlessly
+  bool operator==(const PortSpec&) const = default;
+};
+
+// Fixed for the life of the dataplane process.
+struct StartupSpec {
+  std::vector<PortSpec> ports;
+  std::uint32_t workers = 0;       // 0: one per usable core less one, at least 1
+  std::uint64_t memory_bytes = 0;  // 0: from flows
+  std::uint64_t flows = 1'000'000; // capacity over all workers
+  bool huge_pages = true;          // use them when there are any
+  std::array<std::uint8_t, 16> hash_key{};
+  std::string socket;              // writer's seam; "<socket>.ro" is read-only
+  std::string directory;           // persisted generations
+  std::string state_file;          // empty: hugetlbfs when mounted, else /dev/shm
+  std::string instance;            // label that keeps two instances of one machine apart
+  bool operator==(const StartupSpec&) const = default;
+};
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker's counters. Each has one writer, the worker; the seam's thread reads them at any time.
+// Adding is a plain load, add and store (no locked instruction). P5 holds between these at the end
+// of every burst: received + generated + released = forwarded + replied + to_kernel + held + the
+// sum of drops; transmitted = forwarded + replied + generated + released - transmit_full.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "dataplane/drop.h"
+
+namespace holdfast::dataplane {
+
+// A counter with one writer and any number of readers.
+class Counter {
+ public:
+  void add(std::uint64_t amount) {
+    value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+// Frames that the dataplane makes itself.
+enum class Generated : std::uint8_t { kReset, kAnnouncement, kCount };
+inline constexpr std::size_t kGeneratedCount = static_cast<std::size_t>(Generated::kCount);
+inline constexpr std::array<std::string_view, kGeneratedCount> kGeneratedNames = {
+    "reset",
+    "announcement",
+};
+
+struct alignas(64) WorkerStats {
+  Counter received;
+  std::array<Counter, kGeneratedCount> generated;
+  Counter released;      // held frames that came back
+  Counter forwarded;
+  Counter replied;
+  Counter to_kernel;
+  Counter held;
+  std::array<Counter, kDropCount> drops;
+  Counter transmitted;
+  Counter transmit_full;
+  Counter no_buffer;     // frames that could not be generated: the pool was empty
+  Counter handed_over;   // frames given to their owner worker (not in `received` here)
+  Counter taken_over;    // frames that came from another worker (part of `received`)
+
+  Counter flows_inserted;
+  Counter flows_ended;
+  Counter flows_untracked;   // new flows without an entry: both buckets full, by the hash
+  Counter flows_rechosen;    // entries whose member was given up (down, reset, new SYN)
+  Counter follow_previous;   // packets without entry that went by the previous table
+
+  Counter polls;
+  Counter busy_polls;        // polls that found frames
+};
+
+// Per member and worker; readable at any time.
+struct MemberStats {
+  Counter new_flows;
+  Counter packets_to_member;
+  Counter bytes_to_member;
+  Counter packets_to_client;   // `nat` only: the other modes do not see them
+  Counter bytes_to_client;
+  Counter ended_flows;         // live flows = new_flows + adopted - ended_flows
+  Counter last_new_flow_ns;    // set, not added: clock of the newest flow sent there
+};
+
+}  // namespace holdfast::dataplane
