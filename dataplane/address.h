@@ -69,12 +69,9 @@ struct alignas(16) Address {
   static std::optional<Address> parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_v4() const {
-    for (std::size_t i = 0; i < 10; ++i) {
-      if (bytes[i] != 0) {
-        return false;
-      }
-    }
-    return bytes[10] == 0xff && bytes[11] == 0xff;
+    constexpr std::array<std::uint8_t, 4> kMapped = {0, 0, 0xff, 0xff};
+    const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(bytes);
+    return (words[0] | words[1] | (words[2] ^ std::bit_cast<std::uint32_t>(kMapped))) == 0;
   }
   // Requires: is_v4().
   [[nodiscard]] constexpr Be32 v4_bits() const {
