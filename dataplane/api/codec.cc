@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+// See codec.h.
+#include "dataplane/api/codec.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <set>
+#include <type_traits>
+#include <utility>
+
+namespace holdfast::seam {
+namespace {
+
+using dataplane::Address;
+using dataplane::BindingSpec;
+using dataplane::GenerationSpec;
+using dataplane::MemberSpec;
+using dataplane::PoolSpec;
+using dataplane::PortSpec;
+using dataplane::ServiceSpec;
+using dataplane::StartupSpec;
+using dataplane::TimeoutSpec;
+
+// The first fault, as the reader's state: once set, further reads change nothing that is used.
+class Fault {
+ public:
+  void say(std::string text) {
+    if (text_.empty()) {
+      text_ = std::move(text);
+    }
+  }
+  [[nodiscard]] bool any() const { return !text_.empty(); }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+template <typename To>
+To narrow(
+    std::uint64_t value, std::uint64_t least, std::uint64_t most, const char* what, Fault& fault) {
+  if (value < least || value > most) {
+    fault.say(std::string(what) + " is " + std::to_string(value) + ", not " +
+              std::to_string(least) + " to " + std::to_string(most));
+    return To{};
+  }
+  return static_cast<To>(value);
+}
+
+std::string name(const std::string& text, const char* what, Fault& fault) {
+  const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (text.empty() || text.size() > kMaxNameBytes || std::ranges::any_of(text, control)) {
+    fault.say(std::string(what) + " is empty, longer than " + std::to_string(kMaxNameBytes) +
+              " bytes or has control characters");
+    return {};
+  }
+  return text;
+}
+
+std::string path(const std::string& text, const char* what, Fault& fault) {
+  if (text.size() > kMaxPathBytes || text.find('\0') != std::string::npos) {
+    fault.say(std::string(what) + " is longer than " + std::to_string(kMaxPathBytes) +
+              " bytes or has a NUL");
+    return {};
+  }
+  return text;
+}
+
+Address address(const std::string& bytes, const char* what, Fault& fault) {
+  auto result = address_from_wire(bytes);
+  if (!result) {
+    fault.say(std::string(what) + ": " + result.error());
+    return {};
+  }
+  return *result;
+}
+
+void limit(std::size_t count, std::size_t most, const char* what, Fault& fault) {
+  if (count > most) {
+    fault.say(std::to_string(count) + " " + what + "; at most " + std::to_string(most) +
+              " are accepted");
+  }
+}
+
+TimeoutSpec timeouts(const Timeouts& message, Fault& fault) {
+  constexpr auto kMost = std::numeric_limits<std::uint16_t>::max();
+  return {
+      .half_open = narrow<std::uint16_t>(message.half_open(), 1, kMost, "half_open", fault),
+      .established = narrow<std::uint16_t>(message.established(), 1, kMost, "established", fault),
+      .closing = narrow<std::uint16_t>(message.closing(), 1, kMost, "closing", fault),
+      .udp = narrow<std::uint16_t>(message.udp(), 1, kMost, "udp", fault)};
+}
+
+MemberSpec member(const Member& message, Fault& fault) {
+  const auto disposition = disposition_from_wire(message.disposition());
+  if (!disposition) {
+    fault.say(disposition.error());
+  }
+  return {.backend = name(message.backend(), "backend name", fault),
+          .address = address(message.address(), "backend address", fault),
+          .port = narrow<std::uint16_t>(message.port(), 0, 65535, "backend port", fault),
+          .weight = narrow<std::uint32_t>(message.weight(), 0, 65535, "weight", fault),
+          .tier = narrow<std::uint8_t>(message.tier(), 0, 255, "tier", fault),
+          .disposition = disposition.value_or(dataplane::Disposition::kNew)};
+}
+
+BindingSpec binding(const Binding& message, Fault& fault) {
+  constexpr auto kTcp = static_cast<std::uint32_t>(dataplane::Protocol::kTcp);
+  constexpr auto kUdp = static_cast<std::uint32_t>(dataplane::Protocol::kUdp);
+  if (message.protocol() != kTcp && message.protocol() != kUdp) {
+    fault.say("protocol is " + std::to_string(message.protocol()) + ", not 6 (TCP) or 17 (UDP)");
+  }
+  const auto protocol =
+      message.protocol() == kUdp ? dataplane::Protocol::kUdp : dataplane::Protocol::kTcp;
+  BindingSpec result{
+      .vip = address(message.vip(), "VIP", fault),
+      .protocol = protocol,
+      .first_port = narrow<std::uint16_t>(message.first_port(), 1, 65535, "first port", fault),
+      .last_port = narrow<std::uint16_t>(message.last_port(), 1, 65535, "last port", fault)};
+  if (result.first_port > result.last_port) {
+    fault.say("port range runs backwards");
+  }
+  return result;
+}
+
+ServiceSpec service(const Service& message, Fault& fault) {
+  ServiceSpec result;
+  result.name = name(message.name(), "service name", fault);
+  result.mode = narrow<dataplane::Mode>(message.mode(), 0, 1, "mode", fault);
+  result.slots = narrow<std::uint32_t>(message.slots(), 1, 65537, "slots", fault);
+  result.hash = narrow<dataplane::HashFields>(message.hash(), 0, 3, "hash", fault);
+  result.timeouts = timeouts(message.timeouts(), fault);
+  for (const Binding& one : message.bindings()) {
+    result.bindings.push_back(binding(one, fault));
+  }
+  std::set<std::string_view> backends;
+  for (const Member& one : message.members()) {
+    result.members.push_back(member(one, fault));
+    if (!backends.insert(one.backend()).second) {
+      fault.say("backend '" + one.backend() + "' is there twice");
+    }
+    if (fault.any()) {
+      break;
+    }
+  }
+  return result;
+}
+
+PoolSpec pool(const Pool& message, Fault& fault) {
+  PoolSpec result{.first = address(message.first(), "pool's first address", fault),
+                  .last = address(message.last(), "pool's last address", fault)};
+  if (result.first.is_v4() != result.last.is_v4() || result.last < result.first) {
+    fault.say("pool mixes families or runs backwards");
+  }
+  return result;
+}
+
+// Before anything is copied: the counts over all services.
+void limits(const Generation& message, Fault& fault) {
+  std::size_t members = 0;
+  std::size_t bindings = 0;
+  for (const Service& one : message.services()) {
+    members += static_cast<std::size_t>(one.members_size());
+    bindings += static_cast<std::size_t>(one.bindings_size());
+  }
+  limit(static_cast<std::size_t>(message.services_size()), kMaxServices, "services", fault);
+  limit(members, kMaxMembers, "members", fault);
+  limit(bindings, kMaxBindings, "bindings", fault);
+  limit(static_cast<std::size_t>(message.pools_size()), kMaxPools, "pools", fault);
+}
+
+PortSpec port(const Port& message, Fault& fault) {
+  return {.name = name(message.name(), "port name", fault),
+          .device = narrow<dataplane::PortDevice>(message.device(), 0, 3, "device", fault),
+          .interface = path(message.interface(), "interface", fault),
+          .receive_file = path(message.receive_file(), "rx file", fault),
+          .transmit_file = path(message.transmit_file(), "tx file", fault),
+          .repeat = message.repeat()};
+}
+
+template <typename Enum>
+std::uint32_t number(Enum value) {
+  return static_cast<std::uint32_t>(std::to_underlying(value));
+}
+
+void write(const ServiceSpec& spec, Service& message) {
+  message.set_name(spec.name);
+  message.set_mode(number(spec.mode));
+  message.set_slots(spec.slots);
+  message.set_hash(number(spec.hash));
+  message.mutable_timeouts()->set_half_open(spec.timeouts.half_open);
+  message.mutable_timeouts()->set_established(spec.timeouts.established);
+  message.mutable_timeouts()->set_closing(spec.timeouts.closing);
+  message.mutable_timeouts()->set_udp(spec.timeouts.udp);
+  for (const BindingSpec& one : spec.bindings) {
+    Binding& out = *message.add_bindings();
+    out.set_vip(to_wire(one.vip));
+    out.set_protocol(number(one.protocol));
+    out.set_first_port(one.first_port);
+    out.set_last_port(one.last_port);
+  }
+  for (const MemberSpec& one : spec.members) {
+    Member& out = *message.add_members();
+    out.set_backend(one.backend);
+    out.set_address(to_wire(one.address));
+    out.set_port(one.port);
+    out.set_weight(one.weight);
+    out.set_tier(one.tier);
+    out.set_disposition(number(one.disposition));
+  }
+}
+
+}  // namespace
+
+std::expected<std::uint32_t, std::string> choose_version(std::uint32_t peer_min,
+                                                         std::uint32_t peer_max) {
+  const std::uint32_t least = std::max(peer_min, kVersionMin);
+  const std::uint32_t most = std::min(peer_max, kVersionMax);
+  if (least > most) {
+    return std::unexpected("peer speaks seam versions " + std::to_string(peer_min) + " to " +
+                           std::to_string(peer_max) + ", this build " +
+                           std::to_string(kVersionMin) + " to " + std::to_string(kVersionMax));
+  }
+  return most;
+}
+
+Generation to_wire(const GenerationSpec& spec) {
+  Generation message;
+  message.set_number(spec.number);
+  for (const ServiceSpec& one : spec.services) {
+    write(one, *message.add_services());
+  }
+  for (const PoolSpec& one : spec.pools) {
+    Pool& out = *message.add_pools();
+    out.set_first(to_wire(one.first));
+    out.set_last(to_wire(one.last));
+  }
+  return message;
+}
+
+std::expected<GenerationSpec, std::string> from_wire(const Generation& message) {
+  Fault fault;
+  limits(message, fault);
+  if (fault.any()) {
+    return std::unexpected(fault.text());
+  }
+  GenerationSpec spec;
+  spec.number = message.number();
+  std::set<std::string_view> names;
+  for (const Service& one : message.services()) {
+    spec.services.push_back(service(one, fault));
+    if (!names.insert(one.name()).second) {
+      fault.say("service is there twice");
+    }
+    if (fault.any()) {
+      return std::unexpected("service '" + one.name().substr(0, kMaxNameBytes) +
+                             "': " + fault.text());
+    }
+  }
+  for (const Pool& one : message.pools()) {
+    spec.pools.push_back(pool(one, fault));
+    if (fault.any()) {
+      return std::unexpected(fault.text());
+    }
+  }
+  return spec;
+}
+
+Startup to_wire(const StartupSpec& spec) {
+  Startup message;
+  for (const PortSpec& one : spec.ports) {
+    Port& out = *message.add_ports();
+    out.set_name(one.name);
+    out.set_device(number(one.device));
+    out.set_interface(one.interface);
+    out.set_receive_file(one.receive_file);
+    out.set_transmit_file(one.transmit_file);
+    out.set_repeat(one.repeat);
+  }
+  message.set_workers(spec.workers);
+  message.set_memory_bytes(spec.memory_bytes);
+  message.set_flows(spec.flows);
+  message.set_huge_pages(spec.huge_pages);
+  message.set_hash_key(spec.hash_key.data(), spec.hash_key.size());
+  message.set_socket(spec.socket);
+  message.set_directory(spec.directory);
+  message.set_state_file(spec.state_file);
+  message.set_instance(spec.instance);
+  return message;
+}
+
+std::expected<StartupSpec, std::string> from_wire(const Startup& message) {
+  Fault fault;
+  StartupSpec spec;
+  limit(static_cast<std::size_t>(message.ports_size()), kMaxPorts, "ports", fault);
+  for (const Port& one : message.ports()) {
+    if (fault.any()) {
+      break;
+    }
+    spec.ports.push_back(port(one, fault));
+  }
+  spec.workers = narrow<std::uint32_t>(message.workers(), 0, kMaxWorkers, "workers", fault);
+  spec.memory_bytes = message.memory_bytes();
+  spec.flows = narrow<std::uint64_t>(message.flows(), 1, kMaxFlows, "flows", fault);
+  spec.huge_pages = message.huge_pages();
+  if (message.hash_key().size() == spec.hash_key.size()) {
+    std::memcpy(spec.hash_key.data(), message.hash_key().data(), spec.hash_key.size());
+  } else {
+    fault.say("hash key is not 16 bytes");
+  }
+  spec.socket = path(message.socket(), "socket", fault);
+  spec.directory = path(message.directory(), "directory", fault);
+  spec.state_file = path(message.state_file(), "state file", fault);
+  spec.instance = name(message.instance(), "instance", fault);
+  if (fault.any()) {
+    return std::unexpected(fault.text());
+  }
+  return spec;
+}
+
+std::string to_wire(const Address& address) {
+  return {reinterpret_cast<const char*>(address.bytes.data()), address.bytes.size()};
+}
+
+std::expected<Address, std::string> address_from_wire(std::string_view bytes) {
+  Address result;
+  if (bytes.size() != result.bytes.size()) {
+    return std::unexpected("address has " + std::to_string(bytes.size()) + " bytes, not 16");
+  }
+  std::memcpy(result.bytes.data(), bytes.data(), bytes.size());
+  return result;
+}
+
+std::expected<dataplane::Disposition, std::string> disposition_from_wire(std::uint32_t value) {
+  if (value > number(dataplane::Disposition::kHold)) {
+    return std::unexpected("disposition is " + std::to_string(value) + ", not 0 to 4");
+  }
+  return static_cast<dataplane::Disposition>(value);
+}
+
+std::string_view disposition_name(dataplane::Disposition disposition) {
+  constexpr std::array<std::string_view, 5> kNames = {"new", "keep", "avoid", "reset", "hold"};
+  return kNames.at(std::to_underlying(disposition));
+}
+
+}  // namespace holdfast::seam

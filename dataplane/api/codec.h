@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plain specifications (dataplane/spec.h) to and from their protobuf form. Used by the
+// dataplane's server, control's forwarder, the CLI and tests; pure, any thread.
+//
+// from_wire() trusts nothing: enum ranges, address lengths, port order, names and counts are
+// checked, and the first fault comes back as one sentence that names the service. What it lets pass
+// is well formed; whether the tables can be built from it (prime slot counts, overlapping bindings)
+// is generation.h's to say.
+#pragma once
+
+#include "dataplane.pb.h"
+#include "dataplane/spec.h"
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+namespace holdfast::seam {
+
+// Protocol versions that this build speaks.
+inline constexpr std::uint32_t kVersionMin = 1;
+inline constexpr std::uint32_t kVersionMax = 1;
+
+// Ceilings of one generation, over all its services (design.md §2).
+inline constexpr std::size_t kMaxServices = 10'000;
+inline constexpr std::size_t kMaxMembers = 10'000;
+inline constexpr std::size_t kMaxBindings = 10'000;
+inline constexpr std::size_t kMaxPools = 10'000;
+inline constexpr std::size_t kMaxPorts = 64;
+inline constexpr std::size_t kMaxNameBytes = 255;
+inline constexpr std::size_t kMaxPathBytes = 4095;
+inline constexpr std::uint32_t kMaxWorkers = 1024;
+inline constexpr std::uint64_t kMaxFlows = 1ULL << 32U;
+
+// The highest version that both ranges hold, or a sentence that names both ranges.
+std::expected<std::uint32_t, std::string> choose_version(std::uint32_t peer_min,
+                                                         std::uint32_t peer_max);
+
+Generation to_wire(const dataplane::GenerationSpec& spec);
+std::expected<dataplane::GenerationSpec, std::string> from_wire(const Generation& message);
+
+Startup to_wire(const dataplane::StartupSpec& spec);
+std::expected<dataplane::StartupSpec, std::string> from_wire(const Startup& message);
+
+// 16 bytes, IPv4 in its v4-mapped form.
+std::string to_wire(const dataplane::Address& address);
+std::expected<dataplane::Address, std::string> address_from_wire(std::string_view bytes);
+
+std::expected<dataplane::Disposition, std::string> disposition_from_wire(std::uint32_t value);
+
+// "new", "keep", "avoid", "reset", "hold".
+std::string_view disposition_name(dataplane::Disposition disposition);
+
+}  // namespace holdfast::seam

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Specifications survive the seam unchanged; hostile messages are refused with a sentence.
+#include "dataplane/api/codec.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::seam {
+namespace {
+
+using dataplane::Address;
+using dataplane::Be32;
+using dataplane::GenerationSpec;
+using dataplane::StartupSpec;
+using ::testing::HasSubstr;
+
+Address v4(std::uint32_t host) { return Address::v4(Be32::from_host(host)); }
+
+GenerationSpec sample_generation() {
+  GenerationSpec spec;
+  spec.number = 7;
+  spec.pools = {{v4(0x0a000310), v4(0x0a00031f)}};
+  dataplane::ServiceSpec web;
+  web.name = "web";
+  web.mode = dataplane::Mode::kDsr;
+  web.slots = 4093;
+  web.hash = dataplane::HashFields::kSource;
+  web.timeouts.udp = 30;
+  web.bindings = {{v4(0xcb00710a), dataplane::Protocol::kTcp, 80, 80},
+                  {v4(0xcb00710a), dataplane::Protocol::kUdp, 5000, 5010}};
+  web.members = {{.backend = "a", .address = v4(0x0a00030b), .port = 8080, .weight = 100},
+                 {.backend = "b",
+                  .address = v4(0x0a00030c),
+                  .port = 0,
+                  .weight = 0,
+                  .tier = 1,
+                  .disposition = dataplane::Disposition::kHold}};
+  spec.services = {web};
+  return spec;
+}
+
+StartupSpec sample_startup() {
+  StartupSpec spec;
+  spec.ports = {{.name = "wan0",
+                 .device = dataplane::PortDevice::kAfPacket,
+                 .interface = "veth-wan",
+                 .receive_file = {},
+                 .transmit_file = {},
+                 .repeat = false}};
+  spec.workers = 2;
+  spec.hash_key.fill(0x5a);
+  spec.socket = "/run/holdfast/dataplane.sock";
+  spec.instance = "lab-1";
+  return spec;
+}
+
+TEST(Codec, CarriesAGenerationUnchanged) {
+  const auto back = from_wire(to_wire(sample_generation()));
+  ASSERT_TRUE(back.has_value()) << back.error();
+  EXPECT_EQ(*back, sample_generation());
+}
+
+TEST(Codec, CarriesAStartupUnchanged) {
+  const auto back = from_wire(to_wire(sample_startup()));
+  ASSERT_TRUE(back.has_value()) << back.error();
+  EXPECT_EQ(*back, sample_startup());
+}
+
+struct Hostile {
+  std::string title;
+  std::function<void(Generation&)> change;
+  std::string says;
+};
+
+TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
+  const std::vector<Hostile> cases = {
+      {"short address",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_address("abcd"); },
+       "4 bytes, not 16"},
+      {"no VIP",
+       [](Generation& g) { g.mutable_services(0)->mutable_bindings(0)->clear_vip(); },
+       "VIP"},
+      {"port 65536",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_port(65536); },
+       "backend port"},
+      {"weight",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_weight(65536); },
+       "weight"},
+      {"tier",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_tier(256); },
+       "tier"},
+      {"disposition",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_disposition(5); },
+       "disposition"},
+      {"mode", [](Generation& g) { g.mutable_services(0)->set_mode(2); }, "mode"},
+      {"hash", [](Generation& g) { g.mutable_services(0)->set_hash(4); }, "hash"},
+      {"slots", [](Generation& g) { g.mutable_services(0)->set_slots(0); }, "slots"},
+      {"slots above",
+       [](Generation& g) { g.mutable_services(0)->set_slots(4'000'000'000U); },
+       "slots"},
+      {"protocol",
+       [](Generation& g) { g.mutable_services(0)->mutable_bindings(0)->set_protocol(1); },
+       "protocol"},
+      {"port 0",
+       [](Generation& g) { g.mutable_services(0)->mutable_bindings(0)->set_first_port(0); },
+       "first port"},
+      {"backwards",
+       [](Generation& g) { g.mutable_services(0)->mutable_bindings(1)->set_last_port(4999); },
+       "backwards"},
+      {"timeout 0",
+       [](Generation& g) { g.mutable_services(0)->mutable_timeouts()->set_udp(0); },
+       "udp"},
+      {"no timeouts", [](Generation& g) { g.mutable_services(0)->clear_timeouts(); }, "half_open"},
+      {"empty name", [](Generation& g) { g.mutable_services(0)->set_name(""); }, "service name"},
+      {"newline", [](Generation& g) { g.mutable_services(0)->set_name("a\nb"); }, "service name"},
+      {"long name",
+       [](Generation& g) { g.mutable_services(0)->set_name(std::string(256, 'x')); },
+       "service name"},
+      {"backend twice",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(1)->set_backend("a"); },
+       "twice"},
+      {"service twice", [](Generation& g) { *g.add_services() = g.services(0); }, "twice"},
+      {"pool backwards",
+       [](Generation& g) {
+         g.mutable_pools(0)->mutable_first()->swap(*g.mutable_pools(0)->mutable_last());
+       },
+       "backwards"},
+      {"pool of two families",
+       [](Generation& g) { g.mutable_pools(0)->set_last(std::string(16, '\xff')); },
+       "families"},
+  };
+  for (const Hostile& one : cases) {
+    Generation message = to_wire(sample_generation());
+    one.change(message);
+    const auto result = from_wire(message);
+    ASSERT_FALSE(result.has_value()) << one.title;
+    EXPECT_THAT(result.error(), HasSubstr(one.says)) << one.title;
+  }
+}
+
+TEST(Codec, CountsOverAllServicesBeforeItCopies) {
+  Generation message;
+  for (int s = 0; s < 3; ++s) {
+    Service& service = *message.add_services();
+    for (int i = 0; i < 4000; ++i) {
+      service.add_members();
+    }
+  }
+  const auto result = from_wire(message);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_THAT(result.error(), HasSubstr("12000 members"));
+}
+
+TEST(Codec, RefusesAStartupWithAShortKeyOrTooManyPorts) {
+  Startup message = to_wire(sample_startup());
+  message.set_hash_key("short");
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = to_wire(sample_startup());
+  for (std::size_t i = 0; i < kMaxPorts; ++i) {
+    *message.add_ports() = message.ports(0);
+  }
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = to_wire(sample_startup());
+  message.set_socket(std::string("a\0b", 3));
+  EXPECT_FALSE(from_wire(message).has_value());
+}
+
+TEST(Codec, ChoosesTheHighestCommonVersionAndNamesBothRangesWhenThereIsNone) {
+  EXPECT_EQ(choose_version(1, 9), kVersionMax);
+  EXPECT_EQ(choose_version(0, kVersionMin), kVersionMin);
+  const auto none = choose_version(kVersionMax + 1, kVersionMax + 3);
+  ASSERT_FALSE(none.has_value());
+  EXPECT_THAT(none.error(), HasSubstr("this build"));
+}
+
+TEST(Codec, FitsTheLargestGenerationIntoOneMessage) {
+  GenerationSpec spec;
+  dataplane::ServiceSpec service;
+  service.name = "web";
+  for (std::uint32_t i = 0; i < kMaxMembers; ++i) {
+    service.members.push_back(
+        {.backend = "backend-" + std::to_string(i), .address = v4(0x0a000000 + i), .port = 8080});
+    service.bindings.push_back({v4(0xcb000000 + i), dataplane::Protocol::kTcp, 80, 80});
+  }
+  spec.services = {service};
+  EXPECT_LT(to_wire(spec).ByteSizeLong(), 1U << 20U);
+  EXPECT_TRUE(from_wire(to_wire(spec)).has_value());
+}
+
+}  // namespace
+}  // namespace holdfast::seam
