@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The link layer of parse: Ethernet, up to two VLAN tags, ARP. Per packet, on the workers.
+#include "dataplane/parse.h"
+
+#include "dataplane/headers.h"
+#include "dataplane/parse_layers.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr unsigned kMostTags = 2;
+
+bool is_tag(Be16 type) { return type == kEtherVlan || type == kEtherServiceVlan; }
+
+Kind arp_kind(const Frame& frame, std::uint32_t offset) {
+  if (frame.contiguous < offset + sizeof(ArpPacket)) {
+    return Kind::kOther;
+  }
+  const auto arp = load<ArpPacket>(frame.data + offset);
+  const bool over_ethernet = arp.hardware == kArpEthernet && arp.protocol == kEtherIpv4 &&
+                             arp.hardware_length == sizeof(MacAddress) &&
+                             arp.protocol_length == sizeof(arp.sender);
+  return over_ethernet ? Kind::kArp : Kind::kOther;
+}
+
+bool parse_network(Burst& burst, Slot slot, Be16 type) {
+  if (type == kEtherIpv4) [[likely]] {
+    return parsing::parse_ipv4(burst, slot);
+  }
+  if (type == kEtherIpv6) {
+    return parsing::parse_ipv6(burst, slot);
+  }
+  burst.kind[slot] =
+      type == kEtherArp ? arp_kind(burst.frame[slot], burst.l3_offset[slot]) : Kind::kOther;
+  return true;
+}
+
+bool parse_link(Burst& burst, Slot slot) {
+  const Frame& frame = burst.frame[slot];
+  if (frame.contiguous < sizeof(EthernetHeader)) [[unlikely]] {
+    return burst.drop(slot, Drop::kTruncated);
+  }
+  Be16 type = load<EthernetHeader>(frame.data).type;
+  std::uint8_t offset = sizeof(EthernetHeader);
+  for (unsigned tags = 0; is_tag(type) && tags < kMostTags; ++tags) {
+    if (frame.contiguous < offset + sizeof(VlanTag)) {
+      return burst.drop(slot, Drop::kTruncated);
+    }
+    type = load<VlanTag>(frame.data + offset).type;
+    offset += static_cast<std::uint8_t>(sizeof(VlanTag));
+  }
+  burst.tagged[slot] = offset != sizeof(EthernetHeader);
+  burst.l3_offset[slot] = offset;
+  return parse_network(burst, slot, type);
+}
+
+}  // namespace
+
+void parse(Burst& burst) {
+  for (const Slot slot : burst.live_slots()) {
+    __builtin_prefetch(burst.frame[slot].data);
+  }
+  burst.filter([&](Slot slot) { return parse_link(burst, slot); });
+}
+
+}  // namespace holdfast::dataplane

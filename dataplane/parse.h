@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage 2 of 7: parse. Runs on the workers, in replay, in tests and under the fuzzer.
+//   reads: frame    writes: kind, fault, l3_offset, l3_length, l4_offset, tcp_flags, tagged, key
+//   drops: kTruncated
+//
+// Parse never reads past frame.contiguous and gives no verdict but one: a frame too short for its
+// Ethernet header, its VLAN tags or its IP addresses is dropped as truncated. Whatever else is
+// wrong with an IP packet becomes kind = kFaulty and fault = the reason, with both addresses in the
+// key, because the packet is dropped only if it is for a VIP or a pool address; else the kernel
+// judges it. The Ethernet destination is not looked at.
+//
+// The first fault in this order is the one recorded:
+//    1. version                kBadVersion
+//    2. IPv4 header length     kBadHeaderLength below 5; kTruncated past the end of the frame
+//    3. total length           kBadLength below the header's; kTruncated beyond the frame. A longer
+//                              frame is fine: Ethernet pads. IPv6 above 65535 in all: kBadLength
+//    4. IPv4 header checksum   kBadChecksum
+//    5. fragment               kFragment. IPv6 walks its extension headers here: kExtensionChain
+//                              for more than 4, for more than 256 bytes, for hop-by-hop options
+//                              that are not first, for routing type 0 or segments left, and for
+//                              headers beyond the contiguous bytes; kTruncated past the total
+//                              length. An atomic fragment (RFC 6946) counts as whole
+//    6. source address         kMartian: 0/8, 127/8, 224/3; ::1, ff00::/8, a v4-mapped source or
+//                              destination; :: and fe80::/10 except for neighbour discovery
+//    7. source = destination   kLand
+//    8. TTL or hop limit 0     kTtlExpired
+//    9. protocol               kUnknownProtocol
+//   10. upper header           kTruncated past the total length
+//   11. TCP data offset        kBadHeaderLength below 5 or past the total length
+//   12. TCP flags              kBadTcpFlags, see nonsense_flags()
+//   13. UDP length             kBadLength below 8 or past the total length
+//   14. ports                  kPortZero
+//   15. ICMP                   kIcmpUnsupported: neither an echo request with code 0 nor
+//                              neighbour discovery
+//
+// Neighbour solicitations and advertisements are recognised right behind the fixed IPv6 header with
+// hop limit 255 and code 0 (RFC 4861 §7.1); with other values they are kOther. TCP and UDP
+// checksums are not verified: they are carried incrementally, so a wrong one stays wrong. For
+// kTransport the whole TCP or UDP header is contiguous. After a fault, ports are 0 and l3_length,
+// l4_offset and tcp_flags mean nothing.
+#pragma once
+
+#include "dataplane/burst.h"
+
+#include <cstdint>
+
+namespace holdfast::dataplane {
+
+// Parses every live slot. Requires: for each, data points at `contiguous` bytes, and length is at
+// least that. O(1) per frame.
+void parse(Burst& burst);
+
+// True for flag combinations that no TCP sends, whatever ECE, CWR and PSH say: SYN with FIN or RST,
+// FIN without ACK (so also the "xmas" scan), and none of SYN, RST, ACK (so also the null scan).
+constexpr bool nonsense_flags(std::uint8_t flags) {
+  const bool syn = (flags & kTcpSyn) != 0;
+  const bool fin = (flags & kTcpFin) != 0;
+  const bool ack = (flags & kTcpAck) != 0;
+  return (syn && (flags & (kTcpFin | kTcpRst)) != 0) || (fin && !ack) ||
+         (flags & (kTcpSyn | kTcpRst | kTcpAck)) == 0;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The IPv6 layer of parse: the fixed header, the extension chain (RFC 8200 §4, bounded as RFC 8883
+// and RFC 9098 advise), neighbour discovery. Per packet, on the workers.
+#include "dataplane/headers.h"
+#include "dataplane/parse_layers.h"
+
+#include <optional>
+
+namespace holdfast::dataplane::parsing {
+namespace {
+
+constexpr unsigned kMostExtensions = 4;
+constexpr std::uint32_t kMostExtensionBytes = 256;
+constexpr std::uint8_t kNeighborHopLimit = 255;
+
+// IANA protocol numbers of the headers that may stand before the upper layer.
+enum Extension : std::uint8_t {
+  kHopByHop = 0,
+  kRouting = 43,
+  kFragmentHeader = 44,
+  kAuthentication = 51,
+  kDestinationOptions = 60,
+};
+
+// The first bytes that all of them share; the last two read differently in each.
+struct ExtensionHeader {
+  std::uint8_t next = 0;
+  std::uint8_t length = 0;
+  std::uint8_t routing_type = 0;
+  std::uint8_t segments_left = 0;
+};
+static_assert(sizeof(ExtensionHeader) == 4);
+constexpr std::uint32_t kLeastExtension = 8;
+
+bool is_extension(std::uint8_t header) {
+  return header == kHopByHop || header == kRouting || header == kFragmentHeader ||
+         header == kAuthentication || header == kDestinationOptions;
+}
+
+std::uint32_t extension_size(std::uint8_t kind, const ExtensionHeader& header) {
+  if (kind == kFragmentHeader) {
+    return kLeastExtension;
+  }
+  const std::uint32_t length = header.length;
+  return kind == kAuthentication ? (length + 2) * 4 : (length + 1) * 8;
+}
+
+std::optional<Drop> extension_fault(std::uint8_t kind, const ExtensionHeader& header, bool first) {
+  switch (kind) {
+    case kHopByHop:
+      return first ? std::nullopt : std::optional(Drop::kExtensionChain);
+    case kRouting:  // type 0 is forbidden (RFC 5095); segments left mean that we are to route it
+      return header.routing_type == 0 || header.segments_left != 0
+                 ? std::optional(Drop::kExtensionChain)
+                 : std::nullopt;
+    case kFragmentHeader:  // 13 bits of offset, two reserved, "more"
+      return header.routing_type != 0 || (header.segments_left & 0xf9) != 0
+                 ? std::optional(Drop::kFragment)
+                 : std::nullopt;
+    default:
+      return std::nullopt;
+  }
+}
+
+// The upper layer behind the extension headers, or why it is not reached.
+struct Chain {
+  std::uint8_t protocol = 0;
+  std::uint32_t offset = 0;
+  std::optional<Drop> fault = std::nullopt;
+};
+
+Chain walk_extensions(const Frame& frame, Extent packet, std::uint8_t protocol) {
+  Chain chain{.protocol = protocol, .offset = packet.begin};
+  for (unsigned count = 0; is_extension(chain.protocol); ++count) {
+    if (count == kMostExtensions) {
+      return {.fault = Drop::kExtensionChain};
+    }
+    if (chain.offset + kLeastExtension > packet.end) {
+      return {.fault = Drop::kTruncated};
+    }
+    if (chain.offset + kLeastExtension > frame.contiguous) {
+      return {.fault = Drop::kExtensionChain};
+    }
+    const auto header = load<ExtensionHeader>(frame.data + chain.offset);
+    if (const auto why = extension_fault(chain.protocol, header, count == 0)) {
+      return {.fault = why};
+    }
+    chain.offset += extension_size(chain.protocol, header);
+    chain.protocol = header.next;
+    if (chain.offset - packet.begin > kMostExtensionBytes) {
+      return {.fault = Drop::kExtensionChain};
+    }
+    if (chain.offset > packet.end) {
+      return {.fault = Drop::kTruncated};
+    }
+  }
+  return chain;
+}
+
+bool is_loopback(const Address& address) {
+  static constexpr Address kLoopback = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  return address == kLoopback;
+}
+
+bool is_link_local(const Address& address) {
+  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+bool is_martian(const FlowKey& key, bool discovery) {
+  const Address& source = key.source;
+  if (source.bytes[0] == 0xff || is_loopback(source) || source.is_v4() || key.destination.is_v4()) {
+    return true;
+  }
+  return !discovery && (source == Address{} || is_link_local(source));
+}
+
+// Steps 6 to 8.
+std::optional<Drop> packet_fault(const FlowKey& key, std::uint8_t hop_limit, bool discovery) {
+  if (is_martian(key, discovery)) [[unlikely]] {
+    return Drop::kMartian;
+  }
+  if (key.source == key.destination) [[unlikely]] {
+    return Drop::kLand;
+  }
+  if (hop_limit == 0 && !discovery) [[unlikely]] {
+    return Drop::kTtlExpired;
+  }
+  return std::nullopt;
+}
+
+bool is_discovery(const Frame& frame, Extent packet) {
+  if (packet.size() < sizeof(NeighborMessage) ||
+      packet.begin + sizeof(NeighborMessage) > frame.contiguous) {
+    return false;
+  }
+  const auto type = load<std::uint8_t>(frame.data + packet.begin);
+  return type == kIcmp6NeighborSolicitation || type == kIcmp6NeighborAdvertisement;
+}
+
+bool parse_discovery(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limit) {
+  const auto message = load<NeighborMessage>(burst.frame[slot].data + packet.begin);
+  burst.l4_offset[slot] = static_cast<std::uint16_t>(packet.begin);
+  if (hop_limit != kNeighborHopLimit || message.code != 0) {
+    burst.kind[slot] = Kind::kOther;
+  } else {
+    burst.kind[slot] = message.type == kIcmp6NeighborSolicitation ? Kind::kNeighborSolicitation
+                                                                  : Kind::kNeighborAdvertisement;
+  }
+  return true;
+}
+
+// Steps 5 to 15 of a packet whose fixed header holds.
+bool parse_payload(Burst& burst, Slot slot, Extent packet, const Ipv6Header& ip) {
+  const Frame& frame = burst.frame[slot];
+  const Chain chain = walk_extensions(frame, packet, ip.next_header);
+  if (chain.fault) [[unlikely]] {
+    return fault(burst, slot, *chain.fault);
+  }
+  FlowKey& key = burst.key[slot];
+  key.protocol = Protocol{chain.protocol};
+  // RFC 6980: discovery behind a fragment header is not to be believed; nothing else stands there.
+  const bool discovery = key.protocol == Protocol::kIcmp6 && chain.offset == packet.begin &&
+                         is_discovery(frame, packet);
+  if (const auto why = packet_fault(key, ip.hop_limit, discovery)) [[unlikely]] {
+    return fault(burst, slot, *why);
+  }
+  return discovery ? parse_discovery(burst, slot, packet, ip.hop_limit)
+                   : parse_upper(burst, slot, {.begin = chain.offset, .end = packet.end});
+}
+
+}  // namespace
+
+bool parse_ipv6(Burst& burst, Slot slot) {
+  const Frame& frame = burst.frame[slot];
+  const std::uint32_t l3 = burst.l3_offset[slot];
+  if (frame.contiguous < l3 + sizeof(Ipv6Header)) [[unlikely]] {
+    return burst.drop(slot, Drop::kTruncated);
+  }
+  const auto ip = load<Ipv6Header>(frame.data + l3);
+  burst.key[slot] = {.source = Address::v6(ip.source.data()),
+                     .destination = Address::v6(ip.destination.data()),
+                     .source_port = {},
+                     .destination_port = {},
+                     .protocol = Protocol{ip.next_header}};
+  if (ip.version() != 6) [[unlikely]] {
+    return fault(burst, slot, Drop::kBadVersion);
+  }
+  const std::uint32_t total = static_cast<std::uint32_t>(sizeof ip) + ip.payload_length.to_host();
+  if (total > 0xffff) [[unlikely]] {
+    return fault(burst, slot, Drop::kBadLength);
+  }
+  if (l3 + total > frame.length) [[unlikely]] {
+    return fault(burst, slot, Drop::kTruncated);
+  }
+  burst.l3_length[slot] = static_cast<std::uint16_t>(total);
+  const auto begin = static_cast<std::uint32_t>(l3 + sizeof ip);
+  return parse_payload(burst, slot, {.begin = begin, .end = l3 + total}, ip);
+}
+
+}  // namespace holdfast::dataplane::parsing

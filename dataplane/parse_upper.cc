@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// The upper layer of parse: TCP, UDP, ICMP, ICMPv6. Per packet, on the workers.
+#include "dataplane/headers.h"
+#include "dataplane/parse.h"
+#include "dataplane/parse_layers.h"
+
+#include <optional>
+
+namespace holdfast::dataplane::parsing {
+namespace {
+
+// One bit per combination of the six classic flags, so that the judgement costs one shift.
+constexpr std::uint64_t build_nonsense() {
+  std::uint64_t bits = 0;
+  for (unsigned flags = 0; flags < 64; ++flags) {
+    bits |= std::uint64_t{nonsense_flags(static_cast<std::uint8_t>(flags))} << flags;
+  }
+  return bits;
+}
+constexpr std::uint64_t kNonsense = build_nonsense();
+
+// Why the first `size` bytes of the packet cannot be read, if so.
+std::optional<Drop> unreadable(const Frame& frame, Extent packet, std::uint32_t size) {
+  if (size > packet.size()) [[unlikely]] {
+    return Drop::kTruncated;
+  }
+  if (packet.begin + size > frame.contiguous) [[unlikely]] {
+    return Drop::kExtensionChain;  // 256 contiguous bytes hold every header but behind a long chain
+  }
+  return std::nullopt;
+}
+
+std::optional<Drop> tcp_fault(const Frame& frame, Extent packet, const TcpHeader& tcp) {
+  const std::uint32_t header = tcp.header_length();
+  if (header < sizeof(TcpHeader) || header > packet.size()) [[unlikely]] {
+    return Drop::kBadHeaderLength;
+  }
+  if (packet.begin + header > frame.contiguous) [[unlikely]] {
+    return Drop::kExtensionChain;
+  }
+  if (((kNonsense >> (tcp.flags & 0x3f)) & 1) != 0) [[unlikely]] {
+    return Drop::kBadTcpFlags;
+  }
+  return std::nullopt;
+}
+
+std::optional<Drop> udp_fault(Extent packet, const UdpHeader& udp) {
+  const std::uint32_t length = udp.length.to_host();
+  if (length < sizeof(UdpHeader) || length > packet.size()) [[unlikely]] {
+    return Drop::kBadLength;
+  }
+  return std::nullopt;
+}
+
+bool finish_transport(Burst& burst, Slot slot, Be16 source_port, Be16 destination_port) {
+  if (source_port == Be16{} || destination_port == Be16{}) [[unlikely]] {
+    return fault(burst, slot, Drop::kPortZero);
+  }
+  burst.kind[slot] = Kind::kTransport;
+  burst.key[slot].source_port = source_port;
+  burst.key[slot].destination_port = destination_port;
+  return true;
+}
+
+bool parse_tcp(Burst& burst, Slot slot, Extent packet) {
+  const Frame& frame = burst.frame[slot];
+  if (const auto why = unreadable(frame, packet, sizeof(TcpHeader))) [[unlikely]] {
+    return fault(burst, slot, *why);
+  }
+  const auto tcp = load<TcpHeader>(frame.data + packet.begin);
+  if (const auto why = tcp_fault(frame, packet, tcp)) [[unlikely]] {
+    return fault(burst, slot, *why);
+  }
+  burst.tcp_flags[slot] = tcp.flags;
+  return finish_transport(burst, slot, tcp.source_port, tcp.destination_port);
+}
+
+bool parse_udp(Burst& burst, Slot slot, Extent packet) {
+  const Frame& frame = burst.frame[slot];
+  if (const auto why = unreadable(frame, packet, sizeof(UdpHeader))) [[unlikely]] {
+    return fault(burst, slot, *why);
+  }
+  const auto udp = load<UdpHeader>(frame.data + packet.begin);
+  if (const auto why = udp_fault(packet, udp)) [[unlikely]] {
+    return fault(burst, slot, *why);
+  }
+  burst.tcp_flags[slot] = 0;
+  return finish_transport(burst, slot, udp.source_port, udp.destination_port);
+}
+
+bool parse_icmp(Burst& burst, Slot slot, Extent packet, std::uint8_t echo_request) {
+  const Frame& frame = burst.frame[slot];
+  if (const auto why = unreadable(frame, packet, sizeof(IcmpHeader))) [[unlikely]] {
+    return fault(burst, slot, *why);
+  }
+  const auto icmp = load<IcmpHeader>(frame.data + packet.begin);
+  if (icmp.type != echo_request || icmp.code != 0) {
+    return fault(burst, slot, Drop::kIcmpUnsupported);
+  }
+  burst.kind[slot] = Kind::kEchoRequest;
+  return true;
+}
+
+}  // namespace
+
+bool parse_upper(Burst& burst, Slot slot, Extent packet) {
+  burst.l4_offset[slot] = static_cast<std::uint16_t>(packet.begin);
+  const bool v4 = burst.key[slot].destination.is_v4();
+  switch (burst.key[slot].protocol) {
+    case Protocol::kTcp:
+      return parse_tcp(burst, slot, packet);
+    case Protocol::kUdp:
+      return parse_udp(burst, slot, packet);
+    case Protocol::kIcmp:
+      return v4 ? parse_icmp(burst, slot, packet, kIcmpEchoRequest)
+                : fault(burst, slot, Drop::kUnknownProtocol);
+    case Protocol::kIcmp6:
+      return v4 ? fault(burst, slot, Drop::kUnknownProtocol)
+                : parse_icmp(burst, slot, packet, kIcmp6EchoRequest);
+  }
+  return fault(burst, slot, Drop::kUnknownProtocol);
+}
+
+}  // namespace holdfast::dataplane::parsing
