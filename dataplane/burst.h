@@ -96,7 +96,7 @@ struct Burst {
       verdict[i] = Verdict::kPending;
       flow[i] = kNoFlow;
       known[i] = false;
-      service[i] = holdfast::dataplane::kNoService;
+      service[i] = kNoService;
       chosen_slot[i] = kNoFlow;
     }
   }

@@ -36,6 +36,7 @@ enum class Drop : std::uint8_t {
   kNoService,       // a VIP, but nothing listens on this protocol and port
   // track
   kNoNatFlow,       // to a pool address, but no flow translates there
+  kNoFlow,          // `nat`: a TCP reset of a flow that nobody knows
   // select
   kNoBackend,       // no member takes new flows
   kNatPoolExhausted,// every pool port towards this member is in use
@@ -55,7 +56,7 @@ inline constexpr std::array<std::string_view, kDropCount> kDropNames = {
     "bad_header_length", "bad_length",  "bad_checksum",       "vlan_unknown",   "fragment",
     "extension_chain", "martian",       "land",               "vip_source",     "ttl_expired",
     "bad_tcp_flags",  "port_zero",      "unknown_protocol",   "icmp_unsupported", "no_service",
-    "no_nat_flow",    "no_backend",     "nat_pool_exhausted", "nat_table_full", "member_reset",
+    "no_nat_flow",    "no_flow",        "no_backend",     "nat_pool_exhausted", "nat_table_full", "member_reset",
     "no_route",       "no_neighbour",   "mtu",
 };
 static_assert(!kDropNames.back().empty(), "every drop reason has a name");

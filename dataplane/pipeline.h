@@ -13,31 +13,57 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "dataplane/burst.h"
 
 namespace holdfast::dataplane {
 
+class FlowHasher;
 class Generation;
 class Neighborhood;
 class WorkerState;
+struct NextHop;
+struct WorkerStats;
 
 // What one publication swaps in: immutable, read by every worker for a burst at a time.
 struct Forwarding {
   const Generation* generation = nullptr;
   const Neighborhood* neighborhood = nullptr;
+  std::span<const NextHop> member_hops;  // by registry index: the hop towards each member
+  // False where frames come from a file: destination and source MACs are not judged.
+  bool check_macs = true;
 };
 
-// Stages 2 (parse) for a burst whose frames are set and begun. Touches no table.
+// The hop towards every member of the generation. Build it again when either of the two changes.
+std::vector<NextHop> build_member_hops(const Generation& generation,
+                                       const Neighborhood& neighborhood);
+
+// Stage 2 for a burst whose frames are set and begun. Touches no table. See parse.h.
 void parse(Burst& burst);
 
-// The worker whose tables hold this slot's flow. Requires: parse(burst) has run.
-std::uint32_t owner_of(const Burst& burst, Slot slot, const Forwarding& forwarding,
+// Hashes the parsed keys. The hash key is fixed for the life of the process.
+void hash_keys(Burst& burst, const FlowHasher& hasher);
+
+// The worker whose tables hold this slot's flow; `self` for frames without a flow.
+// Requires: parse and hash_keys have run.
+std::uint32_t owner_of(const Burst& burst,
+                       Slot slot,
+                       const Generation& generation,
+                       std::uint32_t self,
                        std::uint32_t workers);
 
-// Stages 3 to 6 on the live slots; afterwards every slot has a verdict, and forwarded and replied
-// frames carry their egress port in frame.port. `now_ms` is a monotonic clock.
-void run_stages(Burst& burst, const Forwarding& forwarding, WorkerState& state,
+// Stages 3 to 6 on the live slots. Requires: parse and hash_keys have run. Afterwards every slot
+// has a verdict, forwarded and replied frames carry their egress port in frame.port and their new
+// length, and the counters of received frames and of verdicts are up to date (received, forwarded,
+// replied, to_kernel, held, drops). `now_ms` is a monotonic clock.
+void run_stages(Burst& burst,
+                const Forwarding& forwarding,
+                WorkerState& state,
                 std::uint64_t now_ms);
+
+// P5: what stands on the left less what stands on the right of both sums; 0 between bursts.
+std::int64_t unaccounted(const WorkerStats& stats);
 
 }  // namespace holdfast::dataplane

@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string_view>
 
 #include "dataplane/drop.h"
 
@@ -19,6 +20,8 @@ class Counter {
   void add(std::uint64_t amount) {
     value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
+  void subtract(std::uint64_t amount) { add(~amount + 1); }
+  void set(std::uint64_t value) { value_.store(value, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -52,6 +55,7 @@ struct alignas(64) WorkerStats {
   Counter flows_ended;
   Counter flows_untracked;   // new flows without an entry: both buckets full, by the hash
   Counter flows_rechosen;    // entries whose member was given up (down, reset, new SYN)
+  Counter resets_sent;       // TCP resets given as answers
   Counter follow_previous;   // packets without entry that went by the previous table
 
   Counter polls;
@@ -65,8 +69,8 @@ struct MemberStats {
   Counter bytes_to_member;
   Counter packets_to_client;   // `nat` only: the other modes do not see them
   Counter bytes_to_client;
-  Counter ended_flows;         // live flows = new_flows + adopted - ended_flows
-  Counter last_new_flow_ns;    // set, not added: clock of the newest flow sent there
+  Counter live_flows;          // entries that name the member; goes down too
+  Counter last_new_flow_ms;    // set, not added: the worker's clock at the newest flow
 };
 
 }  // namespace holdfast::dataplane

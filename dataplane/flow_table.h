@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flow table of the modes that do not translate: which member a flow belongs to. One table per
+// worker and family, written by that worker alone, in the shared state. Exact keys: two flows never
+// share an entry.
+//
+// Buckets of four entries (one cache line for IPv4, two for IPv6); a flow may stand in either of
+// two buckets and goes into the emptier one (two-choice hashing: Azar et al., STOC'94). When both
+// are full, one resident moves to its other bucket (one cuckoo step: Pagh & Rodler, ESA'01). Only
+// then is the flow untracked: the hash decides for it, nothing is dropped.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/address.h"
+#include "dataplane/burst.h"
+#include "dataplane/spec.h"
+
+namespace holdfast::dataplane {
+
+enum class FlowState : std::uint8_t { kFree, kHalfOpen, kEstablished, kClosing, kUdp };
+
+// Seconds of the monotonic clock, modulo 2^16. The sweeper visits each entry more often than the
+// stamp wraps (18 h), so differences are exact.
+using Stamp = std::uint16_t;
+constexpr Stamp stamp_of(std::uint64_t now_ms) { return static_cast<Stamp>(now_ms / 1000); }
+constexpr std::uint16_t age_of(Stamp stamp, Stamp now) {
+  return static_cast<std::uint16_t>(now - stamp);
+}
+
+constexpr std::uint16_t timeout_of(FlowState state, const TimeoutSpec& timeouts) {
+  switch (state) {
+    case FlowState::kHalfOpen:
+      return timeouts.half_open;
+    case FlowState::kEstablished:
+      return timeouts.established;
+    case FlowState::kClosing:
+      return timeouts.closing;
+    case FlowState::kUdp:
+      return timeouts.udp;
+    case FlowState::kFree:
+      break;
+  }
+  return 0;
+}
+
+struct FlowEntry4 {
+  std::uint32_t source = 0;  // as on the wire
+  std::uint16_t source_port = 0;
+  std::uint16_t destination_port = 0;
+  std::uint16_t binding = 0;
+  std::uint16_t member = 0;
+  std::uint8_t epoch = 0;
+  FlowState state = FlowState::kFree;
+  Stamp stamp = 0;
+
+  [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
+    return state != FlowState::kFree && source == key.source.v4_bits().wire() &&
+           source_port == key.source_port.wire() &&
+           destination_port == key.destination_port.wire() && binding == of_binding;
+  }
+  void set_key(const FlowKey& key, std::uint16_t of_binding) {
+    source = key.source.v4_bits().wire();
+    source_port = key.source_port.wire();
+    destination_port = key.destination_port.wire();
+    binding = of_binding;
+  }
+  [[nodiscard]] Address source_address() const { return Address::v4(Be32::from_wire(source)); }
+};
+static_assert(sizeof(FlowEntry4) == 16);
+
+struct FlowEntry6 {
+  Address source;
+  std::uint16_t source_port = 0;
+  std::uint16_t destination_port = 0;
+  std::uint16_t binding = 0;
+  std::uint16_t member = 0;
+  std::uint8_t epoch = 0;
+  FlowState state = FlowState::kFree;
+  Stamp stamp = 0;
+  std::uint32_t reserved = 0;
+
+  [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
+    return state != FlowState::kFree && source == key.source &&
+           source_port == key.source_port.wire() &&
+           destination_port == key.destination_port.wire() && binding == of_binding;
+  }
+  void set_key(const FlowKey& key, std::uint16_t of_binding) {
+    source = key.source;
+    source_port = key.source_port.wire();
+    destination_port = key.destination_port.wire();
+    binding = of_binding;
+  }
+  [[nodiscard]] Address source_address() const { return source; }
+};
+static_assert(sizeof(FlowEntry6) == 32);
+
+template <typename Entry>
+class FlowTable {
+ public:
+  static constexpr std::size_t kWays = 4;
+  struct alignas(64) Bucket {
+    std::array<Entry, kWays> way;
+  };
+  // Half-open entries take at most this share of the table: a SYN flood cannot fill it.
+  static constexpr std::size_t kHalfOpenShare = 4;
+
+  // Requires: buckets.size() is a power of two >= 2.
+  explicit FlowTable(std::span<Bucket> buckets) : buckets_(buckets), mask_(buckets.size() - 1) {}
+
+  // Buckets for `entries` at 70 % load, a power of two.
+  static constexpr std::size_t buckets_for(std::uint64_t entries) {
+    std::size_t buckets = 2;
+    while (buckets * kWays * 7 / 10 < entries) {
+      buckets *= 2;
+    }
+    return buckets;
+  }
+
+  [[nodiscard]] std::size_t first_bucket(std::uint64_t hash) const { return hash & mask_; }
+  [[nodiscard]] std::size_t second_bucket(std::uint64_t hash) const {
+    const std::size_t second = (hash * kSecondMultiplier >> 20) & mask_;
+    return second == first_bucket(hash) ? second ^ 1 : second;
+  }
+
+  void prefetch(std::uint64_t hash) const {
+    for (const std::size_t bucket : {first_bucket(hash), second_bucket(hash)}) {
+      for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
+        __builtin_prefetch(reinterpret_cast<const std::byte*>(&buckets_[bucket]) + line, 1);
+      }
+    }
+  }
+
+  [[nodiscard]] Entry* find(std::uint64_t hash, const FlowKey& key, std::uint16_t binding) const {
+    for (const std::size_t bucket : {first_bucket(hash), second_bucket(hash)}) {
+      for (Entry& entry : buckets_[bucket].way) {
+        if (entry.matches(key, binding)) {
+          return &entry;
+        }
+      }
+    }
+    return nullptr;
+  }
+
+  // A free place for the flow, key not yet set; nullptr when there is none: the flow stays
+  // untracked. `rehash(entry)` gives a resident's hash; `expired(entry)` tells that it may go;
+  // `evict(entry)` is told of each resident that goes. Only a flow that has shown itself
+  // (`state` other than half-open) may push out a half-open one.
+  template <typename Rehash, typename Expired, typename Evict>
+  Entry* make_room(std::uint64_t hash, FlowState state, Rehash&& rehash, Expired&& expired,
+                   Evict&& evict) {
+    if (state == FlowState::kHalfOpen && half_open_ >= capacity() / kHalfOpenShare) {
+      return nullptr;
+    }
+    const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
+    if (Entry* entry = emptier(choice)) {
+      return entry;
+    }
+    for (const std::size_t bucket : choice) {
+      for (Entry& entry : buckets_[bucket].way) {
+        if (expired(entry) ||
+            (state != FlowState::kHalfOpen && entry.state == FlowState::kHalfOpen)) {
+          evict(entry);
+          clear(entry);
+          return &entry;
+        }
+      }
+    }
+    return displace(choice, rehash);
+  }
+
+  // Changes an entry's state, keeping the counts.
+  void set_state(Entry& entry, FlowState state) {
+    half_open_ -= entry.state == FlowState::kHalfOpen ? 1 : 0;
+    half_open_ += state == FlowState::kHalfOpen ? 1 : 0;
+    used_ += (state != FlowState::kFree ? 1 : 0) - (entry.state != FlowState::kFree ? 1 : 0);
+    entry.state = state;
+  }
+  void clear(Entry& entry) {
+    set_state(entry, FlowState::kFree);
+    entry = Entry{};
+  }
+
+  // Counts what stands in the table; call once after mapping an old one.
+  void recount() {
+    used_ = 0;
+    half_open_ = 0;
+    for (const Bucket& bucket : buckets_) {
+      for (const Entry& entry : bucket.way) {
+        used_ += entry.state != FlowState::kFree ? 1 : 0;
+        half_open_ += entry.state == FlowState::kHalfOpen ? 1 : 0;
+      }
+    }
+  }
+
+  [[nodiscard]] std::span<Bucket> buckets() const { return buckets_; }
+  [[nodiscard]] std::size_t capacity() const { return buckets_.size() * kWays; }
+  [[nodiscard]] std::size_t used() const { return static_cast<std::size_t>(used_); }
+  [[nodiscard]] std::size_t half_open() const { return static_cast<std::size_t>(half_open_); }
+
+ private:
+  static constexpr std::uint64_t kSecondMultiplier = 0x9e3779b97f4a7c15;
+
+  Entry* emptier(const std::array<std::size_t, 2>& choice) {
+    std::array<Entry*, 2> free{};
+    std::array<std::size_t, 2> count{};
+    for (std::size_t i = 0; i < 2; ++i) {
+      for (Entry& entry : buckets_[choice[i]].way) {
+        if (entry.state == FlowState::kFree) {
+          free[i] = &entry;
+          ++count[i];
+        }
+      }
+    }
+    return count[1] > count[0] ? free[1] : free[0];
+  }
+
+  // Moves one resident of either bucket to its other bucket and returns its old place.
+  template <typename Rehash>
+  Entry* displace(const std::array<std::size_t, 2>& choice, Rehash&& rehash) {
+    for (const std::size_t bucket : choice) {
+      for (Entry& resident : buckets_[bucket].way) {
+        const std::uint64_t hash = rehash(resident);
+        const std::size_t other =
+            first_bucket(hash) == bucket ? second_bucket(hash) : first_bucket(hash);
+        for (Entry& place : buckets_[other].way) {
+          if (place.state == FlowState::kFree) {
+            place = resident;
+            resident = Entry{};
+            return &resident;
+          }
+        }
+      }
+    }
+    return nullptr;
+  }
+
+  std::span<Bucket> buckets_;
+  std::size_t mask_;
+  std::int64_t used_ = 0;
+  std::int64_t half_open_ = 0;
+};
+
+using FlowTable4 = FlowTable<FlowEntry4>;
+using FlowTable6 = FlowTable<FlowEntry6>;
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// A generation: the derived forwarding state, immutable, built beside the live one off the workers,
+// swapped in by one pointer. Services that did not change share their tables with the generation
+// before. Built by the main thread (or replay); read by every worker.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/binding_table.h"
+#include "dataplane/burst.h"
+#include "dataplane/hash.h"
+#include "dataplane/maglev.h"
+#include "dataplane/registry.h"
+#include "dataplane/spec.h"
+
+namespace holdfast::dataplane {
+
+// The members of one tier and family, and the table that spreads new flows over them. `nat` and
+// `dsr` keep a packet's family, so each family has tables of its own.
+struct TierTable {
+  std::uint8_t tier = 0;
+  bool v4 = true;
+  std::vector<std::uint16_t> members;  // registry indexes with weight > 0, in order of their keys
+  std::vector<std::uint16_t> slots;    // Maglev table of registry indexes
+};
+using Tiers = std::shared_ptr<const std::vector<TierTable>>;
+
+struct CompiledService {
+  std::string name;
+  Mode mode = Mode::kNat;
+  HashFields hash = HashFields::kFiveTuple;
+  std::uint32_t slots = 0;
+  TimeoutSpec timeouts;
+  Tiers tiers;     // tiers ascending; never null
+  Tiers previous;  // before the last change that moved slots; null when there was none
+  std::vector<MemberSpec> members;  // as given, to recognise that nothing changed
+};
+
+// What the fast path needs of a member, by registry index.
+struct MemberForward {
+  Address address;
+  Be16 port;                     // 0 keeps the destination port
+  Mode mode = Mode::kNat;
+  std::uint8_t epoch = 0;
+  bool live = false;             // false: no such member
+  bool retired = false;
+};
+
+// What the fast path needs of a binding, by registry index. A retired one (its VIP or port is no
+// longer configured) has no service, but its flows are still told apart.
+struct BindingForward {
+  Address vip;
+  Protocol protocol = Protocol::kTcp;
+  bool live = false;
+  std::uint16_t service = kNoService;
+};
+
+class Generation {
+ public:
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] const FlowHasher& hasher() const { return *hasher_; }
+  [[nodiscard]] const BindingTable& bindings() const { return bindings_; }
+  [[nodiscard]] std::span<const CompiledService> services() const { return services_; }
+  [[nodiscard]] const CompiledService& service(std::uint16_t index) const {
+    return services_[index];
+  }
+  // nullptr when no member has this id (any more).
+  [[nodiscard]] const MemberForward* member(MemberId id) const {
+    if (id.index >= members_.size()) {
+      return nullptr;
+    }
+    const MemberForward& member = members_[id.index];
+    return member.live && member.epoch == id.epoch ? &member : nullptr;
+  }
+  [[nodiscard]] std::span<const MemberForward> members() const { return members_; }
+  // nullptr when no binding has this id (any more).
+  [[nodiscard]] const BindingForward* binding(std::uint16_t id) const {
+    return id < binding_.size() && binding_[id].live ? &binding_[id] : nullptr;
+  }
+  [[nodiscard]] std::span<const PoolSpec> pools() const { return pools_; }
+  [[nodiscard]] bool in_pool(const Address& address) const {
+    for (const PoolSpec& pool : pools_) {
+      if (pool.first <= address && address <= pool.last) {
+        return true;
+      }
+    }
+    return false;
+  }
+  // A VIP or a pool address: what the dataplane answers for.
+  [[nodiscard]] bool is_ours(const Address& address) const {
+    return bindings_.is_vip(address) || in_pool(address);
+  }
+
+ private:
+  friend class GenerationBuilder;
+  std::uint64_t number_ = 0;
+  const FlowHasher* hasher_ = nullptr;
+  BindingTable bindings_;
+  std::vector<CompiledService> services_;
+  std::vector<MemberForward> members_;
+  std::vector<BindingForward> binding_;
+  std::vector<PoolSpec> pools_;
+};
+
+// How far a service's table moved against the generation before.
+struct ServiceChange {
+  std::string service;
+  TableChange change;
+  std::uint32_t slots = 0;  // of all its tables
+};
+
+struct BuiltGeneration {
+  std::unique_ptr<const Generation> generation;
+  std::vector<ServiceChange> changes;  // services that existed before
+};
+
+// Checks the whole specification, gives its members and bindings their ids, and compiles it. On an
+// error nothing has changed, and the text says what is wrong. `previous` may be null. `hasher` must
+// outlive the result. Members of `previous` that are missing now are retired: known, but without
+// new flows. Main thread; milliseconds.
+std::expected<BuiltGeneration, std::string> build_generation(const GenerationSpec& spec,
+                                                             MemberRegistry& members,
+                                                             BindingRegistry& bindings,
+                                                             const FlowHasher& hasher,
+                                                             const Generation* previous);
+
+// The first defect of a specification, or an empty text.
+std::string defect_of(const GenerationSpec& spec);
+
+bool is_prime(std::uint32_t number);
+
+}  // namespace holdfast::dataplane

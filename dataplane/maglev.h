@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Maglev lookup tables (Eisenbud et al., NSDI'16, §3.4): consistent hashing by a table that is a
+// pure function of (member keys, weights, secret). Called by generation.cc off the workers, and by
+// tests and benchmarks; safe on any thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/hash.h"
+
+namespace holdfast::dataplane {
+
+struct MaglevMember {
+  std::string_view key;      // stable name; two members of a table never share it
+  std::uint32_t weight = 0;  // 0 gets no slot
+  std::uint16_t index = 0;   // what the table holds
+};
+
+// Builds a table of `slots` entries, or an empty one when every weight is 0. Members take turns at
+// times (turn + 1) / weight, ties by key, so shares follow the weights exactly: with equal weights
+// two members differ by at most one slot. The order of `members` does not matter.
+// Requires: slots prime and larger than the number of members. O(slots x log(members)) expected.
+std::vector<std::uint16_t> build_maglev(std::span<const MaglevMember> members,
+                                        std::uint32_t slots,
+                                        const FlowHasher& hasher);
+
+// The slot of a flow's hash, without a division.
+constexpr std::uint32_t maglev_slot(std::uint64_t hash, std::uint32_t slots) {
+  return static_cast<std::uint32_t>(((hash >> 32) * slots) >> 32);
+}
+
+// How far two tables of one service differ, in slots: all that changed, and the least that any
+// table with the new shares would have had to change. Tables of different sizes differ everywhere.
+struct TableChange {
+  std::uint32_t moved = 0;
+  std::uint32_t least = 0;
+};
+TableChange compare_tables(std::span<const std::uint16_t> before,
+                           std::span<const std::uint16_t> after);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// NAT records, their indexes, TCP state as seen from between, and port blocks.
+#include "dataplane/nat_table.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint32_t kFirstPoolPort = 1024;
+constexpr std::uint32_t kPoolPorts = 65536 - kFirstPoolPort;
+
+std::uint32_t next_free(const NatRecord& record) {
+  std::uint32_t next = 0;
+  std::memcpy(&next, record.client.bytes.data(), sizeof(next));
+  return next;
+}
+
+void set_next_free(NatRecord& record, std::uint32_t next) {
+  std::memcpy(record.client.bytes.data(), &next, sizeof(next));
+}
+
+bool over(SideState side) { return side == SideState::kFin || side == SideState::kReset; }
+
+}  // namespace
+
+bool NatIndex::insert(std::uint64_t hash, std::uint32_t record) {
+  const Slot incoming{.tag = tag_of(hash), .record_plus_one = record + 1};
+  const std::array<std::size_t, 2> choice = {first(hash), second(hash, mask_)};
+  std::array<Slot*, 2> free{};
+  std::array<std::size_t, 2> count{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    for (Slot& slot : buckets_[choice[i]].way) {
+      if (slot.record_plus_one == 0) {
+        free[i] = &slot;
+        ++count[i];
+      }
+    }
+  }
+  if (Slot* place = count[1] > count[0] ? free[1] : free[0]; place != nullptr) {
+    *place = incoming;
+    return true;
+  }
+  return displace(choice[0], incoming) || displace(choice[1], incoming);
+}
+
+bool NatIndex::displace(std::size_t bucket, Slot incoming) {
+  for (Slot& resident : buckets_[bucket].way) {
+    for (Slot& place : buckets_[other(bucket, resident.tag, mask_)].way) {
+      if (place.record_plus_one == 0) {
+        place = resident;
+        resident = incoming;
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+void NatIndex::erase(std::uint64_t hash, std::uint32_t record) {
+  for (const std::size_t bucket : {first(hash), second(hash, mask_)}) {
+    for (Slot& slot : buckets_[bucket].way) {
+      if (slot.record_plus_one == record + 1) {
+        slot = Slot{};
+        return;
+      }
+    }
+  }
+}
+
+void NatIndex::clear() { std::ranges::fill(buckets_, Bucket{}); }
+
+PoolShare pool_share(std::span<const PoolSpec> ranges,
+                     std::uint32_t worker,
+                     std::uint32_t workers) {
+  const std::uint32_t block = kPoolPorts / workers;
+  return {.ranges = ranges,
+          .first_port = static_cast<std::uint16_t>(kFirstPoolPort + worker * block),
+          .port_count = static_cast<std::uint16_t>(block)};
+}
+
+std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers) {
+  const std::uint32_t host = port.to_host();
+  const std::uint32_t block = kPoolPorts / workers;
+  return host < kFirstPoolPort ? 0 : std::min((host - kFirstPoolPort) / block, workers - 1);
+}
+
+NatTable::NatTable(std::span<NatRecord> records,
+                   std::span<NatIndex::Bucket> forward,
+                   std::span<NatIndex::Bucket> reply)
+    : records_(records), forward_(forward), reply_(reply) {
+  rebuild_free_list();
+}
+
+std::uint32_t NatTable::take() {
+  const std::uint32_t index = free_head_;
+  if (index != kNoRecord) {
+    free_head_ = next_free(records_[index]);
+    records_[index] = NatRecord{};
+    --free_count_;
+  }
+  return index;
+}
+
+void NatTable::give(std::uint32_t index) {
+  NatRecord& record = records_[index];
+  half_open_ -= record.state == FlowState::kHalfOpen ? 1 : 0;
+  record = NatRecord{};
+  set_next_free(record, free_head_);
+  free_head_ = index;
+  ++free_count_;
+}
+
+void NatTable::rebuild_free_list() {
+  free_head_ = kNoRecord;
+  free_count_ = 0;
+  half_open_ = 0;
+  for (std::size_t i = records_.size(); i-- > 0;) {
+    NatRecord& record = records_[i];
+    half_open_ += record.state == FlowState::kHalfOpen ? 1 : 0;
+    if (record.state == FlowState::kFree) {
+      set_next_free(record, free_head_);
+      free_head_ = static_cast<std::uint32_t>(i);
+      ++free_count_;
+    }
+  }
+}
+
+void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
+  SideState& side = from_client ? record.client_side : record.member_side;
+  const SideState other = from_client ? record.member_side : record.client_side;
+  if ((tcp_flags & kTcpRst) != 0) {
+    if (!over(side) && !over(other)) {
+      record.client_closed_first = from_client;
+    }
+    side = SideState::kReset;
+  } else if ((tcp_flags & kTcpFin) != 0 && side != SideState::kReset) {
+    if (!over(side) && !over(other)) {
+      record.client_closed_first = from_client;
+    }
+    side = SideState::kFin;
+  } else if ((tcp_flags & kTcpSyn) != 0) {
+    side = side == SideState::kIdle ? SideState::kSyn : side;
+  } else if (side == SideState::kSyn || side == SideState::kIdle) {
+    side = SideState::kOpen;
+  }
+  if (over(record.client_side) || over(record.member_side)) {
+    record.state = FlowState::kClosing;
+  } else if (record.client_side == SideState::kOpen && record.member_side != SideState::kIdle) {
+    record.state = FlowState::kEstablished;
+  }
+}
+
+std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts) {
+  const bool closed =
+      (over(record.client_side) && over(record.member_side)) ||
+      record.client_side == SideState::kReset || record.member_side == SideState::kReset;
+  if (record.state != FlowState::kClosing || !closed) {
+    return timeout_of(record.state, timeouts);
+  }
+  // A reset leaves no TIME_WAIT on either side (RFC 9293 §3.10.7.4).
+  const bool reset =
+      record.client_side == SideState::kReset || record.member_side == SideState::kReset;
+  return reset || record.client_closed_first ? kQuarantineClientFirst : kQuarantine;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Translated flows (`nat`): one 64-byte record per flow and two indexes of {tag, record} to find it
+// by the client's packet and by the member's reply. One set per worker, written by that worker
+// alone, in the shared state.
+//
+// A pool endpoint (address, port) is in use towards a member exactly while a record in the reply
+// index says so; there is no other free map, hence nothing to rebuild after a restart and the same
+// endpoint serves different members at once. Endpoints are walked in turn per member, so that one
+// is used again as late as possible; a closed flow keeps its endpoint for the quarantine below.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "dataplane/address.h"
+#include "dataplane/flow_table.h"
+#include "dataplane/spec.h"
+
+namespace holdfast::dataplane {
+
+// What one side of a TCP connection has shown so far.
+enum class SideState : std::uint8_t { kIdle, kSyn, kOpen, kFin, kReset };
+
+// Seconds for which a closed flow's endpoint is not used again. When the client closed first, the
+// TIME_WAIT (RFC 9293 §3.3.2) is the client's and only stray segments matter; otherwise the member
+// may hold it, 60 s on Linux.
+inline constexpr std::uint16_t kQuarantineClientFirst = 2;
+inline constexpr std::uint16_t kQuarantine = 60;
+
+struct alignas(64) NatRecord {
+  Address client;
+  Address pool;
+  Be16 client_port;
+  Be16 service_port;  // as the client addressed it
+  Be16 pool_port;
+  std::uint16_t binding = 0;
+  std::uint16_t member = 0;
+  std::uint8_t epoch = 0;
+  FlowState state = FlowState::kFree;
+  SideState client_side = SideState::kIdle;
+  SideState member_side = SideState::kIdle;
+  Stamp stamp = 0;
+  bool client_closed_first = false;
+  // The client reuses its 5-tuple for a newer flow: found by replies only, until the quarantine
+  // ends.
+  bool detached = false;
+  // Room for what later needs state per direction, so that the layout stays: SYN cookies and the
+  // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. Always 0 now.
+  std::array<std::int32_t, 2> sequence_delta{};
+  std::array<std::uint8_t, 4> timestamp_offset{};
+};
+static_assert(sizeof(NatRecord) == 64);
+
+inline constexpr std::uint32_t kNoRecord = 0xffffffff;
+
+// {tag, record} pairs in cache lines of eight, two choices, one cuckoo step. The tag is a part of
+// the hash: a hit is verified by the caller against the record.
+class NatIndex {
+ public:
+  static constexpr std::size_t kWays = 8;
+  struct Slot {
+    std::uint32_t tag = 0;
+    std::uint32_t record_plus_one = 0;  // 0: free
+  };
+  struct alignas(64) Bucket {
+    std::array<Slot, kWays> way;
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  // Requires: buckets.size() is a power of two >= 2.
+  explicit NatIndex(std::span<Bucket> buckets) : buckets_(buckets), mask_(buckets.size() - 1) {}
+
+  static constexpr std::size_t buckets_for(std::uint64_t records) {
+    std::size_t buckets = 2;
+    while (buckets * kWays * 7 / 10 < records) {
+      buckets *= 2;
+    }
+    return buckets;
+  }
+
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[first(hash)], 1); }
+
+  // The first record with this hash's tag that `is_it(record)` accepts, or kNoRecord.
+  template <typename IsIt>
+  [[nodiscard]] std::uint32_t find(std::uint64_t hash, IsIt&& is_it) const {
+    const std::uint32_t tag = tag_of(hash);
+    for (const std::size_t bucket : {first(hash), second(hash, mask_)}) {
+      for (const Slot& slot : buckets_[bucket].way) {
+        if (slot.record_plus_one != 0 && slot.tag == tag && is_it(slot.record_plus_one - 1)) {
+          return slot.record_plus_one - 1;
+        }
+      }
+    }
+    return kNoRecord;
+  }
+
+  // False when there is no room.
+  bool insert(std::uint64_t hash, std::uint32_t record);
+  // Takes the record out; nothing happens when it is not there.
+  void erase(std::uint64_t hash, std::uint32_t record);
+  void clear();
+
+ private:
+  [[nodiscard]] std::size_t first(std::uint64_t hash) const { return hash & mask_; }
+  // The other bucket follows from the bucket and the tag alone, so that a resident can move without
+  // its record (partial-key cuckoo hashing: Fan et al., CoNEXT'14).
+  [[nodiscard]] static std::size_t second(std::uint64_t hash, std::size_t mask) {
+    return other(hash & mask, tag_of(hash), mask);
+  }
+  static std::size_t other(std::size_t bucket, std::uint32_t tag, std::size_t mask) {
+    return (bucket ^ (((tag * 0x9e3779b1U) | 1U) & mask)) & mask;
+  }
+  static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
+  bool displace(std::size_t bucket, Slot incoming);
+
+  std::span<Bucket> buckets_;
+  std::size_t mask_;
+};
+
+// The pool endpoints that one worker may use.
+struct PoolShare {
+  std::span<const PoolSpec> ranges;  // of every family
+  std::uint16_t first_port = 0;      // host order; the worker's block
+  std::uint16_t port_count = 0;
+};
+
+// A worker's port block: [1024, 65536) in equal parts.
+PoolShare pool_share(std::span<const PoolSpec> ranges, std::uint32_t worker, std::uint32_t workers);
+// The worker whose block holds a pool port.
+std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers);
+
+class NatTable {
+ public:
+  // Requires: buckets.size() of each index a power of two.
+  NatTable(std::span<NatRecord> records,
+           std::span<NatIndex::Bucket> forward,
+           std::span<NatIndex::Bucket> reply);
+
+  [[nodiscard]] NatRecord& record(std::uint32_t index) { return records_[index]; }
+  [[nodiscard]] const NatRecord& record(std::uint32_t index) const { return records_[index]; }
+  [[nodiscard]] NatIndex& forward() { return forward_; }
+  [[nodiscard]] NatIndex& reply() { return reply_; }
+  [[nodiscard]] std::span<NatRecord> records() const { return records_; }
+
+  // A free record, or kNoRecord. Its `state` stays kFree until the caller sets it.
+  std::uint32_t take();
+  // Gives a record back. Requires: it stands in neither index.
+  void give(std::uint32_t index);
+  void count_half_open(std::int64_t change) { half_open_ += change; }
+
+  [[nodiscard]] std::size_t used() const { return records_.size() - free_count_; }
+  [[nodiscard]] std::size_t half_open() const { return static_cast<std::size_t>(half_open_); }
+  // Half-open records take at most a quarter, as in FlowTable.
+  [[nodiscard]] bool half_open_full() const { return half_open() >= records_.size() / 4; }
+
+  // Rebuilds the list of free records from the records themselves; after mapping an old table.
+  void rebuild_free_list();
+
+ private:
+  std::span<NatRecord> records_;
+  NatIndex forward_;
+  NatIndex reply_;
+  std::uint32_t free_head_ = kNoRecord;  // list through `client` of free records
+  std::size_t free_count_ = 0;
+  std::int64_t half_open_ = 0;
+};
+
+// The TCP state after a packet from one side: updates both sides and `state`. Source: RFC 9293
+// §3.3.2, as far as it can be seen from between.
+void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags);
+
+// How long a record lives without traffic, in seconds: the service's timeouts while the flow lives,
+// the quarantine once it is closed.
+std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Registry records: labels, plausibility, allocation.
+#include "dataplane/registry.h"
+
+#include <algorithm>
+
+namespace holdfast::dataplane {
+namespace {
+
+// The next free record after `cursor`, which moves behind it.
+template <typename Record>
+std::optional<std::uint16_t> take_free(std::span<Record> records, std::size_t& cursor) {
+  for (std::size_t tried = 0; tried < records.size(); ++tried) {
+    const std::size_t index = (cursor + tried) % records.size();
+    if (records[index].state == RegistryState::kFree) {
+      cursor = index + 1;
+      return static_cast<std::uint16_t>(index);
+    }
+  }
+  return std::nullopt;
+}
+
+bool known(RegistryState state) { return state <= RegistryState::kRetired; }
+
+}  // namespace
+
+std::string_view Label::view() const {
+  return {text.data(), static_cast<std::size_t>(std::ranges::find(text, '\0') - text.begin())};
+}
+
+Label Label::of(std::string_view name) {
+  Label label;
+  std::ranges::copy(name.substr(0, kLabelBytes - 1), label.text.begin());
+  return label;
+}
+
+bool MemberRecord::plausible() const {
+  return known(state) && mode <= Mode::kDsr && service.text.back() == '\0' &&
+         backend.text.back() == '\0';
+}
+
+bool BindingRecord::plausible() const {
+  return known(state) && (protocol == Protocol::kTcp || protocol == Protocol::kUdp) &&
+         service.text.back() == '\0' && first_port <= last_port;
+}
+
+std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
+                                                 const MemberSpec& member) {
+  const std::optional<std::uint16_t> index = take_free(records_, cursor_);
+  if (!index) {
+    return std::nullopt;
+  }
+  MemberRecord& record = records_[*index];
+  record.service = Label::of(service.name);
+  record.backend = Label::of(member.backend);
+  record.address = member.address;
+  record.port = member.port;
+  record.mode = service.mode;
+  ++record.epoch;
+  record.state = RegistryState::kActive;
+  return MemberId{*index, record.epoch};
+}
+
+std::optional<std::uint16_t> BindingRegistry::allocate(const ServiceSpec& service,
+                                                       const BindingSpec& binding) {
+  const std::optional<std::uint16_t> index = take_free(records_, cursor_);
+  if (!index) {
+    return std::nullopt;
+  }
+  BindingRecord& record = records_[*index];
+  record.service = Label::of(service.name);
+  record.vip = binding.vip;
+  record.first_port = binding.first_port;
+  record.last_port = binding.last_port;
+  record.protocol = binding.protocol;
+  record.state = RegistryState::kActive;
+  return index;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layout and validation of the shared state.
+#include "dataplane/state.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <new>
+
+#include "dataplane/flow_keys.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint64_t kMagic = 0x31545346444c4f48;  // "HOLDFST1"
+
+struct Header {
+  std::uint64_t magic = kMagic;
+  std::uint32_t layout = kStateLayout;
+  std::uint32_t registry_capacity = kRegistryCapacity;
+  StateGeometry geometry;
+  std::uint64_t key_id = 0;
+  std::uint64_t checksum = 0;  // of all above
+};
+
+// FNV-1a over the header's fields: finds damage, not malice.
+std::uint64_t checksum_of(const Header& header) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  const auto bytes = std::as_bytes(std::span(&header, 1)).first(offsetof(Header, checksum));
+  for (const std::byte byte : bytes) {
+    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
+  }
+  return hash;
+}
+
+// Where each part stands, in bytes from the start; every part begins on a cache line.
+struct Layout {
+  std::size_t members = 4096;
+  std::size_t bindings;
+  std::size_t dispositions;
+  std::size_t learned;
+  std::size_t workers;
+  std::size_t v4;  // within a worker's part
+  std::size_t v6;
+  std::size_t records;
+  std::size_t forward;
+  std::size_t reply;
+  std::size_t index_buckets;
+  std::size_t worker_bytes;
+
+  explicit Layout(const StateGeometry& geometry) {
+    bindings = members + kRegistryCapacity * sizeof(MemberRecord);
+    dispositions = bindings + kRegistryCapacity * sizeof(BindingRecord);
+    learned = dispositions + kRegistryCapacity * sizeof(DispositionTable::Cell);
+    workers = learned + kLearnedCapacity * sizeof(LearnedNeighbor);
+    index_buckets = NatIndex::buckets_for(geometry.records_nat);
+    v4 = 0;
+    v6 = v4 + geometry.buckets_v4 * sizeof(FlowTable4::Bucket);
+    records = v6 + geometry.buckets_v6 * sizeof(FlowTable6::Bucket);
+    forward = records + geometry.records_nat * sizeof(NatRecord);
+    reply = forward + index_buckets * sizeof(NatIndex::Bucket);
+    worker_bytes = reply + index_buckets * sizeof(NatIndex::Bucket);
+  }
+};
+
+template <typename T>
+std::span<T> part(std::span<std::byte> memory, std::size_t offset, std::size_t count) {
+  return {reinterpret_cast<T*>(memory.data() + offset), count};
+}
+
+template <typename Table>
+void validate_flow_table(Table& table,
+                         const Generation& generation,
+                         const DispositionTable& dispositions,
+                         AdoptionReport& report) {
+  for (std::size_t i = 0; i < table.buckets().size(); ++i) {
+    for (auto& entry : table.buckets()[i].way) {
+      if (entry.state == FlowState::kFree) {
+        continue;
+      }
+      const MemberId member{entry.member, entry.epoch};
+      const std::optional<FlowKey> key = client_key_of(entry, generation);
+      bool good = key.has_value() && entry.state <= FlowState::kUdp &&
+                  generation.member(member) != nullptr &&
+                  dispositions.get(member) != Disposition::kReset;
+      if (good) {
+        const std::uint64_t hash = generation.hasher()(*key);
+        good = table.first_bucket(hash) == i || table.second_bucket(hash) == i;
+      }
+      if (!good) {
+        entry = {};
+      }
+      ++(good ? report.kept : report.dropped);
+    }
+  }
+  table.recount();
+}
+
+bool plausible(const NatRecord& record,
+               const Generation& generation,
+               const DispositionTable& dispositions) {
+  const MemberId member{record.member, record.epoch};
+  return record.state <= FlowState::kUdp && record.client_side <= SideState::kReset &&
+         record.member_side <= SideState::kReset && client_key_of(record, generation) &&
+         reply_key_of(record, generation) &&
+         dispositions.get(member) != Disposition::kReset;
+}
+
+void validate_nat(NatTable& nat,
+                  const Generation& generation,
+                  const DispositionTable& dispositions,
+                  AdoptionReport& report) {
+  nat.forward().clear();
+  nat.reply().clear();
+  for (std::size_t i = 0; i < nat.records().size(); ++i) {
+    NatRecord& record = nat.records()[i];
+    if (record.state == FlowState::kFree) {
+      continue;
+    }
+    const auto index = static_cast<std::uint32_t>(i);
+    bool good = plausible(record, generation, dispositions);
+    if (good) {
+      const std::uint64_t reply = generation.hasher()(*reply_key_of(record, generation));
+      const std::uint64_t forward = generation.hasher()(*client_key_of(record, generation));
+      good = nat.reply().insert(reply, index);
+      if (good && !record.detached && !nat.forward().insert(forward, index)) {
+        nat.reply().erase(reply, index);
+        good = false;
+      }
+    }
+    if (!good) {
+      record = NatRecord{};
+    }
+    ++(good ? report.kept : report.dropped);
+  }
+  nat.rebuild_free_list();
+}
+
+}  // namespace
+
+StateGeometry StateGeometry::from(std::uint64_t flows, std::uint32_t workers) {
+  const std::uint64_t share = std::max<std::uint64_t>((flows + workers - 1) / workers, 64);
+  return {.workers = workers,
+          .reserved = 0,
+          .buckets_v4 = FlowTable4::buckets_for(share),
+          .buckets_v6 = FlowTable6::buckets_for(share / 2),
+          .records_nat = share};
+}
+
+std::size_t StateGeometry::bytes() const {
+  const Layout layout(*this);
+  return layout.workers + workers * layout.worker_bytes;
+}
+
+std::uint64_t key_id_of(const HashKey& key) {
+  return FlowHasher(key).words(0x6b65792d6964, kStateLayout);
+}
+
+SharedState SharedState::format(std::span<std::byte> memory,
+                                const StateGeometry& geometry,
+                                const HashKey& key) {
+  std::ranges::fill(memory.first(geometry.bytes()), std::byte{0});
+  Header header{.geometry = geometry, .key_id = key_id_of(key)};
+  header.checksum = checksum_of(header);
+  std::memcpy(memory.data(), &header, sizeof(header));
+  return {memory, geometry};
+}
+
+std::expected<SharedState, std::string> SharedState::adopt(std::span<std::byte> memory,
+                                                           const StateGeometry& geometry,
+                                                           const HashKey& key) {
+  Header header;
+  if (memory.size() < sizeof(header)) {
+    return std::unexpected("shorter than its header");
+  }
+  std::memcpy(static_cast<void*>(&header), memory.data(), sizeof(header));
+  if (header.magic != kMagic) {
+    return std::unexpected("not a state file");
+  }
+  if (header.layout != kStateLayout || header.registry_capacity != kRegistryCapacity) {
+    return std::unexpected("written by another layout version");
+  }
+  if (header.checksum != checksum_of(header)) {
+    return std::unexpected("damaged header");
+  }
+  if (header.geometry != geometry || memory.size() < geometry.bytes()) {
+    return std::unexpected("other sizes: worker count or `flows` changed");
+  }
+  if (header.key_id != key_id_of(key)) {
+    return std::unexpected("written under another hash key");
+  }
+  SharedState state(memory, geometry);
+  if (!std::ranges::all_of(state.member_records(), &MemberRecord::plausible) ||
+      !std::ranges::all_of(state.binding_records(), &BindingRecord::plausible)) {
+    return std::unexpected("damaged registry");
+  }
+  return state;
+}
+
+std::span<MemberRecord> SharedState::member_records() const {
+  return part<MemberRecord>(memory_, Layout(geometry_).members, kRegistryCapacity);
+}
+
+std::span<BindingRecord> SharedState::binding_records() const {
+  return part<BindingRecord>(memory_, Layout(geometry_).bindings, kRegistryCapacity);
+}
+
+DispositionTable SharedState::dispositions() const {
+  return DispositionTable(part<DispositionTable::Cell>(
+      memory_, Layout(geometry_).dispositions, kRegistryCapacity));
+}
+
+std::span<LearnedNeighbor> SharedState::learned() const {
+  return part<LearnedNeighbor>(memory_, Layout(geometry_).learned, kLearnedCapacity);
+}
+
+WorkerTables SharedState::tables(std::uint32_t worker) const {
+  const Layout layout(geometry_);
+  const std::size_t base = layout.workers + worker * layout.worker_bytes;
+  return {
+      .v4 = FlowTable4(
+          part<FlowTable4::Bucket>(memory_, base + layout.v4, geometry_.buckets_v4)),
+      .v6 = FlowTable6(
+          part<FlowTable6::Bucket>(memory_, base + layout.v6, geometry_.buckets_v6)),
+      .nat = NatTable(
+          part<NatRecord>(memory_, base + layout.records, geometry_.records_nat),
+          part<NatIndex::Bucket>(memory_, base + layout.forward, layout.index_buckets),
+          part<NatIndex::Bucket>(memory_, base + layout.reply, layout.index_buckets))};
+}
+
+AdoptionReport validate_tables(WorkerTables& tables,
+                               const Generation& generation,
+                               const DispositionTable& dispositions) {
+  AdoptionReport report;
+  validate_flow_table(tables.v4, generation, dispositions, report);
+  validate_flow_table(tables.v6, generation, dispositions, report);
+  validate_nat(tables.nat, generation, dispositions, report);
+  return report;
+}
+
+}  // namespace holdfast::dataplane

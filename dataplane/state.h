@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The shared state: everything that must outlive the dataplane process, as one region of memory
+// without pointers (design.md §2, "The state file"). A header, the member and binding registries,
+// the dispositions, learned neighbours, and one set of flow tables per worker. The process maps it
+// from a file; tests and replay use the heap. The registries, dispositions and learned neighbours
+// are written by the main thread, each worker's tables by that worker; dispositions are read by
+// all. Pure.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+
+#include "dataplane/address.h"
+#include "dataplane/flow_table.h"
+#include "dataplane/generation.h"
+#include "dataplane/hash.h"
+#include "dataplane/nat_table.h"
+#include "dataplane/registry.h"
+#include "dataplane/spec.h"
+
+namespace holdfast::dataplane {
+
+inline constexpr std::uint32_t kStateLayout = 1;
+inline constexpr std::size_t kLearnedCapacity = 4096;
+
+// Sizes that fix the layout. A file of another geometry is not used as it is.
+struct StateGeometry {
+  std::uint32_t workers = 1;
+  std::uint32_t reserved = 0;
+  std::uint64_t buckets_v4 = 2;    // per worker; powers of two
+  std::uint64_t buckets_v6 = 2;
+  std::uint64_t records_nat = 16;  // per worker
+  bool operator==(const StateGeometry&) const = default;
+
+  // Each worker's share of `flows`, for IPv4 and for `nat` alike, and half as many for IPv6: what
+  // the traffic will be is not known at start.
+  static StateGeometry from(std::uint64_t flows, std::uint32_t workers);
+  [[nodiscard]] std::size_t bytes() const;
+};
+
+// Disposition and epoch of each member, one atomic word per registry index.
+class DispositionTable {
+ public:
+  using Cell = std::atomic<std::uint16_t>;
+  explicit DispositionTable(std::span<Cell> cells) : cells_(cells) {}
+
+  void set(MemberId id, Disposition disposition) {
+    cells_[id.index].store(
+        static_cast<std::uint16_t>((id.epoch << 8) | static_cast<unsigned>(disposition)),
+        std::memory_order_release);
+  }
+  // kReset for an epoch that is no longer in force: nothing new, nothing kept.
+  [[nodiscard]] Disposition get(MemberId id) const {
+    const std::uint16_t cell = cells_[id.index].load(std::memory_order_relaxed);
+    return (cell >> 8) == id.epoch ? static_cast<Disposition>(cell & 0xff) : Disposition::kReset;
+  }
+
+ private:
+  std::span<Cell> cells_;
+};
+static_assert(DispositionTable::Cell::is_always_lock_free);
+
+// A neighbour learned from ARP, ND or a client's own frames, not known to the kernel.
+struct LearnedNeighbor {
+  Address address;
+  MacAddress mac{};
+  std::uint8_t port = 0;
+  std::uint8_t used = 0;
+  std::uint64_t order = 0;  // of learning; the smallest gives way when all are in use
+};
+static_assert(sizeof(LearnedNeighbor) == 32);
+
+// Hash of a hash key: tells two keys apart without telling the key.
+std::uint64_t key_id_of(const HashKey& key);
+
+// One worker's tables, as views into the region.
+struct WorkerTables {
+  FlowTable4 v4;
+  FlowTable6 v6;
+  NatTable nat;
+};
+
+// What validation of an old region kept and dropped.
+struct AdoptionReport {
+  std::uint64_t kept = 0;
+  std::uint64_t dropped = 0;
+};
+
+// A view of the region; copies refer to the same memory, which must outlive them.
+class SharedState {
+ public:
+  // Makes `memory` an empty state. Requires: memory.size() >= geometry.bytes(), 64-byte aligned.
+  static SharedState format(std::span<std::byte> memory,
+                            const StateGeometry& geometry,
+                            const HashKey& key);
+  // Uses what an earlier process left. The error says why it cannot be used: another layout,
+  // geometry or key, or a damaged header or registry.
+  static std::expected<SharedState, std::string> adopt(std::span<std::byte> memory,
+                                                       const StateGeometry& geometry,
+                                                       const HashKey& key);
+
+  [[nodiscard]] std::span<MemberRecord> member_records() const;
+  [[nodiscard]] std::span<BindingRecord> binding_records() const;
+  [[nodiscard]] DispositionTable dispositions() const;
+  [[nodiscard]] std::span<LearnedNeighbor> learned() const;
+  [[nodiscard]] WorkerTables tables(std::uint32_t worker) const;
+  [[nodiscard]] const StateGeometry& geometry() const { return geometry_; }
+
+ private:
+  SharedState(std::span<std::byte> memory, const StateGeometry& geometry)
+      : memory_(memory), geometry_(geometry) {}
+
+  std::span<std::byte> memory_;
+  StateGeometry geometry_;
+};
+
+// Checks every entry of a worker's tables against the generation: its binding and member are
+// known, its state is one, and its key hashes to where it stands. What fails is dropped. Rebuilds
+// the indexes and counts. Run before the worker starts.
+AdoptionReport validate_tables(WorkerTables& tables,
+                               const Generation& generation,
+                               const DispositionTable& dispositions);
+
+}  // namespace holdfast::dataplane

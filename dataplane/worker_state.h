@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything one worker owns: its flow tables (views into the shared state), its counters, and what
+// it noticed for others to act on. Written by that worker alone; counters are read by the seam's
+// thread. Replay, trace, tests and fuzzers make one over heap memory.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/address.h"
+#include "dataplane/burst.h"
+#include "dataplane/state.h"
+#include "dataplane/stats.h"
+
+namespace holdfast::dataplane {
+
+// What a burst's frames told about the neighbourhood. The caller takes and clears it after each
+// burst; what does not fit is forgotten, the next frame tells it again.
+struct Notices {
+  struct Learned {
+    Address address;
+    MacAddress mac{};
+    PortIndex port = 0;
+  };
+  std::array<Learned, 8> learned;   // senders seen on-link: ARP, ND, new clients
+  std::uint8_t learned_count = 0;
+  std::array<Address, 8> unresolved;  // next hops (gateways, members) without a link-layer address
+  std::uint8_t unresolved_count = 0;
+
+  void learn(const Address& address, const MacAddress& mac, PortIndex port) {
+    if (learned_count < learned.size()) {
+      learned[learned_count++] = {.address = address, .mac = mac, .port = port};
+    }
+  }
+  void resolve(const Address& next_hop) {
+    if (unresolved_count < unresolved.size()) {
+      unresolved[unresolved_count++] = next_hop;
+    }
+  }
+  void clear() {
+    learned_count = 0;
+    unresolved_count = 0;
+  }
+};
+
+class WorkerState {
+ public:
+  WorkerState(const SharedState& shared, std::uint32_t worker, std::uint32_t workers)
+      : worker(worker),
+        workers(workers),
+        tables(shared.tables(worker)),
+        dispositions(shared.dispositions()),
+        members(kRegistryCapacity),
+        binding_flows(kRegistryCapacity),
+        pool_cursor(kRegistryCapacity) {}
+
+  const std::uint32_t worker;
+  const std::uint32_t workers;
+  WorkerTables tables;
+  DispositionTable dispositions;
+  WorkerStats stats;
+  std::vector<MemberStats> members;      // by registry index
+  std::vector<Counter> binding_flows;    // live entries by binding
+  std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
+  Notices notices;
+
+  // Where the sweeper goes on, and when it last ran.
+  struct SweepPosition {
+    std::uint64_t last_ms = 0;
+    std::size_t v4 = 0;
+    std::size_t v6 = 0;
+    std::size_t nat = 0;
+  } sweep_position;
+  std::uint64_t completed_sweeps = 0;
+
+  // Sets the live counts from the tables; once, after validate_tables().
+  void count_adopted();
+};
+
+// Ends idle and orphaned flows: visits as many buckets and records as the time since the last call
+// demands for a whole round in 30 s, at most 4096 of each. Call once per loop.
+void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms);
+
+}  // namespace holdfast::dataplane
