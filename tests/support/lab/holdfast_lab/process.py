@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long-running processes inside a lab's namespaces, each in a process group, each with a log."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Mapping
+
+from .environment import set_namespace
+from .run_record import ID_VARIABLE, RunRecord
+
+_POLL_SECONDS = 0.005
+
+
+def namespace_path(name: str) -> str:
+    return f"/run/netns/{name}"
+
+
+def set_sysctls(namespace: str, knobs: Mapping[str, str]) -> None:
+    """Writes below /proc/sys as seen from a namespace. Requires: no other thread runs."""
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        set_namespace(namespace_path(namespace))
+        for knob, value in knobs.items():
+            path = Path("/proc/sys", knob)
+            if path.exists():
+                path.write_text(value + "\n")
+    finally:
+        set_namespace(f"/proc/self/fd/{home}")
+        os.close(home)
+
+
+def output_of(namespace: str, *command: str, limit_seconds: float = 30.0) -> str:
+    """Runs a short command inside a namespace and returns what it printed."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=limit_seconds,
+        preexec_fn=lambda: set_namespace(namespace_path(namespace)),
+    )
+    if done.returncode != 0:
+        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Process:
+    """A started program. `group` joins an existing process group instead of making a new one."""
+
+    def __init__(
+        self,
+        run: RunRecord,
+        namespace: str,
+        command: list[str],
+        log: Path,
+        group: int = 0,
+        pipes: bool = False,
+    ):
+        self.log = log
+        self.command = command
+        with open(log, "ab") as output:
+            self.popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes else output,
+                stderr=output,
+                env={**os.environ, ID_VARIABLE: run.id},
+                process_group=group,
+                preexec_fn=lambda: set_namespace(namespace_path(namespace)),
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def is_running(self) -> bool:
+        return self.popen.poll() is None
+
+    def terminate(self, patience_seconds: float = 5.0) -> int:
+        """SIGTERM to this process only; SIGKILL after the patience. Returns its exit status."""
+        if self.is_running():
+            self.popen.terminate()
+            try:
+                self.popen.wait(patience_seconds)
+            except subprocess.TimeoutExpired:
+                self.popen.kill()
+        return self.popen.wait()
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def kill_group(leader: Process) -> None:
+    """SIGKILLs a whole process group, and collects its leader."""
+    try:
+        os.killpg(leader.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    leader.popen.wait()
+
+
+def wait_until(
+    condition: Callable[[], object], what: str, limit_seconds: float = 10.0
+) -> float:
+    """Polls until `condition()` is true. Returns the seconds it took; raises TimeoutError."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > limit_seconds:
+            raise TimeoutError(f"waited {limit_seconds:g} s in vain for {what}")
+        time.sleep(_POLL_SECONDS)
+    return time.monotonic() - start
+
+
+def now() -> float:
+    """CLOCK_REALTIME in seconds, as the dataplane stamps new flows."""
+    return time.time()
