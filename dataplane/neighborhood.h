@@ -7,13 +7,15 @@
 // then the neighbour entry of its gateway, or of the destination itself when the route is on-link.
 #pragma once
 
+#include "dataplane/address.h"
+#include "dataplane/frame.h"
+#include "dataplane/prefix_table.h"
+
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "dataplane/address.h"
-#include "dataplane/frame.h"
 
 namespace holdfast::dataplane {
 
@@ -54,8 +56,10 @@ struct NextHop {
 class Neighborhood {
  public:
   Neighborhood() = default;
-  // O(routes + neighbors). Later entries win over earlier ones with the same key.
-  Neighborhood(std::vector<Link> links, std::span<const Route> routes,
+  // O(routes log routes + neighbors). Among equal prefixes the smaller metric wins, then the later
+  // one; a later neighbor replaces an earlier one. What names no link of ours is left out.
+  Neighborhood(std::vector<Link> links,
+               std::span<const Route> routes,
                std::span<const Neighbor> neighbors);
 
   // Replay: every destination resolves to `mac` on the port its index names here.
@@ -68,11 +72,27 @@ class Neighborhood {
   // The address whose neighbour entry `resolve` needs: the gateway, or the destination itself.
   // Returns all zero when there is no route.
   [[nodiscard]] Address next_hop_address(const Address& destination) const;
-  // True when the address is inside an on-link route of that port.
+  // True when the address is inside an on-link route of that port, whatever the metric; always true
+  // for everything_via().
   [[nodiscard]] bool on_link(const Address& address, PortIndex port) const;
 
  private:
+  struct NeighborSlot {
+    Neighbor entry;
+    bool used = false;
+  };
+
+  void build_routes(std::span<const Route> routes);
+  void build_neighbors(std::span<const Neighbor> neighbors);
+  [[nodiscard]] std::size_t neighbor_position(const Address& address, PortIndex port) const;
+  [[nodiscard]] NextHop hop_on(PortIndex port, const MacAddress* mac) const;
+
   std::vector<Link> links_;
+  std::vector<Route> routes_;  // those in force; values of by_prefix_ are indexes here
+  PrefixTable by_prefix_;
+  PrefixTable on_link_;                  // tagged with the port
+  std::vector<NeighborSlot> neighbors_;  // open addressing, at least half of it free
+  std::optional<Neighbor> everything_via_;
 };
 
 }  // namespace holdfast::dataplane

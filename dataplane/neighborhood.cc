@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Next hops. Built off the workers; resolve() runs on them for every frame to a client, so it is a
+// few probes into flat arrays.
+#include "dataplane/neighborhood.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace holdfast::dataplane {
+namespace {
+
+bool goes_on_link(const Route& route) {
+  return route.gateway == Address{} || route.gateway == Address::v4(Be32{});
+}
+
+// Neighbors are few and their number is bounded by the kernel, so the mixing needs no key.
+std::uint64_t mix(const Address& address, PortIndex port) {
+  const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(address.bytes);
+  std::uint64_t hash = (words[0] ^ port) * 0x9e3779b97f4a7c15;
+  hash = (std::rotl(hash, 31) ^ words[1]) * 0xd6e8feb86659fd93;
+  return hash ^ (hash >> 32);
+}
+
+}  // namespace
+
+Neighborhood::Neighborhood(std::vector<Link> links,
+                           std::span<const Route> routes,
+                           std::span<const Neighbor> neighbors)
+    : links_(std::move(links)) {
+  build_routes(routes);
+  build_neighbors(neighbors);
+}
+
+Neighborhood Neighborhood::everything_via(std::vector<Link> links, PortIndex port, MacAddress mac) {
+  Neighborhood result(std::move(links), {}, {});
+  result.everything_via_ = Neighbor{.address = {}, .mac = mac, .port = port};
+  return result;
+}
+
+void Neighborhood::build_routes(std::span<const Route> routes) {
+  for (const Route& route : routes) {
+    if (route.port < links_.size()) {
+      routes_.push_back(route);
+    }
+  }
+  // The table lets the later of two equal prefixes win: so the preferred one goes in last.
+  std::ranges::stable_sort(routes_, std::ranges::greater{}, &Route::metric);
+  std::vector<PrefixTable::Entry> all;
+  std::vector<PrefixTable::Entry> on_link;
+  for (std::uint32_t i = 0; i < routes_.size(); ++i) {
+    const Route& route = routes_[i];
+    all.push_back({.prefix = route.prefix, .length = route.length, .tag = 0, .value = i});
+    if (goes_on_link(route)) {
+      on_link.push_back(
+          {.prefix = route.prefix, .length = route.length, .tag = route.port, .value = i});
+    }
+  }
+  by_prefix_ = PrefixTable(all);
+  on_link_ = PrefixTable(on_link);
+}
+
+void Neighborhood::build_neighbors(std::span<const Neighbor> neighbors) {
+  neighbors_.resize(std::bit_ceil(2 * neighbors.size() + 1));
+  for (const Neighbor& neighbor : neighbors) {
+    if (neighbor.port < links_.size()) {
+      neighbors_[neighbor_position(neighbor.address, neighbor.port)] = {.entry = neighbor,
+                                                                        .used = true};
+    }
+  }
+}
+
+std::size_t Neighborhood::neighbor_position(const Address& address, PortIndex port) const {
+  for (std::size_t at = mix(address, port);; ++at) {
+    const std::size_t index = at & (neighbors_.size() - 1);
+    const NeighborSlot& slot = neighbors_[index];
+    if (!slot.used || (slot.entry.port == port && slot.entry.address == address)) {
+      return index;
+    }
+  }
+}
+
+NextHop Neighborhood::hop_on(PortIndex port, const MacAddress* mac) const {
+  const Link& out = links_[port];
+  NextHop hop{
+      .state = NextHop::State::kNoNeighbor, .port = port, .mtu = out.mtu, .source = out.mac};
+  if (mac != nullptr) {
+    hop.state = NextHop::State::kResolved;
+    hop.destination = *mac;
+  }
+  return hop;
+}
+
+NextHop Neighborhood::resolve(const Address& destination) const {
+  if (everything_via_) [[unlikely]] {
+    return hop_on(everything_via_->port, &everything_via_->mac);
+  }
+  const auto index = by_prefix_.longest(destination);
+  if (!index) [[unlikely]] {
+    return {};
+  }
+  const Route& route = routes_[*index];
+  const Address& hop = goes_on_link(route) ? destination : route.gateway;
+  const NeighborSlot& slot = neighbors_[neighbor_position(hop, route.port)];
+  return hop_on(route.port, slot.used ? &slot.entry.mac : nullptr);
+}
+
+Address Neighborhood::next_hop_address(const Address& destination) const {
+  if (everything_via_) {
+    return destination;
+  }
+  const auto index = by_prefix_.longest(destination);
+  if (!index) {
+    return {};
+  }
+  const Route& route = routes_[*index];
+  return goes_on_link(route) ? destination : route.gateway;
+}
+
+bool Neighborhood::on_link(const Address& address, PortIndex port) const {
+  return everything_via_ || on_link_.longest(address, port).has_value();
+}
+
+}  // namespace holdfast::dataplane

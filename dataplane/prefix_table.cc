@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Building and asking the prefix table. Built off the workers, asked on them per packet.
+#include "dataplane/prefix_table.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::size_t kFamilies = 2;
+constexpr std::size_t kLengths = 129;
+
+std::size_t family_of(const Address& address) { return address.is_v4() ? 0 : 1; }
+// Where the family's bits begin in the 16 bytes of an Address.
+std::size_t family_offset(std::size_t family) { return family == 0 ? 96 : 0; }
+bool fits(const PrefixTable::Entry& entry) {
+  return entry.length + family_offset(family_of(entry.prefix)) <= 128;
+}
+
+std::array<std::uint64_t, 2> build_mask(std::size_t bits) {
+  std::array<std::uint8_t, 16> bytes{};
+  for (std::size_t bit = 0; bit < bits; ++bit) {
+    bytes[bit / 8] |= static_cast<std::uint8_t>(0x80 >> (bit % 8));
+  }
+  return std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
+}
+
+std::array<std::uint64_t, 2> masked(const Address& address,
+                                    const std::array<std::uint64_t, 2>& mask) {
+  const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(address.bytes);
+  return {words[0] & mask[0], words[1] & mask[1]};
+}
+
+// Prefixes are the operator's, so the mixing needs no key.
+std::uint64_t mix(const std::array<std::uint64_t, 2>& words, std::uint32_t tag) {
+  std::uint64_t hash = (words[0] ^ tag) * 0x9e3779b97f4a7c15;
+  hash = (std::rotl(hash, 29) ^ words[1]) * 0xd6e8feb86659fd93;
+  return hash ^ (hash >> 32);
+}
+
+}  // namespace
+
+PrefixTable::PrefixTable(std::span<const Entry> entries) {
+  std::array<std::array<std::uint32_t, kLengths>, kFamilies> counts{};
+  for (const Entry& entry : entries) {
+    if (fits(entry)) {
+      ++counts[family_of(entry.prefix)][entry.length];
+    }
+  }
+  std::array<std::array<std::size_t, kLengths>, kFamilies> level_of{};
+  std::uint32_t slots = 0;
+  for (std::size_t family = 0; family < kFamilies; ++family) {
+    for (std::size_t length = kLengths; length-- > 0;) {
+      if (const std::uint32_t count = counts[family][length]; count != 0) {
+        const std::uint32_t size = std::bit_ceil(2 * count);
+        level_of[family][length] = levels_[family].size();
+        levels_[family].push_back({.mask = build_mask(length + family_offset(family)),
+                                   .first = slots,
+                                   .slot_mask = size - 1});
+        slots += size;
+      }
+    }
+  }
+  slots_.resize(slots);
+  for (const Entry& entry : entries) {
+    if (fits(entry)) {
+      const std::size_t family = family_of(entry.prefix);
+      insert(entry, levels_[family][level_of[family][entry.length]]);
+    }
+  }
+}
+
+std::uint32_t PrefixTable::position(const Level& level,
+                                    const Words& prefix,
+                                    std::uint32_t tag) const {
+  auto at = static_cast<std::uint32_t>(mix(prefix, tag));
+  for (;; ++at) {
+    const std::uint32_t index = level.first + (at & level.slot_mask);
+    const Slot& slot = slots_[index];
+    if (!slot.used || (slot.tag == tag && slot.prefix == prefix)) {
+      return index;
+    }
+  }
+}
+
+void PrefixTable::insert(const Entry& entry, const Level& level) {
+  const Words prefix = masked(entry.prefix, level.mask);
+  slots_[position(level, prefix, entry.tag)] = {
+      .prefix = prefix, .tag = entry.tag, .used = true, .value = entry.value};
+}
+
+std::optional<std::uint32_t> PrefixTable::longest(const Address& address, std::uint32_t tag) const {
+  for (const Level& level : levels_[family_of(address)]) {
+    const Slot& slot = slots_[position(level, masked(address, level.mask), tag)];
+    if (slot.used) {
+      return slot.value;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace holdfast::dataplane
