@@ -150,7 +150,7 @@ class FlowTable {
   template <typename Rehash, typename Expired, typename Evict>
   Entry* make_room(std::uint64_t hash, FlowState state, Rehash&& rehash, Expired&& expired,
                    Evict&& evict) {
-    if (state == FlowState::kHalfOpen && half_open_ >= capacity() / kHalfOpenShare) {
+    if (state == FlowState::kHalfOpen && half_open() >= capacity() / kHalfOpenShare) {
       return nullptr;
     }
     const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
@@ -174,7 +174,8 @@ class FlowTable {
   void set_state(Entry& entry, FlowState state) {
     half_open_ -= entry.state == FlowState::kHalfOpen ? 1 : 0;
     half_open_ += state == FlowState::kHalfOpen ? 1 : 0;
-    used_ += (state != FlowState::kFree ? 1 : 0) - (entry.state != FlowState::kFree ? 1 : 0);
+    used_ += state != FlowState::kFree ? 1 : 0;
+    used_ -= entry.state != FlowState::kFree ? 1 : 0;
     entry.state = state;
   }
   void clear(Entry& entry) {

@@ -72,6 +72,43 @@ std::string defect_of_service(const ServiceSpec& service) {
   return defect_of_members(service);
 }
 
+// The address after this one. Requires: not the family's last.
+Address next_address(Address address) {
+  for (std::size_t i = address.bytes.size(); i-- > 0;) {
+    if (++address.bytes[i] != 0) {
+      break;
+    }
+  }
+  return address;
+}
+
+// Appends a range's addresses; false when there would be more than kMaxPoolAddresses.
+bool append_range(const PoolSpec& pool, std::vector<Address>& addresses) {
+  for (Address at = pool.first;; at = next_address(at)) {
+    if (addresses.size() == kMaxPoolAddresses) {
+      return false;
+    }
+    addresses.push_back(at);
+    if (at == pool.last) {
+      return true;
+    }
+  }
+}
+
+std::string defect_of_pools(std::span<const PoolSpec> pools) {
+  std::vector<Address> v4;
+  std::vector<Address> v6;
+  for (const PoolSpec& pool : pools) {
+    if (pool.first.is_v4() != pool.last.is_v4() || pool.last < pool.first) {
+      return "a NAT pool is not a range of one family";
+    }
+    if (!append_range(pool, pool.first.is_v4() ? v4 : v6)) {
+      return "NAT pools of more than 65536 addresses";
+    }
+  }
+  return {};
+}
+
 // Two bindings of one VIP and protocol whose ports overlap.
 std::string defect_of_overlap(const GenerationSpec& spec) {
   std::vector<std::pair<BindingSpec, std::string_view>> all;
@@ -126,10 +163,8 @@ std::string defect_of(const GenerationSpec& spec) {
   if (members > kMaxMembers || bindings > kMaxBindings) {
     return "more than 10000 members or bindings";
   }
-  for (const PoolSpec& pool : spec.pools) {
-    if (pool.first.is_v4() != pool.last.is_v4() || pool.last < pool.first) {
-      return "a NAT pool is not a range of one family";
-    }
+  if (std::string defect = defect_of_pools(spec.pools); !defect.empty()) {
+    return defect;
   }
   return defect_of_overlap(spec);
 }
@@ -150,6 +185,9 @@ class GenerationBuilder {
     generation_->number_ = spec.number;
     generation_->hasher_ = &hasher;
     generation_->pools_ = spec.pools;
+    for (const PoolSpec& pool : spec.pools) {
+      append_range(pool, pool.first.is_v4() ? generation_->pool_v4_ : generation_->pool_v6_);
+    }
   }
 
   std::expected<BuiltGeneration, std::string> build() {

@@ -61,6 +61,9 @@ struct BindingForward {
   std::uint16_t service = kNoService;
 };
 
+// Addresses of all pools of a family: more would only cost memory, each carries 64 512 ports.
+inline constexpr std::size_t kMaxPoolAddresses = 65'536;
+
 class Generation {
  public:
   [[nodiscard]] std::uint64_t number() const { return number_; }
@@ -92,6 +95,10 @@ class Generation {
     }
     return false;
   }
+  // The pool addresses of one family, one by one.
+  [[nodiscard]] std::span<const Address> pool_addresses(bool v4) const {
+    return v4 ? pool_v4_ : pool_v6_;
+  }
   // A VIP or a pool address: what the dataplane answers for.
   [[nodiscard]] bool is_ours(const Address& address) const {
     return bindings_.is_vip(address) || in_pool(address);
@@ -106,6 +113,8 @@ class Generation {
   std::vector<MemberForward> members_;
   std::vector<BindingForward> binding_;
   std::vector<PoolSpec> pools_;
+  std::vector<Address> pool_v4_;
+  std::vector<Address> pool_v6_;
 };
 
 // How far a service's table moved against the generation before.

@@ -71,13 +71,10 @@ void NatIndex::erase(std::uint64_t hash, std::uint32_t record) {
 
 void NatIndex::clear() { std::ranges::fill(buckets_, Bucket{}); }
 
-PoolShare pool_share(std::span<const PoolSpec> ranges,
-                     std::uint32_t worker,
-                     std::uint32_t workers) {
-  const std::uint32_t block = kPoolPorts / workers;
-  return {.ranges = ranges,
-          .first_port = static_cast<std::uint16_t>(kFirstPoolPort + worker * block),
-          .port_count = static_cast<std::uint16_t>(block)};
+PortBlock port_block(std::uint32_t worker, std::uint32_t workers) {
+  const std::uint32_t count = kPoolPorts / workers;
+  return {.first = static_cast<std::uint16_t>(kFirstPoolPort + worker * count),
+          .count = static_cast<std::uint16_t>(count)};
 }
 
 std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers) {

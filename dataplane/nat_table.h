@@ -119,15 +119,12 @@ class NatIndex {
   std::size_t mask_;
 };
 
-// The pool endpoints that one worker may use.
-struct PoolShare {
-  std::span<const PoolSpec> ranges;  // of every family
-  std::uint16_t first_port = 0;      // host order; the worker's block
-  std::uint16_t port_count = 0;
+// A worker's block of pool ports, host order: [1024, 65536) in equal parts.
+struct PortBlock {
+  std::uint16_t first = 0;
+  std::uint16_t count = 0;
 };
-
-// A worker's port block: [1024, 65536) in equal parts.
-PoolShare pool_share(std::span<const PoolSpec> ranges, std::uint32_t worker, std::uint32_t workers);
+PortBlock port_block(std::uint32_t worker, std::uint32_t workers);
 // The worker whose block holds a pool port.
 std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers);
 
@@ -142,6 +139,8 @@ class NatTable {
   [[nodiscard]] const NatRecord& record(std::uint32_t index) const { return records_[index]; }
   [[nodiscard]] NatIndex& forward() { return forward_; }
   [[nodiscard]] NatIndex& reply() { return reply_; }
+  [[nodiscard]] const NatIndex& forward() const { return forward_; }
+  [[nodiscard]] const NatIndex& reply() const { return reply_; }
   [[nodiscard]] std::span<NatRecord> records() const { return records_; }
 
   // A free record, or kNoRecord. Its `state` stays kFree until the caller sets it.
@@ -155,6 +154,12 @@ class NatTable {
   // Half-open records take at most a quarter, as in FlowTable.
   [[nodiscard]] bool half_open_full() const { return half_open() >= records_.size() / 4; }
 
+  // Goes round the records, one a call: where to look for one that may give way.
+  std::size_t next_recycled() {
+    recycled_ = recycled_ + 1 >= records_.size() ? 0 : recycled_ + 1;
+    return recycled_;
+  }
+
   // Rebuilds the list of free records from the records themselves; after mapping an old table.
   void rebuild_free_list();
 
@@ -165,6 +170,7 @@ class NatTable {
   std::uint32_t free_head_ = kNoRecord;  // list through `client` of free records
   std::size_t free_count_ = 0;
   std::int64_t half_open_ = 0;
+  std::size_t recycled_ = 0;
 };
 
 // The TCP state after a packet from one side: updates both sides and `state`. Source: RFC 9293

@@ -63,7 +63,7 @@ void run_stages(Burst& burst,
                 WorkerState& state,
                 std::uint64_t now_ms);
 
-// P5: what stands on the left less what stands on the right of both sums; 0 between bursts.
-std::int64_t unaccounted(const WorkerStats& stats);
+// P5: how far the two sums of stats.h are from equal, added up; 0 between bursts.
+std::uint64_t unaccounted(const WorkerStats& stats);
 
 }  // namespace holdfast::dataplane

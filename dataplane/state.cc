@@ -53,7 +53,7 @@ struct Layout {
     bindings = members + kRegistryCapacity * sizeof(MemberRecord);
     dispositions = bindings + kRegistryCapacity * sizeof(BindingRecord);
     learned = dispositions + kRegistryCapacity * sizeof(DispositionTable::Cell);
-    workers = learned + kLearnedCapacity * sizeof(LearnedNeighbor);
+    workers = learned + kLearnedCapacity * sizeof(LearnedEntry);
     index_buckets = NatIndex::buckets_for(geometry.records_nat);
     v4 = 0;
     v6 = v4 + geometry.buckets_v4 * sizeof(FlowTable4::Bucket);
@@ -211,8 +211,8 @@ DispositionTable SharedState::dispositions() const {
       memory_, Layout(geometry_).dispositions, kRegistryCapacity));
 }
 
-std::span<LearnedNeighbor> SharedState::learned() const {
-  return part<LearnedNeighbor>(memory_, Layout(geometry_).learned, kLearnedCapacity);
+std::span<LearnedEntry> SharedState::learned() const {
+  return part<LearnedEntry>(memory_, Layout(geometry_).learned, kLearnedCapacity);
 }
 
 WorkerTables SharedState::tables(std::uint32_t worker) const {

@@ -64,14 +64,14 @@ class DispositionTable {
 static_assert(DispositionTable::Cell::is_always_lock_free);
 
 // A neighbour learned from ARP, ND or a client's own frames, not known to the kernel.
-struct LearnedNeighbor {
+struct LearnedEntry {
   Address address;
   MacAddress mac{};
   std::uint8_t port = 0;
   std::uint8_t used = 0;
   std::uint64_t order = 0;  // of learning; the smallest gives way when all are in use
 };
-static_assert(sizeof(LearnedNeighbor) == 32);
+static_assert(sizeof(LearnedEntry) == 32);
 
 // Hash of a hash key: tells two keys apart without telling the key.
 std::uint64_t key_id_of(const HashKey& key);
@@ -105,7 +105,7 @@ class SharedState {
   [[nodiscard]] std::span<MemberRecord> member_records() const;
   [[nodiscard]] std::span<BindingRecord> binding_records() const;
   [[nodiscard]] DispositionTable dispositions() const;
-  [[nodiscard]] std::span<LearnedNeighbor> learned() const;
+  [[nodiscard]] std::span<LearnedEntry> learned() const;
   [[nodiscard]] WorkerTables tables(std::uint32_t worker) const;
   [[nodiscard]] const StateGeometry& geometry() const { return geometry_; }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker's counters. Each has one writer, the worker; the seam's thread reads them at any time.
 // Adding is a plain load, add and store (no locked instruction). P5 holds between these at the end
-// of every burst: received + generated + released = forwarded + replied + to_kernel + held + the
-// sum of drops; transmitted = forwarded + replied + generated + released - transmit_full.
+// of every burst: received + released = forwarded + replied + to_kernel + held + the sum of drops
+// (a released frame gets a second verdict), and transmitted = forwarded + replied + generated -
+// transmit_full.
 #pragma once
 
 #include <array>

@@ -48,10 +48,10 @@ struct Notices {
 
 class WorkerState {
  public:
-  WorkerState(const SharedState& shared, std::uint32_t worker, std::uint32_t workers)
-      : worker(worker),
-        workers(workers),
-        tables(shared.tables(worker)),
+  WorkerState(const SharedState& shared, std::uint32_t index, std::uint32_t count)
+      : worker(index),
+        workers(count),
+        tables(shared.tables(index)),
         dispositions(shared.dispositions()),
         members(kRegistryCapacity),
         binding_flows(kRegistryCapacity),

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Member selection.
+#include "dataplane/choose.h"
+
+#include "dataplane/maglev.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint64_t kRehashes = 8;
+
+MemberId id_of(const Generation& generation, std::uint16_t index) {
+  return {index, generation.members()[index].epoch};
+}
+
+bool takes_new(const DispositionTable& dispositions, MemberId id) {
+  return dispositions.get(id) == Disposition::kNew;
+}
+
+std::optional<Choice> choose_in(const TierTable& table,
+                                const Generation& generation,
+                                const DispositionTable& dispositions,
+                                std::uint64_t hash) {
+  const auto slots = static_cast<std::uint32_t>(table.slots.size());
+  const std::uint32_t slot = maglev_slot(hash, slots);
+  const MemberId own = id_of(generation, table.slots[slot]);
+  if (takes_new(dispositions, own)) [[likely]] {
+    return Choice{.member = own, .slot = slot, .tier = table.tier, .by = ChosenBy::kSlot};
+  }
+  for (std::uint64_t attempt = 1; attempt <= kRehashes; ++attempt) {
+    const std::uint64_t again = generation.hasher().words(hash, attempt);
+    const MemberId member = id_of(generation, table.slots[maglev_slot(again, slots)]);
+    if (takes_new(dispositions, member)) {
+      return Choice{.member = member, .slot = slot, .tier = table.tier, .by = ChosenBy::kRehash};
+    }
+  }
+  const std::size_t count = table.members.size();
+  const std::size_t start = hash % count;
+  for (std::size_t i = 0; i < count; ++i) {
+    const MemberId member = id_of(generation, table.members[(start + i) % count]);
+    if (takes_new(dispositions, member)) {
+      return Choice{
+          .member = member, .slot = slot, .tier = table.tier, .by = ChosenBy::kNextUsable};
+    }
+  }
+  return std::nullopt;
+}
+
+const TierTable* first_table(const Tiers& tiers, bool v4) {
+  if (tiers != nullptr) {
+    for (const TierTable& table : *tiers) {
+      if (table.v4 == v4 && !table.slots.empty()) {
+        return &table;
+      }
+    }
+  }
+  return nullptr;
+}
+
+bool keeps_flows(const DispositionTable& dispositions, MemberId id) {
+  const Disposition disposition = dispositions.get(id);
+  return disposition == Disposition::kNew || disposition == Disposition::kKeep;
+}
+
+}  // namespace
+
+std::uint64_t selection_hash(const Generation& generation,
+                             const CompiledService& service,
+                             const FlowKey& key,
+                             std::uint64_t five_tuple) {
+  if (service.hash == HashFields::kFiveTuple) [[likely]] {
+    return five_tuple;
+  }
+  FlowKey masked = key;
+  if (service.hash == HashFields::kDestinationPort) {
+    masked.source = key.destination;
+  }
+  if (service.hash != HashFields::kSourceAndPort) {
+    masked.source_port = Be16{};
+  }
+  if (service.hash != HashFields::kDestinationPort) {
+    masked.destination_port = Be16{};
+  }
+  return generation.hasher()(masked);
+}
+
+std::optional<Choice> choose_member(const Generation& generation,
+                                    const CompiledService& service,
+                                    const DispositionTable& dispositions,
+                                    bool v4,
+                                    std::uint64_t hash) {
+  for (const TierTable& table : *service.tiers) {
+    if (table.v4 == v4 && !table.slots.empty()) {
+      if (const auto choice = choose_in(table, generation, dispositions, hash)) {
+        return choice;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Choice> choose_for_unknown(const Generation& generation,
+                                         const CompiledService& service,
+                                         const DispositionTable& dispositions,
+                                         bool v4,
+                                         std::uint64_t hash) {
+  const TierTable* now = first_table(service.tiers, v4);
+  const TierTable* before = first_table(service.previous, v4);
+  if (now != nullptr) {
+    const std::uint32_t slot = maglev_slot(hash, static_cast<std::uint32_t>(now->slots.size()));
+    const MemberId own = id_of(generation, now->slots[slot]);
+    if (before != nullptr) {
+      const std::uint32_t old_slot =
+          maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()));
+      const std::uint16_t index = before->slots[old_slot];
+      if (index != own.index && generation.members()[index].live &&
+          keeps_flows(dispositions, id_of(generation, index))) {
+        return Choice{.member = id_of(generation, index),
+                      .slot = old_slot,
+                      .tier = before->tier,
+                      .by = ChosenBy::kPrevious};
+      }
+    }
+    if (keeps_flows(dispositions, own)) {
+      return Choice{.member = own, .slot = slot, .tier = now->tier, .by = ChosenBy::kSlot};
+    }
+  }
+  return choose_member(generation, service, dispositions, v4, hash);
+}
+
+}  // namespace holdfast::dataplane

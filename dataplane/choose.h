@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which member a new flow goes to: a pure function of the flow's hash, the service's tables and the
+// dispositions, the same on every node. Shared by the select stage and by `trace`, which tells why.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "dataplane/burst.h"
+#include "dataplane/generation.h"
+#include "dataplane/state.h"
+
+namespace holdfast::dataplane {
+
+// How the member was found.
+enum class ChosenBy : std::uint8_t {
+  kSlot,      // the slot's own member
+  kRehash,    // the slot's member takes no new flows; a keyed rehash found this one
+  kNextUsable,  // neither did; the next member in order of their keys
+  kPrevious,  // a packet without entry: the previous table's member, which disagrees
+};
+
+struct Choice {
+  MemberId member;
+  std::uint32_t slot = 0;  // of the table, before any rehash
+  std::uint8_t tier = 0;
+  ChosenBy by = ChosenBy::kSlot;
+};
+
+// The hash that the service's `hash` fields select; `five_tuple` is the hash of the whole key.
+std::uint64_t selection_hash(const Generation& generation,
+                             const CompiledService& service,
+                             const FlowKey& key,
+                             std::uint64_t five_tuple);
+
+// For a new flow: the lowest tier that has a member with disposition kNew. nullopt: none has.
+std::optional<Choice> choose_member(const Generation& generation,
+                                    const CompiledService& service,
+                                    const DispositionTable& dispositions,
+                                    bool v4,
+                                    std::uint64_t hash);
+
+// For a packet in the middle of a flow that has no entry: where the flow most likely lives, that is
+// the previous table's member while that table is retained and disagrees, else the slot's member
+// when it keeps its flows; otherwise as choose_member().
+std::optional<Choice> choose_for_unknown(const Generation& generation,
+                                         const CompiledService& service,
+                                         const DispositionTable& dispositions,
+                                         bool v4,
+                                         std::uint64_t hash);
+
+}  // namespace holdfast::dataplane

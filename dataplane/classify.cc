@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage 3 of 7: VIPs, pool addresses, and what is answered at once.
+#include "dataplane/classify.h"
+
+#include <cstring>
+
+#include "dataplane/headers.h"
+#include "dataplane/neighborhood.h"
+#include "dataplane/respond.h"
+#include "dataplane/worker_state.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
+
+// Frames that the kernel should never see twice, or that are another station's.
+bool for_this_station(Burst& b, Slot i, const Link& link) {
+  const auto ethernet = load<EthernetHeader>(b.frame[i].data);
+  if (ethernet.source == link.mac) {
+    return b.drop(i, Drop::kOwnEgress);
+  }
+  if (ethernet.destination != link.mac && !is_group(ethernet.destination)) {
+    return b.drop(i, Drop::kNotOurMac);
+  }
+  return true;
+}
+
+void learn(Notices& notices, const std::optional<LearnedNeighbor>& learned, PortIndex port) {
+  if (learned) {
+    notices.learn(learned->address, learned->mac, port);
+  }
+}
+
+bool classify_arp(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {
+  const std::optional<ArpPacket> arp = read_arp(b.frame[i]);
+  if (!arp || !forwarding.generation->is_ours(arp_target(*arp))) {
+    return b.end(i, Verdict::kKernel);
+  }
+  learn(notices, learn_from_arp(*arp), b.frame[i].port);
+  const MacAddress& ours = forwarding.neighborhood->link(b.frame[i].port).mac;
+  return b.end(i, answer_arp(b.frame[i], ours) ? Verdict::kReply : Verdict::kKernel);
+}
+
+bool classify_solicitation(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {
+  if (!forwarding.generation->is_ours(solicited_target(b.frame[i], b, i))) {
+    return b.end(i, Verdict::kKernel);
+  }
+  learn(notices, learn_from_solicitation(b.frame[i], b, i), b.frame[i].port);
+  const MacAddress& ours = forwarding.neighborhood->link(b.frame[i].port).mac;
+  return b.end(i,
+               answer_neighbor_solicitation(b.frame[i], b, i, ours) ? Verdict::kReply : Verdict::kKernel);
+}
+
+bool classify_echo(Burst& b, Slot i, const Generation& generation) {
+  if (!generation.is_ours(b.key[i].destination)) {
+    return b.end(i, Verdict::kKernel);
+  }
+  if (b.tagged[i]) {
+    return b.drop(i, Drop::kVlanUnknown);
+  }
+  if (!answer_echo(b.frame[i], b, i)) {
+    return b.drop(i, Drop::kBadChecksum);
+  }
+  return b.end(i, Verdict::kReply);
+}
+
+// Unicast packets in a frame to everybody are discarded (RFC 1122 §3.3.6).
+bool sent_to_group(const Frame& frame) {
+  return is_group(load<EthernetHeader>(frame.data).destination);
+}
+
+bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
+  const Generation& generation = *forwarding.generation;
+  const FlowKey& key = b.key[i];
+  const BoundService* bound =
+      generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
+  const bool pool = bound == nullptr && generation.in_pool(key.destination);
+  if (bound == nullptr && !pool) {
+    return generation.bindings().is_vip(key.destination) ? b.drop(i, Drop::kNoService)
+                                                         : b.end(i, Verdict::kKernel);
+  }
+  if (b.tagged[i]) {
+    return b.drop(i, Drop::kVlanUnknown);
+  }
+  if (forwarding.check_macs && sent_to_group(b.frame[i])) {
+    return b.drop(i, Drop::kNotOurMac);
+  }
+  b.direction[i] = pool ? Direction::kToClient : Direction::kToMember;
+  if (bound != nullptr) {
+    b.service[i] = bound->service;
+    b.binding[i] = bound->binding;
+  }
+  return true;
+}
+
+bool classify_faulty(Burst& b, Slot i, const Generation& generation) {
+  if (!generation.is_ours(b.key[i].destination)) {
+    return b.end(i, Verdict::kKernel);
+  }
+  return b.drop(i, b.tagged[i] ? Drop::kVlanUnknown : b.fault[i]);
+}
+
+}  // namespace
+
+void classify(Burst& b, const Forwarding& forwarding, Notices& notices) {
+  b.filter([&](Slot i) {
+    if (forwarding.check_macs &&
+        !for_this_station(b, i, forwarding.neighborhood->link(b.frame[i].port))) {
+      return false;
+    }
+    switch (b.kind[i]) {
+      case Kind::kTransport:
+        return classify_transport(b, i, forwarding);
+      case Kind::kFaulty:
+        return classify_faulty(b, i, *forwarding.generation);
+      case Kind::kArp:
+        return classify_arp(b, i, forwarding, notices);
+      case Kind::kEchoRequest:
+        return classify_echo(b, i, *forwarding.generation);
+      case Kind::kNeighborSolicitation:
+        return classify_solicitation(b, i, forwarding, notices);
+      case Kind::kNeighborAdvertisement:
+      case Kind::kOther:
+        break;
+    }
+    return b.end(i, Verdict::kKernel);
+  });
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage 3 of 7: classify. Whose is this frame?
+//   reads: frame, kind, fault, key    writes: service, binding, direction
+//   drops: kOwnEgress, kNotOurMac, kNoService, kVlanUnknown, kBadChecksum (echo), fault[i]
+// A packet for a VIP's port goes on towards a member, one for a pool address towards its client.
+// Pings, ARP and neighbour discovery for either are answered here; everything else that is not for
+// an address of ours belongs to the kernel, faulty or not.
+#pragma once
+
+#include "dataplane/pipeline.h"
+
+namespace holdfast::dataplane {
+
+struct Notices;
+
+void classify(Burst& burst, const Forwarding& forwarding, Notices& notices);
+
+}  // namespace holdfast::dataplane

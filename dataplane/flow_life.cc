@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counting and ending flows; the sweeper.
+#include "dataplane/flow_life.h"
+
+#include <algorithm>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr TimeoutSpec kOrphanTimeouts;
+constexpr std::uint64_t kRoundMs = 30'000;
+constexpr std::size_t kMaxVisits = 4096;
+
+// How many of `total` places to visit after `elapsed_ms`.
+std::size_t visits(std::size_t total, std::uint64_t elapsed_ms) {
+  const auto due = static_cast<std::size_t>(total * elapsed_ms / kRoundMs + 1);
+  return std::min({due, total, kMaxVisits});
+}
+
+template <typename Table>
+void sweep_table(WorkerState& state,
+                 Table& table,
+                 std::size_t& position,
+                 const Generation& generation,
+                 std::uint64_t elapsed_ms,
+                 Stamp now) {
+  const std::size_t total = table.buckets().size();
+  for (std::size_t left = visits(total, elapsed_ms); left > 0; --left) {
+    for (auto& entry : table.buckets()[position].way) {
+      if (entry.state != FlowState::kFree && expired(entry, generation, now)) {
+        end_flow(state, table, entry);
+      }
+    }
+    position = position + 1 == total ? 0 : position + 1;
+  }
+}
+
+template <typename Table>
+void count_table(WorkerState& state, Table& table) {
+  for (const auto& bucket : table.buckets()) {
+    for (const auto& entry : bucket.way) {
+      if (entry.state != FlowState::kFree) {
+        state.members[entry.member].live_flows.add(1);
+        state.binding_flows[entry.binding].add(1);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const TimeoutSpec& timeouts_of(const Generation& generation, std::uint16_t binding) {
+  const BindingForward* bound = generation.binding(binding);
+  return bound == nullptr || bound->service == kNoService
+             ? kOrphanTimeouts
+             : generation.service(bound->service).timeouts;
+}
+
+void count_begin(WorkerState& state, MemberId member, std::uint16_t binding, std::uint64_t now_ms) {
+  MemberStats& stats = state.members[member.index];
+  stats.new_flows.add(1);
+  stats.live_flows.add(1);
+  stats.last_new_flow_ms.set(now_ms);
+  state.binding_flows[binding].add(1);
+  state.stats.flows_inserted.add(1);
+}
+
+void count_end(WorkerState& state, MemberId member, std::uint16_t binding) {
+  state.members[member.index].live_flows.subtract(1);
+  state.binding_flows[binding].subtract(1);
+  state.stats.flows_ended.add(1);
+}
+
+bool expired(const NatRecord& record, const Generation& generation, Stamp now) {
+  return age_of(record.stamp, now) >
+         lifetime_of(record, timeouts_of(generation, record.binding));
+}
+
+void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index) {
+  NatRecord& record = state.tables.nat.record(index);
+  if (const std::optional<FlowKey> key = client_key_of(record, generation); key) {
+    state.tables.nat.forward().erase(generation.hasher()(*key), index);
+  }
+  record.detached = true;
+}
+
+void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index) {
+  NatRecord& record = state.tables.nat.record(index);
+  if (!record.detached) {
+    detach_nat_flow(state, generation, index);
+  }
+  if (const std::optional<FlowKey> key = reply_key_of(record, generation); key) {
+    state.tables.nat.reply().erase(generation.hasher()(*key), index);
+  }
+  count_end(state, {record.member, record.epoch}, record.binding);
+  state.tables.nat.give(index);
+}
+
+void WorkerState::count_adopted() {
+  count_table(*this, tables.v4);
+  count_table(*this, tables.v6);
+  for (const NatRecord& record : tables.nat.records()) {
+    if (record.state != FlowState::kFree) {
+      members[record.member].live_flows.add(1);
+      binding_flows[record.binding].add(1);
+    }
+  }
+}
+
+void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms) {
+  WorkerState::SweepPosition& at = state.sweep_position;
+  if (at.last_ms == 0 || now_ms == at.last_ms) {
+    at.last_ms = at.last_ms == 0 ? now_ms : at.last_ms;
+    return;
+  }
+  const std::uint64_t elapsed = now_ms - at.last_ms;
+  const Stamp now = stamp_of(now_ms);
+  at.last_ms = now_ms;
+  sweep_table(state, state.tables.v4, at.v4, generation, elapsed, now);
+  sweep_table(state, state.tables.v6, at.v6, generation, elapsed, now);
+  const std::size_t total = state.tables.nat.records().size();
+  for (std::size_t left = visits(total, elapsed); left > 0; --left) {
+    const auto index = static_cast<std::uint32_t>(at.nat);
+    const NatRecord& record = state.tables.nat.record(index);
+    if (record.state != FlowState::kFree && expired(record, generation, now)) {
+      end_nat_flow(state, generation, index);
+    }
+    at.nat = at.nat + 1 == total ? 0 : at.nat + 1;
+  }
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens a translated flow: a record, a free pool endpoint towards its member, both indexes. Called
+// by select on the worker that owns the tables.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/burst.h"
+#include "dataplane/generation.h"
+#include "dataplane/worker_state.h"
+
+namespace holdfast::dataplane {
+
+// Endpoints tried per flow before the pool counts as exhausted towards that member.
+inline constexpr std::uint32_t kEndpointTries = 128;
+// Records looked at for one that may give way when none is free.
+inline constexpr std::uint32_t kRecycleTries = 64;
+
+// Sets flow[slot]. Requires: member[slot] is chosen. False: dropped as kNatPoolExhausted, or as
+// kNatTableFull when no record is free and none half-open can give way. Every flow begins
+// half-open, UDP until the member has answered: a flood of either replaces its own records, never
+// an established flow.
+bool open_nat_flow(Burst& burst,
+                   Slot slot,
+                   const Generation& generation,
+                   WorkerState& state,
+                   std::uint64_t now_ms);
+
+}  // namespace holdfast::dataplane

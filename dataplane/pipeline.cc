@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages in their order, and the accounting of every burst.
+#include "dataplane/pipeline.h"
+
+#include "dataplane/classify.h"
+#include "dataplane/generation.h"
+#include "dataplane/nat_table.h"
+#include "dataplane/neighborhood.h"
+#include "dataplane/rewrite.h"
+#include "dataplane/select.h"
+#include "dataplane/track.h"
+#include "dataplane/worker_state.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+void account(const Burst& b, WorkerStats& stats) {
+  stats.received.add(b.size);
+  for (std::uint16_t i = 0; i < b.size; ++i) {
+    switch (b.verdict[i]) {
+      case Verdict::kForward:
+        stats.forwarded.add(1);
+        break;
+      case Verdict::kReply:
+        stats.replied.add(1);
+        break;
+      case Verdict::kKernel:
+        stats.to_kernel.add(1);
+        break;
+      case Verdict::kHold:
+        stats.held.add(1);
+        break;
+      case Verdict::kDrop:
+        stats.drops[static_cast<std::size_t>(b.reason[i])].add(1);
+        break;
+      case Verdict::kPending:
+        break;  // shows as unaccounted
+    }
+  }
+}
+
+}  // namespace
+
+void hash_keys(Burst& b, const FlowHasher& hasher) {
+  for (const Slot i : b.live_slots()) {
+    if (b.kind[i] == Kind::kTransport) {
+      b.hash[i] = hasher(b.key[i]);
+    }
+  }
+}
+
+std::uint32_t owner_of(const Burst& b,
+                       Slot i,
+                       const Generation& generation,
+                       std::uint32_t self,
+                       std::uint32_t workers) {
+  if (workers == 1 || b.kind[i] != Kind::kTransport) {
+    return self;
+  }
+  if (generation.in_pool(b.key[i].destination)) {
+    return worker_of_pool_port(b.key[i].destination_port, workers);
+  }
+  // Bits that neither the Maglev slot nor a table's bucket is taken from.
+  return static_cast<std::uint32_t>((((b.hash[i] >> 16) & 0xffff) * workers) >> 16);
+}
+
+void run_stages(Burst& b,
+                const Forwarding& forwarding,
+                WorkerState& state,
+                std::uint64_t now_ms) {
+  const Generation& generation = *forwarding.generation;
+  classify(b, forwarding, state.notices);
+  track(b, generation, state, now_ms);
+  select(b, generation, state, now_ms);
+  rewrite(b, forwarding, state);
+  account(b, state.stats);
+}
+
+std::vector<NextHop> build_member_hops(const Generation& generation,
+                                       const Neighborhood& neighborhood) {
+  std::vector<NextHop> hops(generation.members().size());
+  for (std::size_t i = 0; i < hops.size(); ++i) {
+    if (generation.members()[i].live) {
+      hops[i] = neighborhood.resolve(generation.members()[i].address);
+    }
+  }
+  return hops;
+}
+
+std::uint64_t unaccounted(const WorkerStats& stats) {
+  const auto difference = [](std::uint64_t a, std::uint64_t b) { return a > b ? a - b : b - a; };
+  const std::uint64_t sent = stats.forwarded.get() + stats.replied.get();
+  std::uint64_t ended = sent + stats.to_kernel.get() + stats.held.get();
+  for (const Counter& drop : stats.drops) {
+    ended += drop.get();
+  }
+  std::uint64_t leaving = sent;
+  for (const Counter& generated : stats.generated) {
+    leaving += generated.get();
+  }
+  return difference(stats.received.get() + stats.released.get(), ended) +
+         difference(leaving, stats.transmitted.get() + stats.transmit_full.get());
+}
+
+}  // namespace holdfast::dataplane

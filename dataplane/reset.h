@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers a TCP segment with a reset whose numbers are taken from it (RFC 9293 §3.10.7.1), in
+// place. Used where nobody else can answer: a translated flow that no record knows, and flows of a
+// member that is being reset. Pure; on the worker.
+#pragma once
+
+#include "dataplane/burst.h"
+
+namespace holdfast::dataplane {
+
+// Turns the slot's frame into the reset. Requires: the slot was parsed as TCP, and is no reset
+// itself (RFC 9293: a reset is never answered).
+void answer_with_reset(Burst& burst, Slot slot);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage 5 of 7: new flows.
+#include "dataplane/select.h"
+
+#include "dataplane/choose.h"
+#include "dataplane/flow_life.h"
+#include "dataplane/nat_open.h"
+#include "dataplane/reset.h"
+#include "dataplane/track.h"
+#include "dataplane/worker_state.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+bool is_tcp(const Burst& b, Slot i) { return b.key[i].protocol == Protocol::kTcp; }
+
+bool is_syn(const Burst& b, Slot i) {
+  return is_tcp(b, i) && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+}
+
+FlowState first_state(const Burst& b, Slot i) {
+  if (!is_tcp(b, i)) {
+    return FlowState::kUdp;
+  }
+  if ((b.tcp_flags[i] & (kTcpFin | kTcpRst)) != 0) {
+    return FlowState::kClosing;
+  }
+  return is_syn(b, i) ? FlowState::kHalfOpen : FlowState::kEstablished;
+}
+
+std::optional<Choice> choose(const Burst& b,
+                             Slot i,
+                             const Generation& generation,
+                             WorkerState& state) {
+  const CompiledService& service = generation.service(b.service[i]);
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  const bool v4 = b.key[i].source.is_v4();
+  if (!is_tcp(b, i) || is_syn(b, i)) {
+    return choose_member(generation, service, state.dispositions, v4, hash);
+  }
+  const auto choice = choose_for_unknown(generation, service, state.dispositions, v4, hash);
+  if (choice && choice->by == ChosenBy::kPrevious) {
+    state.stats.follow_previous.add(1);
+  }
+  return choice;
+}
+
+template <typename Table>
+void insert(Burst& b,
+            Slot i,
+            Table& table,
+            const Generation& generation,
+            WorkerState& state,
+            std::uint64_t now_ms) {
+  const Stamp now = stamp_of(now_ms);
+  const FlowState first = first_state(b, i);
+  auto* entry = table.make_room(
+      b.hash[i],
+      first,
+      [&](const auto& resident) {
+        const std::optional<FlowKey> key = client_key_of(resident, generation);
+        return key ? generation.hasher()(*key) : 0;
+      },
+      [&](const auto& resident) { return expired(resident, generation, now); },
+      [&](const auto& resident) {
+        count_end(state, {resident.member, resident.epoch}, resident.binding);
+      });
+  if (entry == nullptr) {
+    state.stats.flows_untracked.add(1);
+    return;
+  }
+  entry->set_key(b.key[i], b.binding[i]);
+  entry->member = b.member[i].index;
+  entry->epoch = b.member[i].epoch;
+  entry->stamp = now;
+  table.set_state(*entry, first);
+  count_begin(state, b.member[i], b.binding[i], now_ms);
+}
+
+bool refuse_unknown(Burst& b, Slot i, WorkerState& state) {
+  if ((b.tcp_flags[i] & kTcpRst) != 0) {
+    return b.drop(i, Drop::kNoFlow);
+  }
+  answer_with_reset(b, i);
+  state.stats.resets_sent.add(1);
+  return b.end(i, Verdict::kReply);
+}
+
+bool select_one(Burst& b,
+                Slot i,
+                const Generation& generation,
+                WorkerState& state,
+                std::uint64_t now_ms) {
+  if (generation.is_ours(b.key[i].source)) {
+    return b.drop(i, Drop::kVipSource);
+  }
+  const bool nat = generation.service(b.service[i]).mode == Mode::kNat;
+  if (nat && is_tcp(b, i) && !is_syn(b, i)) {
+    return refuse_unknown(b, i, state);
+  }
+  const std::optional<Choice> choice = choose(b, i, generation, state);
+  if (!choice) {
+    return b.drop(i, Drop::kNoBackend);
+  }
+  b.member[i] = choice->member;
+  b.chosen_slot[i] = choice->slot;
+  if (nat) {
+    return open_nat_flow(b, i, generation, state, now_ms);
+  }
+  if (b.key[i].source.is_v4()) {
+    insert(b, i, state.tables.v4, generation, state, now_ms);
+  } else {
+    insert(b, i, state.tables.v6, generation, state, now_ms);
+  }
+  return true;
+}
+
+}  // namespace
+
+void select(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
+  const std::uint64_t before = state.stats.flows_inserted.get();
+  b.filter([&](Slot i) {
+    if (b.known[i]) {
+      return true;
+    }
+    // An earlier frame of this burst may have opened the flow.
+    if (state.stats.flows_inserted.get() != before) {
+      if (!track_slot(b, i, generation, state, stamp_of(now_ms))) {
+        return false;
+      }
+      if (b.known[i]) {
+        return true;
+      }
+    }
+    return select_one(b, i, generation, state, now_ms);
+  });
+}
+
+}  // namespace holdfast::dataplane

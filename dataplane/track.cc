@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stage 4 of 7: known flows.
+#include "dataplane/track.h"
+
+#include "dataplane/flow_life.h"
+#include "dataplane/reset.h"
+#include "dataplane/worker_state.h"
+
+namespace holdfast::dataplane {
+namespace {
+
+// What the SYN rule and the disposition make of an entry that was found.
+enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
+
+bool starts(const Burst& b, Slot i) {
+  return b.key[i].protocol == Protocol::kTcp && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+}
+
+Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
+  if (disposition == Disposition::kReset) {
+    const bool tcp = b.key[i].protocol == Protocol::kTcp;
+    return tcp && !starts(b, i) ? Found::kReset : Found::kChooseAgain;
+  }
+  if (!starts(b, i)) {
+    return Found::kStays;
+  }
+  const bool takes_new = disposition == Disposition::kNew;
+  switch (entry) {
+    case FlowState::kEstablished:
+      return disposition == Disposition::kAvoid ? Found::kChooseAgain : Found::kStays;
+    case FlowState::kClosing:
+    case FlowState::kHalfOpen:
+      return takes_new ? Found::kStays : Found::kChooseAgain;
+    case FlowState::kUdp:
+    case FlowState::kFree:
+      break;
+  }
+  return Found::kStays;
+}
+
+// Answers a segment of a flow whose member is being reset.
+bool reset_flow(Burst& b, Slot i, WorkerState& state) {
+  if ((b.tcp_flags[i] & kTcpRst) != 0) {
+    return b.drop(i, Drop::kMemberReset);
+  }
+  answer_with_reset(b, i);
+  state.stats.resets_sent.add(1);
+  return b.end(i, Verdict::kReply);
+}
+
+FlowState next_state(const Burst& b, Slot i, FlowState now) {
+  if (b.key[i].protocol != Protocol::kTcp) {
+    return FlowState::kUdp;
+  }
+  if ((b.tcp_flags[i] & (kTcpFin | kTcpRst)) != 0) {
+    return FlowState::kClosing;
+  }
+  if (starts(b, i)) {
+    return now == FlowState::kEstablished ? now : FlowState::kHalfOpen;
+  }
+  return now == FlowState::kHalfOpen ? FlowState::kEstablished : now;
+}
+
+// One slot against a flow table. False: the slot has a verdict.
+template <typename Table>
+bool track_entry(Burst& b,
+                 Slot i,
+                 Table& table,
+                 const Generation& generation,
+                 WorkerState& state,
+                 Stamp now) {
+  auto* entry = table.find(b.hash[i], b.key[i], b.binding[i]);
+  if (entry == nullptr) {
+    return true;
+  }
+  const MemberId member{entry->member, entry->epoch};
+  if (expired(*entry, generation, now) || generation.member(member) == nullptr) {
+    end_flow(state, table, *entry);
+    return true;
+  }
+  switch (judge(b, i, entry->state, state.dispositions.get(member))) {
+    case Found::kReset:
+      end_flow(state, table, *entry);
+      return reset_flow(b, i, state);
+    case Found::kChooseAgain:
+      state.stats.flows_rechosen.add(1);
+      end_flow(state, table, *entry);
+      return true;
+    case Found::kStays:
+      break;
+  }
+  b.known[i] = true;
+  b.member[i] = member;
+  table.set_state(*entry, next_state(b, i, entry->state));
+  entry->stamp = now;
+  return true;
+}
+
+// Advances a record by one packet.
+void touch(Burst& b, Slot i, NatTable& nat, std::uint32_t index, Stamp now) {
+  NatRecord& record = nat.record(index);
+  const bool was_half_open = record.state == FlowState::kHalfOpen;
+  if (b.key[i].protocol == Protocol::kTcp) {
+    advance_tcp(record, b.direction[i] == Direction::kToMember, b.tcp_flags[i]);
+  } else if (b.direction[i] == Direction::kToClient) {
+    record.state = FlowState::kUdp;
+  }
+  if (was_half_open && record.state != FlowState::kHalfOpen) {
+    nat.count_half_open(-1);
+  }
+  record.stamp = now;
+  b.known[i] = true;
+  b.flow[i] = index;
+  b.member[i] = {record.member, record.epoch};
+}
+
+bool track_client(Burst& b,
+                  Slot i,
+                  const Generation& generation,
+                  WorkerState& state,
+                  Stamp now) {
+  NatTable& nat = state.tables.nat;
+  const FlowKey& key = b.key[i];
+  const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
+    const NatRecord& record = nat.record(candidate);
+    return record.binding == b.binding[i] && record.client_port == key.source_port &&
+           record.service_port == key.destination_port && record.client == key.source;
+  });
+  if (index == kNoRecord) {
+    return true;
+  }
+  const NatRecord& record = nat.record(index);
+  const MemberId member{record.member, record.epoch};
+  if (expired(record, generation, now) || generation.member(member) == nullptr) {
+    end_nat_flow(state, generation, index);
+    return true;
+  }
+  const bool closing = record.state == FlowState::kClosing;
+  switch (judge(b, i, record.state, state.dispositions.get(member))) {
+    case Found::kReset:
+      detach_nat_flow(state, generation, index);
+      return reset_flow(b, i, state);
+    case Found::kChooseAgain:
+      state.stats.flows_rechosen.add(1);
+      detach_nat_flow(state, generation, index);
+      return true;
+    case Found::kStays:
+      break;
+  }
+  if (closing && starts(b, i)) {
+    // A new connection on the old 5-tuple: it gets an endpoint of its own, since the member may
+    // still hold the old one in TIME_WAIT; the old record serves late replies until it ends.
+    detach_nat_flow(state, generation, index);
+    return true;
+  }
+  touch(b, i, nat, index, now);
+  return true;
+}
+
+bool track_member(Burst& b,
+                  Slot i,
+                  const Generation& generation,
+                  WorkerState& state,
+                  Stamp now) {
+  NatTable& nat = state.tables.nat;
+  const FlowKey& key = b.key[i];
+  const std::uint32_t index = nat.reply().find(b.hash[i], [&](std::uint32_t candidate) {
+    const std::optional<FlowKey> expected = reply_key_of(nat.record(candidate), generation);
+    return expected && *expected == key;
+  });
+  if (index == kNoRecord || expired(nat.record(index), generation, now)) {
+    return b.drop(i, Drop::kNoNatFlow);
+  }
+  const NatRecord& record = nat.record(index);
+  if (key.protocol == Protocol::kTcp &&
+      state.dispositions.get({record.member, record.epoch}) == Disposition::kReset) {
+    return reset_flow(b, i, state);
+  }
+  touch(b, i, nat, index, now);
+  b.binding[i] = nat.record(index).binding;
+  return true;
+}
+
+bool translates(const Burst& b, Slot i, const Generation& generation) {
+  return b.direction[i] == Direction::kToClient ||
+         generation.service(b.service[i]).mode == Mode::kNat;
+}
+
+void prefetch(const Burst& b, const Generation& generation, const WorkerTables& tables) {
+  for (const Slot i : b.live_slots()) {
+    if (translates(b, i, generation)) {
+      const bool reply = b.direction[i] == Direction::kToClient;
+      const NatIndex& index = reply ? tables.nat.reply() : tables.nat.forward();
+      index.prefetch(b.hash[i]);
+    } else if (b.key[i].source.is_v4()) {
+      tables.v4.prefetch(b.hash[i]);
+    } else {
+      tables.v6.prefetch(b.hash[i]);
+    }
+  }
+}
+
+}  // namespace
+
+bool track_slot(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  if (b.direction[i] == Direction::kToClient) {
+    return track_member(b, i, generation, state, now);
+  }
+  if (translates(b, i, generation)) {
+    return track_client(b, i, generation, state, now);
+  }
+  return b.key[i].source.is_v4() ? track_entry(b, i, state.tables.v4, generation, state, now)
+                                 : track_entry(b, i, state.tables.v6, generation, state, now);
+}
+
+void track(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
+  const Stamp now = stamp_of(now_ms);
+  prefetch(b, generation, state.tables);
+  b.filter([&](Slot i) { return track_slot(b, i, generation, state, now); });
+}
+
+}  // namespace holdfast::dataplane
