@@ -3,12 +3,13 @@
 // The engine implements it, tests fake it. Called on the control thread only; views are values.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <boost/asio/awaitable.hpp>
 
 namespace holdfast::control {
 
@@ -46,21 +47,21 @@ struct BackendView {
   std::uint16_t port = 0;
   std::uint32_t weight = 0;
   std::uint8_t tier = 0;
-  std::string admin;         // enabled, draining
-  std::string health;        // unknown, up, down
-  std::string disposition;   // new, keep, avoid, reset, hold
-  std::string cause;         // of the last change
-  double since_s = 0;        // seconds since the last change
-  std::uint64_t changes = 0; // state changes since start
+  std::string admin;          // enabled, draining
+  std::string health;         // unknown, up, down
+  std::string disposition;    // new, keep, avoid, reset, hold
+  std::string cause;          // of the last change
+  double since_s = 0;         // seconds since the last change
+  std::uint64_t changes = 0;  // state changes since start
   CheckView check;
-  std::optional<std::uint64_t> flows;      // nullopt: the dataplane did not answer
+  std::optional<std::uint64_t> flows;  // nullopt: the dataplane did not answer
   std::uint64_t new_flows = 0;
   std::uint64_t packets_to_member = 0;
   std::uint64_t bytes_to_member = 0;
   std::uint64_t packets_to_client = 0;
   std::uint64_t bytes_to_client = 0;
-  std::uint64_t last_new_flow_unix_ns = 0; // 0: none yet
-  bool retired = false;      // no longer configured, its flows live on
+  std::uint64_t last_new_flow_unix_ns = 0;  // 0: none yet
+  bool retired = false;                     // no longer configured, its flows live on
 };
 
 struct ServiceView {
@@ -70,7 +71,7 @@ struct ServiceView {
   std::vector<std::string> ports;  // "tcp/80", "udp/5000-5010"
   std::uint32_t slots = 0;
   std::uint32_t backends = 0;
-  std::uint32_t usable = 0;        // taking new flows
+  std::uint32_t usable = 0;  // taking new flows
   std::uint64_t flows = 0;
   std::uint64_t new_flows = 0;
 };
@@ -85,9 +86,9 @@ struct WorkerView {
   std::vector<NamedCount> counters;
   std::vector<NamedCount> drops;
   std::vector<NamedCount> generated;
-  std::vector<NamedCount> flows;      // by table: v4, v6, nat
-  std::vector<NamedCount> capacity;   // by table
-  std::int64_t unaccounted = 0;       // P5; anything but 0 is a defect
+  std::vector<NamedCount> flows;     // by table: v4, v6, nat
+  std::vector<NamedCount> capacity;  // by table
+  std::int64_t unaccounted = 0;      // P5; anything but 0 is a defect
 };
 
 struct PortView {
@@ -97,7 +98,7 @@ struct PortView {
 };
 
 struct ReloadView {
-  std::string result;        // "", applied, unchanged, refused
+  std::string result;  // "", applied, unchanged, refused
   double age_s = 0;
   std::vector<std::string> lines;
 };
@@ -107,11 +108,11 @@ struct StatusView {
   std::string dataplane_version;
   bool dataplane_connected = false;
   std::uint64_t revision = 0;
-  std::uint64_t generation = 0;          // acknowledged by the dataplane
+  std::uint64_t generation = 0;  // acknowledged by the dataplane
   std::uint64_t reloads_applied = 0;
   std::uint64_t reloads_refused = 0;
   ReloadView last_reload;
-  double adopted_ms = -1;                // how long the last adoption took; -1: none yet
+  double adopted_ms = -1;  // how long the last adoption took; -1: none yet
   std::uint64_t adoption_state_changes = 0;
   std::uint64_t publish_failures = 0;
   std::uint64_t disk_errors = 0;
@@ -122,7 +123,7 @@ struct StatusView {
   double uptime_s = 0;
   std::vector<WorkerView> workers;
   std::vector<PortView> ports;
-  std::vector<std::string> notices;      // degraded modes, drift: one line each
+  std::vector<std::string> notices;  // degraded modes, drift: one line each
 };
 
 struct Caller {

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/admin/views_json.h"
+
+#include <array>
+#include <utility>
+
+#include <boost/json/value_from.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::array<std::pair<Outcome, std::string_view>, 7> kOutcomes = {{
+    {Outcome::kOk, "ok"},
+    {Outcome::kFailed, "failed"},
+    {Outcome::kUsage, "usage"},
+    {Outcome::kInvalidConfiguration, "invalid_configuration"},
+    {Outcome::kUnreachable, "unreachable"},
+    {Outcome::kRefused, "refused"},
+    {Outcome::kTimedOut, "timed_out"},
+}};
+
+json::array strings(std::span<const std::string> lines) {
+  json::array result;
+  result.reserve(lines.size());
+  for (const std::string& line : lines) {
+    result.emplace_back(line);
+  }
+  return result;
+}
+
+json::object counts(std::span<const NamedCount> named) {
+  json::object result;
+  result.reserve(named.size());
+  for (const NamedCount& count : named) {
+    result[count.name] = count.value;
+  }
+  return result;
+}
+
+json::object to_json(const CheckView& check) {
+  return {{"type", check.type},
+          {"passed", check.passed},
+          {"failed", check.failed},
+          {"voided", check.voided},
+          {"streak", check.streak},
+          {"last_layer", check.last_layer},
+          {"last_reason", check.last_reason},
+          {"last_duration_s", check.last_duration_s}};
+}
+
+json::object to_json(const WorkerView& worker) {
+  return {{"worker", worker.worker},
+          {"counters", counts(worker.counters)},
+          {"drops", counts(worker.drops)},
+          {"generated", counts(worker.generated)},
+          {"flows", counts(worker.flows)},
+          {"capacity", counts(worker.capacity)},
+          {"unaccounted", worker.unaccounted}};
+}
+
+json::object to_json(const PortView& port) {
+  return {{"name", port.name}, {"link_up", port.link_up}, {"counters", counts(port.counters)}};
+}
+
+json::object to_json(const ReloadView& reload) {
+  return {{"result", reload.result}, {"age_s", reload.age_s}, {"lines", strings(reload.lines)}};
+}
+
+template <typename View>
+json::array list(std::span<const View> views) {
+  json::array result;
+  result.reserve(views.size());
+  for (const View& view : views) {
+    result.emplace_back(to_json(view));
+  }
+  return result;
+}
+
+}  // namespace
+
+json::object to_json(const StatusView& status) {
+  return {{"version", status.version},
+          {"dataplane_version", status.dataplane_version},
+          {"dataplane_connected", status.dataplane_connected},
+          {"revision", status.revision},
+          {"generation", status.generation},
+          {"reloads_applied", status.reloads_applied},
+          {"reloads_refused", status.reloads_refused},
+          {"last_reload", to_json(status.last_reload)},
+          {"adopted_ms", status.adopted_ms},
+          {"adoption_state_changes", status.adoption_state_changes},
+          {"publish_failures", status.publish_failures},
+          {"disk_errors", status.disk_errors},
+          {"mbufs_available", status.mbufs_available},
+          {"mbufs_total", status.mbufs_total},
+          {"state_bytes", status.state_bytes},
+          {"probe_lateness_p99_s", status.probe_lateness_p99_s},
+          {"uptime_s", status.uptime_s},
+          {"workers", list(std::span(status.workers))},
+          {"ports", list(std::span(status.ports))},
+          {"notices", strings(status.notices)}};
+}
+
+json::object to_json(const ServiceView& service) {
+  return {{"name", service.name},
+          {"mode", service.mode},
+          {"vips", strings(service.vips)},
+          {"ports", strings(service.ports)},
+          {"slots", service.slots},
+          {"backends", service.backends},
+          {"usable", service.usable},
+          {"flows", service.flows},
+          {"new_flows", service.new_flows}};
+}
+
+json::object to_json(const BackendView& backend) {
+  return {{"service", backend.service},
+          {"name", backend.name},
+          {"address", backend.address},
+          {"port", backend.port},
+          {"weight", backend.weight},
+          {"tier", backend.tier},
+          {"admin", backend.admin},
+          {"health", backend.health},
+          {"disposition", backend.disposition},
+          {"cause", backend.cause},
+          {"since_s", backend.since_s},
+          {"changes", backend.changes},
+          {"check", to_json(backend.check)},
+          {"flows", backend.flows ? json::value(*backend.flows) : json::value()},
+          {"new_flows", backend.new_flows},
+          {"packets_to_member", backend.packets_to_member},
+          {"bytes_to_member", backend.bytes_to_member},
+          {"packets_to_client", backend.packets_to_client},
+          {"bytes_to_client", backend.bytes_to_client},
+          {"last_new_flow_unix_ns", backend.last_new_flow_unix_ns},
+          {"retired", backend.retired}};
+}
+
+json::object to_json(const VerbResult& result) {
+  return {{"outcome", outcome_name(result.outcome)}, {"lines", strings(result.lines)}};
+}
+
+json::object services_json(std::span<const ServiceView> services) {
+  return {{"services", list(services)}};
+}
+
+json::object backends_json(std::span<const BackendView> backends) {
+  return {{"backends", list(backends)}};
+}
+
+std::string_view outcome_name(Outcome outcome) {
+  for (const auto& [value, name] : kOutcomes) {
+    if (value == outcome) {
+      return name;
+    }
+  }
+  return "failed";
+}
+
+Outcome outcome_of(std::string_view name) {
+  for (const auto& [value, text] : kOutcomes) {
+    if (text == name) {
+      return value;
+    }
+  }
+  return Outcome::kFailed;
+}
+
+}  // namespace holdfast::control

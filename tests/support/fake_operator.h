@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// An Operator that answers what the test put into it and records the verbs. Lives on the control
+// thread like the real one: a test that runs a server on another thread sets it up before and reads
+// it after.
+#pragma once
+
+#include "control/admin/operator.h"
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast::testing {
+
+class FakeOperator final : public control::Operator {
+ public:
+  struct Call {
+    std::string verb;
+    std::string object;
+    control::Caller caller;
+  };
+
+  control::StatusView status_view;
+  std::vector<control::ServiceView> service_views;
+  std::vector<control::BackendView> backend_views;
+  control::VerbResult result{control::Outcome::kOk, {"done"}};
+  bool throws = false;
+  std::vector<Call> calls;
+
+  control::StatusView status() override { return status_view; }
+  std::vector<control::ServiceView> services() override { return service_views; }
+  std::vector<control::BackendView> backends() override { return backend_views; }
+  boost::asio::awaitable<bool> refresh(std::chrono::milliseconds) override { co_return true; }
+  boost::asio::awaitable<control::VerbResult> drain(std::string object,
+                                                    control::Caller caller) override {
+    return record("drain", std::move(object), std::move(caller));
+  }
+  boost::asio::awaitable<control::VerbResult> undrain(std::string object,
+                                                      control::Caller caller) override {
+    return record("undrain", std::move(object), std::move(caller));
+  }
+  boost::asio::awaitable<control::VerbResult> reload(control::Caller caller) override {
+    return record("reload", "", std::move(caller));
+  }
+
+ private:
+  boost::asio::awaitable<control::VerbResult> record(std::string verb,
+                                                     std::string object,
+                                                     control::Caller caller) {
+    if (throws) {
+      throw std::runtime_error("a defect");
+    }
+    calls.push_back({std::move(verb), std::move(object), std::move(caller)});
+    co_return result;
+  }
+};
+
+}  // namespace holdfast::testing

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// The API over a real Unix socket, with a fake operator behind it: what each path answers, and that
+// hostile peers end bounded.
+#include "control/admin/server.h"
+#include "tests/support/event_thread.h"
+#include "tests/support/fake_operator.h"
+#include "tests/support/raw_peer.h"
+#include "tests/support/temp_directory.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/json/parse.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using testing::EventThread;
+using testing::FakeOperator;
+using ::testing::HasSubstr;
+using testing::http_request;
+using testing::RawPeer;
+using ::testing::StartsWith;
+using testing::TempDirectory;
+
+class AdminServerTest : public ::testing::Test {
+ protected:
+  void start(HttpLimits limits = {}) {
+    thread_.run([&] {
+      server_ = std::make_unique<AdminServer>(thread_.context().get_executor(), operator_, limits);
+      const auto listening = server_->listen(path_);
+      ASSERT_TRUE(listening) << listening.error();
+    });
+  }
+  void TearDown() override {
+    thread_.run([&] { server_.reset(); });
+  }
+  std::string exchange(const std::string& request) const {
+    const RawPeer peer = RawPeer::to_unix(path_);
+    EXPECT_TRUE(peer.send(request));
+    return peer.read();
+  }
+  std::vector<FakeOperator::Call> calls() {
+    return thread_.run([&] { return operator_.calls; });
+  }
+  void set_result(Outcome outcome, const std::string& line) {
+    thread_.run([&] { operator_.result = {outcome, {line}}; });
+  }
+
+  TempDirectory directory_;
+  std::string path_ = directory_.file("run/control.sock");
+  FakeOperator operator_;
+  EventThread thread_;
+  std::unique_ptr<AdminServer> server_;
+};
+
+json::object body_of(const std::string& response) {
+  return json::parse(response.substr(response.find("\r\n\r\n") + 4)).as_object();
+}
+
+TEST_F(AdminServerTest, MakesDirectoryAndSocketForTheGroupOnly) {
+  start();
+  struct stat socket{};
+  struct stat directory{};
+  ASSERT_EQ(::stat(path_.c_str(), &socket), 0);
+  ASSERT_EQ(::stat(directory_.file("run").c_str(), &directory), 0);
+  EXPECT_EQ(socket.st_mode & 07777U, 0660U);
+  EXPECT_EQ(directory.st_mode & 07777U, 0750U);
+}
+
+TEST_F(AdminServerTest, AnswersEachView) {
+  operator_.status_view.version = "1.2.3";
+  operator_.service_views.resize(1);
+  operator_.service_views[0].vips = {"203.0.113.10"};
+  operator_.backend_views.resize(1);
+  operator_.backend_views[0].name = "a";
+  start();
+  EXPECT_EQ(body_of(exchange(http_request("GET", "/v1/status"))).at("version"), "1.2.3");
+  const auto services = body_of(exchange(http_request("GET", "/v1/services")));
+  EXPECT_EQ(services.at("services").at(0).at("vips").at(0), "203.0.113.10");
+  const auto backends = body_of(exchange(http_request("GET", "/v1/backends")));
+  EXPECT_EQ(backends.at("backends").at(0).at("name"), "a");
+}
+
+TEST_F(AdminServerTest, KeepsAConnectionForSeveralRequests) {
+  start();
+  const RawPeer peer = RawPeer::to_unix(path_);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(peer.send("GET /v1/services HTTP/1.1\r\nHost: x\r\n\r\n"));
+    EXPECT_THAT(peer.read("[]}\n"), StartsWith("HTTP/1.1 200 OK"));
+  }
+}
+
+TEST_F(AdminServerTest, TellsTheOperatorWhoAskedAndWhy) {
+  start();
+  const auto response =
+      exchange(http_request("POST", "/v1/drain", R"({"object": "web/a", "reason": "new disk"})"));
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(body_of(response).at("outcome"), "ok");
+  EXPECT_EQ(body_of(response).at("lines").at(0), "done");
+  ASSERT_EQ(calls().size(), 1U);
+  EXPECT_EQ(calls()[0].verb, "drain");
+  EXPECT_EQ(calls()[0].object, "web/a");
+  EXPECT_EQ(calls()[0].caller.reason, "new disk");
+  EXPECT_THAT(calls()[0].caller.who, StartsWith("uid=" + std::to_string(::getuid())));
+}
+
+TEST_F(AdminServerTest, ReloadsWithoutABody) {
+  start();
+  EXPECT_THAT(exchange(http_request("POST", "/v1/reload")), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/undrain", R"({"object": "a"})")),
+              StartsWith("HTTP/1.1 200 "));
+  ASSERT_EQ(calls().size(), 2U);
+  EXPECT_EQ(calls()[0].verb, "reload");
+  EXPECT_EQ(calls()[1].verb, "undrain");
+}
+
+TEST_F(AdminServerTest, GivesEachOutcomeItsStatus) {
+  start();
+  const std::vector<std::pair<Outcome, std::string>> expected = {
+      {Outcome::kOk, "200"},
+      {Outcome::kUsage, "400"},
+      {Outcome::kRefused, "409"},
+      {Outcome::kInvalidConfiguration, "422"},
+      {Outcome::kFailed, "500"},
+      {Outcome::kUnreachable, "503"},
+      {Outcome::kTimedOut, "504"},
+  };
+  for (const auto& [outcome, status] : expected) {
+    set_result(outcome, "why");
+    const auto response = exchange(http_request("POST", "/v1/reload"));
+    EXPECT_THAT(response, StartsWith("HTTP/1.1 " + status + " "));
+    EXPECT_EQ(body_of(response).at("lines").at(0), "why");
+  }
+}
+
+TEST_F(AdminServerTest, RefusesUnknownPathsAndWrongMethods) {
+  start();
+  EXPECT_THAT(exchange(http_request("GET", "/v2/status")), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(exchange(http_request("GET", "/v1/status?x")), StartsWith("HTTP/1.1 404 "));
+  const auto response = exchange(http_request("GET", "/v1/drain"));
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 405 "));
+  EXPECT_THAT(response, HasSubstr("Allow: POST\r\n"));
+  EXPECT_THAT(exchange(http_request("DELETE", "/v1/status")), StartsWith("HTTP/1.1 405 "));
+  EXPECT_TRUE(calls().empty());
+}
+
+TEST_F(AdminServerTest, AnswersHeadWithoutABody) {
+  start();
+  const auto response = exchange(http_request("HEAD", "/v1/services"));
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(response, HasSubstr("Content-Length: 16\r\n"));
+  EXPECT_TRUE(response.ends_with("\r\n\r\n"));
+}
+
+TEST_F(AdminServerTest, RefusesBodiesThatAreNotAVerbs) {
+  start();
+  const std::vector<std::string> bodies = {
+      "",
+      "{",
+      "[]",
+      "\"web/a\"",
+      R"({"reason": "no object"})",
+      R"({"object": 7})",
+      R"({"object": ""})",
+      R"({"object": "a", "force": true})",
+      R"({"object": "a\nlevel=error"})",
+      R"({"object": "a", "reason": ")" + std::string(300, 'x') + "\"}",
+      std::string(60'000, '['),
+  };
+  for (const std::string& body : bodies) {
+    EXPECT_THAT(exchange(http_request("POST", "/v1/drain", body)), StartsWith("HTTP/1.1 400 "))
+        << body.substr(0, 80);
+  }
+  EXPECT_TRUE(calls().empty());
+}
+
+TEST_F(AdminServerTest, RefusesHeadersAndBodiesThatAreTooLarge) {
+  start();
+  const std::string header = "GET / HTTP/1.1\r\nX: " + std::string(1'000'000, 'x') + "\r\n\r\n";
+  const RawPeer peer = RawPeer::to_unix(path_);
+  peer.send(header);
+  EXPECT_THAT(peer.read(), StartsWith("HTTP/1.1 431 "));
+  const std::string body(65 * 1024, ' ');
+  EXPECT_THAT(exchange(http_request("POST", "/v1/drain", body)), StartsWith("HTTP/1.1 413 "));
+}
+
+TEST_F(AdminServerTest, AnswersGarbageWithBadRequest) {
+  start();
+  EXPECT_THAT(exchange(std::string("\x16\x03\x01\x02\x00garbage\r\n\r\n", 16)),
+              StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(exchange("GET /\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(exchange("POST /v1/reload HTTP/1.1\r\nContent-Length: -1\r\n\r\n"),
+              StartsWith("HTTP/1.1 400 "));
+}
+
+TEST_F(AdminServerTest, ClosesAPeerThatSendsTooSlowly) {
+  start({.request = std::chrono::milliseconds(50)});
+  const RawPeer peer = RawPeer::to_unix(path_);
+  ASSERT_TRUE(peer.send("GET /v1/sta"));
+  EXPECT_EQ(peer.read(), "");
+}
+
+TEST_F(AdminServerTest, TurnsAwayConnectionsBeyondItsLimit) {
+  start({.connections = 2});
+  const RawPeer first = RawPeer::to_unix(path_);
+  const RawPeer second = RawPeer::to_unix(path_);
+  EXPECT_THAT(RawPeer::to_unix(path_).read(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_EQ(thread_.run([&] { return server_->connections(); }), 2U);
+}
+
+TEST_F(AdminServerTest, TurnsADefectIntoAnErrorWithoutDetail) {
+  operator_.throws = true;
+  start();
+  const auto response = exchange(http_request("POST", "/v1/reload"));
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 500 "));
+  EXPECT_THAT(response, Not(HasSubstr("defect")));
+}
+
+TEST_F(AdminServerTest, StopClosesConnectionsAndRemovesTheSocket) {
+  start();
+  const RawPeer peer = RawPeer::to_unix(path_);
+  thread_.run([&] { server_->stop(); });
+  EXPECT_EQ(peer.read(), "");
+  EXPECT_NE(::access(path_.c_str(), F_OK), 0);
+}
+
+}  // namespace
+}  // namespace holdfast::control

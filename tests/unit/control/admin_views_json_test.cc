@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The API's JSON as scripts see it: every field of every view, in one expected text each.
+#include "control/admin/views_json.h"
+
+#include <limits>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <gtest/gtest.h>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+
+TEST(ViewsJson, WritesEveryFieldOfAService) {
+  const ServiceView view{
+      "web", "nat", {"203.0.113.10"}, {"tcp/80", "udp/5000-5010"}, 65537, 3, 2, 12, 400};
+  EXPECT_EQ(to_json(view), json::parse(R"json({
+    "name": "web", "mode": "nat", "vips": ["203.0.113.10"], "ports": ["tcp/80", "udp/5000-5010"],
+    "slots": 65537, "backends": 3, "usable": 2, "flows": 12, "new_flows": 400})json"));
+}
+
+TEST(ViewsJson, WritesEveryFieldOfABackend) {
+  const BackendView view{"web",
+                         "a",
+                         "10.0.3.11",
+                         8080,
+                         100,
+                         1,
+                         "draining",
+                         "up",
+                         "keep",
+                         "drain by uid=0(root)",
+                         1.5,
+                         3,
+                         {"http", 5, 1, 2, 4, "L7", "ok", 0.25},
+                         12,
+                         400,
+                         1,
+                         2,
+                         3,
+                         4,
+                         5,
+                         true};
+  EXPECT_EQ(to_json(view), json::parse(R"json({
+    "service": "web", "name": "a", "address": "10.0.3.11", "port": 8080, "weight": 100, "tier": 1,
+    "admin": "draining", "health": "up", "disposition": "keep", "cause": "drain by uid=0(root)",
+    "since_s": 1.5, "changes": 3,
+    "check": {"type": "http", "passed": 5, "failed": 1, "voided": 2, "streak": 4,
+              "last_layer": "L7", "last_reason": "ok", "last_duration_s": 0.25},
+    "flows": 12, "new_flows": 400, "packets_to_member": 1, "bytes_to_member": 2,
+    "packets_to_client": 3, "bytes_to_client": 4, "last_new_flow_unix_ns": 5, "retired": true
+})json"));
+}
+
+TEST(ViewsJson, FlowsThatAreNotKnownAreNull) {
+  EXPECT_TRUE(to_json(BackendView{}).at("flows").is_null());
+}
+
+TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
+  StatusView view;
+  view.version = "0.1.0";
+  view.dataplane_version = "0.1.0";
+  view.dataplane_connected = true;
+  view.revision = 3;
+  view.generation = 7;
+  view.reloads_applied = 2;
+  view.reloads_refused = 1;
+  view.last_reload = {"refused", 2.5, {"site.yaml:1:1: error: no"}};
+  view.adopted_ms = 12.5;
+  view.mbufs_total = 8192;
+  view.workers = {{.worker = 1,
+                   .counters = {{"received", 5}},
+                   .drops = {{"mtu", 1}},
+                   .generated = {{"reset", 2}},
+                   .flows = {{"v4", 3}},
+                   .capacity = {{"v4", 4}},
+                   .unaccounted = -1}};
+  view.ports = {{"wan0", true, {{"rx_packets", 9}}}};
+  view.notices = {"no huge pages"};
+  EXPECT_EQ(to_json(view), json::parse(R"json({
+    "version": "0.1.0", "dataplane_version": "0.1.0", "dataplane_connected": true, "revision": 3,
+    "generation": 7, "reloads_applied": 2, "reloads_refused": 1,
+    "last_reload": {"result": "refused", "age_s": 2.5, "lines": ["site.yaml:1:1: error: no"]},
+    "adopted_ms": 12.5, "adoption_state_changes": 0, "publish_failures": 0, "disk_errors": 0,
+    "mbufs_available": 0, "mbufs_total": 8192, "state_bytes": 0, "probe_lateness_p99_s": 0.0,
+    "uptime_s": 0.0,
+    "workers": [{"worker": 1, "counters": {"received": 5}, "drops": {"mtu": 1},
+                 "generated": {"reset": 2}, "flows": {"v4": 3}, "capacity": {"v4": 4},
+                 "unaccounted": -1}],
+    "ports": [{"name": "wan0", "link_up": true, "counters": {"rx_packets": 9}}],
+    "notices": ["no huge pages"]})json"));
+}
+
+TEST(ViewsJson, KeepsCountersExactUpToTheirLargest) {
+  ServiceView view;
+  view.flows = std::numeric_limits<std::uint64_t>::max();
+  EXPECT_EQ(json::parse(json::serialize(to_json(view))).at("flows").as_uint64(), view.flows);
+}
+
+TEST(ViewsJson, OutcomeNamesReadBack) {
+  for (int value = 0; value <= 6; ++value) {
+    const auto outcome = static_cast<Outcome>(value);
+    EXPECT_EQ(outcome_of(outcome_name(outcome)), outcome);
+  }
+  EXPECT_EQ(outcome_of("a newer one"), Outcome::kFailed);
+  EXPECT_EQ(json::serialize(to_json(VerbResult{Outcome::kRefused, {"below its floor"}})),
+            R"({"outcome":"refused","lines":["below its floor"]})");
+}
+
+}  // namespace
+}  // namespace holdfast::control
