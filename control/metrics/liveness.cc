@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/metrics/liveness.h"
+
+#include <algorithm>
+
+namespace holdfast::control {
+
+std::string Liveness::observe(const StatusView& status, Time now) {
+  if (!status.dataplane_connected) {
+    workers_.clear();
+    return "the dataplane is not connected";
+  }
+  std::string reason;
+  for (const WorkerView& worker : status.workers) {
+    const auto polls = std::ranges::find(worker.counters, "polls", &NamedCount::name);
+    if (polls == worker.counters.end()) {
+      continue;
+    }
+    const auto [seen, first] = workers_.try_emplace(worker.worker, Seen{polls->value, now});
+    if (!first && seen->second.polls != polls->value) {
+      seen->second = {polls->value, now};
+    }
+    const auto still = now - seen->second.since;
+    if (still >= kStalled && reason.empty()) {
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(still).count();
+      reason = "worker " + std::to_string(worker.worker) + " has not polled for " +
+               std::to_string(seconds) + " s";
+    }
+  }
+  return reason;
+}
+
+}  // namespace holdfast::control

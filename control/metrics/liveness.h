@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whether the node forwards: what /healthz answers. Remembers each worker's poll counter between
+// observations; a worker's loop counts a poll even when it is idle, so a counter that stands still
+// is a worker that hangs. Pure but for that memory; control thread.
+#pragma once
+
+#include "control/admin/operator.h"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace holdfast::control {
+
+class Liveness {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  // Longer than the views' age (two counter polls) and a publication together.
+  static constexpr std::chrono::seconds kStalled{3};
+
+  // Why the node is not well, in one line; empty when it is.
+  std::string observe(const StatusView& status, Time now);
+
+ private:
+  struct Seen {
+    std::uint64_t polls = 0;
+    Time since;  // when the counter was first seen at this value
+  };
+  std::map<std::uint32_t, Seen> workers_;
+};
+
+}  // namespace holdfast::control

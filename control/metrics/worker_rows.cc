@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Metrics of the dataplane's workers and ports. Drops and generated frames have a series for every
+// reason and kind that this build knows, also at 0; names that a newer dataplane sends are added.
+#include "control/metrics/rows.h"
+#include "dataplane/drop.h"
+#include "dataplane/stats.h"
+
+#include <algorithm>
+#include <array>
+
+namespace holdfast::control {
+namespace {
+
+// A string as a template argument: the dataplane's name of a counter.
+template <std::size_t Size>
+struct Name {
+  constexpr Name(const char (&text)[Size]) { std::copy_n(text, Size, characters); }
+  [[nodiscard]] constexpr std::string_view view() const { return {characters, Size - 1}; }
+  char characters[Size] = {};
+};
+
+std::vector<Label> worker_label(const WorkerView& worker) {
+  return {{"worker", std::to_string(worker.worker)}};
+}
+
+// One sample per worker: the counter of that name.
+template <Name Counter>
+void worker(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    const auto found = std::ranges::find(view.counters, Counter.view(), &NamedCount::name);
+    if (found != view.counters.end()) {
+      series.add(found->value, worker_label(view));
+    }
+  }
+}
+
+// One sample per worker and known name, 0 when the dataplane did not send it, then what else it
+// sent.
+void named(const WorkerView& worker,
+           const std::vector<NamedCount>& counts,
+           std::span<const std::string_view> known,
+           const std::string& label,
+           Series& series) {
+  const auto add = [&](std::string_view name, std::uint64_t value) {
+    series.add(value, {{"worker", std::to_string(worker.worker)}, {label, std::string(name)}});
+  };
+  for (const std::string_view name : known) {
+    const auto found = std::ranges::find(counts, name, &NamedCount::name);
+    add(name, found == counts.end() ? 0 : found->value);
+  }
+  for (const NamedCount& count : counts) {
+    if (std::ranges::find(known, std::string_view(count.name)) == known.end()) {
+      add(count.name, count.value);
+    }
+  }
+}
+
+void drops(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    named(view, view.drops, dataplane::kDropNames, "reason", series);
+  }
+}
+
+void generated(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    named(view, view.generated, dataplane::kGeneratedNames, "kind", series);
+  }
+}
+
+template <auto Field>
+void tables(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    named(view, view.*Field, {}, "table", series);
+  }
+}
+
+void unaccounted(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    series.add(static_cast<double>(view.unaccounted), worker_label(view));
+  }
+}
+
+void link_up(const Snapshot& snapshot, Series& series) {
+  for (const PortView& port : snapshot.status.ports) {
+    series.add(port.link_up ? 1.0 : 0.0, {{"port", port.name}});
+  }
+}
+
+void port_counters(const Snapshot& snapshot, Series& series) {
+  for (const PortView& port : snapshot.status.ports) {
+    for (const NamedCount& count : port.counters) {
+      series.add(count.value, {{"port", port.name}, {"counter", count.name}});
+    }
+  }
+}
+
+constexpr std::array kRows = std::to_array<MetricRow>({
+    {"holdfast_worker_received_frames_total",
+     "Frames that entered the worker's pipeline.",
+     kCounter,
+     worker<"received">},
+    {"holdfast_worker_forwarded_frames_total",
+     "Frames sent towards a member or a client.",
+     kCounter,
+     worker<"forwarded">},
+    {"holdfast_worker_replied_frames_total",
+     "Frames answered in place (ICMP echo, ARP, ND).",
+     kCounter,
+     worker<"replied">},
+    {"holdfast_worker_kernel_frames_total",
+     "Frames left to the kernel.",
+     kCounter,
+     worker<"to_kernel">},
+    {"holdfast_worker_held_frames_total", "Frames put on hold.", kCounter, worker<"held">},
+    {"holdfast_worker_released_frames_total",
+     "Held frames that re-entered the pipeline.",
+     kCounter,
+     worker<"released">},
+    {"holdfast_worker_transmitted_frames_total",
+     "Frames that a port took.",
+     kCounter,
+     worker<"transmitted">},
+    {"holdfast_worker_transmit_full_frames_total",
+     "Frames that no port queue took.",
+     kCounter,
+     worker<"transmit_full">},
+    {"holdfast_worker_no_buffer_frames_total",
+     "Frames that could not be generated: no packet buffer was free.",
+     kCounter,
+     worker<"no_buffer">},
+    {"holdfast_worker_handed_over_frames_total",
+     "Frames given to their owner worker.",
+     kCounter,
+     worker<"handed_over">},
+    {"holdfast_worker_taken_over_frames_total",
+     "Frames taken from another worker.",
+     kCounter,
+     worker<"taken_over">},
+    {"holdfast_worker_flows_inserted_total",
+     "Flow entries made.",
+     kCounter,
+     worker<"flows_inserted">},
+    {"holdfast_worker_flows_ended_total", "Flow entries removed.", kCounter, worker<"flows_ended">},
+    {"holdfast_worker_flows_untracked_total",
+     "New flows forwarded by the hash alone: the table was full.",
+     kCounter,
+     worker<"flows_untracked">},
+    {"holdfast_worker_flows_rechosen_total",
+     "Flows whose member was given up: down, reset or a new SYN.",
+     kCounter,
+     worker<"flows_rechosen">},
+    {"holdfast_worker_follow_previous_frames_total",
+     "Frames without entry that followed the previous Maglev table.",
+     kCounter,
+     worker<"follow_previous">},
+    {"holdfast_worker_polls_total",
+     "Rounds of the worker's loop; must rise.",
+     kCounter,
+     worker<"polls">},
+    {"holdfast_worker_busy_polls_total",
+     "Rounds that found frames.",
+     kCounter,
+     worker<"busy_polls">},
+    {"holdfast_drops_total", "Frames dropped, by reason.", kCounter, drops},
+    {"holdfast_generated_frames_total",
+     "Frames that the dataplane made itself, by kind.",
+     kCounter,
+     generated},
+    {"holdfast_flow_entries", "Entries in use, by table.", kGauge, tables<&WorkerView::flows>},
+    {"holdfast_flow_entries_capacity",
+     "Entries that the table has room for.",
+     kGauge,
+     tables<&WorkerView::capacity>},
+    {"holdfast_unaccounted_frames",
+     "Frames in minus frames out, dropped, held and left to the kernel; not 0 is a defect.",
+     kGauge,
+     unaccounted},
+    {"holdfast_port_link_up", "1 while the port has a link.", kGauge, link_up},
+    {"holdfast_port_counters_total", "The port's own counters, by name.", kCounter, port_counters},
+});
+
+}  // namespace
+
+std::span<const MetricRow> worker_rows() { return kRows; }
+
+}  // namespace holdfast::control
