@@ -15,8 +15,7 @@ std::size_t mix(const Address& address, std::uint32_t salt) {
   std::uint64_t low = 0;
   std::memcpy(&high, address.bytes.data(), 8);
   std::memcpy(&low, address.bytes.data() + 8, 8);
-  const std::uint64_t mixed =
-      (high * 0xff51afd7ed558ccd) ^ ((low ^ salt) * 0xc4ceb9fe1a85ec53);
+  const std::uint64_t mixed = (high * 0xff51afd7ed558ccd) ^ ((low ^ salt) * 0xc4ceb9fe1a85ec53);
   return static_cast<std::size_t>(mixed ^ (mixed >> 32));
 }
 

@@ -4,13 +4,13 @@
 // ranges in a short list per VIP, looked at only when no exact port matches.
 #pragma once
 
+#include "dataplane/address.h"
+#include "dataplane/spec.h"
+
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
-
-#include "dataplane/address.h"
-#include "dataplane/spec.h"
 
 namespace holdfast::dataplane {
 

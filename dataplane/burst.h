@@ -4,14 +4,14 @@
 // it a verdict, which takes it off the live list. One burst per worker, reused; no allocation.
 #pragma once
 
-#include <array>
-#include <cstdint>
-#include <span>
-
 #include "dataplane/address.h"
 #include "dataplane/drop.h"
 #include "dataplane/frame.h"
 #include "dataplane/spec.h"
+
+#include <array>
+#include <cstdint>
+#include <span>
 
 namespace holdfast::dataplane {
 
@@ -41,13 +41,13 @@ inline constexpr std::uint8_t kTcpUrg = 0x20;
 
 // What parse found at the network layer.
 enum class Kind : std::uint8_t {
-  kOther,        // not IP for us to judge: the kernel's
+  kOther,  // not IP for us to judge: the kernel's
   kArp,
   kTransport,    // TCP or UDP with readable ports
   kEchoRequest,  // ICMP or ICMPv6
   kNeighborSolicitation,
   kNeighborAdvertisement,
-  kFaulty,       // IP with a fault; dropped by fault[i] when it is for a VIP, else the kernel's
+  kFaulty,  // IP with a fault; dropped by fault[i] when it is for a VIP, else the kernel's
 };
 
 // Which way a translated flow's packet goes.
@@ -57,24 +57,25 @@ inline constexpr std::uint16_t kNoService = 0xffff;
 inline constexpr std::uint32_t kNoFlow = 0xffffffff;
 
 struct Burst {
-  std::uint16_t size = 0;        // frames received
+  std::uint16_t size = 0;  // frames received
   std::uint16_t live_count = 0;
   std::array<Slot, kBurstSize> live;  // slots without a verdict, ascending
 
   std::array<Frame, kBurstSize> frame;
   std::array<Verdict, kBurstSize> verdict;
-  std::array<Drop, kBurstSize> reason;        // when verdict is kDrop
+  std::array<Drop, kBurstSize> reason;  // when verdict is kDrop
 
   // parse
   std::array<Kind, kBurstSize> kind;
-  std::array<Drop, kBurstSize> fault;         // when kind is kFaulty
+  std::array<Drop, kBurstSize> fault;  // when kind is kFaulty
   std::array<std::uint8_t, kBurstSize> l3_offset;
   std::array<std::uint16_t, kBurstSize> l4_offset;
-  std::array<std::uint16_t, kBurstSize> l3_length;  // IP total length: what stands after it is padding
+  std::array<std::uint16_t, kBurstSize>
+      l3_length;  // IP total length: what stands after it is padding
   std::array<std::uint8_t, kBurstSize> tcp_flags;
-  std::array<bool, kBurstSize> tagged;        // a VLAN tag stands before the IP header
+  std::array<bool, kBurstSize> tagged;  // a VLAN tag stands before the IP header
   std::array<FlowKey, kBurstSize> key;
-  std::array<std::uint64_t, kBurstSize> hash; // keyed, of key
+  std::array<std::uint64_t, kBurstSize> hash;  // keyed, of key
 
   // classify
   std::array<std::uint16_t, kBurstSize> service;  // index in the generation
@@ -83,8 +84,8 @@ struct Burst {
   // track, select
   std::array<Direction, kBurstSize> direction;
   std::array<MemberId, kBurstSize> member;
-  std::array<std::uint32_t, kBurstSize> flow;     // NAT record, or kNoFlow
-  std::array<bool, kBurstSize> known;             // track found an entry
+  std::array<std::uint32_t, kBurstSize> flow;         // NAT record, or kNoFlow
+  std::array<bool, kBurstSize> known;                 // track found an entry
   std::array<std::uint32_t, kBurstSize> chosen_slot;  // Maglev slot of a new choice (trace, replay)
 
   // Makes the first `count` slots live. Requires: count <= kBurstSize; frame[0..count) set.

@@ -3,21 +3,21 @@
 // dispositions, the same on every node. Shared by the select stage and by `trace`, which tells why.
 #pragma once
 
-#include <cstdint>
-#include <optional>
-
 #include "dataplane/burst.h"
 #include "dataplane/generation.h"
 #include "dataplane/state.h"
+
+#include <cstdint>
+#include <optional>
 
 namespace holdfast::dataplane {
 
 // How the member was found.
 enum class ChosenBy : std::uint8_t {
-  kSlot,      // the slot's own member
-  kRehash,    // the slot's member takes no new flows; a keyed rehash found this one
+  kSlot,        // the slot's own member
+  kRehash,      // the slot's member takes no new flows; a keyed rehash found this one
   kNextUsable,  // neither did; the next member in order of their keys
-  kPrevious,  // a packet without entry: the previous table's member, which disagrees
+  kPrevious,    // a packet without entry: the previous table's member, which disagrees
 };
 
 struct Choice {

@@ -2,12 +2,12 @@
 // Stage 3 of 7: VIPs, pool addresses, and what is answered at once.
 #include "dataplane/classify.h"
 
-#include <cstring>
-
 #include "dataplane/headers.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/respond.h"
 #include "dataplane/worker_state.h"
+
+#include <cstring>
 
 namespace holdfast::dataplane {
 namespace {
@@ -48,8 +48,8 @@ bool classify_solicitation(Burst& b, Slot i, const Forwarding& forwarding, Notic
   }
   learn(notices, learn_from_solicitation(b.frame[i], b, i), b.frame[i].port);
   const MacAddress& ours = forwarding.neighborhood->link(b.frame[i].port).mac;
-  return b.end(i,
-               answer_neighbor_solicitation(b.frame[i], b, i, ours) ? Verdict::kReply : Verdict::kKernel);
+  return b.end(
+      i, answer_neighbor_solicitation(b.frame[i], b, i, ours) ? Verdict::kReply : Verdict::kKernel);
 }
 
 bool classify_echo(Burst& b, Slot i, const Generation& generation) {

@@ -2,11 +2,11 @@
 // Dispositions by name and by specification, over the registry. Main thread.
 #pragma once
 
-#include <string_view>
-
 #include "dataplane/registry.h"
 #include "dataplane/spec.h"
 #include "dataplane/state.h"
+
+#include <string_view>
 
 namespace holdfast::dataplane {
 

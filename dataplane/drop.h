@@ -12,52 +12,75 @@ namespace holdfast::dataplane {
 
 enum class Drop : std::uint8_t {
   // receive
-  kOwnEgress,       // the host's own outgoing frame, handed back by af_packet
-  kNotOurMac,       // unicast to another station
-  kDispatchFull,    // ring to the owner worker was full
+  kOwnEgress,     // the host's own outgoing frame, handed back by af_packet
+  kNotOurMac,     // unicast to another station
+  kDispatchFull,  // ring to the owner worker was full
   // parse (only frames for a VIP or a pool address; others are the kernel's)
-  kTruncated,       // a header reaches past the end of the frame
-  kBadVersion,      // IP version does not match the EtherType
-  kBadHeaderLength, // IHL < 5, TCP data offset < 5, UDP length < 8
-  kBadLength,       // IP or UDP length field contradicts the frame
-  kBadChecksum,     // IPv4 header checksum
-  kVlanUnknown,     // tagged frame for a VIP on a port without that VLAN
-  kFragment,        // IP fragment
-  kExtensionChain,  // IPv6 extension headers: too many, too long, or not forwardable
-  kMartian,         // source address that cannot be a sender's
-  kLand,            // source equals destination
-  kVipSource,       // source is a VIP or a pool address
-  kTtlExpired,      // TTL or hop limit 0, or 1 where it is decremented
-  kBadTcpFlags,     // SYN+FIN, SYN+RST, FIN without ACK, none, all
-  kPortZero,        // TCP or UDP port 0
-  kUnknownProtocol, // neither TCP, UDP nor ICMP
-  kIcmpUnsupported, // ICMP to a VIP that is not an echo request
+  kTruncated,        // a header reaches past the end of the frame
+  kBadVersion,       // IP version does not match the EtherType
+  kBadHeaderLength,  // IHL < 5, TCP data offset < 5, UDP length < 8
+  kBadLength,        // IP or UDP length field contradicts the frame
+  kBadChecksum,      // IPv4 header checksum
+  kVlanUnknown,      // tagged frame for a VIP on a port without that VLAN
+  kFragment,         // IP fragment
+  kExtensionChain,   // IPv6 extension headers: too many, too long, or not forwardable
+  kMartian,          // source address that cannot be a sender's
+  kLand,             // source equals destination
+  kVipSource,        // source is a VIP or a pool address
+  kTtlExpired,       // TTL or hop limit 0, or 1 where it is decremented
+  kBadTcpFlags,      // SYN+FIN, SYN+RST, FIN without ACK, none, all
+  kPortZero,         // TCP or UDP port 0
+  kUnknownProtocol,  // neither TCP, UDP nor ICMP
+  kIcmpUnsupported,  // ICMP to a VIP that is not an echo request
   // classify
-  kNoService,       // a VIP, but nothing listens on this protocol and port
+  kNoService,  // a VIP, but nothing listens on this protocol and port
   // track
-  kNoNatFlow,       // to a pool address, but no flow translates there
-  kNoFlow,          // `nat`: a TCP reset of a flow that nobody knows
+  kNoNatFlow,  // to a pool address, but no flow translates there
+  kNoFlow,     // `nat`: a TCP reset of a flow that nobody knows
   // select
-  kNoBackend,       // no member takes new flows
-  kNatPoolExhausted,// every pool port towards this member is in use
-  kNatTableFull,    // no free translation record
-  kMemberReset,     // flow of a member that is being reset
+  kNoBackend,         // no member takes new flows
+  kNatPoolExhausted,  // every pool port towards this member is in use
+  kNatTableFull,      // no free translation record
+  kMemberReset,       // flow of a member that is being reset
   // rewrite
-  kNoRoute,         // no route to the next hop
-  kNoNeighbour,     // next hop's link-layer address unknown
-  kMtu,             // longer than the egress port's MTU
+  kNoRoute,      // no route to the next hop
+  kNoNeighbour,  // next hop's link-layer address unknown
+  kMtu,          // longer than the egress port's MTU
   kCount
 };
 
 inline constexpr std::size_t kDropCount = static_cast<std::size_t>(Drop::kCount);
 
 inline constexpr std::array<std::string_view, kDropCount> kDropNames = {
-    "own_egress",     "not_our_mac",    "dispatch_full",      "truncated",      "bad_version",
-    "bad_header_length", "bad_length",  "bad_checksum",       "vlan_unknown",   "fragment",
-    "extension_chain", "martian",       "land",               "vip_source",     "ttl_expired",
-    "bad_tcp_flags",  "port_zero",      "unknown_protocol",   "icmp_unsupported", "no_service",
-    "no_nat_flow",    "no_flow",        "no_backend",     "nat_pool_exhausted", "nat_table_full", "member_reset",
-    "no_route",       "no_neighbour",   "mtu",
+    "own_egress",
+    "not_our_mac",
+    "dispatch_full",
+    "truncated",
+    "bad_version",
+    "bad_header_length",
+    "bad_length",
+    "bad_checksum",
+    "vlan_unknown",
+    "fragment",
+    "extension_chain",
+    "martian",
+    "land",
+    "vip_source",
+    "ttl_expired",
+    "bad_tcp_flags",
+    "port_zero",
+    "unknown_protocol",
+    "icmp_unsupported",
+    "no_service",
+    "no_nat_flow",
+    "no_flow",
+    "no_backend",
+    "nat_pool_exhausted",
+    "nat_table_full",
+    "member_reset",
+    "no_route",
+    "no_neighbour",
+    "mtu",
 };
 static_assert(!kDropNames.back().empty(), "every drop reason has a name");
 

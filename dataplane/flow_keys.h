@@ -4,12 +4,12 @@
 // moving an entry, for taking a record out of its indexes. Pure.
 #pragma once
 
-#include <optional>
-
 #include "dataplane/burst.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/generation.h"
 #include "dataplane/nat_table.h"
+
+#include <optional>
 
 namespace holdfast::dataplane {
 
@@ -27,8 +27,7 @@ std::optional<FlowKey> client_key_of(const Entry& entry, const Generation& gener
                  .protocol = binding->protocol};
 }
 
-inline std::optional<FlowKey> client_key_of(const NatRecord& record,
-                                            const Generation& generation) {
+inline std::optional<FlowKey> client_key_of(const NatRecord& record, const Generation& generation) {
   const BindingForward* binding = generation.binding(record.binding);
   if (binding == nullptr || record.client.is_v4() != binding->vip.is_v4()) {
     return std::nullopt;
@@ -49,8 +48,7 @@ inline Be16 member_port_of(const MemberForward& member, Be16 service_port) {
 inline std::optional<FlowKey> reply_key_of(const NatRecord& record, const Generation& generation) {
   const BindingForward* binding = generation.binding(record.binding);
   const MemberForward* member = generation.member({record.member, record.epoch});
-  if (binding == nullptr || member == nullptr ||
-      member->address.is_v4() != record.pool.is_v4()) {
+  if (binding == nullptr || member == nullptr || member->address.is_v4() != record.pool.is_v4()) {
     return std::nullopt;
   }
   return FlowKey{.source = member->address,

@@ -72,8 +72,7 @@ void count_end(WorkerState& state, MemberId member, std::uint16_t binding) {
 }
 
 bool expired(const NatRecord& record, const Generation& generation, Stamp now) {
-  return age_of(record.stamp, now) >
-         lifetime_of(record, timeouts_of(generation, record.binding));
+  return age_of(record.stamp, now) > lifetime_of(record, timeouts_of(generation, record.binding));
 }
 
 void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index) {

@@ -3,10 +3,10 @@
 // Used by track, select and sweep; on the worker that owns the tables.
 #pragma once
 
-#include <cstdint>
-
 #include "dataplane/flow_keys.h"
 #include "dataplane/worker_state.h"
+
+#include <cstdint>
 
 namespace holdfast::dataplane {
 

@@ -9,13 +9,13 @@
 // then is the flow untracked: the hash decides for it, nothing is dropped.
 #pragma once
 
-#include <array>
-#include <cstdint>
-#include <span>
-
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
 #include "dataplane/spec.h"
+
+#include <array>
+#include <cstdint>
+#include <span>
 
 namespace holdfast::dataplane {
 
@@ -148,8 +148,8 @@ class FlowTable {
   // `evict(entry)` is told of each resident that goes. Only a flow that has shown itself
   // (`state` other than half-open) may push out a half-open one.
   template <typename Rehash, typename Expired, typename Evict>
-  Entry* make_room(std::uint64_t hash, FlowState state, Rehash&& rehash, Expired&& expired,
-                   Evict&& evict) {
+  Entry* make_room(
+      std::uint64_t hash, FlowState state, Rehash&& rehash, Expired&& expired, Evict&& evict) {
     if (state == FlowState::kHalfOpen && half_open() >= capacity() / kHalfOpenShare) {
       return nullptr;
     }

@@ -17,21 +17,26 @@ constexpr std::uint32_t kMinSlots = 4093;
 constexpr std::uint32_t kMaxSlots = 65537;
 
 using MemberKey = std::tuple<std::string, std::string, Address, std::uint16_t, Mode>;
-using BindingKey =
-    std::tuple<std::string, Address, Protocol, std::uint16_t, std::uint16_t>;
+using BindingKey = std::tuple<std::string, Address, Protocol, std::uint16_t, std::uint16_t>;
 
 MemberKey key_of(const ServiceSpec& service, const MemberSpec& member) {
   return {service.name, member.backend, member.address, member.port, service.mode};
 }
 MemberKey key_of(const MemberRecord& record) {
-  return {std::string(record.service.view()), std::string(record.backend.view()), record.address,
-          record.port, record.mode};
+  return {std::string(record.service.view()),
+          std::string(record.backend.view()),
+          record.address,
+          record.port,
+          record.mode};
 }
 BindingKey key_of(const ServiceSpec& service, const BindingSpec& binding) {
   return {service.name, binding.vip, binding.protocol, binding.first_port, binding.last_port};
 }
 BindingKey key_of(const BindingRecord& record) {
-  return {std::string(record.service.view()), record.vip, record.protocol, record.first_port,
+  return {std::string(record.service.view()),
+          record.vip,
+          record.protocol,
+          record.first_port,
           record.last_port};
 }
 
@@ -125,8 +130,8 @@ std::string defect_of_overlap(const GenerationSpec& spec) {
     const BindingSpec& here = all[i].first;
     if (before.vip == here.vip && before.protocol == here.protocol &&
         here.first_port <= before.last_port) {
-      return "services " + std::string(all[i - 1].second) + " and " +
-             std::string(all[i].second) + " overlap at " + here.vip.text();
+      return "services " + std::string(all[i - 1].second) + " and " + std::string(all[i].second) +
+             " overlap at " + here.vip.text();
     }
   }
   return {};
@@ -415,7 +420,7 @@ class GenerationBuilder {
   BindingRegistry& bindings_;
   const Generation* previous_;
   std::unique_ptr<Generation> generation_;
-  std::vector<std::vector<std::uint16_t>> member_ids_;   // by service, then as specified
+  std::vector<std::vector<std::uint16_t>> member_ids_;  // by service, then as specified
   std::vector<std::vector<std::uint16_t>> binding_ids_;
   std::vector<std::uint16_t> new_members_;
   std::vector<std::uint16_t> new_bindings_;

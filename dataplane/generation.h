@@ -4,6 +4,13 @@
 // before. Built by the main thread (or replay); read by every worker.
 #pragma once
 
+#include "dataplane/binding_table.h"
+#include "dataplane/burst.h"
+#include "dataplane/hash.h"
+#include "dataplane/maglev.h"
+#include "dataplane/registry.h"
+#include "dataplane/spec.h"
+
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -11,13 +18,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "dataplane/binding_table.h"
-#include "dataplane/burst.h"
-#include "dataplane/hash.h"
-#include "dataplane/maglev.h"
-#include "dataplane/registry.h"
-#include "dataplane/spec.h"
 
 namespace holdfast::dataplane {
 
@@ -45,10 +45,10 @@ struct CompiledService {
 // What the fast path needs of a member, by registry index.
 struct MemberForward {
   Address address;
-  Be16 port;                     // 0 keeps the destination port
+  Be16 port;  // 0 keeps the destination port
   Mode mode = Mode::kNat;
   std::uint8_t epoch = 0;
-  bool live = false;             // false: no such member
+  bool live = false;  // false: no such member
   bool retired = false;
 };
 

@@ -4,12 +4,12 @@
 // tests and benchmarks; safe on any thread.
 #pragma once
 
+#include "dataplane/hash.h"
+
 #include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
-
-#include "dataplane/hash.h"
 
 namespace holdfast::dataplane {
 

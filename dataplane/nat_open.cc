@@ -2,25 +2,22 @@
 // Opening translated flows.
 #include "dataplane/nat_open.h"
 
+#include "dataplane/flow_life.h"
+
 #include <algorithm>
 #include <optional>
-
-#include "dataplane/flow_life.h"
 
 namespace holdfast::dataplane {
 namespace {
 
-// A half-open record gives way; the search goes round the table from where it stopped last.
+// The oldest half-open record gives way.
 bool recycle(WorkerState& state, const Generation& generation) {
-  NatTable& nat = state.tables.nat;
-  for (std::uint32_t tried = 0; tried < kRecycleTries; ++tried) {
-    const auto index = static_cast<std::uint32_t>(nat.next_recycled());
-    if (nat.record(index).state == FlowState::kHalfOpen) {
-      end_nat_flow(state, generation, index);
-      return true;
-    }
+  const std::uint32_t oldest = state.tables.nat.oldest_half_open();
+  if (oldest == kNoRecord) {
+    return false;
   }
-  return false;
+  end_nat_flow(state, generation, oldest);
+  return true;
 }
 
 std::uint32_t take_record(WorkerState& state, const Generation& generation) {
@@ -113,11 +110,8 @@ void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply
 
 }  // namespace
 
-bool open_nat_flow(Burst& b,
-                   Slot i,
-                   const Generation& generation,
-                   WorkerState& state,
-                   std::uint64_t now_ms) {
+bool open_nat_flow(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const MemberForward& member = *generation.member(b.member[i]);
@@ -143,7 +137,7 @@ bool open_nat_flow(Burst& b,
     return b.drop(i, Drop::kNatTableFull);
   }
   fill_record(nat.record(index), b, i, *reply, stamp_of(now_ms));
-  nat.count_half_open(1);
+  nat.begin_half_open(index);
   b.flow[i] = index;
   count_begin(state, b.member[i], b.binding[i], now_ms);
   return true;

@@ -3,18 +3,16 @@
 // by select on the worker that owns the tables.
 #pragma once
 
-#include <cstdint>
-
 #include "dataplane/burst.h"
 #include "dataplane/generation.h"
 #include "dataplane/worker_state.h"
+
+#include <cstdint>
 
 namespace holdfast::dataplane {
 
 // Endpoints tried per flow before the pool counts as exhausted towards that member.
 inline constexpr std::uint32_t kEndpointTries = 128;
-// Records looked at for one that may give way when none is free.
-inline constexpr std::uint32_t kRecycleTries = 64;
 
 // Sets flow[slot]. Requires: member[slot] is chosen. False: dropped as kNatPoolExhausted, or as
 // kNatTableFull when no record is free and none half-open can give way. Every flow begins

@@ -86,8 +86,8 @@ std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers) {
 NatTable::NatTable(std::span<NatRecord> records,
                    std::span<NatIndex::Bucket> forward,
                    std::span<NatIndex::Bucket> reply)
-    : records_(records), forward_(forward), reply_(reply) {
-  rebuild_free_list();
+    : records_(records), forward_(forward), reply_(reply), half_open_links_(records.size()) {
+  rebuild_lists();
 }
 
 std::uint32_t NatTable::take() {
@@ -102,23 +102,42 @@ std::uint32_t NatTable::take() {
 
 void NatTable::give(std::uint32_t index) {
   NatRecord& record = records_[index];
-  half_open_ -= record.state == FlowState::kHalfOpen ? 1 : 0;
+  if (record.state == FlowState::kHalfOpen) {
+    end_half_open(index);
+  }
   record = NatRecord{};
   set_next_free(record, free_head_);
   free_head_ = index;
   ++free_count_;
 }
 
-void NatTable::rebuild_free_list() {
+void NatTable::begin_half_open(std::uint32_t index) {
+  half_open_links_[index] = {.older = newest_, .newer = kNoRecord};
+  (newest_ == kNoRecord ? oldest_ : half_open_links_[newest_].newer) = index;
+  newest_ = index;
+  ++half_open_;
+}
+
+void NatTable::end_half_open(std::uint32_t index) {
+  const Links links = half_open_links_[index];
+  (links.older == kNoRecord ? oldest_ : half_open_links_[links.older].newer) = links.newer;
+  (links.newer == kNoRecord ? newest_ : half_open_links_[links.newer].older) = links.older;
+  --half_open_;
+}
+
+void NatTable::rebuild_lists() {
   free_head_ = kNoRecord;
   free_count_ = 0;
+  oldest_ = kNoRecord;
+  newest_ = kNoRecord;
   half_open_ = 0;
   for (std::size_t i = records_.size(); i-- > 0;) {
-    NatRecord& record = records_[i];
-    half_open_ += record.state == FlowState::kHalfOpen ? 1 : 0;
-    if (record.state == FlowState::kFree) {
-      set_next_free(record, free_head_);
-      free_head_ = static_cast<std::uint32_t>(i);
+    const auto index = static_cast<std::uint32_t>(i);
+    if (records_[i].state == FlowState::kHalfOpen) {
+      begin_half_open(index);
+    } else if (records_[i].state == FlowState::kFree) {
+      set_next_free(records_[i], free_head_);
+      free_head_ = index;
       ++free_count_;
     }
   }
@@ -150,9 +169,9 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
 }
 
 std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts) {
-  const bool closed =
-      (over(record.client_side) && over(record.member_side)) ||
-      record.client_side == SideState::kReset || record.member_side == SideState::kReset;
+  const bool closed = (over(record.client_side) && over(record.member_side)) ||
+                      record.client_side == SideState::kReset ||
+                      record.member_side == SideState::kReset;
   if (record.state != FlowState::kClosing || !closed) {
     return timeout_of(record.state, timeouts);
   }

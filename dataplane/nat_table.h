@@ -9,14 +9,15 @@
 // is used again as late as possible; a closed flow keeps its endpoint for the quarantine below.
 #pragma once
 
+#include "dataplane/address.h"
+#include "dataplane/flow_table.h"
+#include "dataplane/spec.h"
+
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
-
-#include "dataplane/address.h"
-#include "dataplane/flow_table.h"
-#include "dataplane/spec.h"
+#include <vector>
 
 namespace holdfast::dataplane {
 
@@ -147,21 +148,19 @@ class NatTable {
   std::uint32_t take();
   // Gives a record back. Requires: it stands in neither index.
   void give(std::uint32_t index);
-  void count_half_open(std::int64_t change) { half_open_ += change; }
+  // Records that have shown one side only, oldest first: the ones that may give way.
+  void begin_half_open(std::uint32_t index);
+  void end_half_open(std::uint32_t index);
+  [[nodiscard]] std::uint32_t oldest_half_open() const { return oldest_; }  // or kNoRecord
 
   [[nodiscard]] std::size_t used() const { return records_.size() - free_count_; }
-  [[nodiscard]] std::size_t half_open() const { return static_cast<std::size_t>(half_open_); }
+  [[nodiscard]] std::size_t half_open() const { return half_open_; }
   // Half-open records take at most a quarter, as in FlowTable.
   [[nodiscard]] bool half_open_full() const { return half_open() >= records_.size() / 4; }
 
-  // Goes round the records, one a call: where to look for one that may give way.
-  std::size_t next_recycled() {
-    recycled_ = recycled_ + 1 >= records_.size() ? 0 : recycled_ + 1;
-    return recycled_;
-  }
-
-  // Rebuilds the list of free records from the records themselves; after mapping an old table.
-  void rebuild_free_list();
+  // Rebuilds the lists of free and of half-open records from the records themselves; after mapping
+  // an old table.
+  void rebuild_lists();
 
  private:
   std::span<NatRecord> records_;
@@ -169,8 +168,15 @@ class NatTable {
   NatIndex reply_;
   std::uint32_t free_head_ = kNoRecord;  // list through `client` of free records
   std::size_t free_count_ = 0;
-  std::int64_t half_open_ = 0;
-  std::size_t recycled_ = 0;
+
+  struct Links {
+    std::uint32_t older = kNoRecord;
+    std::uint32_t newer = kNoRecord;
+  };
+  std::vector<Links> half_open_links_;  // by record; process memory, rebuilt after mapping
+  std::uint32_t oldest_ = kNoRecord;
+  std::uint32_t newest_ = kNoRecord;
+  std::size_t half_open_ = 0;
 };
 
 // The TCP state after a packet from one side: updates both sides and `state`. Source: RFC 9293

@@ -64,10 +64,7 @@ std::uint32_t owner_of(const Burst& b,
   return static_cast<std::uint32_t>((((b.hash[i] >> 16) & 0xffff) * workers) >> 16);
 }
 
-void run_stages(Burst& b,
-                const Forwarding& forwarding,
-                WorkerState& state,
-                std::uint64_t now_ms) {
+void run_stages(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
   const Generation& generation = *forwarding.generation;
   classify(b, forwarding, state.notices);
   track(b, generation, state, now_ms);

@@ -12,11 +12,11 @@
 //   transmit  verdicts -> ports                    (caller)
 #pragma once
 
+#include "dataplane/burst.h"
+
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "dataplane/burst.h"
 
 namespace holdfast::dataplane {
 

@@ -8,14 +8,14 @@
 // is retired: it takes no new flows and is freed, with its epoch raised, once nothing refers to it.
 #pragma once
 
+#include "dataplane/address.h"
+#include "dataplane/spec.h"
+
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string_view>
-
-#include "dataplane/address.h"
-#include "dataplane/spec.h"
 
 namespace holdfast::dataplane {
 

@@ -2,13 +2,13 @@
 // TCP resets in place.
 #include "dataplane/reset.h"
 
+#include "dataplane/checksum.h"
+#include "dataplane/headers.h"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
-
-#include "dataplane/checksum.h"
-#include "dataplane/headers.h"
 
 namespace holdfast::dataplane {
 namespace {
@@ -32,12 +32,11 @@ TcpHeader reset_for(const Burst& b, Slot i, const TcpHeader& tcp) {
     reset.sequence = tcp.acknowledgment;
     reset.flags = kTcpRst;
   } else {
-    reset.acknowledgment =
-        Be32::from_host(tcp.sequence.to_host() + segment_length(b, i, tcp));
+    reset.acknowledgment = Be32::from_host(tcp.sequence.to_host() + segment_length(b, i, tcp));
     reset.flags = kTcpRst | kTcpAck;
   }
-  ChecksumSum sum = pseudo_header(
-      b.key[i].destination, b.key[i].source, Protocol::kTcp, sizeof(TcpHeader));
+  ChecksumSum sum =
+      pseudo_header(b.key[i].destination, b.key[i].source, Protocol::kTcp, sizeof(TcpHeader));
   sum.add(std::as_bytes(std::span(&reset, 1)));
   reset.checksum = sum.checksum();
   return reset;
@@ -83,8 +82,7 @@ void answer_with_reset(Burst& b, Slot i) {
   }
   const std::size_t ip_bytes = v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
   store(l3 + ip_bytes, reset);
-  const auto written =
-      static_cast<std::uint16_t>(b.l3_offset[i] + ip_bytes + sizeof(TcpHeader));
+  const auto written = static_cast<std::uint16_t>(b.l3_offset[i] + ip_bytes + sizeof(TcpHeader));
   // What the request had beyond is cut, but a frame that was padded stays at the minimum.
   const std::uint16_t kept = std::min(frame.contiguous, kMinimumFrame);
   const std::uint16_t end = std::max(written, kept);

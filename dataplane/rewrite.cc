@@ -2,14 +2,14 @@
 // Stage 6 of 7: headers toward the member or the client.
 #include "dataplane/rewrite.h"
 
-#include <cstddef>
-#include <cstring>
-
 #include "dataplane/checksum.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/headers.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/worker_state.h"
+
+#include <cstddef>
+#include <cstring>
 
 namespace holdfast::dataplane {
 namespace {
@@ -139,9 +139,8 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
                                 : forwarding.member_hops[b.member[i].index];
   if (const std::optional<Drop> why = refusal(b, i, hop); why) {
     if (hop.state == NextHop::State::kNoNeighbor) {
-      const Address member = nat && !to_client
-                                 ? to.destination
-                                 : forwarding.generation->member(b.member[i])->address;
+      const Address member =
+          nat && !to_client ? to.destination : forwarding.generation->member(b.member[i])->address;
       state.notices.resolve(
           forwarding.neighborhood->next_hop_address(to_client ? to.destination : member));
     }

@@ -86,11 +86,8 @@ bool refuse_unknown(Burst& b, Slot i, WorkerState& state) {
   return b.end(i, Verdict::kReply);
 }
 
-bool select_one(Burst& b,
-                Slot i,
-                const Generation& generation,
-                WorkerState& state,
-                std::uint64_t now_ms) {
+bool select_one(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   if (generation.is_ours(b.key[i].source)) {
     return b.drop(i, Drop::kVipSource);
   }

@@ -6,9 +6,9 @@
 // no SYN is answered with a reset, since no member could place it.
 #pragma once
 
-#include <cstdint>
-
 #include "dataplane/pipeline.h"
+
+#include <cstdint>
 
 namespace holdfast::dataplane {
 

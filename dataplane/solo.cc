@@ -2,10 +2,10 @@
 // One worker over heap memory.
 #include "dataplane/solo.h"
 
+#include "dataplane/dispositions.h"
+
 #include <new>
 #include <utility>
-
-#include "dataplane/dispositions.h"
 
 namespace holdfast::dataplane {
 namespace {

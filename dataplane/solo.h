@@ -4,19 +4,19 @@
 // through it. One thread.
 #pragma once
 
-#include <cstdint>
-#include <expected>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "dataplane/burst.h"
 #include "dataplane/generation.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/state.h"
 #include "dataplane/worker_state.h"
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace holdfast::dataplane {
 

@@ -5,12 +5,12 @@
 // tables by generation.h. No DPDK, no protobuf, no YAML. Names are opaque labels here.
 #pragma once
 
+#include "dataplane/address.h"
+
 #include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include "dataplane/address.h"
 
 namespace holdfast::dataplane {
 
@@ -39,11 +39,11 @@ struct MemberId {
 };
 
 struct MemberSpec {
-  std::string backend;          // stable key within the service; Maglev permutes by it
+  std::string backend;  // stable key within the service; Maglev permutes by it
   Address address;
-  std::uint16_t port = 0;       // host order; 0 keeps the destination port
-  std::uint32_t weight = 100;   // 0 takes no new flows
-  std::uint8_t tier = 0;        // 0 is used first
+  std::uint16_t port = 0;      // host order; 0 keeps the destination port
+  std::uint32_t weight = 100;  // 0 takes no new flows
+  std::uint8_t tier = 0;       // 0 is used first
   Disposition disposition = Disposition::kNew;
   constexpr bool operator==(const MemberSpec&) const = default;
 };
@@ -62,7 +62,7 @@ struct TimeoutSpec {
   std::uint16_t half_open = 10;
   std::uint16_t established = 7440;  // RFC 5382 REQ-5: at least 2 h 4 min
   std::uint16_t closing = 60;
-  std::uint16_t udp = 300;           // RFC 4787 REQ-5: 5 min recommended
+  std::uint16_t udp = 300;  // RFC 4787 REQ-5: 5 min recommended
   constexpr bool operator==(const TimeoutSpec&) const = default;
 };
 
@@ -94,25 +94,25 @@ struct GenerationSpec {
 struct PortSpec {
   std::string name;
   PortDevice device = PortDevice::kNull;
-  std::string interface;     // af_packet: the netdev
-  std::string receive_file;  // pcap
-  std::string transmit_file; // pcap
-  bool repeat = false;       // pcap: read the file endlessly
+  std::string interface;      // af_packet: the netdev
+  std::string receive_file;   // pcap
+  std::string transmit_file;  // pcap
+  bool repeat = false;        // pcap: read the file endlessly
   bool operator==(const PortSpec&) const = default;
 };
 
 // Fixed for the life of the dataplane process.
 struct StartupSpec {
   std::vector<PortSpec> ports;
-  std::uint32_t workers = 0;       // 0: one per usable core less one, at least 1
-  std::uint64_t memory_bytes = 0;  // 0: from flows
-  std::uint64_t flows = 1'000'000; // capacity over all workers
-  bool huge_pages = true;          // use them when there are any
+  std::uint32_t workers = 0;        // 0: one per usable core less one, at least 1
+  std::uint64_t memory_bytes = 0;   // 0: from flows
+  std::uint64_t flows = 1'000'000;  // capacity over all workers
+  bool huge_pages = true;           // use them when there are any
   std::array<std::uint8_t, 16> hash_key{};
-  std::string socket;              // writer's seam; "<socket>.ro" is read-only
-  std::string directory;           // persisted generations
-  std::string state_file;          // empty: hugetlbfs when mounted, else /dev/shm
-  std::string instance;            // label that keeps two instances of one machine apart
+  std::string socket;      // writer's seam; "<socket>.ro" is read-only
+  std::string directory;   // persisted generations
+  std::string state_file;  // empty: hugetlbfs when mounted, else /dev/shm
+  std::string instance;    // label that keeps two instances of one machine apart
   bool operator==(const StartupSpec&) const = default;
 };
 

@@ -2,13 +2,13 @@
 // Layout and validation of the shared state.
 #include "dataplane/state.h"
 
+#include "dataplane/flow_keys.h"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
 #include <new>
-
-#include "dataplane/flow_keys.h"
 
 namespace holdfast::dataplane {
 namespace {
@@ -103,8 +103,7 @@ bool plausible(const NatRecord& record,
   const MemberId member{record.member, record.epoch};
   return record.state <= FlowState::kUdp && record.client_side <= SideState::kReset &&
          record.member_side <= SideState::kReset && client_key_of(record, generation) &&
-         reply_key_of(record, generation) &&
-         dispositions.get(member) != Disposition::kReset;
+         reply_key_of(record, generation) && dispositions.get(member) != Disposition::kReset;
 }
 
 void validate_nat(NatTable& nat,
@@ -134,7 +133,7 @@ void validate_nat(NatTable& nat,
     }
     ++(good ? report.kept : report.dropped);
   }
-  nat.rebuild_free_list();
+  nat.rebuild_lists();
 }
 
 }  // namespace
@@ -207,8 +206,8 @@ std::span<BindingRecord> SharedState::binding_records() const {
 }
 
 DispositionTable SharedState::dispositions() const {
-  return DispositionTable(part<DispositionTable::Cell>(
-      memory_, Layout(geometry_).dispositions, kRegistryCapacity));
+  return DispositionTable(
+      part<DispositionTable::Cell>(memory_, Layout(geometry_).dispositions, kRegistryCapacity));
 }
 
 std::span<LearnedEntry> SharedState::learned() const {
@@ -219,14 +218,11 @@ WorkerTables SharedState::tables(std::uint32_t worker) const {
   const Layout layout(geometry_);
   const std::size_t base = layout.workers + worker * layout.worker_bytes;
   return {
-      .v4 = FlowTable4(
-          part<FlowTable4::Bucket>(memory_, base + layout.v4, geometry_.buckets_v4)),
-      .v6 = FlowTable6(
-          part<FlowTable6::Bucket>(memory_, base + layout.v6, geometry_.buckets_v6)),
-      .nat = NatTable(
-          part<NatRecord>(memory_, base + layout.records, geometry_.records_nat),
-          part<NatIndex::Bucket>(memory_, base + layout.forward, layout.index_buckets),
-          part<NatIndex::Bucket>(memory_, base + layout.reply, layout.index_buckets))};
+      .v4 = FlowTable4(part<FlowTable4::Bucket>(memory_, base + layout.v4, geometry_.buckets_v4)),
+      .v6 = FlowTable6(part<FlowTable6::Bucket>(memory_, base + layout.v6, geometry_.buckets_v6)),
+      .nat = NatTable(part<NatRecord>(memory_, base + layout.records, geometry_.records_nat),
+                      part<NatIndex::Bucket>(memory_, base + layout.forward, layout.index_buckets),
+                      part<NatIndex::Bucket>(memory_, base + layout.reply, layout.index_buckets))};
 }
 
 AdoptionReport validate_tables(WorkerTables& tables,

@@ -7,12 +7,6 @@
 // all. Pure.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
-#include <expected>
-#include <span>
-#include <string>
-
 #include "dataplane/address.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/generation.h"
@@ -20,6 +14,12 @@
 #include "dataplane/nat_table.h"
 #include "dataplane/registry.h"
 #include "dataplane/spec.h"
+
+#include <atomic>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
 
 namespace holdfast::dataplane {
 
@@ -30,7 +30,7 @@ inline constexpr std::size_t kLearnedCapacity = 4096;
 struct StateGeometry {
   std::uint32_t workers = 1;
   std::uint32_t reserved = 0;
-  std::uint64_t buckets_v4 = 2;    // per worker; powers of two
+  std::uint64_t buckets_v4 = 2;  // per worker; powers of two
   std::uint64_t buckets_v6 = 2;
   std::uint64_t records_nat = 16;  // per worker
   bool operator==(const StateGeometry&) const = default;

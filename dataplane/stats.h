@@ -6,12 +6,12 @@
 // transmit_full.
 #pragma once
 
+#include "dataplane/drop.h"
+
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <string_view>
-
-#include "dataplane/drop.h"
 
 namespace holdfast::dataplane {
 
@@ -40,7 +40,7 @@ inline constexpr std::array<std::string_view, kGeneratedCount> kGeneratedNames =
 struct alignas(64) WorkerStats {
   Counter received;
   std::array<Counter, kGeneratedCount> generated;
-  Counter released;      // held frames that came back
+  Counter released;  // held frames that came back
   Counter forwarded;
   Counter replied;
   Counter to_kernel;
@@ -48,19 +48,19 @@ struct alignas(64) WorkerStats {
   std::array<Counter, kDropCount> drops;
   Counter transmitted;
   Counter transmit_full;
-  Counter no_buffer;     // frames that could not be generated: the pool was empty
-  Counter handed_over;   // frames given to their owner worker (not in `received` here)
-  Counter taken_over;    // frames that came from another worker (part of `received`)
+  Counter no_buffer;    // frames that could not be generated: the pool was empty
+  Counter handed_over;  // frames given to their owner worker (not in `received` here)
+  Counter taken_over;   // frames that came from another worker (part of `received`)
 
   Counter flows_inserted;
   Counter flows_ended;
-  Counter flows_untracked;   // new flows without an entry: both buckets full, by the hash
-  Counter flows_rechosen;    // entries whose member was given up (down, reset, new SYN)
-  Counter resets_sent;       // TCP resets given as answers
-  Counter follow_previous;   // packets without entry that went by the previous table
+  Counter flows_untracked;  // new flows without an entry: both buckets full, by the hash
+  Counter flows_rechosen;   // entries whose member was given up (down, reset, new SYN)
+  Counter resets_sent;      // TCP resets given as answers
+  Counter follow_previous;  // packets without entry that went by the previous table
 
   Counter polls;
-  Counter busy_polls;        // polls that found frames
+  Counter busy_polls;  // polls that found frames
 };
 
 // Per member and worker; readable at any time.
@@ -68,10 +68,10 @@ struct MemberStats {
   Counter new_flows;
   Counter packets_to_member;
   Counter bytes_to_member;
-  Counter packets_to_client;   // `nat` only: the other modes do not see them
+  Counter packets_to_client;  // `nat` only: the other modes do not see them
   Counter bytes_to_client;
-  Counter live_flows;          // entries that name the member; goes down too
-  Counter last_new_flow_ms;    // set, not added: the worker's clock at the newest flow
+  Counter live_flows;        // entries that name the member; goes down too
+  Counter last_new_flow_ms;  // set, not added: the worker's clock at the newest flow
 };
 
 }  // namespace holdfast::dataplane

@@ -63,12 +63,8 @@ FlowState next_state(const Burst& b, Slot i, FlowState now) {
 
 // One slot against a flow table. False: the slot has a verdict.
 template <typename Table>
-bool track_entry(Burst& b,
-                 Slot i,
-                 Table& table,
-                 const Generation& generation,
-                 WorkerState& state,
-                 Stamp now) {
+bool track_entry(
+    Burst& b, Slot i, Table& table, const Generation& generation, WorkerState& state, Stamp now) {
   auto* entry = table.find(b.hash[i], b.key[i], b.binding[i]);
   if (entry == nullptr) {
     return true;
@@ -106,7 +102,7 @@ void touch(Burst& b, Slot i, NatTable& nat, std::uint32_t index, Stamp now) {
     record.state = FlowState::kUdp;
   }
   if (was_half_open && record.state != FlowState::kHalfOpen) {
-    nat.count_half_open(-1);
+    nat.end_half_open(index);
   }
   record.stamp = now;
   b.known[i] = true;
@@ -114,11 +110,7 @@ void touch(Burst& b, Slot i, NatTable& nat, std::uint32_t index, Stamp now) {
   b.member[i] = {record.member, record.epoch};
 }
 
-bool track_client(Burst& b,
-                  Slot i,
-                  const Generation& generation,
-                  WorkerState& state,
-                  Stamp now) {
+bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
@@ -157,11 +149,7 @@ bool track_client(Burst& b,
   return true;
 }
 
-bool track_member(Burst& b,
-                  Slot i,
-                  const Generation& generation,
-                  WorkerState& state,
-                  Stamp now) {
+bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const std::uint32_t index = nat.reply().find(b.hash[i], [&](std::uint32_t candidate) {

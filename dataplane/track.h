@@ -7,10 +7,10 @@
 // on an entry that is closing, or whose member takes no new flows, makes the flow new again.
 #pragma once
 
-#include <cstdint>
-
 #include "dataplane/flow_table.h"
 #include "dataplane/pipeline.h"
+
+#include <cstdint>
 
 namespace holdfast::dataplane {
 

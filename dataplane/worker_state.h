@@ -4,16 +4,16 @@
 // thread. Replay, trace, tests and fuzzers make one over heap memory.
 #pragma once
 
+#include "dataplane/address.h"
+#include "dataplane/burst.h"
+#include "dataplane/state.h"
+#include "dataplane/stats.h"
+
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
-
-#include "dataplane/address.h"
-#include "dataplane/burst.h"
-#include "dataplane/state.h"
-#include "dataplane/stats.h"
 
 namespace holdfast::dataplane {
 
@@ -25,7 +25,7 @@ struct Notices {
     MacAddress mac{};
     PortIndex port = 0;
   };
-  std::array<Learned, 8> learned;   // senders seen on-link: ARP, ND, new clients
+  std::array<Learned, 8> learned;  // senders seen on-link: ARP, ND, new clients
   std::uint8_t learned_count = 0;
   std::array<Address, 8> unresolved;  // next hops (gateways, members) without a link-layer address
   std::uint8_t unresolved_count = 0;
@@ -62,8 +62,8 @@ class WorkerState {
   WorkerTables tables;
   DispositionTable dispositions;
   WorkerStats stats;
-  std::vector<MemberStats> members;      // by registry index
-  std::vector<Counter> binding_flows;    // live entries by binding
+  std::vector<MemberStats> members;        // by registry index
+  std::vector<Counter> binding_flows;      // live entries by binding
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   Notices notices;
 

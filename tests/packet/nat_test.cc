@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mode `nat` through every stage, both directions.
+#include "dataplane/checksum.h"
+#include "tests/support/appliance.h"
+#include "tests/support/frame_difference.h"
+
+#include <map>
+#include <set>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::Disposition;
+using dataplane::Drop;
+using dataplane::Mode;
+using dataplane::Verdict;
+
+std::map<std::string, std::string> fields(const Bytes& frame) {
+  std::map<std::string, std::string> result;
+  for (const Field& field : describe(frame)) {
+    result[field.name] = field.value;
+  }
+  return result;
+}
+
+Address source_of(const Bytes& frame) {
+  return dataplane::Address::v4(
+      dataplane::load<Be32>(reinterpret_cast<const std::byte*>(frame.data()) + 26));
+}
+
+std::uint16_t source_port_of(const Bytes& frame, std::size_t l4 = 34) {
+  return static_cast<std::uint16_t>((frame[l4] << 8) | frame[l4 + 1]);
+}
+
+// The endpoint of the backend that got the frame, with the pool endpoint it answers to.
+struct Translated {
+  Endpoint backend;
+  Endpoint pool;
+};
+
+Translated translated(const Outcome& outcome) {
+  const std::map<std::string, Endpoint> backends = {
+      {"1", kBackend1}, {"2", kBackend2}, {"3", kBackend3}};
+  Translated result;
+  result.backend = backends.at(outcome.backend);
+  result.backend.port = 80;
+  result.pool = {source_of(outcome.bytes), source_port_of(outcome.bytes), kLanMac};
+  return result;
+}
+
+TEST(Nat, RewritesTowardsTheMemberAndBackAgain) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome to_member = appliance.send(tcp(kClient, kVip).syn().ttl(9).payload("hello"));
+  ASSERT_EQ(to_member.verdict, Verdict::kForward);
+  EXPECT_EQ(to_member.port, kLan);
+  const Translated flow = translated(to_member);
+  EXPECT_TRUE(appliance.solo().generation().in_pool(flow.pool.address));
+  expect_same(to_member.bytes, tcp(flow.pool, flow.backend).syn().ttl(8).payload("hello").bytes());
+
+  const Outcome to_client =
+      appliance.send(tcp(flow.backend, flow.pool).syn().ack().ttl(64).payload("world"), kLan);
+  ASSERT_EQ(to_client.verdict, Verdict::kForward);
+  EXPECT_EQ(to_client.port, kWan);
+  expect_same(to_client.bytes, tcp(kVip, kClient).syn().ack().ttl(63).payload("world").bytes());
+}
+
+TEST(Nat, MapsThePort) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome outcome = appliance.send(tcp(kClient, kVip.at_port(443)).syn());
+  ASSERT_EQ(outcome.verdict, Verdict::kForward);
+  EXPECT_EQ(fields(outcome.bytes).at("tcp.destination_port"), "8080");
+  Translated flow = translated(outcome);
+  flow.backend.port = 8080;
+  const Outcome reply = appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  EXPECT_EQ(fields(reply.bytes).at("tcp.source_port"), "443");
+}
+
+TEST(Nat, TranslatesIpv6) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome outcome = appliance.send(tcp(kClient6, kVip6).syn().ttl(9));
+  ASSERT_EQ(outcome.verdict, Verdict::kForward);
+  const std::uint16_t port = source_port_of(outcome.bytes, 54);
+  const Address pool = Address::v6(outcome.bytes.data() + 22);
+  const Address backend = Address::v6(outcome.bytes.data() + 38);
+  EXPECT_TRUE(appliance.solo().generation().in_pool(pool));
+  const MacAddress mac = {2, 0, 0, 0, 2, backend.bytes[15]};
+  const Endpoint member = {backend, 80, mac};
+  const Endpoint from_pool = {pool, port, kLanMac};
+  expect_same(outcome.bytes, tcp(from_pool, member).syn().ttl(8).bytes());
+  const Outcome reply = appliance.send(tcp(member, from_pool).syn().ack().ttl(64), kLan);
+  expect_same(reply.bytes, tcp(kVip6, kClient6).syn().ack().ttl(63).bytes());
+}
+
+TEST(Nat, KeepsAUdpChecksumOfZeroAndCorrectsAnother) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Endpoint vip = kVip.at_port(53);
+  const Outcome none = appliance.send(udp(kClient, vip).payload("q").no_checksum());
+  EXPECT_EQ(fields(none.bytes).at("udp.checksum"), "0000");
+  const Outcome some = appliance.send(udp(kClient.at_port(41000), vip).ttl(64).payload("q"));
+  Translated flow = translated(some);
+  flow.backend.port = 53;
+  expect_same(some.bytes, udp(flow.pool, flow.backend).ttl(63).payload("q").bytes());
+}
+
+TEST(Nat, GivesEveryFlowItsOwnPoolEndpoint) {
+  Appliance appliance(three_backends(Mode::kNat));
+  std::set<std::pair<std::string, std::uint32_t>> seen;
+  for (std::uint16_t port = 1; port <= 2000; ++port) {
+    const Outcome outcome = appliance.send(tcp(kClient.at_port(port), kVip).syn());
+    ASSERT_EQ(outcome.verdict, Verdict::kForward);
+    const Translated flow = translated(outcome);
+    const auto endpoint = (std::uint32_t{flow.pool.address.bytes[15]} << 16) | flow.pool.port;
+    EXPECT_TRUE(seen.emplace(outcome.backend, endpoint).second);
+  }
+}
+
+TEST(Nat, ServesMoreFlowsThanPortsOfOneAddressTowardsDifferentBackends) {
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.pools = {{.first = kPool.address, .last = kPool.address}};
+  Appliance appliance(spec, 200'000);
+  std::uint32_t forwarded = 0;
+  for (std::uint32_t i = 0; i < 100'000; ++i) {
+    Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + i % 50'000));
+    client.address = v4(198, 51, static_cast<std::uint8_t>(100 + i / 50'000), 7);
+    const Outcome syn = appliance.send(tcp(client, kVip).syn());
+    if (syn.verdict == Verdict::kForward) {
+      ++forwarded;
+      const Translated flow = translated(syn);
+      appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+      appliance.send(tcp(client, kVip).ack());
+    }
+  }
+  EXPECT_EQ(forwarded, 100'000U);
+}
+
+TEST(Nat, CountsAnExhaustedPoolAndReusesNothing) {
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.pools = {{.first = kPool.address, .last = kPool.address}};
+  for (dataplane::ServiceSpec& service : spec.services) {
+    service.members = {{.backend = "1", .address = kBackend1.address}};
+  }
+  Appliance appliance(spec, 200'000);
+  std::map<std::optional<Drop>, std::uint32_t> reasons;
+  std::set<std::uint16_t> ports;
+  for (std::uint32_t i = 0; i < 70'000; ++i) {
+    Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + i % 50'000));
+    client.address = v4(198, 51, static_cast<std::uint8_t>(100 + i / 50'000), 7);
+    const Outcome syn = appliance.send(tcp(client, kVip).syn());
+    ++reasons[syn.reason];
+    if (syn.verdict == Verdict::kForward) {
+      EXPECT_TRUE(ports.insert(source_port_of(syn.bytes)).second);
+      const Translated flow = translated(syn);
+      appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+      appliance.send(tcp(client, kVip).ack());
+    }
+  }
+  EXPECT_EQ(ports.size(), 64'512U);
+  EXPECT_EQ(reasons[Drop::kNatPoolExhausted], 70'000U - 64'512U);
+}
+
+TEST(Nat, AnswersAnUnknownSegmentWithAResetAndDropsAnUnknownReset) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome answer = appliance.send(tcp(kClient, kVip).ack().acknowledgment(4242));
+  EXPECT_EQ(answer.verdict, Verdict::kReply);
+  EXPECT_EQ(fields(answer.bytes).at("tcp.sequence"), "4242");
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).rst()).reason, Drop::kNoFlow);
+  EXPECT_EQ(appliance.send(tcp(kBackend1, kPool.at_port(2000)).ack(), kLan).reason,
+            Drop::kNoNatFlow);
+}
+
+TEST(Nat, OnlyTheFlowsOwnMemberIsTranslatedBack) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+  Endpoint stranger = flow.backend;
+  stranger.address = v4(10, 0, 3, 99);
+  EXPECT_EQ(appliance.send(tcp(stranger, flow.pool).ack(), kLan).reason, Drop::kNoNatFlow);
+  EXPECT_EQ(appliance.send(tcp(flow.backend.at_port(81), flow.pool).ack(), kLan).reason,
+            Drop::kNoNatFlow);
+}
+
+TEST(Nat, ANewConnectionOnAClosedTupleGetsAnotherEndpoint) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated first = translated(appliance.send(tcp(kClient, kVip).syn()));
+  appliance.send(tcp(first.backend, first.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.send(tcp(first.backend, first.pool).fin().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).fin().ack());
+  const Outcome again = appliance.send(tcp(kClient, kVip).syn());
+  const Translated second = translated(again);
+  EXPECT_NE(std::pair(first.pool.address, first.pool.port),
+            std::pair(second.pool.address, second.pool.port));
+  // The old flow's late segment still finds its way.
+  EXPECT_EQ(appliance.send(tcp(first.backend, first.pool).ack(), kLan).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second.backend, second.pool).syn().ack(), kLan).verdict,
+            Verdict::kForward);
+}
+
+TEST(Nat, FreesAClosedFlowAfterItsQuarantine) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const auto live = [&] { return appliance.solo().worker().tables.nat.used(); };
+  const auto pass = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) {
+      appliance.advance(1000);
+      appliance.send(tcp(kClient, kVip.at_port(81)).syn());
+    }
+  };
+  for (const bool client_first : {true, false}) {
+    const Endpoint client = kClient.at_port(client_first ? 1111 : 2222);
+    const Translated flow = translated(appliance.send(tcp(client, kVip).syn()));
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(client, kVip).ack());
+    if (client_first) {
+      appliance.send(tcp(client, kVip).fin().ack());
+      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
+    } else {
+      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
+      appliance.send(tcp(client, kVip).fin().ack());
+    }
+  }
+  EXPECT_EQ(live(), 2U);
+  pass(35);
+  EXPECT_EQ(live(), 1U);  // the one whose member closed first may be in TIME_WAIT there
+  pass(60);
+  EXPECT_EQ(live(), 0U);
+}
+
+TEST(Nat, DropsAtTtlOneAndWhenTheSourceIsAVip) {
+  Appliance appliance(three_backends(Mode::kNat));
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn().ttl(1)).reason, Drop::kTtlExpired);
+  EXPECT_EQ(appliance.send(tcp(kVip.at_port(9).at_mac(kRouterMac), kVip).syn()).reason,
+            Drop::kLand);
+  EXPECT_EQ(appliance.send(tcp(kPool.at_port(9).at_mac(kRouterMac), kVip).syn()).reason,
+            Drop::kVipSource);
+}
+
+TEST(Nat, AFloodReplacesItsOwnRecordsOnly) {
+  Appliance appliance(three_backends(Mode::kNat), 1000);
+  std::map<std::uint16_t, Translated> established;
+  for (std::uint16_t port = 1; port <= 500; ++port) {
+    const Endpoint client = kClient.at_port(port);
+    const Translated flow = translated(appliance.send(tcp(client, kVip).syn()));
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(client, kVip).ack());
+    established[port] = flow;
+  }
+  auto& nat = appliance.solo().worker().tables.nat;
+  for (std::uint32_t i = 0; i < 10'000; ++i) {
+    Endpoint attacker = kClient;
+    attacker.address = v4(100, 64, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+    const Packet packet =
+        i % 2 == 0 ? tcp(attacker, kVip).syn() : udp(attacker, kVip.at_port(53)).payload(8);
+    ASSERT_EQ(appliance.send(packet).verdict, Verdict::kForward);
+  }
+  EXPECT_LE(nat.half_open(), nat.records().size() / 4);
+  for (const auto& [port, flow] : established) {
+    EXPECT_EQ(appliance.send(tcp(kClient.at_port(port), kVip).ack()).verdict, Verdict::kForward);
+    EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+  }
+}
+
+TEST(Nat, ResetsBothSidesOfAFlowWhoseMemberIsReset) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated flow = translated(syn);
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.set(syn.backend, Disposition::kReset);
+  const Outcome to_member = appliance.send(tcp(flow.backend, flow.pool).ack(), kLan);
+  EXPECT_EQ(to_member.verdict, Verdict::kReply);
+  EXPECT_EQ(to_member.port, kLan);
+  const Outcome to_client = appliance.send(tcp(kClient, kVip).ack());
+  EXPECT_EQ(to_client.verdict, Verdict::kReply);
+  EXPECT_EQ(to_client.port, kWan);
+  EXPECT_EQ(appliance.stats().resets_sent.get(), 2U);
+}
+
+TEST(Nat, FlowsOutliveTheGenerationThatMadeThem) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated flow = translated(syn);
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.number = 2;
+  for (dataplane::ServiceSpec& service : spec.services) {
+    std::erase_if(service.members,
+                  [&](const auto& member) { return member.backend == syn.backend; });
+  }
+  appliance.publish(spec);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan).verdict,
+            Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).backend, syn.backend);
+  // The pool may change as well: replies are found by what the record says.
+  spec.number = 3;
+  spec.pools = {{.first = v4(10, 0, 3, 16), .last = v4(10, 0, 3, 31)},
+                {.first = v4(10, 0, 3, 64), .last = v4(10, 0, 3, 64)}};
+  appliance.publish(spec);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+}
+
+TEST(Classify, GivesTheKernelWhatIsNotForAVip) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Endpoint other = {v4(192, 0, 2, 2), 22, kOurMac};
+  EXPECT_EQ(appliance.send(tcp(kClient, other).syn()).verdict, Verdict::kKernel);
+  EXPECT_EQ(appliance.send(tcp(kClient, other).flags(0)).verdict, Verdict::kKernel);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip.at_port(22)).syn()).reason, Drop::kNoService);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).flags(0)).reason, Drop::kBadTcpFlags);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn().vlan(7)).reason, Drop::kVlanUnknown);
+  EXPECT_EQ(appliance.send(tcp(kClient.at_mac(kOurMac), other).syn()).reason, Drop::kOwnEgress);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip.at_mac(kRouterMac)).syn()).reason, Drop::kNotOurMac);
+}
+
+}  // namespace
+}  // namespace holdfast::testing

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// The balancer of the packet tests.
+#include "tests/support/appliance.h"
+
+#include <array>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::BindingSpec;
+using dataplane::GenerationSpec;
+using dataplane::Link;
+using dataplane::MemberSpec;
+using dataplane::Mode;
+using dataplane::Neighbor;
+using dataplane::Neighborhood;
+using dataplane::Route;
+using dataplane::ServiceSpec;
+
+constexpr MacAddress kBackend6Mac(std::uint8_t number) { return {2, 0, 0, 0, 2, number}; }
+
+std::vector<BindingSpec> bindings(Protocol protocol, std::uint16_t port) {
+  return {{.vip = kVip.address, .protocol = protocol, .first_port = port, .last_port = port},
+          {.vip = kVip6.address, .protocol = protocol, .first_port = port, .last_port = port}};
+}
+
+std::vector<MemberSpec> members(std::uint16_t port) {
+  return {{.backend = "1", .address = kBackend1.address, .port = port},
+          {.backend = "2", .address = kBackend2.address, .port = port},
+          {.backend = "3", .address = kBackend3.address, .port = port},
+          {.backend = "1v6", .address = v6(3, 11), .port = port},
+          {.backend = "2v6", .address = v6(3, 12), .port = port},
+          {.backend = "3v6", .address = v6(3, 13), .port = port}};
+}
+
+ServiceSpec service(std::string name, Mode mode, Protocol protocol, std::uint16_t port) {
+  return {.name = std::move(name),
+          .mode = mode,
+          .slots = 4093,
+          .hash = dataplane::HashFields::kFiveTuple,
+          .timeouts = {},
+          .bindings = bindings(protocol, port),
+          .members = members(0)};
+}
+
+}  // namespace
+
+Neighborhood lab_neighborhood() {
+  std::vector<Link> links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = 1500},
+                             {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = 1500}};
+  const Address router = v4(192, 0, 2, 1);
+  const Address router6 = v6(1, 1);
+  const std::array<Route, 5> routes = {
+      Route{.prefix = v4(0, 0, 0, 0), .length = 0, .gateway = router, .port = kWan},
+      Route{.prefix = v4(192, 0, 2, 0), .length = 24, .gateway = {}, .port = kWan},
+      Route{.prefix = v4(10, 0, 3, 0), .length = 24, .gateway = {}, .port = kLan},
+      Route{.prefix = v6(1, 0), .length = 64, .gateway = router6, .port = kWan},
+      Route{.prefix = v6(3, 0), .length = 64, .gateway = {}, .port = kLan}};
+  std::vector<Neighbor> neighbors = {
+      {.address = router, .mac = kRouterMac, .port = kWan},
+      {.address = router6, .mac = kRouterMac, .port = kWan},
+      {.address = kBackend1.address, .mac = kBackend1.mac, .port = kLan},
+      {.address = kBackend2.address, .mac = kBackend2.mac, .port = kLan},
+      {.address = kBackend3.address, .mac = kBackend3.mac, .port = kLan}};
+  for (const std::uint8_t host : {std::uint8_t{11}, std::uint8_t{12}, std::uint8_t{13}}) {
+    neighbors.push_back({.address = v6(3, host), .mac = kBackend6Mac(host), .port = kLan});
+  }
+  neighbors.push_back({.address = router6, .mac = kRouterMac, .port = kWan});
+  return {std::move(links), routes, neighbors};
+}
+
+GenerationSpec three_backends(Mode mode) {
+  GenerationSpec spec{.number = 1, .services = {}, .pools = {}};
+  spec.services.push_back(service("web", mode, Protocol::kTcp, 80));
+  spec.services.push_back(service("dns", mode, Protocol::kUdp, 53));
+  if (mode == Mode::kNat) {
+    spec.services.push_back(service("mapped", mode, Protocol::kTcp, 443));
+    spec.services.back().members = members(8080);
+    spec.pools = {{.first = kPool.address, .last = v4(10, 0, 3, 31)},
+                  {.first = kPool6.address, .last = v6(3, 31)}};
+  }
+  return spec;
+}
+
+Appliance::Appliance(const GenerationSpec& spec, std::uint64_t flows) {
+  auto solo = dataplane::Solo::create(
+      spec, lab_neighborhood(), {.key = {1, 2, 3}, .flows = flows, .check_macs = true});
+  if (!solo) {
+    ADD_FAILURE() << solo.error();
+    std::abort();
+  }
+  solo_ = std::move(*solo);
+}
+
+Outcome Appliance::send(const Bytes& frame, dataplane::PortIndex port) {
+  return send_burst(std::span(&frame, 1), port).front();
+}
+
+std::vector<Outcome> Appliance::send_burst(std::span<const Bytes> frames,
+                                           dataplane::PortIndex port) {
+  ExactBurst burst(frames, {.head = 128, .tail = 128, .beyond = 0});
+  for (dataplane::Slot i = 0; i < frames.size(); ++i) {
+    burst.frame(i).port = port;
+  }
+  solo_->run(*burst, now_ms_);
+  std::vector<Outcome> outcomes;
+  std::uint64_t sent = 0;
+  for (dataplane::Slot i = 0; i < frames.size(); ++i) {
+    Outcome outcome{.verdict = burst->verdict[i],
+                    .reason = {},
+                    .port = burst->frame[i].port,
+                    .backend = {},
+                    .bytes = burst.bytes(i)};
+    if (outcome.verdict == dataplane::Verdict::kDrop) {
+      outcome.reason = burst->reason[i];
+    }
+    if (outcome.verdict == dataplane::Verdict::kForward) {
+      outcome.backend = solo_->member_record(burst->member[i]).backend.view();
+    }
+    sent += outcome.verdict == dataplane::Verdict::kForward ||
+                    outcome.verdict == dataplane::Verdict::kReply
+                ? 1
+                : 0;
+    outcomes.push_back(std::move(outcome));
+  }
+  solo_->worker().stats.transmitted.add(sent);
+  EXPECT_EQ(dataplane::unaccounted(stats()), 0U);
+  return outcomes;
+}
+
+void Appliance::publish(const GenerationSpec& spec) {
+  const auto published = solo_->publish(spec);
+  EXPECT_TRUE(published.has_value()) << (published ? "" : published.error());
+}
+
+void Appliance::set(std::string_view backend, dataplane::Disposition disposition) {
+  std::size_t found = 0;
+  for (const dataplane::CompiledService& service : solo_->generation().services()) {
+    found += solo_->set_disposition(service.name, backend, disposition);
+  }
+  EXPECT_GT(found, 0U) << "no backend " << backend;
+}
+
+}  // namespace holdfast::testing

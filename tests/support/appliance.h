@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// A balancer for packet tests: two ports, routes and neighbours in place, one generation, one
+// worker. send() pushes frames through every stage and checks the accounting of each burst.
+// Tests only.
+#pragma once
+
+#include "dataplane/solo.h"
+#include "tests/support/exact_burst.h"
+#include "tests/support/packet.h"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::testing {
+
+inline constexpr MacAddress kLanMac = {2, 0, 0, 0, 1, 0};
+inline constexpr dataplane::PortIndex kWan = 0;
+inline constexpr dataplane::PortIndex kLan = 1;
+inline constexpr Endpoint kPool = {v4(10, 0, 3, 16), 0, kLanMac};
+inline constexpr Endpoint kPool6 = {v6(3, 16), 0, kLanMac};
+
+// What became of a frame.
+struct Outcome {
+  dataplane::Verdict verdict = dataplane::Verdict::kPending;
+  std::optional<dataplane::Drop> reason;
+  dataplane::PortIndex port = 0;
+  std::string backend;  // of the member, when one was involved
+  Bytes bytes;
+};
+
+// Three backends 1, 2, 3 of weight 100 (kBackend1.. and v6 counterparts), tcp/80, udp/53 and, in
+// `nat`, tcp/443 -> 8080; VIPs kVip and kVip6.
+dataplane::GenerationSpec three_backends(dataplane::Mode mode);
+
+class Appliance {
+ public:
+  explicit Appliance(const dataplane::GenerationSpec& spec, std::uint64_t flows = 4096);
+
+  Outcome send(const Bytes& frame, dataplane::PortIndex port = kWan);
+  Outcome send(const Packet& packet, dataplane::PortIndex port = kWan) {
+    return send(packet.bytes(), port);
+  }
+  // All in one burst.
+  std::vector<Outcome> send_burst(std::span<const Bytes> frames, dataplane::PortIndex port = kWan);
+
+  void advance(std::uint64_t milliseconds) { now_ms_ += milliseconds; }
+  void publish(const dataplane::GenerationSpec& spec);
+  void set(std::string_view backend, dataplane::Disposition disposition);
+  [[nodiscard]] dataplane::Solo& solo() { return *solo_; }
+  [[nodiscard]] const dataplane::WorkerStats& stats() { return solo_->worker().stats; }
+
+ private:
+  std::unique_ptr<dataplane::Solo> solo_;
+  std::uint64_t now_ms_ = 1'000'000;
+};
+
+// The links, routes and neighbours of every Appliance.
+dataplane::Neighborhood lab_neighborhood();
+
+}  // namespace holdfast::testing
