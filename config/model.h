@@ -4,22 +4,17 @@
 // loading. A leaf: includes nothing of ours.
 #pragma once
 
+#include "config/diagnostic.h"
+
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace holdfast::config {
-
-// 1-based position in a file; line 0 means "no place" (a default).
-struct Place {
-  std::string file;
-  int line = 0;
-  int column = 0;
-  bool operator==(const Place&) const = default;
-};
 
 // An IPv4 address (first 4 bytes, v6 false) or an IPv6 address, in network order.
 struct IpAddress {
@@ -52,18 +47,19 @@ struct Dataplane {
   std::optional<std::uint32_t> workers;       // nullopt: auto
   std::optional<std::uint64_t> memory_bytes;  // nullopt: auto
   std::uint64_t flows = 1'000'000;
-  bool huge_pages = true;                     // use them when there are any
-  std::string hash_key_file;                  // 32 hex digits; empty: generated and kept 0600
+  bool huge_pages = true;     // use them when there are any
+  std::string hash_key_file;  // 32 hex digits; empty: generated and kept 0600
   std::string socket = "/run/holdfast/dataplane.sock";
   std::string directory = "/var/lib/holdfast/dataplane";
-  std::string state_file;                     // empty: hugetlbfs, else /dev/shm
+  std::string state_file;  // empty: hugetlbfs, else /dev/shm
   std::string instance = "holdfast";
+  std::map<std::string, Place> places;  // of the keys that the file sets
 };
 
 struct Control {
   std::string socket = "/run/holdfast/control.sock";
   std::string directory = "/var/lib/holdfast/control";
-  std::string metrics = "127.0.0.1:9180";     // address:port; port 0 picks one; "none" for none
+  std::string metrics = "127.0.0.1:9180";  // address:port; port 0 picks one; "none" for none
 };
 
 struct AddressRange {
@@ -82,24 +78,24 @@ struct StatusRange {
 
 // A check with every default filled in.
 struct Check {
-  std::string name;                           // of the template; "" for an inline or default one
+  std::string name;  // of the template; "" for an inline or default one
   CheckType type = CheckType::kTcp;
   std::chrono::milliseconds interval{1000};
   std::chrono::milliseconds timeout{500};
   std::uint32_t fall = 3;
   std::uint32_t rise = 3;
-  std::uint16_t port = 0;                     // 0: the backend's
-  std::string path = "/";                     // http
-  std::string host;                           // http; empty: the backend's address
-  std::string method = "GET";                 // http
+  std::uint16_t port = 0;                       // 0: the backend's
+  std::string path = "/";                       // http
+  std::string host;                             // http; empty: the backend's address
+  std::string method = "GET";                   // http
   std::vector<StatusRange> status{{200, 299}};  // http
 };
 
 struct Backend {
   std::string name;
   IpAddress address;
-  std::uint16_t port = 0;                     // 0: as the client asked
-  std::uint32_t weight = 100;                 // 0 to 65535
+  std::uint16_t port = 0;      // 0: as the client asked
+  std::uint32_t weight = 100;  // 0 to 65535
   std::uint8_t tier = 0;
   Place place;
 };
@@ -107,12 +103,12 @@ struct Backend {
 struct ServicePort {
   Protocol protocol = Protocol::kTcp;
   std::uint16_t first = 0;
-  std::uint16_t last = 0;                     // inclusive
+  std::uint16_t last = 0;  // inclusive
   Place place;
 };
 
 struct Balance {
-  std::uint32_t slots = 65537;                // prime, 4093 to 65537
+  std::uint32_t slots = 65537;  // prime, 4093 to 65537
   HashFields hash = HashFields::kFiveTuple;
 };
 
@@ -135,11 +131,18 @@ struct Service {
   Mode mode = Mode::kNat;
   Balance balance;
   Check check;
-  bool has_check = true;                      // `check: none` turns probing off: always up
+  bool has_check = true;  // `check: none` turns probing off: always up
   Drain drain;
   Timeouts timeouts;
   std::vector<Backend> backends;
   Place place;
+};
+
+// A file as it was read, so that a revision can be kept and parsed again (parse_sources).
+struct SourceFile {
+  std::string name;
+  std::string text;
+  bool operator==(const SourceFile&) const = default;
 };
 
 struct Config {
@@ -149,7 +152,9 @@ struct Config {
   Nat nat;
   std::vector<Service> services;
   Control control;
-  std::vector<std::string> files;             // the main file, then its includes, as read
+  std::vector<std::string> files;    // the main file, then its includes, as read
+  std::vector<SourceFile> sources;   // the same files with their text
+  std::vector<Diagnostic> warnings;  // what is allowed, but looks like a mistake
 };
 
 }  // namespace holdfast::config

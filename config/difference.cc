@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a running process cannot change: start-up keys and ports.
+#include "config/load.h"
+#include "config/scalar.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace holdfast::config {
+namespace {
+
+std::string text_of(const std::string& value) { return value.empty() ? "not set" : quoted(value); }
+std::string text_of(bool value) { return value ? "true" : "false"; }
+std::string text_of(std::uint64_t value) { return fmt::to_string(value); }
+std::string text_of(const std::optional<std::uint32_t>& value) {
+  return value ? fmt::to_string(*value) : "auto";
+}
+std::string memory_text(const std::optional<std::uint64_t>& value) {
+  return value ? size_text(*value) : "auto";
+}
+
+class Comparison {
+ public:
+  Comparison(const Config& running, const Config& wanted)
+      : running_(running.dataplane), wanted_(wanted.dataplane) {}
+
+  template <typename T>
+  void key(const std::string& name, T Dataplane::* member) {
+    if (running_.*member != wanted_.*member) {
+      add(name, text_of(running_.*member), text_of(wanted_.*member));
+    }
+  }
+  void memory() {
+    if (running_.memory_bytes != wanted_.memory_bytes) {
+      add("memory", memory_text(running_.memory_bytes), memory_text(wanted_.memory_bytes));
+    }
+  }
+  std::vector<std::string> take() { return std::move(lines_); }
+
+ private:
+  void add(const std::string& name, const std::string& from, const std::string& to) {
+    const auto place = wanted_.places.find(name);
+    const std::string prefix = place == wanted_.places.end() ? "" : place->second.text() + ": ";
+    lines_.push_back(fmt::format(
+        "{}dataplane.{} cannot change from {} to {} without a restart", prefix, name, from, to));
+  }
+
+  const Dataplane& running_;
+  const Dataplane& wanted_;
+  std::vector<std::string> lines_;
+};
+
+bool same_port(const Port& a, const Port& b) {
+  return a.device == b.device && a.interface == b.interface && a.receive_file == b.receive_file &&
+         a.transmit_file == b.transmit_file && a.repeat == b.repeat;
+}
+
+std::vector<std::string> port_differences(const Config& running, const Config& wanted) {
+  std::vector<std::string> lines;
+  for (const Port& port : running.ports) {
+    if (std::ranges::find(wanted.ports, port.name, &Port::name) == wanted.ports.end()) {
+      lines.push_back(fmt::format("port '{}' cannot be removed without a restart", port.name));
+    }
+  }
+  for (const Port& port : wanted.ports) {
+    const auto old = std::ranges::find(running.ports, port.name, &Port::name);
+    if (old == running.ports.end()) {
+      lines.push_back(fmt::format(
+          "{}: port '{}' cannot be added without a restart", port.place.text(), port.name));
+    } else if (!same_port(*old, port)) {
+      lines.push_back(fmt::format(
+          "{}: port '{}' cannot be changed without a restart", port.place.text(), port.name));
+    }
+  }
+  if (lines.empty() &&
+      !std::ranges::equal(running.ports, wanted.ports, {}, &Port::name, &Port::name)) {
+    lines.emplace_back("the order of the ports cannot be changed without a restart");
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<std::string> startup_differences(const Config& running, const Config& wanted) {
+  Comparison comparison(running, wanted);
+  comparison.key("workers", &Dataplane::workers);
+  comparison.memory();
+  comparison.key("flows", &Dataplane::flows);
+  comparison.key("huge_pages", &Dataplane::huge_pages);
+  comparison.key("hash_key_file", &Dataplane::hash_key_file);
+  comparison.key("socket", &Dataplane::socket);
+  comparison.key("directory", &Dataplane::directory);
+  comparison.key("state_file", &Dataplane::state_file);
+  comparison.key("instance", &Dataplane::instance);
+  std::vector<std::string> lines = comparison.take();
+  std::ranges::move(port_differences(running, wanted), std::back_inserter(lines));
+  return lines;
+}
+
+}  // namespace holdfast::config

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every key of a configuration, by the map that it stands in. The readers take their keys from
+// here, so an unknown key is one that is not in this table; a test compares it with example.yaml.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace holdfast::config {
+
+using Key = std::string_view;
+
+inline constexpr std::array<Key, 9> kRootKeys = {
+    "version", "dataplane", "ports", "nat", "defaults", "checks", "services", "control", "include"};
+inline constexpr std::array<Key, 2> kIncludedKeys = {"checks", "services"};
+inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
+                                                      "memory",
+                                                      "flows",
+                                                      "huge_pages",
+                                                      "hash_key_file",
+                                                      "socket",
+                                                      "directory",
+                                                      "state_file",
+                                                      "instance"};
+inline constexpr std::array<Key, 5> kPortKeys = {"device", "interface", "rx", "tx", "repeat"};
+inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
+inline constexpr std::array<Key, 5> kDefaultsKeys = {
+    "check", "balance", "drain", "timeouts", "mode"};
+inline constexpr std::array<Key, 10> kCheckKeys = {
+    "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
+inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
+inline constexpr std::array<Key, 9> kServiceKeys = {
+    "name", "vips", "ports", "mode", "balance", "check", "drain", "timeouts", "backends"};
+inline constexpr std::array<Key, 3> kBalanceKeys = {"type", "slots", "hash"};
+inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
+inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};
+inline constexpr std::array<Key, 5> kBackendKeys = {"name", "address", "port", "weight", "tier"};
+inline constexpr std::array<Key, 3> kControlKeys = {"socket", "directory", "metrics"};
+
+}  // namespace holdfast::config

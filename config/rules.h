@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold between the values of a configuration: names are unique, services do not overlap,
+// addresses have one role, families match. Each rule is a pass over the draft; it reports both
+// places where two things collide, and says that something is missing only where everything there
+// was could be read.
+#pragma once
+
+#include "config/journal.h"
+#include "config/sections.h"
+
+namespace holdfast::config {
+
+inline constexpr std::size_t kMostMembers = 10'000;
+inline constexpr std::size_t kMostBindings = 10'000;
+
+// All of the rules. O(n log n) in services, bindings, backends and ranges.
+void check_rules(const Draft& draft, Journal& journal);
+
+// The parts: rules_service.cc within each service, rules_address.cc between all of them.
+void check_service(const ServiceDraft& service, const Draft& draft, Journal& journal);
+void check_overlaps(const Draft& draft, Journal& journal);
+void check_roles(const Draft& draft, Journal& journal);
+
+}  // namespace holdfast::config

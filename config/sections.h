@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Readers of the configuration's sections: from a tree to the typed model, one value at a time.
+// What concerns several values at once is in rules.h. Each reports into the journal and goes on.
+#pragma once
+
+#include "config/fields.h"
+#include "config/journal.h"
+#include "config/model.h"
+#include "config/tree.h"
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::config {
+
+// What services start from: the file's `defaults` over the model's.
+struct Defaults {
+  Check check;
+  Balance balance;
+  Drain drain;
+  Timeouts timeouts;
+  Mode mode = Service{}.mode;
+};
+
+struct CheckTemplate {
+  Check check;
+  Span where;
+};
+using CheckTemplates = std::map<std::string, CheckTemplate, std::less<>>;
+
+// A value that was read and the places that later rules complain about.
+struct BackendDraft {
+  Backend backend;
+  Span name;
+  Span address;
+  Span port;
+};
+
+struct ServiceDraft {
+  Service service;
+  Span name;
+  Span slots;
+  Span backends_key;
+  std::vector<Span> vips;   // parallel to service.vips
+  std::vector<Span> ports;  // parallel to service.ports
+  std::vector<BackendDraft> backends;
+  // Whether every element was read, so that something can be said to be missing.
+  bool vips_complete = false;
+  bool ports_complete = false;
+  bool backends_complete = false;
+};
+
+struct PoolDraft {
+  AddressRange range;
+  Span where;
+};
+
+struct Draft {
+  Config config;
+  std::vector<ServiceDraft> services;
+  std::vector<PoolDraft> pools;
+  bool pools_complete = true;
+};
+
+void read_dataplane(const Node& node, Dataplane& dataplane, Journal& journal);
+void read_control(const Node& node, Control& control, Journal& journal);
+void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal);
+// Returns whether every range was read.
+bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal);
+
+Defaults read_defaults(const Node& node, Journal& journal);
+void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal);
+void read_drain(const Node& node, std::string_view owner, Drain& drain, Journal& journal);
+void read_timeouts(const Node& node, std::string_view owner, Timeouts& timeouts, Journal& journal);
+
+// Reads one check over `base`. `name` is kept; "" for an inline one.
+Check read_check(const Node& node, const Check& base, std::string name, Journal& journal);
+void read_templates(const Node& node,
+                    const Check& base,
+                    CheckTemplates& templates,
+                    Journal& journal);
+
+void read_services(const Node& node,
+                   const Defaults& defaults,
+                   const CheckTemplates& templates,
+                   std::vector<ServiceDraft>& services,
+                   Journal& journal);
+
+// Reader of `mode`, for services and defaults.
+Read<Mode> read_mode(const Node& node);
+
+}  // namespace holdfast::config

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// "did you mean 'balance'?": the nearest of a few words. Pure.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace holdfast::config {
+
+// Edits (insert, delete, replace, swap of neighbours; no substring edited twice) between two words,
+// or `limit` + 1 when there are more. O(|a| x |b|).
+std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
+
+// "did you mean 'x'?" for the candidate nearest to `word`, "" when none is near: more than a third
+// of the word would have to change. The first of equals wins; of very many candidates only the
+// first are looked at.
+std::string suggestion(std::string_view word, std::span<const std::string_view> candidates);
+
+}  // namespace holdfast::config

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds what is no text. Offending bytes are replaced, so that the rest of the file is still read
+// and its errors are named in the same run.
+#include "config/text.h"
+
+#include "config/utf8.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace holdfast::config {
+namespace {
+
+constexpr std::size_t kMostReported = 20;  // of each kind; a file with more is binary
+
+std::string name_of(unsigned char byte) {
+  if (byte == 0) {
+    return "a NUL byte";
+  }
+  if (byte == '\r') {
+    return "a carriage return without a line feed";
+  }
+  if (byte < 0x20 || byte == 0x7f) {
+    return fmt::format("a control character (0x{:02x})", byte);
+  }
+  return fmt::format("no printable UTF-8 (byte 0x{:02x})", byte);
+}
+
+bool is_plain_whitespace(std::string_view text, std::size_t at) {
+  return text[at] == '\n' || text[at] == '\t' ||
+         (text[at] == '\r' && at + 1 < text.size() && text[at + 1] == '\n');
+}
+
+bool is_utf16(std::string_view text) {
+  return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+}
+
+// Replaces what is not printable. Returns false when there is too much of it.
+bool replace_unprintable(std::uint16_t file, std::string& text, Journal& journal) {
+  std::size_t reported = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = printable_length(text, at);
+    if (length > 0 || is_plain_whitespace(text, at)) {
+      at += std::max<std::size_t>(length, 1);
+      continue;
+    }
+    if (++reported > kMostReported) {
+      journal.error({file, 0, 0, 1}, "this is not a text file: too many bytes are not UTF-8 text");
+      return false;
+    }
+    journal.error(journal.span_at(file, at, 1), name_of(static_cast<unsigned char>(text[at])));
+    text[at++] = '?';
+  }
+  return true;
+}
+
+// Replaces tabs in front of a line's text; returns whether there were any that matter.
+bool replace_tabs(std::uint16_t file, std::string& text, Journal& journal) {
+  std::size_t reported = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::size_t first = std::min(text.find_first_not_of(" \t", begin), end);
+    const auto indent = std::string_view(text).substr(begin, first - begin);
+    const std::size_t tab = indent.find('\t');
+    const bool has_text = first < end && text[first] != '#' && text[first] != '\r';
+    if (tab != std::string_view::npos && has_text && ++reported <= kMostReported) {
+      journal.error(
+          journal.span_at(file, begin + tab, 1), "a tab in the indentation", "indent with spaces");
+    }
+    std::fill(text.begin() + static_cast<std::ptrdiff_t>(begin),
+              text.begin() + static_cast<std::ptrdiff_t>(first),
+              ' ');
+    begin = end + 1;
+  }
+  return reported > 0;
+}
+
+}  // namespace
+
+std::optional<CleanText> clean_text(std::uint16_t file, std::string_view text, Journal& journal) {
+  if (is_utf16(text)) {
+    journal.error({file, 0, 0, 1}, "this file is in UTF-16: save it as UTF-8");
+    return std::nullopt;
+  }
+  CleanText clean{std::string(text), false};
+  if (!replace_unprintable(file, clean.text, journal)) {
+    return std::nullopt;
+  }
+  clean.tabs_in_indentation = replace_tabs(file, clean.text, journal);
+  return clean;
+}
+
+}  // namespace holdfast::config
