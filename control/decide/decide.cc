@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// See decide.h.
+#include "control/decide/decide.h"
+
+#include <algorithm>
+
+namespace holdfast::control {
+namespace {
+
+bool is_enabled(const MemberInput& member) { return member.state.admin == Admin::kEnabled; }
+
+bool is_suspect(const MemberInput& member) {
+  return is_enabled(member) && member.state.health == Health::kSuspect;
+}
+
+std::size_t count_enabled(std::span<const MemberInput> members, Health health) {
+  return static_cast<std::size_t>(std::ranges::count_if(members, [health](const MemberInput& m) {
+    return is_enabled(m) && m.state.health == health;
+  }));
+}
+
+// Gives back the traffic of suspects beyond the allowed number; those avoided already come first.
+void limit_suspects(std::span<const MemberInput> members, std::vector<Decision>& decisions) {
+  const auto enabled = static_cast<std::size_t>(std::ranges::count_if(members, is_enabled));
+  const bool other_up = count_enabled(members, Health::kUp) > 0;
+  std::size_t left = other_up ? suspects_allowed(enabled) : 0;
+  for (const bool avoided : {true, false}) {
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (!is_suspect(members[i]) || (members[i].now == Disposition::kAvoid) != avoided) {
+        continue;
+      }
+      if (left > 0) {
+        --left;
+      } else {
+        decisions[i].disposition = Disposition::kNew;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+ServiceDecision decide(std::span<const MemberInput> members) {
+  const auto enabled = static_cast<std::size_t>(std::ranges::count_if(members, is_enabled));
+  ServiceDecision result;
+  result.last_resort = enabled > 0 && count_enabled(members, Health::kDown) == enabled;
+  for (const MemberInput& member : members) {
+    const bool recruited = result.last_resort && is_enabled(member);
+    result.members.push_back(
+        {.disposition = recruited ? Disposition::kNew : member.state.disposition(),
+         .weight = member.down_for_long && !recruited ? 0 : member.weight});
+  }
+  limit_suspects(members, result.members);
+  return result;
+}
+
+}  // namespace holdfast::control
