@@ -3,6 +3,8 @@
 // both find the same stale file and then remove each other's new one.
 #include "control/admin/listener.h"
 
+#include "control/admin/directory.h"
+
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -23,9 +25,6 @@ namespace {
 
 constexpr int kBacklog = 64;
 constexpr mode_t kSocketMode = 0660;
-constexpr auto kDirectoryMode = std::filesystem::perms::owner_all |
-                                std::filesystem::perms::group_read |
-                                std::filesystem::perms::group_exec;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
@@ -43,21 +42,6 @@ std::expected<sockaddr_un, std::string> unix_address(const std::string& path) {
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
-}
-
-// Makes every missing directory of the path; those it made get kDirectoryMode.
-std::expected<void, std::string> make_directory(const std::filesystem::path& directory) {
-  std::error_code error;
-  if (directory.empty() || std::filesystem::is_directory(directory, error)) {
-    return {};
-  }
-  if (auto parent = make_directory(directory.parent_path()); !parent) {
-    return parent;
-  }
-  if (::mkdir(directory.c_str(), static_cast<mode_t>(kDirectoryMode)) != 0 && errno != EEXIST) {
-    return failure("cannot make directory " + directory.string(), errno);
-  }
-  return {};
 }
 
 std::expected<FileDescriptor, std::string> lock_directory(const std::filesystem::path& directory) {

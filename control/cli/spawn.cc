@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli/spawn.h"
+
+#include <system_error>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <unistd.h>
+
+namespace holdfast::control {
+namespace {
+
+// The attributes and file actions of one posix_spawn, released with it.
+struct Settings {
+  Settings() {
+    ::posix_spawnattr_init(&attributes);
+    ::posix_spawn_file_actions_init(&actions);
+  }
+  ~Settings() {
+    ::posix_spawn_file_actions_destroy(&actions);
+    ::posix_spawnattr_destroy(&attributes);
+  }
+  Settings(const Settings&) = delete;
+  Settings& operator=(const Settings&) = delete;
+
+  posix_spawnattr_t attributes{};
+  posix_spawn_file_actions_t actions{};
+};
+
+void set_clean_slate(Settings& settings) {
+  sigset_t none;
+  sigset_t all;
+  ::sigemptyset(&none);
+  ::sigfillset(&all);
+  ::posix_spawnattr_setpgroup(&settings.attributes, 0);
+  ::posix_spawnattr_setsigmask(&settings.attributes, &none);
+  ::posix_spawnattr_setsigdefault(&settings.attributes, &all);
+  ::posix_spawnattr_setflags(
+      &settings.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  ::posix_spawn_file_actions_addopen(&settings.actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+}
+
+}  // namespace
+
+std::expected<pid_t, std::string> spawn(const std::vector<std::string>& command,
+                                        int kept_descriptor) {
+  Settings settings;
+  set_clean_slate(settings);
+  if (kept_descriptor >= 0) {
+    // Onto itself: that takes close-on-exec away in the child and nowhere else.
+    ::posix_spawn_file_actions_adddup2(&settings.actions, kept_descriptor, kept_descriptor);
+  }
+  std::vector<std::string> words = command;
+  std::vector<char*> arguments;
+  for (std::string& word : words) {
+    arguments.push_back(word.data());
+  }
+  arguments.push_back(nullptr);
+  pid_t pid = 0;
+  const int error = ::posix_spawn(
+      &pid, arguments[0], &settings.actions, &settings.attributes, arguments.data(), environ);
+  if (error != 0) {
+    return std::unexpected("cannot start " + command.front() + ": " +
+                           std::generic_category().message(error));
+  }
+  return pid;
+}
+
+}  // namespace holdfast::control
