@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
+
+Stages in order: lint, dev (unit, property, packet, process tests), asan, tsan, end-to-end, fuzz.
+With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. The last line is
+"N passed, N failed, N skipped"; before it stands what failed or was skipped, and why.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import lint  # noqa: E402
+import tidy  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("lint", "dev", "asan", "tsan", "end-to-end", "fuzz")
+QUICK_STAGES = ("lint", "dev", "end-to-end")
+FUZZ_SECONDS = 60
+
+
+@dataclass
+class Tally:
+    """What passed, failed and was skipped, over all stages."""
+
+    passed: int = 0
+    failed: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    stages: list[tuple[str, float, int]] = field(default_factory=list)
+
+    def read_junit(self, stage: str, path: Path) -> None:
+        """Adds the cases of a JUnit file, as ctest and pytest write it."""
+        for case in xml.parse(path).getroot().iter("testcase"):
+            name = f"{stage}: {case.get('classname', '')} {case.get('name', '')}"
+            failure = case.find("failure")
+            failure = failure if failure is not None else case.find("error")
+            skip = case.find("skipped")
+            if failure is not None:
+                self.failed.append(name)
+            elif skip is not None or case.get("status") in ("notrun", "disabled"):
+                why = skip.get("message", "") if skip is not None else ""
+                said = case.findtext("system-out", "").strip().splitlines()
+                self.skipped.append(f"{name}: {why or (said[-1] if said else 'no reason given')}")
+            else:
+                self.passed += 1
+
+    def line(self) -> str:
+        return f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+
+
+def build_root() -> Path:
+    script = ROOT / "tools" / "build.sh"
+    found = subprocess.run(
+        ["bash", "-c", 'source "$1" && build_root', "-", str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "root": str(ROOT)},
+    )
+    return Path(found.stdout.strip())
+
+
+def build(preset: str, *targets: str) -> bool:
+    return subprocess.run([str(ROOT / "tools" / "build.sh"), preset, *targets]).returncode == 0
+
+
+def run_lint(tally: Tally, quick: bool) -> None:
+    scope = None if quick else tidy.Scope(product_only=True, shallow=True)
+    for outcome in lint.run_checks(lint.checks(scope)):
+        if outcome.passed:
+            tally.passed += 1
+        else:
+            tally.failed.append(f"lint: {outcome.name}")
+
+
+def run_ctest(tally: Tally, stage: str, preset: str, tree: Path) -> None:
+    if not build(preset):
+        tally.failed.append(f"{stage}: building")
+        return
+    report = tree / f"{stage}-junit.xml"
+    report.unlink(missing_ok=True)
+    jobs = str(os.cpu_count() or 1)
+    command = ["ctest", "--test-dir", str(tree), "--output-junit", str(report), "-j", jobs]
+    subprocess.run([*command, "--output-on-failure", "--progress", "--timeout", "120"])
+    if report.exists():
+        tally.read_junit(stage, report)
+    else:
+        tally.failed.append(f"{stage}: ctest wrote no report")
+
+
+def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
+    report = binaries / "end-to-end-junit.xml"
+    report.unlink(missing_ok=True)
+    selection = ["-m", "quick"] if quick else []
+    done = subprocess.run(
+        [
+            "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q",
+            "--junitxml", str(report), *selection, str(ROOT / "tests" / "end_to_end"),
+        ],
+        env={**os.environ, "HOLDFAST_BINARIES": str(binaries)},
+    )  # fmt: skip
+    if report.exists():
+        tally.read_junit("end-to-end", report)
+    if not report.exists() or done.returncode not in (0, 1, 5):
+        tally.failed.append(f"end-to-end: pytest ended with {done.returncode}")
+
+
+def fuzz(program: Path, corpus: Path, scratch: Path) -> tuple[str, int, str]:
+    """One fuzzer for a minute. New inputs go to a scratch folder, the tree stays as it is."""
+    found = scratch / program.name
+    found.mkdir(parents=True, exist_ok=True)
+    seeds = [str(corpus / program.name)] if (corpus / program.name).is_dir() else []
+    limits = [f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048"]
+    done = subprocess.run(
+        [str(program), *limits, "-print_final_stats=1", f"-artifact_prefix={found}/", str(found),
+         *seeds],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )  # fmt: skip
+    return program.name, done.returncode, done.stdout
+
+
+def run_fuzz(tally: Tally, tree: Path) -> None:
+    if not build("fuzz"):
+        tally.failed.append("fuzz: building")
+        return
+    programs = sorted(path for path in tree.rglob("*_fuzz") if os.access(path, os.X_OK))
+    programs = [path for path in programs if path.is_file()]
+    if not programs:
+        tally.failed.append("fuzz: there is no fuzz target")
+        return
+    print(f"fuzz: {len(programs)} targets, {FUZZ_SECONDS} s each, two at a time", flush=True)
+    corpus = ROOT / "tests" / "fuzz" / "corpus"
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        running = [pool.submit(fuzz, one, corpus, tree / "found") for one in programs]
+        for future in running:
+            name, status, output = future.result()
+            runs = [line for line in output.splitlines() if "number_of_executed_units" in line]
+            print(f"fuzz: {name}: exit {status} {' '.join(runs)}", flush=True)
+            if status == 0:
+                tally.passed += 1
+            else:
+                print(output[-4000:])
+                tally.failed.append(f"fuzz: {name}")
+
+
+def run_stage(stage: str, tally: Tally, quick: bool, trees: Path) -> None:
+    match stage:
+        case "lint":
+            run_lint(tally, quick)
+        case "dev":
+            run_ctest(tally, "dev", "dev", trees / "dev")
+        case "asan":
+            # The fuzz tree: the same tests and the fuzzers, under ASan and UBSan, built once.
+            run_ctest(tally, "asan", "fuzz", trees / "fuzz")
+        case "tsan":
+            run_ctest(tally, "tsan", "tsan", trees / "tsan")
+        case "end-to-end":
+            run_end_to_end(tally, quick, trees / "dev")
+        case "fuzz":
+            run_fuzz(tally, trees / "fuzz")
+
+
+def write_figures(path: Path, tally: Tally) -> None:
+    empty = {"unit": None, "target": None, "pass": None, "spread": None, "baseline": None}
+    figures = [
+        {"name": "tests failed", "value": len(tally.failed), **empty, "target": "0"},
+        {"name": "tests passed", "value": tally.passed, **empty},
+        {"name": "tests skipped", "value": len(tally.skipped), **empty},
+    ]
+    figures[0]["pass"] = not tally.failed
+    for stage, seconds, _ in tally.stages:
+        figures.append({"name": f"test stage {stage}", "value": seconds, **empty, "unit": "s"})
+    for figure in figures:
+        figure["reason"] = None
+    figures[2]["reason"] = "; ".join(tally.skipped) or None
+    path.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.stages) - set(STAGES):
+        parser.error(f"unknown stage {', '.join(sorted(unknown))}")
+    chosen = arguments.stages or (QUICK_STAGES if arguments.quick else STAGES)
+    tally = Tally()
+    trees = build_root()
+    for stage in chosen:
+        start, before = time.monotonic(), tally.passed
+        print(f"== {stage}", flush=True)
+        run_stage(stage, tally, arguments.quick, trees)
+        tally.stages.append((stage, time.monotonic() - start, tally.passed - before))
+    for name in tally.skipped:
+        print(f"skipped: {name}")
+    for name in tally.failed:
+        print(f"FAILED: {name}")
+    for stage, seconds, passed in tally.stages:
+        print(f"{stage}: {passed} passed in {seconds:.0f} s")
+    if arguments.json:
+        write_figures(arguments.json, tally)
+    print(tally.line())
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""clang-tidy over every translation unit, as many at once as there are cores.
+
+A unit that passed is not checked again until its text, a header of ours that it includes, its
+compile command or .clang-tidy changes: the passes are remembered in the tidy build tree.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+_OWN_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+_GENERATED = "dataplane/api/dataplane.pb.h"
+_SHALLOW = ("-Xclang", "-analyzer-config", "-Xclang", "mode=shallow")
+_PROGRESS_SECONDS = 8.0
+
+
+def configure(root: Path) -> tuple[Path | None, str]:
+    """Makes the tidy tree with its compile commands and generated headers, nothing else."""
+    done = subprocess.run(
+        [str(root / "tools" / "build.sh"), "tidy", _GENERATED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        return None, done.stdout
+    found = subprocess.run(
+        ["bash", "-c", 'source "$1" && build_root', "-", str(root / "tools" / "build.sh")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "root": str(root)},
+    )
+    return Path(found.stdout.strip()) / "tidy", done.stdout
+
+
+class Units:
+    """The translation units of ours and the fingerprints of what each depends on."""
+
+    def __init__(self, root: Path, tree: Path):
+        self._root = root
+        self._headers: dict[Path, set[Path]] = {}
+        commands = json.loads((tree / "compile_commands.json").read_text())
+        self.commands = {
+            Path(entry["file"]): entry["command"]
+            for entry in commands
+            if Path(entry["file"]).is_relative_to(root)
+            and not Path(entry["file"]).is_relative_to(tree)
+        }
+        settings = (root / ".clang-tidy").read_bytes()
+        proto = (root / "dataplane" / "api" / "dataplane.proto").read_bytes()
+        self._common = hashlib.sha256(settings + proto).digest()
+
+    def dependencies(self, unit: Path) -> set[Path]:
+        """The unit and every file of ours that it includes, directly or not."""
+        found: set[Path] = set()
+        waiting = [unit]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found.add(path)
+                waiting += self._includes_of(path)
+        return found
+
+    def _includes_of(self, path: Path) -> set[Path]:
+        if path not in self._headers:
+            text = path.read_text(encoding="utf-8")
+            named = (self._root / name for name in _OWN_INCLUDE.findall(text))
+            self._headers[path] = {header for header in named if header.is_file()}
+        return self._headers[path]
+
+    def fingerprint(self, unit: Path) -> str:
+        digest = hashlib.sha256(self._common + self.commands[unit].encode())
+        for path in sorted(self.dependencies(unit)):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which units are checked, and how deeply."""
+
+    changed: frozenset[str] | None = None  # only what depends on these files; None: all
+    product_only: bool = False  # without tests/ and bench/
+    shallow: bool = False  # the static analyzer follows no calls: a third of the time
+
+    def covers(self, root: Path, unit: Path, units: Units) -> bool:
+        name = unit.relative_to(root).as_posix()
+        if self.product_only and name.startswith(("tests/", "bench/")):
+            return False
+        if self.changed is None:
+            return True
+        names = {path.relative_to(root).as_posix() for path in units.dependencies(unit)}
+        return bool(names & self.changed)
+
+
+def check(root: Path, scope: Scope) -> tuple[bool, str]:
+    """Returns whether all passed, and the findings."""
+    tree, output = configure(root)
+    if tree is None:
+        return False, output
+    units = Units(root, tree)
+    passes = tree / "passed"
+    passes.mkdir(exist_ok=True)
+    due = [
+        unit
+        for unit in units.commands
+        if scope.covers(root, unit, units) and not (passes / units.fingerprint(unit)).exists()
+    ]
+    # The longest first, so that none is left over at the end.
+    due.sort(key=lambda unit: -unit.stat().st_size)
+    print(f"lint: clang-tidy: {len(due)} of {len(units.commands)} files to check", flush=True)
+    findings = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        running = {pool.submit(_tidy, tree, unit, scope): unit for unit in due}
+        while running:
+            done, _ = wait(running, timeout=_PROGRESS_SECONDS)
+            print(f"lint: clang-tidy: {len(due) - len(running) + len(done)} of {len(due)}", flush=True)
+            for future in done:
+                unit = running.pop(future)
+                if future.result():
+                    findings.append(future.result())
+                else:
+                    (passes / units.fingerprint(unit)).touch()
+    return not findings, "\n".join(findings)
+
+
+def _tidy(tree: Path, unit: Path, scope: Scope) -> str:
+    depth = [f"--extra-arg={word}" for word in _SHALLOW] if scope.shallow else []
+    done = subprocess.run(
+        ["clang-tidy-19", "--quiet", "-p", str(tree), *depth, str(unit)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode == 0:
+        return ""
+    return done.stdout if done.stdout.strip() else done.stderr
