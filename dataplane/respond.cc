@@ -5,6 +5,7 @@
 #include "dataplane/checksum.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::dataplane {
 namespace {
@@ -20,14 +21,16 @@ constexpr std::array<std::uint8_t, 13> kSolicitedNodes = {
 bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
 bool is_group(const Address& v6) { return v6.bytes[0] == 0xff; }
 
-bool from_one_station_to_another(const EthernetHeader& link) {
-  return !is_group(link.source) && !is_group(link.destination);
-}
-
-void return_to_sender(Frame& frame) {
-  auto link = load<EthernetHeader>(frame.data);
+// The link header of the reply, if it can be sent.
+std::optional<EthernetHeader> reverse_link(EthernetHeader link, std::optional<MacAddress> ours) {
+  if (is_group(link.destination)) {
+    link.destination = ours.value_or(link.destination);
+  }
+  if (is_group(link.source) || is_group(link.destination)) {
+    return std::nullopt;
+  }
   std::swap(link.source, link.destination);
-  store(frame.data, link);
+  return link;
 }
 
 void reverse_ipv4(std::byte* at) {
@@ -166,9 +169,9 @@ Address v4_address(const std::array<std::uint8_t, 4>& wire) {
 
 }  // namespace
 
-bool answer_echo(Frame& frame, const Burst& burst, Slot slot) {
-  if (!from_one_station_to_another(load<EthernetHeader>(frame.data)) ||
-      (is_contiguous(frame, burst, slot) && !icmp_verifies(frame, burst, slot))) {
+bool answer_echo(Frame& frame, const Burst& burst, Slot slot, std::optional<MacAddress> ours) {
+  const auto link = reverse_link(load<EthernetHeader>(frame.data), ours);
+  if (!link || (is_contiguous(frame, burst, slot) && !icmp_verifies(frame, burst, slot))) {
     return false;
   }
   const bool v4 = burst.key[slot].protocol == Protocol::kIcmp;
@@ -182,7 +185,7 @@ bool answer_echo(Frame& frame, const Burst& burst, Slot slot) {
   store(checksum, update_checksum(load<Be16>(checksum), change));
   std::byte* ip = frame.data + burst.l3_offset[slot];
   v4 ? reverse_ipv4(ip) : reverse_ipv6(ip);
-  return_to_sender(frame);
+  store(frame.data, *link);
   return true;
 }
 
@@ -287,7 +290,9 @@ std::size_t build_gratuitous_arp(std::span<std::byte> frame, MacAddress mac, Add
   return kGratuitousArpSize;
 }
 
-std::size_t build_unsolicited_na(std::span<std::byte> frame, MacAddress mac, Address address) {
+std::size_t build_unsolicited_advertisement(std::span<std::byte> frame,
+                                            MacAddress mac,
+                                            Address address) {
   if (frame.size() < kAdvertisementSize) {
     return 0;
   }

@@ -238,9 +238,9 @@ TEST(ParseFaults, AChainOfExactly256BytesIsFollowed) {
 }
 
 TEST(ParseFaults, HeadersBehindTheContiguousBytesCountAsTooLongAChain) {
-  Bytes frame = tcp(kClient6, kVip6).extension(60, 240).bytes();
+  Bytes frame = tcp(kClient6, kVip6).extension(60, 240).tcp_options(Bytes(20, 1)).bytes();
   const auto size = static_cast<std::uint32_t>(frame.size());
-  for (const std::uint32_t contiguous : {54u, 61u, 100u, 256u, size - 1}) {
+  for (const std::uint32_t contiguous : {54u, 61u, 100u, 256u, size - 21, size - 20, size - 1}) {
     Bytes first(frame.begin(), frame.begin() + static_cast<int>(contiguous));
     ExactBurst burst(first, {.head = 0, .tail = 0, .beyond = size - contiguous});
     parse(*burst);

@@ -108,6 +108,14 @@ TEST(AnswerEcho, RefusesGroupMacAddresses) {
   }
 }
 
+TEST(AnswerEcho, AnswersARequestToAGroupFromTheAddressGiven) {
+  ExactBurst burst = parsed(echo_request(kClient, kVip.at_mac(kBroadcastMac)).bytes());
+  ASSERT_TRUE(answer_echo(burst.frame(), *burst, 0, kOurMac));
+  expect_same(burst.bytes(), echo_reply(kVip, kClient).bytes());
+  burst = parsed(echo_request(kClient.at_mac(kBroadcastMac), kVip).bytes());
+  EXPECT_FALSE(answer_echo(burst.frame(), *burst, 0, kOurMac)) << "sender is a group";
+}
+
 TEST(AnswerEcho, UpdatesAChecksumOverBytesItCannotReach) {
   const Bytes whole = echo_request(kClient, kVip).payload(1000).bytes();
   const Bytes first(whole.begin(), whole.begin() + 256);
@@ -187,7 +195,7 @@ TEST(AnswerSolicitation, RefusesWithoutRoomForTheAnswer) {
   const Bytes frame = bare_solicitation(kClient6, kVip6).bytes();
   for (const Room room : {Room{},
                           Room{.head = 0, .tail = 7, .beyond = 0},
-                          Room{.head = 0, .tail = 0, .beyond = 100}}) {
+                          Room{.head = 0, .tail = 64, .beyond = 100}}) {
     ExactBurst burst = parsed(frame, room);
     ASSERT_EQ(burst->kind[0], Kind::kNeighborSolicitation);
     EXPECT_FALSE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac));
@@ -282,7 +290,7 @@ TEST(Announce, GratuitousArpIsABroadcastRequestForItself) {
 
 TEST(Announce, UnsolicitedAdvertisementGoesToAllNodes) {
   std::array<std::byte, kAdvertisementSize> buffer{};
-  ASSERT_EQ(build_unsolicited_na(buffer, kOurMac, kVip6.address), 86u);
+  ASSERT_EQ(build_unsolicited_advertisement(buffer, kOurMac, kVip6.address), 86u);
   Bytes frame(86);
   std::memcpy(frame.data(), buffer.data(), frame.size());
   expect_same(frame, advertisement(kVip6, kAllNodes, 0x20000000));
@@ -291,7 +299,8 @@ TEST(Announce, UnsolicitedAdvertisementGoesToAllNodes) {
 TEST(Announce, WritesNothingIntoAShortBuffer) {
   std::array<std::byte, kAdvertisementSize> buffer{};
   EXPECT_EQ(build_gratuitous_arp(std::span(buffer).first(41), kOurMac, kVip.address), 0u);
-  EXPECT_EQ(build_unsolicited_na(std::span(buffer).first(85), kOurMac, kVip6.address), 0u);
+  EXPECT_EQ(build_unsolicited_advertisement(std::span(buffer).first(85), kOurMac, kVip6.address),
+            0u);
   EXPECT_THAT(buffer, ::testing::Each(std::byte{}));
 }
 
