@@ -3,7 +3,7 @@
 // both find the same stale file and then remove each other's new one.
 #include "control/admin/listener.h"
 
-#include "control/admin/directory.h"
+#include "control/publish/durable_file.h"
 
 #include <cerrno>
 #include <charconv>
@@ -44,11 +44,10 @@ std::expected<sockaddr_un, std::string> unix_address(const std::string& path) {
   return address;
 }
 
-std::expected<FileDescriptor, std::string> lock_directory(const std::filesystem::path& directory) {
-  const std::string name = directory.empty() ? "." : directory.string();
-  FileDescriptor held(::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+std::expected<FileDescriptor, std::string> lock_directory(const std::string& path) {
+  FileDescriptor held(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!held.valid() || ::flock(held.get(), LOCK_EX) != 0) {
-    return failure("cannot use directory " + name, errno);
+    return failure("cannot use the directory " + path, errno);
   }
   return held;
 }
@@ -148,9 +147,10 @@ std::expected<UnixListener, std::string> UnixListener::open(const std::string& p
   if (!address) {
     return std::unexpected(address.error());
   }
-  const auto directory = std::filesystem::path(path).parent_path();
+  const auto parent = std::filesystem::path(path).parent_path().string();
+  const std::string directory = parent.empty() ? "." : parent;
   if (auto made = make_directory(directory); !made) {
-    return std::unexpected(made.error());
+    return std::unexpected("cannot make the directory " + made.error());
   }
   const auto lock = lock_directory(directory);
   if (!lock) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/cli/supervisor.h"
 
-#include "control/admin/directory.h"
 #include "control/cli/child_lock.h"
 #include "control/cli/supervisor_log.h"
+#include "control/publish/durable_file.h"
 
 #include <algorithm>
 #include <ranges>
@@ -33,7 +33,8 @@ Supervisor::Supervisor(SupervisorPlan plan) : plan_(std::move(plan)) {
 
 std::expected<void, std::string> Supervisor::take_run_directory() {
   if (auto made = make_directory(plan_.run_directory); !made) {
-    return std::unexpected(made.error() + ": give a writable one with --run-directory");
+    return std::unexpected("cannot make the directory " + made.error() +
+                           ": give another one with --run-directory");
   }
   auto taken = ChildLock::take(plan_.run_directory + "/supervisor.lock");
   if (!taken) {

@@ -68,7 +68,7 @@ TEST(UnixListener, RefusesAPathThatDoesNotFit) {
 TEST(UnixListener, SaysWhichDirectoryItCannotMake) {
   const auto listener = UnixListener::open("/proc/nowhere/s");
   ASSERT_FALSE(listener);
-  EXPECT_THAT(listener.error(), HasSubstr("cannot make directory /proc/nowhere"));
+  EXPECT_THAT(listener.error(), HasSubstr("cannot make the directory /proc/nowhere"));
 }
 
 TEST(UnixListener, LeavesItsSuccessorsSocketAlone) {
