@@ -33,6 +33,12 @@ std::size_t append_shown(std::string& out,
   return columns;
 }
 
+std::string shown(std::string_view text) {
+  std::string out;
+  append_shown(out, text, 0, text.size());
+  return out;
+}
+
 void append_source(std::string& out, const Diagnostic& diagnostic) {
   const std::string_view line = diagnostic.line;
   const auto column = static_cast<std::size_t>(std::max(diagnostic.line_column, 1)) - 1;
@@ -72,16 +78,16 @@ std::string quoted(std::string_view text) {
 }
 
 std::string render(const Diagnostic& diagnostic) {
-  std::string out = fmt::format("{}: {}: {}\n",
-                                diagnostic.place.text(),
-                                diagnostic.severity == Severity::kError ? "error" : "warning",
-                                diagnostic.message);
+  const std::string_view kind = diagnostic.severity == Severity::kError ? "error" : "warning";
+  std::string out =
+      shown(fmt::format("{}: {}: {}", diagnostic.place.text(), kind, diagnostic.message));
+  out += '\n';
   const bool has_line = diagnostic.place.line > 0 && !diagnostic.line.empty();
   if (has_line) {
     append_source(out, diagnostic);
   }
   if (!diagnostic.help.empty()) {
-    out += (has_line ? " " : "      = ") + diagnostic.help;
+    out += (has_line ? " " : "      = ") + shown(diagnostic.help);
   }
   if (has_line || !diagnostic.help.empty()) {
     out += '\n';

@@ -244,7 +244,7 @@ void TreeBuilder::attach(Node node) {
 
 void TreeBuilder::attach_key(Open& parent, Node key) {
   parent.has_key = true;
-  if (key.kind != Kind::kScalar && key.kind != Kind::kRefused) {
+  if (key.kind != Kind::kScalar && key.kind != Kind::kRefused && !finishing_) {
     journal_.error(key.where,
                    fmt::format("a key must be text, not {}", kind_name(key)),
                    key.kind == Kind::kMap ? "a text with colons needs quotes" : "");
@@ -257,11 +257,13 @@ void TreeBuilder::attach_key(Open& parent, Node key) {
 }
 
 Node TreeBuilder::finish() {
+  finishing_ = true;
   while (!open_.empty()) {
     Open& innermost = open_.back();
     innermost.node.incomplete = true;
-    // A key whose value was never seen says nothing.
-    innermost.has_key = false;
+    if (innermost.has_key) {
+      attach({.kind = Kind::kRefused, .where = innermost.key.where});
+    }
     close();
   }
   return std::move(root_);

@@ -101,6 +101,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::size_t values_ = 0;
   std::size_t documents_ = 0;
   bool root_is_flow_ = false;
+  bool finishing_ = false;
   Span last_;
   std::vector<Open> open_;
   Node root_;

@@ -80,6 +80,14 @@ void Fields::refuse(std::span<const Key> keys, const std::string& why) const {
   }
 }
 
+void Fields::report_no_list(const Node& value, Key key) const {
+  Complaint complaint = wrong_kind(value, "a list");
+  if (value.kind == Kind::kScalar) {
+    complaint.help = fmt::format("write [{}]", value.text.substr(0, 40));
+  }
+  report(value, key, std::move(complaint));
+}
+
 void Fields::report(const Node& value, std::string_view noun, Complaint complaint) const {
   if (value.kind != Kind::kRefused) {
     journal_.error(

@@ -55,7 +55,7 @@ class Fields {
       return !has(key) && map_.kind == Kind::kMap;
     }
     if (list->kind != Kind::kSequence) {
-      report(*list, key, wrong_kind(*list, "a list"));
+      report_no_list(*list, key);
       return false;
     }
     const std::size_t before = journal_.errors();
@@ -97,6 +97,7 @@ class Fields {
     return value;
   }
   [[nodiscard]] std::optional<std::size_t> index(Key key) const;
+  void report_no_list(const Node& value, Key key) const;
   void report_unknown(const Node& key, std::span<const Key> known) const;
 
   const Node& map_;
@@ -130,7 +131,7 @@ auto automatic_or(Reader read) {
     auto value = read(node);
     if (!value) {
       Complaint complaint = std::move(value.error());
-      if (complaint.help.empty()) {
+      if (complaint.help.empty() && leading_digits(node.text).empty()) {
         complaint.help = "or write auto";
       }
       return std::unexpected(std::move(complaint));

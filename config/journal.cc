@@ -16,6 +16,16 @@ namespace {
 constexpr std::size_t kWindow = 120;       // bytes of a long line that are kept
 constexpr std::size_t kWindowBefore = 60;  // of them before the place
 
+// Messages quote names, which may be as long as the file.
+constexpr std::size_t kLongestMessage = 600;
+
+void cut(std::string& message) {
+  if (message.size() > kLongestMessage) {
+    message.resize(character_boundary(message, kLongestMessage));
+    message += "...";
+  }
+}
+
 struct Window {
   std::string line;
   int column = 1;
@@ -37,13 +47,20 @@ Window window(std::string_view line, int column) {
 }  // namespace
 
 std::uint16_t Journal::add_file(std::string_view name, std::string_view text) {
-  File file{name, text, {0}};
-  for (std::size_t at = text.find('\n'); at != std::string_view::npos;
-       at = text.find('\n', at + 1)) {
-    file.line_starts.push_back(at + 1);
-  }
-  files_.push_back(std::move(file));
+  files_.push_back({name, text, {}});
   return static_cast<std::uint16_t>(files_.size() - 1);
+}
+
+const std::vector<std::uint32_t>& Journal::lines(std::uint16_t file) {
+  std::vector<std::uint32_t>& starts = files_[file].line_starts;
+  const std::string_view text = files_[file].text;
+  if (starts.empty()) {
+    starts.push_back(0);
+    for (std::size_t at = 0; (at = text.find('\n', at)) != std::string_view::npos;) {
+      starts.push_back(static_cast<std::uint32_t>(++at));
+    }
+  }
+  return starts;
 }
 
 void Journal::error(Span where, std::string message, std::string help) {
@@ -63,6 +80,8 @@ Place Journal::place(Span where) const {
 }
 
 void Journal::add(Severity severity, Span where, std::string message, std::string help) {
+  cut(message);
+  cut(help);
   auto [line, column] = window(line_of(where), where.column);
   kept_.push_back({where,
                    {.severity = severity,
@@ -74,29 +93,27 @@ void Journal::add(Severity severity, Span where, std::string message, std::strin
                     .line_column = column}});
 }
 
-Span Journal::span_at(std::uint16_t file, std::size_t offset, std::size_t length) const {
-  const std::vector<std::size_t>& starts = files_[file].line_starts;
-  const auto next = std::ranges::upper_bound(starts, offset);
+Span Journal::span_at(std::uint16_t file, std::size_t offset, std::size_t length) {
+  const auto next = std::ranges::upper_bound(lines(file), offset);
   return {file,
-          static_cast<std::int32_t>(next - starts.begin()),
+          static_cast<std::int32_t>(next - lines(file).begin()),
           static_cast<std::int32_t>(offset - *std::prev(next)) + 1,
           static_cast<std::int32_t>(length)};
 }
 
-std::size_t Journal::offset_of(Span where) const {
-  const std::vector<std::size_t>& starts = files_[where.file].line_starts;
-  return starts[static_cast<std::size_t>(where.line) - 1] + static_cast<std::size_t>(where.column) -
-         1;
+std::size_t Journal::offset_of(Span where) {
+  return lines(where.file)[static_cast<std::size_t>(where.line) - 1] +
+         static_cast<std::size_t>(where.column) - 1;
 }
 
-std::string_view Journal::line_of(Span where) const {
-  const File& file = files_[where.file];
+std::string_view Journal::line_of(Span where) {
   const auto index = static_cast<std::size_t>(where.line) - 1;
-  if (where.line <= 0 || index >= file.line_starts.size()) {
+  if (where.line <= 0 || index >= lines(where.file).size()) {
     return {};
   }
-  const std::size_t begin = file.line_starts[index];
-  std::string_view line = file.text.substr(begin, file.text.find('\n', begin) - begin);
+  const std::string_view text = files_[where.file].text;
+  const std::size_t begin = lines(where.file)[index];
+  std::string_view line = text.substr(begin, text.find('\n', begin) - begin);
   if (line.ends_with('\r')) {
     line.remove_suffix(1);
   }

@@ -27,7 +27,7 @@ class Journal {
   // Keeps at most `limit` errors and as many warnings; those beyond it are only counted.
   explicit Journal(std::size_t limit) : limit_(limit) {}
 
-  // Returns the file's number. `text` must outlive the journal.
+  // Returns the file's number. `text` must outlive the journal; it is below 4 GiB.
   std::uint16_t add_file(std::string_view name, std::string_view text);
 
   void error(Span where, std::string message, std::string help = {});
@@ -35,8 +35,8 @@ class Journal {
 
   [[nodiscard]] Place place(Span where) const;
   // Between a byte of a file and its mark. Require: offset <= text.size(); where.line > 0.
-  [[nodiscard]] Span span_at(std::uint16_t file, std::size_t offset, std::size_t length) const;
-  [[nodiscard]] std::size_t offset_of(Span where) const;
+  [[nodiscard]] Span span_at(std::uint16_t file, std::size_t offset, std::size_t length);
+  [[nodiscard]] std::size_t offset_of(Span where);
   // How many errors there were, kept or not: a part that reads compares before and after.
   [[nodiscard]] std::size_t errors() const { return errors_; }
   // No further error is kept: suggestions need not be looked for.
@@ -48,14 +48,15 @@ class Journal {
   struct File {
     std::string_view name;
     std::string_view text;
-    std::vector<std::size_t> line_starts;
+    std::vector<std::uint32_t> line_starts;  // empty until a line is asked for
   };
   struct Entry {
     Span where;
     Diagnostic diagnostic;
   };
   void add(Severity severity, Span where, std::string message, std::string help);
-  [[nodiscard]] std::string_view line_of(Span where) const;
+  [[nodiscard]] std::string_view line_of(Span where);
+  const std::vector<std::uint32_t>& lines(std::uint16_t file);
 
   std::size_t limit_;
   std::size_t errors_ = 0;

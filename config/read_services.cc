@@ -99,7 +99,9 @@ class ServiceReader {
     service.place = journal_.place(draft_.name);
     read_vips();
     read_ports();
-    fields_.set("mode", service.mode, read_mode);
+    if (fields_.has("mode")) {
+      draft_.mode_known = fields_.set("mode", service.mode, read_mode) != nullptr;
+    }
     read_balance_keys();
     read_check_key();
     if (const Node* node = fields_.find("drain")) {
@@ -199,18 +201,14 @@ class ServiceReader {
   void read_backends() {
     draft_.backends_key = fields_.where("backends");
     fields_.require("backends");
-    const bool read = fields_.each("backends", [&](const Node& item) {
-      if (read_backend(item, draft_.backends.size() + 1)) {
-        return;
-      }
-      unread_backend_ = true;
-    });
-    draft_.backends_complete =
-        read && !unread_backend_ && fields_.complete() && fields_.has("backends");
+    std::size_t number = 0;
+    const bool read =
+        fields_.each("backends", [&](const Node& item) { read_backend(item, ++number); });
+    draft_.backends_complete = read && fields_.complete() && fields_.has("backends");
   }
 
   // Keeps the backend when it can be told from others.
-  bool read_backend(const Node& node, std::size_t number) {
+  void read_backend(const Node& node, std::size_t number) {
     const std::string what = title(node, "backend", number);
     const Fields fields(node, fmt::format("{} of {}", what, title_), kBackendKeys, journal_);
     BackendDraft draft;
@@ -221,7 +219,7 @@ class ServiceReader {
     fields.set("weight", backend.weight, integer(0, 65535));
     fields.set("tier", backend.tier, integer(0, 255));
     if (name == nullptr || address == nullptr) {
-      return false;
+      return;
     }
     if (is_loopback(backend.address)) {
       journal_.warning(address->where,
@@ -232,7 +230,6 @@ class ServiceReader {
     draft.port = port != nullptr ? port->where : name->where;
     backend.place = journal_.place(name->where);
     draft_.backends.push_back(std::move(draft));
-    return true;
   }
 
   std::string title_;
@@ -240,7 +237,6 @@ class ServiceReader {
   const CheckTemplates& templates_;
   ServiceDraft& draft_;
   Journal& journal_;
-  bool unread_backend_ = false;
 };
 
 }  // namespace
@@ -284,7 +280,8 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   if (const Node* value = fields.find("timeouts")) {
     read_timeouts(*value, "'defaults'", defaults.timeouts, journal);
   }
-  fields.set("mode", defaults.mode, read_mode);
+  defaults.mode_known =
+      !fields.has("mode") || fields.set("mode", defaults.mode, read_mode) != nullptr;
   return defaults;
 }
 
@@ -305,6 +302,7 @@ void read_services(const Node& node,
     }
     ServiceDraft draft;
     draft.service.mode = defaults.mode;
+    draft.mode_known = defaults.mode_known;
     draft.service.balance = defaults.balance;
     draft.service.check = defaults.check;
     draft.service.drain = defaults.drain;

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -33,8 +33,10 @@ std::string binding_text(const Binding& binding) {
 std::vector<Binding> sorted_bindings(const Draft& draft) {
   std::vector<Binding> bindings;
   for (const ServiceDraft& service : draft.services) {
+    std::set<IpAddress> seen;  // repeated VIPs are reported as such
     for (const IpAddress& vip : service.service.vips) {
-      for (std::size_t i = 0; i < service.ports.size(); ++i) {
+      const bool is_new = seen.insert(vip).second;
+      for (std::size_t i = 0; is_new && i < service.ports.size(); ++i) {
         bindings.push_back({vip, service.service.ports[i], service.ports[i], &service});
       }
     }
@@ -56,10 +58,14 @@ void report_overlap(const Binding& a, const Binding& b, Journal& journal) {
   };
   const Binding& first = order(a) <= order(b) ? a : b;
   const Binding& second = &first == &a ? b : a;
+  const std::string& name = second.service->service.name;
+  const std::string who =
+      first.service == second.service
+          ? fmt::format("ports of service '{}' overlap", name)
+          : fmt::format("service '{}' overlaps service '{}'", name, first.service->service.name);
   journal.error(second.where,
-                fmt::format("service '{}' overlaps service '{}': {} and {} (at {})",
-                            second.service->service.name,
-                            first.service->service.name,
+                fmt::format("{}: {} and {} (at {})",
+                            who,
                             binding_text(second),
                             binding_text(first),
                             journal.place(first.where).text()));
@@ -116,11 +122,7 @@ void check_overlaps(const Draft& draft, Journal& journal) {
   const Binding* widest = nullptr;  // of those before, the one that reaches furthest
   for (const Binding& binding : bindings) {
     const bool same = widest != nullptr && same_line(*widest, binding);
-    // Repeated VIPs are reported as such.
-    const bool repeated = same && widest->where.line == binding.where.line &&
-                          widest->where.column == binding.where.column &&
-                          widest->where.file == binding.where.file;
-    if (same && !repeated && binding.port.first <= widest->port.last) {
+    if (same && binding.port.first <= widest->port.last) {
       report_overlap(*widest, binding, journal);
     }
     if (!same || binding.port.last > widest->port.last) {

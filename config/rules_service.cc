@@ -93,7 +93,7 @@ void check_families(const ServiceDraft& draft, Journal& journal) {
 }
 
 void check_nat_pool(const ServiceDraft& service, const Draft& draft, Journal& journal) {
-  if (service.service.mode != Mode::kNat || !draft.pools_complete) {
+  if (service.service.mode != Mode::kNat || !service.mode_known || !draft.pools_complete) {
     return;
   }
   std::set<bool> reported;
@@ -118,8 +118,9 @@ void check_backend_ports(const ServiceDraft& draft, Journal& journal) {
   };
   for (const BackendDraft& backend : draft.backends) {
     const std::uint16_t to = backend.backend.port;
-    const auto unfit = std::ranges::find_if(
-        draft.service.ports, [&](const ServicePort& port) { return to != 0 && !fits(port, to); });
+    const auto unfit = std::ranges::find_if(draft.service.ports, [&](const ServicePort& port) {
+      return draft.mode_known && to != 0 && !fits(port, to);
+    });
     if (unfit == draft.service.ports.end()) {
       continue;
     }

@@ -22,6 +22,7 @@ struct Defaults {
   Drain drain;
   Timeouts timeouts;
   Mode mode = Service{}.mode;
+  bool mode_known = true;
 };
 
 struct CheckTemplate {
@@ -46,7 +47,8 @@ struct ServiceDraft {
   std::vector<Span> vips;   // parallel to service.vips
   std::vector<Span> ports;  // parallel to service.ports
   std::vector<BackendDraft> backends;
-  // Whether every element was read, so that something can be said to be missing.
+  // Whether the value and every element was read, so that something can be said to be missing.
+  bool mode_known = true;
   bool vips_complete = false;
   bool ports_complete = false;
   bool backends_complete = false;

@@ -58,22 +58,43 @@ bool replace_unprintable(std::uint16_t file, std::string& text, Journal& journal
 // Replaces tabs in front of a line's text; returns whether there were any that matter.
 bool replace_tabs(std::uint16_t file, std::string& text, Journal& journal) {
   std::size_t reported = 0;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::size_t first = std::min(text.find_first_not_of(" \t", begin), end);
-    const auto indent = std::string_view(text).substr(begin, first - begin);
-    const std::size_t tab = indent.find('\t');
-    const bool has_text = first < end && text[first] != '#' && text[first] != '\r';
-    if (tab != std::string_view::npos && has_text && ++reported <= kMostReported) {
-      journal.error(
-          journal.span_at(file, begin + tab, 1), "a tab in the indentation", "indent with spaces");
+  std::size_t line = 0;
+  for (std::size_t tab = 0; (tab = text.find('\t', tab)) != std::string::npos;) {
+    line = std::max(line, text.rfind('\n', tab) + 1);  // npos + 1 is the text's start
+    const std::size_t first = text.find_first_not_of(" \t", line);
+    if (first == std::string::npos || tab < first) {
+      const std::size_t end = std::min(first, text.size());
+      const bool has_text =
+          end < text.size() && std::string_view("#\r\n").find(text[end]) == std::string_view::npos;
+      if (has_text && ++reported <= kMostReported) {
+        journal.error(
+            journal.span_at(file, tab, 1), "a tab in the indentation", "indent with spaces");
+      }
+      std::replace(text.begin() + static_cast<std::ptrdiff_t>(tab),
+                   text.begin() + static_cast<std::ptrdiff_t>(end),
+                   '\t',
+                   ' ');
+      tab = end;
+    } else {
+      // A tab behind the line's text separates as a space does.
+      tab = std::min(text.find('\n', tab), text.size());
     }
-    std::fill(text.begin() + static_cast<std::ptrdiff_t>(begin),
-              text.begin() + static_cast<std::ptrdiff_t>(first),
-              ' ');
-    begin = end + 1;
   }
   return reported > 0;
+}
+
+// Comments out directives: nothing they say is wanted.
+void replace_directives(std::uint16_t file, std::string& text, Journal& journal) {
+  std::size_t reported = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '%') {
+      if (++reported <= kMostReported) {
+        journal.error(journal.span_at(file, at, 1), "YAML directives ('%...') are not supported");
+      }
+      text[at] = '#';
+    }
+    at = std::min(text.find('\n', at), text.size());
+  }
 }
 
 }  // namespace
@@ -88,6 +109,7 @@ std::optional<CleanText> clean_text(std::uint16_t file, std::string_view text, J
     return std::nullopt;
   }
   clean.tabs_in_indentation = replace_tabs(file, clean.text, journal);
+  replace_directives(file, clean.text, journal);
   return clean;
 }
 

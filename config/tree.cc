@@ -176,7 +176,7 @@ std::size_t next_top_level_key(std::string_view text, std::size_t from) {
 std::size_t resume_offset(std::string_view text,
                           const Problem& problem,
                           const TreeBuilder& builder,
-                          const Journal& journal) {
+                          Journal& journal) {
   if (problem.fatal || builder.root_is_flow() || problem.where.line == 0) {
     return text.size();
   }
@@ -214,7 +214,7 @@ class TreeReader {
  private:
   // Returns where to go on; text.size(): the end.
   std::size_t read_chunk(std::string_view text, std::size_t begin) {
-    const int first_line = journal_.span_at(file_, begin, 1).line - 1;
+    const int first_line = begin == 0 ? 0 : journal_.span_at(file_, begin, 1).line - 1;
     const std::string_view chunk = text.substr(begin);
     TreeBuilder builder(file_, chunk, first_line, limits_.max_values, journal_);
     const std::optional<Problem> problem = parse_chunk(chunk, limits_, builder);
