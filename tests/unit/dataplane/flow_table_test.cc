@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/flow_table.h"
+
+#include "dataplane/hash.h"
+
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+const FlowHasher kHasher({1});
+
+FlowKey key_of(std::uint32_t flow) {
+  return {.source = Address::v4(Be32::from_host(0x0a000000 + flow / 60'000)),
+          .destination = Address::v4(Be32::from_host(0xcb00710a)),
+          .source_port = Be16::from_host(static_cast<std::uint16_t>(1 + flow % 60'000)),
+          .destination_port = Be16::from_host(80),
+          .protocol = Protocol::kTcp};
+}
+
+struct Table {
+  std::vector<FlowTable4::Bucket> buckets;
+  FlowTable4 table;
+
+  explicit Table(std::size_t count) : buckets(count), table(buckets) {}
+
+  FlowEntry4* insert(std::uint32_t flow, FlowState state = FlowState::kEstablished) {
+    const FlowKey key = key_of(flow);
+    const auto rehash = [](const FlowEntry4& entry) {
+      return kHasher({.source = entry.source_address(),
+                      .destination = key_of(0).destination,
+                      .source_port = Be16::from_wire(entry.source_port),
+                      .destination_port = Be16::from_wire(entry.destination_port),
+                      .protocol = Protocol::kTcp});
+    };
+    FlowEntry4* entry = table.make_room(
+        kHasher(key),
+        state,
+        rehash,
+        [](const FlowEntry4&) { return false; },
+        [](const FlowEntry4&) {});
+    if (entry != nullptr) {
+      entry->set_key(key, 5);
+      entry->member = static_cast<std::uint16_t>(flow);
+      table.set_state(*entry, state);
+    }
+    return entry;
+  }
+  FlowEntry4* find(std::uint32_t flow) const {
+    return table.find(kHasher(key_of(flow)), key_of(flow), 5);
+  }
+};
+
+TEST(FlowTable, FindsWhatWasInsertedAndNothingElse) {
+  Table t(64);
+  ASSERT_NE(t.insert(1), nullptr);
+  ASSERT_NE(t.find(1), nullptr);
+  EXPECT_EQ(t.find(1)->member, 1);
+  EXPECT_EQ(t.find(2), nullptr);
+  EXPECT_EQ(t.table.find(kHasher(key_of(1)), key_of(1), 6), nullptr) << "another binding";
+}
+
+TEST(FlowTable, IsFlatToSeventyPercentFull) {
+  Table t(FlowTable4::buckets_for(100'000));
+  const auto flows = static_cast<std::uint32_t>(t.table.capacity() * 7 / 10);
+  std::uint32_t untracked = 0;
+  for (std::uint32_t flow = 0; flow < flows; ++flow) {
+    untracked += t.insert(flow) == nullptr ? 1U : 0U;
+  }
+  EXPECT_EQ(untracked, 0U);
+  for (std::uint32_t flow = 0; flow < flows; ++flow) {
+    ASSERT_NE(t.find(flow), nullptr) << flow;
+    ASSERT_EQ(t.find(flow)->member, static_cast<std::uint16_t>(flow));
+  }
+}
+
+TEST(FlowTable, LeavesAFlowUntrackedWhenFullAndKeepsTheOthers) {
+  Table t(2);
+  std::vector<std::uint32_t> kept;
+  for (std::uint32_t flow = 0; flow < 20; ++flow) {
+    if (t.insert(flow) != nullptr) {
+      kept.push_back(flow);
+    }
+  }
+  EXPECT_EQ(kept.size(), 8U);
+  for (const std::uint32_t flow : kept) {
+    EXPECT_NE(t.find(flow), nullptr);
+  }
+}
+
+TEST(FlowTable, HalfOpenFlowsTakeAQuarterAndGiveWay) {
+  Table t(16);
+  std::uint32_t half_open = 0;
+  for (std::uint32_t flow = 0; flow < 64; ++flow) {
+    half_open += t.insert(flow, FlowState::kHalfOpen) != nullptr ? 1U : 0U;
+  }
+  EXPECT_EQ(half_open, 16U);
+  std::uint32_t established = 0;
+  for (std::uint32_t flow = 100; flow < 400; ++flow) {
+    established += t.insert(flow) != nullptr ? 1U : 0U;
+  }
+  EXPECT_EQ(established, 64U);
+  EXPECT_EQ(t.table.half_open(), 0U);
+}
+
+TEST(FlowTable, BehavesLikeAMapUnderRandomUse) {
+  Table t(FlowTable4::buckets_for(2000));
+  std::unordered_map<std::uint32_t, std::uint16_t> model;
+  std::mt19937 random(20261122);
+  for (int step = 0; step < 200'000; ++step) {
+    const std::uint32_t flow = static_cast<std::uint32_t>(random() % 3000);
+    FlowEntry4* entry = t.find(flow);
+    ASSERT_EQ(entry != nullptr, model.contains(flow)) << "step " << step;
+    if (entry != nullptr && random() % 2 == 0) {
+      t.table.clear(*entry);
+      model.erase(flow);
+    } else if (entry == nullptr && model.size() < 2000 && t.insert(flow) != nullptr) {
+      model[flow] = static_cast<std::uint16_t>(flow);
+    }
+    ASSERT_EQ(t.table.used(), model.size());
+  }
+}
+
+TEST(FlowTable, AgesAcrossTheWrapOfTheStamp) {
+  EXPECT_EQ(age_of(65'530, 5), 11);
+  EXPECT_EQ(stamp_of(65'536'000), 0);
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane

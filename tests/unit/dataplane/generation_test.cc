@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/generation.h"
+
+#include "dataplane/state.h"
+#include "tests/support/appliance.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using testing::three_backends;
+
+struct Registries {
+  std::vector<MemberRecord> member_records = std::vector<MemberRecord>(64);
+  std::vector<BindingRecord> binding_records = std::vector<BindingRecord>(64);
+  MemberRegistry members{member_records};
+  BindingRegistry bindings{binding_records};
+  FlowHasher hasher{{1}};
+
+  auto build(const GenerationSpec& spec, const Generation* previous = nullptr) {
+    return build_generation(spec, members, bindings, hasher, previous);
+  }
+};
+
+TEST(Generation, FindsServicesByVipProtocolAndPort) {
+  Registries r;
+  GenerationSpec spec = three_backends(Mode::kNat);
+  spec.services[0].bindings.push_back({.vip = testing::kVip.address,
+                                       .protocol = Protocol::kTcp,
+                                       .first_port = 5000,
+                                       .last_port = 5010});
+  const auto built = r.build(spec);
+  ASSERT_TRUE(built.has_value()) << built.error();
+  const BindingTable& table = built->generation->bindings();
+  const Address vip = testing::kVip.address;
+  EXPECT_EQ(table.find(vip, Protocol::kTcp, 80)->service, 0);
+  EXPECT_EQ(table.find(vip, Protocol::kUdp, 53)->service, 1);
+  EXPECT_EQ(table.find(vip, Protocol::kTcp, 5007)->service, 0);
+  EXPECT_EQ(table.find(vip, Protocol::kTcp, 5011), nullptr);
+  EXPECT_EQ(table.find(vip, Protocol::kUdp, 80), nullptr);
+  EXPECT_EQ(table.vips().size(), 2U);
+  EXPECT_TRUE(built->generation->is_ours(testing::kPool.address));
+  EXPECT_FALSE(built->generation->is_ours(testing::kBackend1.address));
+}
+
+TEST(Generation, RefusesADefectiveSpecificationAndChangesNothing) {
+  const auto refused = [](auto&& change) {
+    Registries r;
+    GenerationSpec spec = three_backends(Mode::kDsr);
+    change(spec);
+    const auto built = r.build(spec);
+    EXPECT_FALSE(built.has_value());
+    EXPECT_TRUE(std::ranges::all_of(r.member_records, [](const MemberRecord& record) {
+      return record.state == RegistryState::kFree;
+    }));
+    return built ? std::string() : built.error();
+  };
+  EXPECT_NE(refused([](auto& s) { s.services[0].slots = 4096; }).find("prime"), std::string::npos);
+  EXPECT_NE(refused([](auto& s) { s.services[1] = s.services[0]; }).find("twice"),
+            std::string::npos);
+  EXPECT_NE(
+      refused([](auto& s) { s.services[1].bindings = s.services[0].bindings; }).find("overlap"),
+      std::string::npos);
+  EXPECT_NE(refused([](auto& s) { s.services[0].members[0].port = 81; }).find("dsr"),
+            std::string::npos);
+  EXPECT_NE(refused([](auto& s) {
+              s.services[0].members[1].backend = s.services[0].members[0].backend;
+            }).find("stands twice"),
+            std::string::npos);
+  EXPECT_NE(refused([](auto& s) {
+              s.pools = {{.first = testing::v4(10, 0, 0, 9), .last = testing::v4(10, 0, 0, 1)}};
+            }).find("range"),
+            std::string::npos);
+  EXPECT_NE(refused([](auto& s) {
+              s.pools = {{.first = testing::v4(10, 0, 0, 0), .last = testing::v4(10, 9, 0, 1)}};
+            }).find("65536"),
+            std::string::npos);
+}
+
+TEST(Generation, GivesIdsBackWhenTheRegistryIsFull) {
+  Registries r;
+  r.member_records.resize(8);
+  r.members = MemberRegistry(r.member_records);
+  EXPECT_FALSE(r.build(three_backends(Mode::kDsr)).has_value());
+  EXPECT_TRUE(std::ranges::all_of(r.member_records, [](const MemberRecord& record) {
+    return record.state == RegistryState::kFree;
+  }));
+}
+
+TEST(Generation, UnchangedServicesShareTheirTables) {
+  Registries r;
+  const GenerationSpec spec = three_backends(Mode::kDsr);
+  const auto first = r.build(spec);
+  GenerationSpec next = spec;
+  next.number = 2;
+  next.services[0].members[0].weight = 50;
+  const auto second = r.build(next, first->generation.get());
+  ASSERT_TRUE(second.has_value());
+  EXPECT_NE(second->generation->services()[0].tiers, first->generation->services()[0].tiers);
+  EXPECT_EQ(second->generation->services()[0].previous, first->generation->services()[0].tiers);
+  EXPECT_EQ(second->generation->services()[1].tiers, first->generation->services()[1].tiers);
+  EXPECT_GT(second->changes[0].change.moved, 0U);
+  EXPECT_EQ(second->changes[1].change.moved, 0U);
+}
+
+TEST(Generation, AChangedAddressIsANewMemberThatKeepsItsSlots) {
+  Registries r;
+  const GenerationSpec spec = three_backends(Mode::kDsr);
+  const auto first = r.build(spec);
+  GenerationSpec next = spec;
+  next.number = 2;
+  next.services[0].members[0].address = testing::v4(10, 0, 3, 77);
+  const auto second = r.build(next, first->generation.get());
+  ASSERT_TRUE(second.has_value());
+  const auto& before = first->generation->services()[0].tiers->front();
+  const auto& after = second->generation->services()[0].tiers->front();
+  std::size_t moved = 0;
+  for (std::size_t i = 0; i < before.slots.size(); ++i) {
+    const bool was_first = before.slots[i] == before.members[0];
+    EXPECT_EQ(was_first, after.slots[i] == after.members[0]);
+    moved += before.slots[i] != after.slots[i] ? 1U : 0U;
+  }
+  EXPECT_GT(moved, 0U);
+  EXPECT_TRUE(second->generation->members()[before.members[0]].retired);
+  EXPECT_TRUE(second->generation->members()[before.members[0]].live);
+}
+
+TEST(Generation, AReusedIndexHasAnotherEpoch) {
+  std::vector<MemberRecord> records(1);
+  MemberRegistry registry(records);
+  const ServiceSpec service{.name = "s"};
+  const MemberSpec member{.backend = "a"};
+  const MemberId first = *registry.allocate(service, member);
+  registry.free(first.index);
+  const MemberId second = *registry.allocate(service, member);
+  EXPECT_EQ(first.index, second.index);
+  EXPECT_NE(first.epoch, second.epoch);
+}
+
+TEST(IsPrime, KnowsTheTableSizes) {
+  EXPECT_TRUE(is_prime(4093));
+  EXPECT_TRUE(is_prime(65537));
+  EXPECT_FALSE(is_prime(65536));
+  EXPECT_FALSE(is_prime(1));
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/maglev.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+const FlowHasher kHasher({7, 7, 7});
+
+struct Pool {
+  std::vector<std::string> names;
+  std::vector<MaglevMember> members;
+
+  explicit Pool(std::size_t count, std::uint32_t weight = 100) {
+    for (std::size_t i = 0; i < count; ++i) {
+      names.push_back("backend-" + std::to_string(i));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      members.push_back(
+          {.key = names[i], .weight = weight, .index = static_cast<std::uint16_t>(i)});
+    }
+  }
+};
+
+std::map<std::uint16_t, std::uint32_t> shares(const std::vector<std::uint16_t>& table) {
+  std::map<std::uint16_t, std::uint32_t> share;
+  for (const std::uint16_t member : table) {
+    ++share[member];
+  }
+  return share;
+}
+
+TEST(Maglev, EqualWeightsDifferByAtMostOneSlot) {
+  for (const std::size_t count : {1UZ, 2UZ, 3UZ, 10UZ, 100UZ, 1000UZ}) {
+    const auto share = shares(build_maglev(Pool(count).members, 65537, kHasher));
+    ASSERT_EQ(share.size(), count);
+    const auto [least, most] =
+        std::ranges::minmax_element(share, {}, [](const auto& entry) { return entry.second; });
+    EXPECT_LE(most->second - least->second, 1U) << count;
+  }
+}
+
+TEST(Maglev, SharesFollowTheWeights) {
+  Pool pool(4);
+  const std::array<std::uint32_t, 4> weights = {1, 50, 100, 200};
+  for (std::size_t i = 0; i < 4; ++i) {
+    pool.members[i].weight = weights[i];
+  }
+  const auto share = shares(build_maglev(pool.members, 65537, kHasher));
+  for (std::uint16_t i = 0; i < 4; ++i) {
+    EXPECT_NEAR(share.at(i), 65537.0 * weights[i] / 351, 2.0) << i;
+  }
+}
+
+TEST(Maglev, AWeightOfZeroGetsNoSlot) {
+  Pool pool(3);
+  pool.members[1].weight = 0;
+  EXPECT_FALSE(shares(build_maglev(pool.members, 4093, kHasher)).contains(1));
+  for (MaglevMember& member : pool.members) {
+    member.weight = 0;
+  }
+  EXPECT_TRUE(build_maglev(pool.members, 4093, kHasher).empty());
+}
+
+TEST(Maglev, TheOrderOfMembersDoesNotMatter) {
+  Pool pool(50);
+  pool.members[3].weight = 37;
+  const auto table = build_maglev(pool.members, 4093, kHasher);
+  std::ranges::reverse(pool.members);
+  EXPECT_EQ(build_maglev(pool.members, 4093, kHasher), table);
+}
+
+TEST(Maglev, RemovingAMemberMovesLittleElse) {
+  const Pool pool(100);
+  const auto before = build_maglev(pool.members, 65537, kHasher);
+  auto fewer = pool.members;
+  fewer.erase(fewer.begin() + 42);
+  const TableChange change = compare_tables(before, build_maglev(fewer, 65537, kHasher));
+  EXPECT_NEAR(change.least, 65537 / 100, 2);
+  EXPECT_LT(change.moved - change.least, 65537 / 100);  // under 1 % of the slots
+}
+
+TEST(Maglev, AnotherSecretMakesAnotherTable) {
+  const Pool pool(10);
+  const FlowHasher other({9});
+  const auto a = build_maglev(pool.members, 4093, kHasher);
+  const auto b = build_maglev(pool.members, 4093, other);
+  EXPECT_GT(compare_tables(a, b).moved, 3000U);
+}
+
+TEST(Maglev, SlotsCoverTheWholeTable) {
+  EXPECT_EQ(maglev_slot(0, 65537), 0U);
+  EXPECT_EQ(maglev_slot(~std::uint64_t{0}, 65537), 65536U);
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/nat_table.h"
+
+#include <random>
+#include <unordered_map>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+TEST(NatIndex, BehavesLikeAMultimapUnderRandomUse) {
+  std::vector<NatIndex::Bucket> buckets(NatIndex::buckets_for(4000));
+  NatIndex index(buckets);
+  std::unordered_map<std::uint32_t, std::uint64_t> model;
+  std::mt19937_64 random(7);
+  for (int step = 0; step < 100'000; ++step) {
+    const auto record = static_cast<std::uint32_t>(random() % 4000);
+    const auto found = model.find(record);
+    if (found != model.end()) {
+      const auto it_is = [&](std::uint32_t candidate) { return candidate == record; };
+      ASSERT_EQ(index.find(found->second, it_is), record);
+      index.erase(found->second, record);
+      ASSERT_EQ(index.find(found->second, it_is), kNoRecord);
+      model.erase(found);
+    } else {
+      const std::uint64_t hash = random();
+      ASSERT_TRUE(index.insert(hash, record));
+      model[record] = hash;
+    }
+  }
+}
+
+TEST(NatIndex, TellsWhenThereIsNoRoom) {
+  std::vector<NatIndex::Bucket> buckets(2);
+  NatIndex index(buckets);
+  std::uint32_t inserted = 0;
+  for (std::uint32_t record = 0; record < 40; ++record) {
+    inserted += index.insert(std::uint64_t{record} << 32 | record, record) ? 1U : 0U;
+  }
+  EXPECT_EQ(inserted, 16U);
+}
+
+TEST(NatTable, HalfOpenRecordsGiveWayOldestFirst) {
+  std::vector<NatRecord> records(8);
+  std::vector<NatIndex::Bucket> forward(2);
+  std::vector<NatIndex::Bucket> reply(2);
+  NatTable nat(records, forward, reply);
+  std::vector<std::uint32_t> taken;
+  for (int i = 0; i < 4; ++i) {
+    taken.push_back(nat.take());
+    nat.record(taken.back()).state = FlowState::kHalfOpen;
+    nat.begin_half_open(taken.back());
+  }
+  EXPECT_EQ(nat.oldest_half_open(), taken[0]);
+  nat.end_half_open(taken[0]);
+  nat.record(taken[0]).state = FlowState::kEstablished;
+  nat.give(taken[2]);
+  EXPECT_EQ(nat.oldest_half_open(), taken[1]);
+  nat.give(taken[1]);
+  EXPECT_EQ(nat.oldest_half_open(), taken[3]);
+  EXPECT_EQ(nat.half_open(), 1U);
+  EXPECT_EQ(nat.used(), 2U);
+  nat.rebuild_lists();
+  EXPECT_EQ(nat.half_open(), 1U);
+  EXPECT_EQ(nat.used(), 2U);
+}
+
+TEST(NatTable, GivesOutEveryRecordOnce) {
+  std::vector<NatRecord> records(3);
+  std::vector<NatIndex::Bucket> forward(2);
+  std::vector<NatIndex::Bucket> reply(2);
+  NatTable nat(records, forward, reply);
+  EXPECT_EQ(nat.take(), 0U);
+  EXPECT_EQ(nat.take(), 1U);
+  EXPECT_EQ(nat.take(), 2U);
+  EXPECT_EQ(nat.take(), kNoRecord);
+  nat.give(1);
+  EXPECT_EQ(nat.take(), 1U);
+}
+
+struct Exchange {
+  bool client;
+  std::uint8_t flags;
+};
+
+NatRecord after(std::initializer_list<Exchange> packets) {
+  NatRecord record;
+  record.state = FlowState::kHalfOpen;
+  record.client_side = SideState::kSyn;
+  for (const Exchange& packet : packets) {
+    advance_tcp(record, packet.client, packet.flags);
+  }
+  return record;
+}
+
+TEST(AdvanceTcp, FollowsAConnectionFromHandshakeToQuarantine) {
+  const TimeoutSpec timeouts;
+  const std::uint8_t syn_ack = kTcpSyn | kTcpAck;
+  const std::uint8_t fin_ack = kTcpFin | kTcpAck;
+  EXPECT_EQ(after({{false, syn_ack}}).state, FlowState::kHalfOpen);
+  EXPECT_EQ(after({{false, syn_ack}, {true, kTcpAck}}).state, FlowState::kEstablished);
+  const NatRecord half_closed = after({{false, syn_ack}, {true, kTcpAck}, {true, fin_ack}});
+  EXPECT_EQ(half_closed.state, FlowState::kClosing);
+  EXPECT_EQ(lifetime_of(half_closed, timeouts), timeouts.closing);
+  const NatRecord client_first =
+      after({{false, syn_ack}, {true, kTcpAck}, {true, fin_ack}, {false, fin_ack}});
+  EXPECT_EQ(lifetime_of(client_first, timeouts), kQuarantineClientFirst);
+  const NatRecord member_first =
+      after({{false, syn_ack}, {true, kTcpAck}, {false, fin_ack}, {true, fin_ack}});
+  EXPECT_EQ(lifetime_of(member_first, timeouts), kQuarantine);
+  const NatRecord refused = after({{false, kTcpRst | kTcpAck}});
+  EXPECT_EQ(refused.state, FlowState::kClosing);
+  EXPECT_EQ(lifetime_of(refused, timeouts), kQuarantineClientFirst);
+}
+
+TEST(PortBlock, EveryPortBelongsToTheWorkerWhoseBlockHoldsIt) {
+  for (const std::uint32_t workers : {1U, 2U, 3U, 8U}) {
+    for (std::uint32_t worker = 0; worker < workers; ++worker) {
+      const PortBlock block = port_block(worker, workers);
+      for (const std::uint32_t port :
+           {std::uint32_t{block.first}, std::uint32_t{block.first} + block.count - 1}) {
+        const Be16 wire = Be16::from_host(static_cast<std::uint16_t>(port));
+        EXPECT_EQ(worker_of_pool_port(wire, workers), worker);
+      }
+    }
+  }
+  EXPECT_EQ(worker_of_pool_port(Be16::from_host(0), 4), 0U);
+  EXPECT_EQ(worker_of_pool_port(Be16::from_host(65535), 5), 4U);
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane
