@@ -40,6 +40,9 @@ bool MemberRecord::plausible() const {
 }
 
 bool BindingRecord::plausible() const {
+  if (state == RegistryState::kFree) {
+    return true;
+  }
   return known(state) && (protocol == Protocol::kTcp || protocol == Protocol::kUdp) &&
          service.text.back() == '\0' && first_port <= last_port;
 }

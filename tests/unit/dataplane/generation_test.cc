@@ -115,8 +115,8 @@ TEST(Generation, AChangedAddressIsANewMemberThatKeepsItsSlots) {
   next.services[0].members[0].address = testing::v4(10, 0, 3, 77);
   const auto second = r.build(next, first->generation.get());
   ASSERT_TRUE(second.has_value());
-  const auto& before = first->generation->services()[0].tiers->front();
-  const auto& after = second->generation->services()[0].tiers->front();
+  const auto& before = first->generation->services()[0].tiers->back();  // IPv4
+  const auto& after = second->generation->services()[0].tiers->back();
   std::size_t moved = 0;
   for (std::size_t i = 0; i < before.slots.size(); ++i) {
     const bool was_first = before.slots[i] == before.members[0];
