@@ -79,6 +79,17 @@ class Figures:
         return self.all[-1]
 
 
+def sentence(figure: Figure) -> str:
+    """The figure on one line, for printing while the story goes on."""
+    _, value, target, beside, verdict = _row(figure)
+    parts = [f"{figure.name}: {value}"]
+    if beside:
+        parts.append(f"beside {beside}")
+    if target:
+        parts.append(f"target {target}")
+    return ", ".join(parts) + (f"  {verdict}" if verdict else "")
+
+
 def _row(figure: Figure) -> tuple[str, str, str, str, str]:
     verdict = {True: "ok", False: "MISSED", None: "" if figure.reason is None else "not judged"}
     remark = verdict[figure.passed]

@@ -43,9 +43,9 @@ class MessageLoad:
     def report(self) -> dict:
         return self._ask("report")
 
-    def close(self, backend: str) -> int:
-        """Ends this backend's TCP connections in order. Returns how many."""
-        return self._ask(f"close {backend}")["closed"]
+    def close(self, service: str, backend: str) -> int:
+        """Ends a member's flows in order. Returns how many."""
+        return self._ask(f"close {service} {backend}")["closed"]
 
     def stop(self) -> dict:
         """Stops sending, waits for what is on its way, returns the last report."""
@@ -129,3 +129,24 @@ class NewConnections:
                 answer["failed"] = sum(answer["errors"].values())
                 return answer
         raise RuntimeError(f"wrk said no result: {output.decode()} {self._process.said()}")
+
+
+class SynWatch:
+    """Connection attempts that reach a backend's interface, by destination address."""
+
+    def __init__(self, lab: topology.Topology, backend: str):
+        watcher = Path(__file__).with_name("syn_watch.py")
+        self._process = Process(
+            lab.run,
+            lab.backend(backend),
+            ["/usr/bin/python3", str(watcher), "eth0", topology.BALANCER_LAN_V4],
+            lab.run.folder / "syn-watch.log",
+            pipes=True,
+        )
+        assert self._process.popen.stdout is not None
+        self._process.popen.stdout.readline()
+
+    def result(self) -> dict[str, list]:
+        """Ends the watch. Destination -> [SYNs, time of the last one]."""
+        output, _ = self._process.popen.communicate(timeout=5)
+        return json.loads(output)

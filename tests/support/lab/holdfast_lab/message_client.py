@@ -7,9 +7,9 @@ Opens the TCP connections and UDP flows of the plan and sends a numbered message
 pace, whatever the answers do. An answer names the backend; another name on a living flow means that
 the flow moved. Commands come one per line on stdin, each answered by one line of JSON on stdout:
 
-    report               totals since the start, and every event with its time
-    close BACKEND        ends this backend's TCP connections in order, and opens none instead
-    stop                 stops sending, waits for what is on its way, reports, ends
+    report                   totals since the start, and every event with its time
+    close SERVICE BACKEND    ends these flows in order, each with its last answer, for good
+    stop                     stops sending, waits for what is on its way, reports, ends
 
 Times are CLOCK_REALTIME seconds, to be compared with those of other processes.
 """
@@ -251,12 +251,14 @@ class Load:
         flow.backend = ""
         flow.waiting.clear()
 
-    def retire(self, backend: str) -> int:
-        """Sends no more on this backend's flows; each ends with its last answer, for good."""
-        ended = [flow for flow in self.flows if flow.backend == backend and flow.socket]
-        for flow in ended:
-            flow.retired = True
-        return len(ended)
+    def retire(self, service: str, backend: str) -> int:
+        """Sends no more on these flows; each ends with its last answer, for good."""
+        ended = 0
+        for flow in self.flows:
+            if flow.socket and (flow.target.service, flow.backend) == (service, backend):
+                flow.retired = True
+                ended += 1
+        return ended
 
     def report(self) -> dict:
         living: dict[str, Counter] = {}
@@ -314,8 +316,9 @@ class MessageClient:
         match words:
             case ["report"]:
                 self._say(self._report())
-            case ["close", backend]:
-                self._say({"closed": self.tcp.retire(backend)})
+            case ["close", service, backend]:
+                loads = (self.tcp, self.udp)
+                self._say({"closed": sum(load.retire(service, backend) for load in loads)})
             case ["stop"]:
                 self._sending = False
                 self._stopped_at = time.time()

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the end-to-end tests: a lab per module, Holdfast per test.
+
+HOLDFAST_BINARIES names the folder with the programs under test (default: build/dev). Where the
+machine cannot make namespaces every test is skipped, with what is lacking.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "support" / "lab"))
+
+from holdfast_lab import environment, run_record  # noqa: E402
+from holdfast_lab.backends import Backend  # noqa: E402
+from holdfast_lab.balancer import Balancer  # noqa: E402
+from holdfast_lab.configuration import Configuration, Service  # noqa: E402
+from holdfast_lab.topology import Topology  # noqa: E402
+
+WEIGHTS = {"a": 100, "b": 100, "c": 100}
+NAT = Service("web", "nat", ("203.0.113.10",), WEIGHTS)
+DSR = Service("web-dsr", "dsr", ("203.0.113.11",), WEIGHTS)
+NAT_V6 = Service("web6", "nat", ("2001:db8::10",), WEIGHTS)
+DSR_V6 = Service("web6-dsr", "dsr", ("2001:db8::11",), WEIGHTS)
+SERVICES = (NAT, DSR, NAT_V6, DSR_V6)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "quick: also run by ./run test --quick")
+    # Before anything is collected: this may start the whole program again in a user namespace.
+    config.lacks = _lacks()
+
+
+def _lacks() -> list:
+    if environment.is_inside():
+        environment.mount_tmpfs("/run")
+        return environment.lacks_here()
+    lacks = environment.lacks_here()
+    if lacks and not environment.missing_programs() and not environment.user_namespace_refused():
+        environment.enter(run_record.sweep_killed)
+    return lacks
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.lacks:
+        why = "; ".join(str(lack) for lack in config.lacks)
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    return Path(os.environ.get("HOLDFAST_BINARIES", ROOT / "build" / "dev")).resolve()
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """Namespaces, and backends a, b, c and d with their servers running."""
+    run = run_record.RunRecord.begin()
+    try:
+        vips = tuple(vip for service in (DSR, DSR_V6) for vip in service.vips)
+        topology = Topology(run, dsr_vips=vips).build()
+        topology.servers = {name: Backend(topology, name).start() for name in topology.backends}
+        for server in topology.servers.values():
+            server.wait_ready()
+        yield topology
+    finally:
+        run.finish()
+
+
+@pytest.fixture
+def configuration(lab, request, tmp_path_factory) -> Configuration:
+    name = f"{lab.run.id}-{len(list(lab.run.folder.iterdir()))}"
+    return Configuration(lab.run.folder / f"holdfast-{name}", name, SERVICES)
+
+
+@pytest.fixture
+def balancer(lab, binaries, configuration):
+    """Holdfast with all four services, ready; stopped in order after the test."""
+    balancer = Balancer(lab, binaries, configuration).start()
+    try:
+        balancer.wait_ready()
+        yield balancer
+    finally:
+        balancer.stop()

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the processes do when they are killed, and what they refuse at their start."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from conftest import DSR, NAT
+from holdfast_lab import process
+from holdfast_lab.balancer import Balancer
+from holdfast_lab.loads import MessageLoad
+from holdfast_lab.message_client import LoadPlan
+from test_failover import counted
+from test_forwarding import target
+
+
+@pytest.mark.quick
+def test_a_killed_control_is_replaced_by_one_that_adopts(lab, balancer):
+    load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
+    assert balancer.cli("drain", "web/a").status == 0
+    old = balancer.pid_of("control")
+    os.kill(old, signal.SIGKILL)
+    process.wait_until(lambda: balancer.pid_of("control") not in (0, old), "a new control")
+
+    def adopted() -> bool:
+        return balancer.cli("status").status == 0 and balancer.status()["adopted_ms"] >= 0
+
+    process.wait_until(adopted, "the adoption")
+    time.sleep(1)
+    status = balancer.status()
+    assert status["adoption_state_changes"] == 0
+    assert status["adopted_ms"] <= 2000
+    assert balancer.members()[("web", "a")]["admin"] == "draining"
+    report = load.stop()
+    for what in ("lost", "moved", "broken"):
+        assert counted(report, what) == 0, what
+    balancer.cli("undrain", "web/a")
+
+
+def test_without_control_the_dataplane_is_asked_and_the_cli_says_so(balancer):
+    os.kill(balancer.pid_of("control"), signal.SIGSTOP)
+    try:
+        answer = balancer.cli("backends")
+        assert "control" in answer.out + answer.err
+        assert "web" in answer.out
+    finally:
+        os.kill(balancer.pid_of("control"), signal.SIGCONT)
+
+
+def test_a_stop_in_order_leaves_no_process_and_no_firewall_table(lab, binaries, configuration):
+    balancer = Balancer(lab, binaries, configuration).start()
+    balancer.wait_ready()
+    assert balancer.stop() == 0
+    assert balancer.pid_of("control") == 0
+    assert balancer.pid_of("dataplane") == 0
+    assert "holdfast" not in lab.in_namespace("balancer", "nft", "list", "tables")
+
+
+def test_a_second_instance_on_the_same_sockets_is_refused(lab, binaries, balancer):
+    second = Balancer(lab, binaries, balancer.configuration)
+    second.log = balancer.log.with_name("second.log")
+    second.start()
+    status = second.supervisor.popen.wait(15)
+    assert status == 5
+    assert balancer.status()["dataplane_connected"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"wan": "nowhere0"}, "nowhere0"),
+        ({"services": (replace(NAT, vips=("203.0.113.2",)),)}, "203.0.113.2"),
+    ],
+    ids=["missing interface", "a local address as VIP"],
+)
+def test_a_start_that_cannot_work_says_what_to_do(lab, binaries, configuration, change, named):
+    balancer = Balancer(lab, binaries, replace(configuration, **change)).start()
+    try:
+        process.wait_until(
+            lambda: named in balancer.log.read_text(errors="replace"), f"{named} in the log"
+        )
+    finally:
+        balancer.stop()

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reloads: good ones lose nothing, bad ones change nothing."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from conftest import DSR, NAT
+from holdfast_lab.loads import MessageLoad
+from holdfast_lab.message_client import LoadPlan
+from test_failover import counted
+from test_forwarding import target
+
+
+@pytest.mark.quick
+def test_a_reload_under_load_loses_and_moves_nothing(lab, balancer):
+    load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
+    time.sleep(0.5)
+    weights = {"d": 100, "c": 50, "b": 100, "a": 100}
+    services = tuple(one.with_weights(weights) for one in balancer.configuration.services)
+    balancer.write(replace(balancer.configuration, services=services).text())
+    status = balancer.reload_by_signal()
+    assert status["last_reload"]["result"] == "applied"
+    balancer.wait_member("web", "d", "disposition", "new")
+    time.sleep(1)
+    report = load.stop()
+    for what in ("lost", "moved", "broken"):
+        assert counted(report, what) == 0, what
+    assert report["udp"]["sent"] == report["udp"]["answered"]
+
+
+def test_an_unchanged_file_is_no_new_revision(balancer):
+    before = balancer.status()
+    after = balancer.reload_by_signal()
+    assert after["last_reload"]["result"] == "unchanged"
+    assert after["revision"] == before["revision"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (lambda text: text.replace("balance:", "blance:", 1), "did you mean 'balance'"),
+        (lambda text: text.replace("flows: 64k", "flows: 128k"), "flows"),
+        (lambda text: text[: len(text) // 2], "error"),
+        (lambda text: "", "error"),
+        (lambda text: text.replace("10.0.3.11", "203.0.113.10"), "203.0.113.10"),
+    ],
+    ids=["unknown key", "start-up key", "half a file", "empty file", "backend is a VIP"],
+)
+def test_a_bad_file_is_refused_by_name_and_changes_nothing(balancer, broken, named):
+    before, members = balancer.status(), balancer.members()
+    balancer.write(broken(balancer.configuration.text()))
+    after = balancer.reload_by_signal()
+    assert after["last_reload"]["result"] == "refused"
+    assert named in "\n".join(after["last_reload"]["lines"])
+    assert after["revision"] == before["revision"]
+    assert after["generation"] == before["generation"]
+    assert {name: one["weight"] for name, one in balancer.members().items()} == {
+        name: one["weight"] for name, one in members.items()
+    }
+    verb = balancer.cli("reload", "--wait")
+    assert verb.status == 3

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holdfast's configuration for a lab, as text: everything in the run's own folders."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import topology
+from .backends import HTTP_PORT, MESSAGE_TCP_PORT, MESSAGE_UDP_PORT
+
+_TEXT = """\
+version: 1
+dataplane:
+  workers: {workers}
+  flows: {flows}
+  huge_pages: false
+  socket: "{folder}/dataplane.sock"
+  directory: "{folder}/dataplane"
+  state_file: "{state_file}"
+  instance: {instance}
+ports:
+  wan0: {{device: af_packet, interface: {wan}}}
+  lan0: {{device: af_packet, interface: {lan}}}
+nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
+checks:
+  web:
+    type: http
+    port: {http}
+    path: /healthz
+    interval: 250ms
+    timeout: 200ms
+    fall: 2
+    rise: 3
+    expect: {{status: [200-299]}}
+control:
+  socket: "{folder}/control.sock"
+  directory: "{folder}/control"
+  metrics: "127.0.0.1:0"
+services:
+"""
+
+_SERVICE = """\
+  - name: {name}
+    vips: [{vips}]
+    ports: [{ports}]
+    mode: {mode}
+    balance: {{type: maglev, slots: {slots}}}
+    check: web
+    drain: {{deadline: {drain_deadline}, then: reset}}
+    timeouts: {{closing: 2s, udp: 5s}}
+    backends:
+"""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service over the lab's backends; `weights` in order of preference of the file."""
+
+    name: str
+    mode: str
+    vips: tuple[str, ...]
+    weights: dict[str, int]
+    ports: tuple[str, ...] = (
+        f"tcp/{HTTP_PORT}",
+        f"tcp/{MESSAGE_TCP_PORT}",
+        f"udp/{MESSAGE_UDP_PORT}",
+    )
+    slots: int = 65537
+    drain_deadline: str = "60s"
+
+    def with_weights(self, weights: dict[str, int]) -> "Service":
+        return replace(self, weights=weights)
+
+    def share(self, backend: str) -> float:
+        return self.weights[backend] / sum(self.weights.values())
+
+    def text(self) -> str:
+        quoted = ", ".join(f'"{vip}"' for vip in self.vips)
+        text = _SERVICE.format(
+            name=self.name,
+            vips=quoted,
+            ports=", ".join(self.ports),
+            mode=self.mode,
+            slots=self.slots,
+            drain_deadline=self.drain_deadline,
+        )
+        for backend, weight in self.weights.items():
+            for address in self._addresses(backend):
+                suffix = "6" if ":" in address else ""
+                text += f'      - {{name: {backend}{suffix}, address: "{address}", weight: {weight}}}\n'
+        return text
+
+    # A backend has one address: a service with VIPs of both families lists it twice.
+    def _addresses(self, backend: str) -> list[str]:
+        v6 = any(":" in vip for vip in self.vips)
+        v4 = any(":" not in vip for vip in self.vips)
+        found = [topology.backend_v4(backend)] if v4 else []
+        return found + ([topology.backend_v6(backend)] if v6 else [])
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The whole file. `state_file` lies outside the folder, because it wants shared memory."""
+
+    folder: Path
+    instance: str
+    services: tuple[Service, ...]
+    workers: int = 1
+    flows: str = "64k"
+    wan: str = topology.WAN_PORT
+    lan: str = topology.LAN_PORT
+    state_file: str = field(default="")
+
+    def text(self) -> str:
+        head = _TEXT.format(
+            folder=self.folder,
+            instance=self.instance,
+            workers=self.workers,
+            flows=self.flows,
+            wan=self.wan,
+            lan=self.lan,
+            state_file=self.state_file or self.shared_memory(),
+            pool_v4=topology.NAT_POOL_V4,
+            pool_v6=topology.NAT_POOL_V6,
+            http=HTTP_PORT,
+        )
+        return head + "".join(service.text() for service in self.services)
+
+    def shared_memory(self) -> str:
+        return f"/dev/shm/holdfast-lab-{self.instance}.state"
