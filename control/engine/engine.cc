@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// See engine.h. Life: start, adoption, results, passing time, stop.
+#include "control/engine/engine.h"
+
+#include "control/publish/build.h"
+#include "dataplane/api/codec.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::control {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// "up/new", and "draining/up/keep" while the operator drains it.
+std::string shown_text(const Shown& shown) {
+  std::string text = shown.admin == Admin::kEnabled ? "" : "draining/";
+  text += health_name(shown.health);
+  text += "/";
+  text += seam::disposition_name(shown.disposition);
+  return text;
+}
+
+}  // namespace
+
+Engine::Engine(EngineParts parts, EngineStart start)
+    : parts_(std::move(parts)),
+      config_path_(std::move(start.config_path)),
+      directory_(std::move(start.directory)),
+      config_(std::move(start.config)),
+      revision_(start.revision),
+      highest_revision_(start.highest_revision),
+      drains_(std::move(start.drains)),
+      notices_(std::move(start.notices)),
+      tasks_(parts_.executor),
+      changed_(parts_.executor),
+      publisher_(parts_.forwarder,
+                 tasks_,
+                 [this](std::uint64_t number, const Publisher::Outcome& outcome) {
+                   report_publication(number, outcome);
+                 }),
+      scheduler_(
+          parts_.clock,
+          parts_.prober,
+          [this](const CheckSpec& check, const ProbeResult& result) { on_result(check, result); }),
+      started_(parts_.clock.now()) {
+  roster_ = Roster(config_, {}, drains_, now());
+}
+
+Engine::~Engine() = default;
+
+Instant Engine::now() const { return {parts_.clock.now(), parts_.unix_ms()}; }
+
+void Engine::start() {
+  parts_.log.event(Severity::kInfo,
+                   "start",
+                   {{"version", HOLDFAST_VERSION},
+                    {"revision", std::to_string(revision_)},
+                    {"services", std::to_string(config_.services.size())},
+                    {"drains", std::to_string(drains_.size())}});
+  act_on(roster_.settle("start", now()));
+  parts_.forwarder.start(*this);
+  plan_tick();
+  tasks_.spawn(begin());
+}
+
+asio::awaitable<void> Engine::begin() {
+  const Clock::TimePoint deadline = started_ + kAdoptionWait;
+  while (!adopted_ && !stopping_ && parts_.clock.now() < deadline) {
+    co_await wait_until(deadline);
+  }
+  if (!stopping_) {
+    scheduler_.set(roster_.checks());
+    request_reload({.who = "start", .reason = "the file on disk"});
+  }
+}
+
+asio::awaitable<void> Engine::stop() {
+  stopping_ = true;
+  scheduler_.stop();
+  parts_.clock.cancel(tick_);
+  changed_.notify();
+  co_await parts_.forwarder.stop();
+  co_await tasks_.join();
+  parts_.log.event(Severity::kInfo, "stop", {});
+}
+
+asio::awaitable<void> Engine::wait_until(Clock::TimePoint deadline) {
+  const Clock::Ticket ticket = parts_.clock.at(deadline, [this] { changed_.notify(); });
+  co_await changed_.wait();
+  parts_.clock.cancel(ticket);
+}
+
+void Engine::on_connect() {
+  hello_ = parts_.forwarder.hello();
+  connected_at_ = parts_.clock.now();
+  parts_.log.event(Severity::kInfo,
+                   "dataplane.connected",
+                   {{"build", hello_.build()},
+                    {"pid", std::to_string(hello_.pid())},
+                    {"generation", std::to_string(hello_.generation())}});
+  tasks_.spawn(adopt());
+}
+
+void Engine::on_disconnect(const std::string& reason) {
+  adopted_ = false;
+  publisher_.disconnect();
+  changed_.notify();
+  parts_.log.event(Severity::kWarning, "dataplane.disconnected", {{"reason", reason}});
+}
+
+void Engine::on_event(const seam::Event& event) {
+  parts_.log.event(
+      Severity::kInfo, "dataplane.event", {{"what", event.what()}, {"detail", event.detail()}});
+}
+
+asio::awaitable<void> Engine::adopt() {
+  const auto running = co_await parts_.forwarder.running();
+  if (!running) {
+    parts_.log.event(Severity::kError, "adoption.failed", {{"reason", running.error()}});
+    co_return;
+  }
+  const bool first = adopted_ms_ < 0;
+  adoption_changes_ = take_over(*running);
+  adopted_ = true;
+  publish_if_needed();
+  const std::chrono::duration<double, std::milli> took =
+      parts_.clock.now() - (first ? started_ : connected_at_);
+  adopted_ms_ = took.count();
+  parts_.log.event(Severity::kInfo,
+                   "adopted",
+                   {{"generation", std::to_string(running->generation.number)},
+                    {"state_changes", std::to_string(adoption_changes_)},
+                    {"ms", std::to_string(adopted_ms_)}});
+  poll_counters();
+  changed_.notify();
+}
+
+// Returns how much of the running state had to change: dispositions, and the generation as one.
+std::size_t Engine::take_over(const RunningState& running) {
+  publisher_.adopt(running);
+  roster_.adopt(running, now());
+  const Roster::Outcome outcome = roster_.settle("adopted", now());
+  std::size_t changes = 0;
+  for (const RunningMember& member : running.members) {
+    const auto place = roster_.find({member.service, member.backend});
+    if (!place || member.retired) {
+      continue;
+    }
+    const Disposition wanted = roster_.at(*place).decision.disposition;
+    if (wanted != member.disposition) {
+      ++changes;
+      publisher_.set_disposition({member.service, member.backend, wanted});
+    }
+  }
+  act_on(outcome);
+  const bool other_generation = running.generation.number != 0 && !publisher_.runs(build_wanted());
+  generation_stale_ = true;
+  return changes + (other_generation ? 1 : 0);
+}
+
+void Engine::on_result(const CheckSpec& check, const ProbeResult& result) {
+  lateness_.add(result.lateness);
+  const Roster::Outcome outcome = roster_.apply(check, result, now());
+  act_on(outcome);
+  if (outcome.confirm) {
+    scheduler_.confirm(check);
+  }
+}
+
+void Engine::act_on(const Roster::Outcome& outcome) {
+  generation_stale_ = generation_stale_ || outcome.weights_changed;
+  for (const StateChange& change : outcome.changes) {
+    if (change.before.disposition != change.after.disposition) {
+      publisher_.set_disposition({change.service, change.backend, change.after.disposition});
+    }
+    const bool worse = change.after.health == Health::kDown;
+    parts_.log.event(worse ? Severity::kWarning : Severity::kInfo,
+                     "state",
+                     {{"service", change.service},
+                      {"backend", change.backend},
+                      {"from", shown_text(change.before)},
+                      {"to", shown_text(change.after)},
+                      {"cause", change.cause}});
+  }
+}
+
+void Engine::plan_tick() {
+  tick_ = parts_.clock.at(parts_.clock.now() + kTick, [this] { tick(); });
+}
+
+void Engine::tick() {
+  plan_tick();
+  act_on(roster_.tick(now()));
+  if (retry_publication_ <= parts_.clock.now()) {
+    retry_publication_ = Clock::TimePoint::max();
+    generation_stale_ = true;
+  }
+  publish_if_needed();  // once for all weights that changed since the last tick
+  poll_counters();
+}
+
+dataplane::GenerationSpec Engine::build_wanted() const {
+  return build_generation(config_, roster_.decisions(), 0);
+}
+
+void Engine::publish_if_needed() {
+  if (!generation_stale_ || !adopted_ || publishing_reload_ || publisher_.busy()) {
+    return;
+  }
+  generation_stale_ = false;
+  dataplane::GenerationSpec wanted = build_wanted();
+  if (!publisher_.runs(wanted)) {
+    publisher_.want(std::move(wanted));
+  }
+}
+
+void Engine::report_publication(std::uint64_t number, const Publisher::Outcome& outcome) {
+  if (!outcome) {
+    retry_publication_ = parts_.clock.now() + kPublishAgain;
+    parts_.log.event(Severity::kError,
+                     "publication.failed",
+                     {{"generation", std::to_string(number)}, {"reason", outcome.error()}});
+    return;
+  }
+  parts_.log.event(Severity::kInfo,
+                   "published",
+                   {{"generation", std::to_string(number)},
+                    {"build_us", std::to_string(outcome->build_ns() / 1000)},
+                    {"swap_us", std::to_string(outcome->swap_ns() / 1000)}});
+}
+
+void Engine::poll_counters() {
+  if (!parts_.forwarder.connected()) {
+    return;
+  }
+  ++polls_wanted_;
+  if (!polling_) {
+    polling_ = true;
+    tasks_.spawn(poll_loop());
+  }
+}
+
+asio::awaitable<void> Engine::poll_loop() {
+  while (polls_begun_ < polls_wanted_ && parts_.forwarder.connected()) {
+    const std::uint64_t mine = polls_wanted_;
+    polls_begun_ = mine;
+    auto reply = co_await parts_.forwarder.counters();
+    if (reply) {
+      counters_ = std::move(*reply);
+      counters_at_ = parts_.clock.now();
+      polls_answered_ = mine;
+    }
+    changed_.notify();
+  }
+  polling_ = false;
+}
+
+asio::awaitable<bool> Engine::refresh(std::chrono::milliseconds limit) {
+  const Clock::TimePoint deadline = parts_.clock.now() + limit;
+  poll_counters();
+  const std::uint64_t mine = polls_wanted_;
+  while (polls_answered_ < mine && parts_.forwarder.connected() && parts_.clock.now() < deadline) {
+    co_await wait_until(deadline);
+  }
+  co_return polls_answered_ >= mine&& parts_.forwarder.connected();
+}
+
+void Engine::note_disk(const std::string& error) {
+  ++disk_errors_;
+  parts_.log.event(Severity::kError, "disk", {{"reason", error}});
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control plane itself: one object on one thread owns configuration, roster, drains and what
+// the dataplane was told. Results, verbs, time and the connection's events come in; dispositions
+// and generations go out. Disk and parsing run elsewhere (offload.h), so that probes stay on time.
+//
+//   engine.cc         life: start, adoption, results, passing time, stop
+//   engine_reload.cc  a configuration becomes the running one, whole or not at all
+//   engine_verbs.cc   drain and undrain
+//   engine_views.cc   what operators and metrics see
+#pragma once
+
+#include "control/admin/operator.h"
+#include "control/engine/event_log.h"
+#include "control/engine/lateness.h"
+#include "control/engine/roster.h"
+#include "control/probe/prober.h"
+#include "control/probe/scheduler.h"
+#include "control/publish/forwarder.h"
+#include "control/publish/publisher.h"
+#include "control/publish/tasks.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+
+namespace holdfast::control {
+
+// What the engine begins with.
+struct EngineStart {
+  config::Config config;
+  std::uint64_t revision = 0;          // of `config`; 0: it was not accepted before, and is saved
+  std::uint64_t highest_revision = 0;  // number ever given
+  Drains drains;
+  std::vector<std::string> notices;  // degraded modes found so far, for the status
+  std::string config_path;
+  std::string directory;
+};
+
+// What the engine stands on. Everything outlives it.
+struct EngineParts {
+  boost::asio::any_io_executor executor;  // the control thread
+  boost::asio::any_io_executor disk;      // where blocking work runs
+  Clock& clock;
+  Prober& prober;
+  Forwarder& forwarder;
+  EventLog& log;
+  std::function<std::int64_t()> unix_ms;
+  // For the service manager; may be empty.
+  std::function<void()> on_reload_begin;
+  std::function<void(const std::string& status)> on_reload_end;
+};
+
+class Engine final : public Operator, private Forwarder::Observer {
+ public:
+  static constexpr std::chrono::milliseconds kTick{250};
+  // Probes wait for the adoption this long, so that it finds their members unjudged.
+  static constexpr std::chrono::milliseconds kAdoptionWait{1'000};
+  // A generation that failed is tried again after this.
+  static constexpr std::chrono::seconds kPublishAgain{10};
+
+  Engine(EngineParts parts, EngineStart start);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  // Requires: stop() has returned, or the executor runs no more.
+  ~Engine() override;
+
+  // Connects, adopts, then probes and takes the file on disk as a reload.
+  void start();
+  // Ends everything of its own; the dataplane goes on.
+  boost::asio::awaitable<void> stop();
+  // SIGHUP: a reload that nobody waits for. At most one runs and one waits.
+  void request_reload(Caller caller) { static_cast<void>(plan_reload(std::move(caller))); }
+  // Adds a line to the status (a degraded mode found late).
+  void add_notice(std::string notice) { notices_.push_back(std::move(notice)); }
+
+  StatusView status() override;
+  std::vector<ServiceView> services() override;
+  std::vector<BackendView> backends() override;
+  boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) override;
+  boost::asio::awaitable<VerbResult> drain(std::string object, Caller caller) override;
+  boost::asio::awaitable<VerbResult> undrain(std::string object, Caller caller) override;
+  boost::asio::awaitable<VerbResult> reload(Caller caller) override;
+
+ private:
+  struct ReloadRun {
+    Caller caller;
+    bool done = false;
+    VerbResult result;
+  };
+  struct Verb;
+
+  // engine.cc
+  void on_connect() override;
+  void on_disconnect(const std::string& reason) override;
+  void on_event(const seam::Event& event) override;
+  [[nodiscard]] Instant now() const;
+  boost::asio::awaitable<void> begin();
+  boost::asio::awaitable<void> adopt();
+  std::size_t take_over(const RunningState& running);
+  void on_result(const CheckSpec& check, const ProbeResult& result);
+  void tick();
+  void plan_tick();
+  void poll_counters();
+  boost::asio::awaitable<void> poll_loop();
+  void act_on(const Roster::Outcome& outcome);
+  [[nodiscard]] dataplane::GenerationSpec build_wanted() const;
+  void publish_if_needed();
+  void report_publication(std::uint64_t number, const Publisher::Outcome& outcome);
+  // Waits for changed_, but no longer than until `deadline`.
+  boost::asio::awaitable<void> wait_until(Clock::TimePoint deadline);
+  void note_disk(const std::string& error);
+
+  // engine_reload.cc
+  std::shared_ptr<ReloadRun> plan_reload(Caller caller);
+  boost::asio::awaitable<void> reload_loop();
+  boost::asio::awaitable<VerbResult> reload_once(Caller caller);
+  boost::asio::awaitable<VerbResult> apply_config(config::Config config, Caller caller);
+  boost::asio::awaitable<void> commit(config::Config config, VerbResult* result);
+  VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
+
+  // engine_verbs.cc
+  boost::asio::awaitable<VerbResult> change_drains(Verb verb);
+  boost::asio::awaitable<void> carry_out(const Verb* verb,
+                                         std::vector<MemberName> names,
+                                         VerbResult* result);
+  [[nodiscard]] std::vector<std::string> floor_objections(
+      std::span<const MemberPlace> places) const;
+  boost::asio::awaitable<std::string> save_drains();
+
+  // engine_views.cc
+  [[nodiscard]] BackendView view_of(MemberPlace place) const;
+  [[nodiscard]] std::vector<std::string> build_notices() const;
+
+  EngineParts parts_;
+  std::string config_path_;
+  std::string directory_;
+  config::Config config_;
+  std::uint64_t revision_ = 0;
+  std::uint64_t highest_revision_ = 0;
+  Drains drains_;
+  Roster roster_;
+  std::vector<std::string> notices_;
+
+  Tasks tasks_;
+  Condition changed_;  // something that a coroutine of ours waits for
+  Publisher publisher_;
+  Scheduler scheduler_;
+  Clock::Ticket tick_;
+  bool stopping_ = false;
+
+  Clock::TimePoint started_;
+  Clock::TimePoint connected_at_;
+  bool adopted_ = false;  // since the last connect
+  double adopted_ms_ = -1;
+  std::uint64_t adoption_changes_ = 0;
+  seam::HelloReply hello_;
+
+  std::shared_ptr<ReloadRun> reload_;       // running
+  std::shared_ptr<ReloadRun> next_reload_;  // for all who asked since it began
+  bool publishing_reload_ = false;
+  bool generation_stale_ = false;  // what is wanted may differ from what runs
+  Clock::TimePoint retry_publication_ = Clock::TimePoint::max();
+  std::uint64_t reloads_applied_ = 0;
+  std::uint64_t reloads_refused_ = 0;
+  ReloadView last_reload_;
+  Clock::TimePoint last_reload_at_;
+  bool verb_busy_ = false;
+
+  seam::GetCountersReply counters_;
+  Clock::TimePoint counters_at_;
+  bool polling_ = false;
+  std::uint64_t polls_wanted_ = 0;
+  std::uint64_t polls_begun_ = 0;
+  std::uint64_t polls_answered_ = 0;  // the last one that was
+
+  Lateness lateness_;
+  std::uint64_t disk_errors_ = 0;
+};
+
+}  // namespace holdfast::control

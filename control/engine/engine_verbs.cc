@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// See engine.h. The verbs drain and undrain: resolve, check the floor, write down, act, wait until
+// every worker sees it.
+#include "control/engine/engine.h"
+#include "control/publish/durable_file.h"
+#include "control/publish/offload.h"
+
+#include <map>
+#include <utility>
+
+namespace holdfast::control {
+
+namespace asio = boost::asio;
+
+struct Engine::Verb {
+  AdminEvent event = AdminEvent::kDrain;
+  std::string object;
+  Caller caller;
+
+  [[nodiscard]] bool drains() const { return event == AdminEvent::kDrain; }
+  [[nodiscard]] std::string_view name() const { return drains() ? "drain" : "undrain"; }
+};
+
+namespace {
+
+constexpr std::size_t kFloor = 1;  // members that must stay usable per service
+
+bool is_usable(const Member& member) {
+  const Health health = member.judgement.health;
+  return member.admin == Admin::kEnabled && (health == Health::kUp || health == Health::kSuspect);
+}
+
+std::string label(const MemberName& name) { return name.first + "/" + name.second; }
+
+}  // namespace
+
+asio::awaitable<VerbResult> Engine::drain(std::string object, Caller caller) {
+  return change_drains({AdminEvent::kDrain, std::move(object), std::move(caller)});
+}
+
+asio::awaitable<VerbResult> Engine::undrain(std::string object, Caller caller) {
+  return change_drains({AdminEvent::kUndrain, std::move(object), std::move(caller)});
+}
+
+// One reason per service that would be left without a usable member.
+std::vector<std::string> Engine::floor_objections(std::span<const MemberPlace> places) const {
+  std::map<std::size_t, std::size_t> lost;  // usable members, by service
+  std::map<std::size_t, std::size_t> named;
+  for (const MemberPlace place : places) {
+    ++named[place.service];
+    lost[place.service] += is_usable(roster_.at(place)) ? 1U : 0U;
+  }
+  std::vector<std::string> objections;
+  for (const auto& [service, count] : named) {
+    const ServiceEntry& entry = roster_.services()[service];
+    const auto usable = static_cast<std::size_t>(std::ranges::count_if(entry.members, is_usable));
+    if (usable - lost[service] < kFloor) {
+      objections.push_back(
+          "service " + entry.name + " would be left with " +
+          std::to_string(usable - lost[service]) + " of " + std::to_string(entry.members.size()) +
+          " members that are up and enabled; its floor is " + std::to_string(kFloor));
+    }
+  }
+  return objections;
+}
+
+asio::awaitable<VerbResult> Engine::change_drains(Verb verb) {
+  while (verb_busy_) {
+    co_await changed_.wait();
+  }
+  std::vector<MemberPlace> places = roster_.resolve(verb.object);
+  VerbResult result;
+  if (places.empty()) {
+    co_return VerbResult{Outcome::kUsage, {"there is no backend '" + verb.object + "'"}};
+  }
+  std::erase_if(places, [&](MemberPlace place) {
+    const bool draining = roster_.at(place).admin != Admin::kEnabled;
+    if (draining == verb.drains()) {
+      result.lines.push_back(label(roster_.name_of(place)) +
+                             (draining ? " is draining already" : " is enabled already"));
+    }
+    return draining == verb.drains();
+  });
+  if (verb.drains()) {
+    std::vector<std::string> objections = floor_objections(places);
+    if (!objections.empty()) {
+      co_return VerbResult{Outcome::kRefused, std::move(objections)};
+    }
+  }
+  if (places.empty()) {
+    co_return result;
+  }
+  std::vector<MemberName> names;
+  for (const MemberPlace place : places) {
+    names.push_back(roster_.name_of(place));
+  }
+  verb_busy_ = true;
+  co_await carry_out(&verb, std::move(names), &result);
+  verb_busy_ = false;
+  changed_.notify();
+  co_return result;
+}
+
+// Writes the drains down, then acts on those members that are still there.
+asio::awaitable<void> Engine::carry_out(const Verb* verb,
+                                        std::vector<MemberName> names,
+                                        VerbResult* result) {
+  for (const MemberName& name : names) {
+    if (verb->drains()) {
+      drains_[name] = {parts_.unix_ms(), verb->caller.who, verb->caller.reason};
+    } else {
+      drains_.erase(name);
+    }
+  }
+  const std::string disk_error = co_await save_drains();
+  if (!disk_error.empty()) {
+    result->lines.push_back("not written down, a restart would forget it: " + disk_error);
+  }
+  const std::string cause =
+      std::string(verb->name()) + (verb->caller.reason.empty() ? "" : ": " + verb->caller.reason);
+  for (const MemberName& name : names) {
+    const auto place = roster_.find(name);
+    if (!place) {
+      continue;
+    }
+    act_on(roster_.apply(*place, verb->event, cause, now()));
+    const std::string_view became = admin_name(roster_.at(*place).admin);
+    result->lines.push_back(label(name) + " is " + std::string(became));
+    parts_.log.event(Severity::kInfo,
+                     verb->name(),
+                     {{"service", name.first},
+                      {"backend", name.second},
+                      {"who", verb->caller.who},
+                      {"reason", verb->caller.reason}});
+  }
+  if (!parts_.forwarder.connected()) {
+    result->outcome = Outcome::kUnreachable;
+    result->lines.emplace_back("the dataplane is not connected: it takes effect when it is");
+    co_return;
+  }
+  co_await publisher_.dispositions_visible();
+}
+
+asio::awaitable<std::string> Engine::save_drains() {
+  auto save = [path = directory_ + "/drains", text = drains_to_text(drains_)] {
+    return write_durably(path, text);
+  };
+  const auto saved = co_await offload(parts_.disk, std::move(save));
+  if (!saved) {
+    note_disk(saved.error());
+    co_return saved.error();
+  }
+  co_return std::string();
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// See roster.h.
+#include "control/engine/roster.h"
+
+#include "control/publish/build.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::control {
+namespace {
+
+using dataplane::Disposition;
+
+Thresholds thresholds_of(const config::Service& service) {
+  return {.rise = service.check.rise, .fall = service.check.fall};
+}
+
+Clock::TimePoint drain_end(const config::Drain& drain, std::int64_t since_unix_ms, Instant now) {
+  if (drain.then == config::DrainEnd::kKeep) {
+    return Clock::TimePoint::max();
+  }
+  // A wall clock that was set back must not make a drain endless.
+  const std::int64_t age = std::max<std::int64_t>(now.unix_ms - since_unix_ms, 0);
+  return now.steady + drain.deadline - std::chrono::milliseconds(age);
+}
+
+Member build_member(const config::Service& service, const config::Backend& backend, Instant now) {
+  Member member;
+  member.backend = backend;
+  member.thresholds = thresholds_of(service);
+  member.since = now.steady;
+  if (service.has_check) {
+    member.check = build_check(service, backend);
+  } else {
+    member.judgement.health = Health::kUp;
+  }
+  return member;
+}
+
+// What stays of a member over a reload that leaves its address alone.
+void keep_state(Member& member, const Member& before) {
+  const bool same_check = member.check == before.check;
+  const bool always_up = !member.check.has_value();
+  if (same_check) {
+    member.judgement = before.judgement;
+  } else if (!always_up) {
+    // Another question: the health stands until it is answered, streaks start anew.
+    member.judgement.health = before.judgement.health;
+  }
+  member.admin = before.admin;
+  member.decision = before.decision;
+  member.shown = before.shown;
+  member.cause = before.cause;
+  member.since = before.since;
+  member.changes = before.changes;
+  member.down_since = before.down_since;
+}
+
+void set_admin(Member& member, const DrainOrder* order, const config::Drain& drain, Instant now) {
+  if (order == nullptr) {
+    member.admin = Admin::kEnabled;
+    member.drain_ends = Clock::TimePoint::max();
+    return;
+  }
+  member.drain_ends = drain_end(drain, order->since_unix_ms, now);
+  member.admin = member.drain_ends <= now.steady ? Admin::kDrained : Admin::kDraining;
+}
+
+bool is_down_for_long(const Member& member, Instant now) {
+  return member.judgement.health == Health::kDown && now.steady - member.down_since >= kDownForLong;
+}
+
+// Why a member changed to which nothing happened itself.
+std::string indirect_cause(bool last_resort, bool was_last_resort) {
+  if (last_resort != was_last_resort) {
+    return last_resort ? "last resort: every member is down" : "last resort is over";
+  }
+  return "other suspects of the service";
+}
+
+}  // namespace
+
+std::string describe(const ProbeResult& result) {
+  if (result.layer == Layer::kLocal) {
+    return "local error " + std::to_string(result.detail);
+  }
+  std::string text = std::string(layer_name(result.layer)) + " ";
+  text += reason_name(result.reason);
+  if (result.layer == Layer::kL7 && result.detail != 0) {
+    text += " " + std::to_string(result.detail);
+  }
+  return text;
+}
+
+Roster::Roster(const config::Config& config,
+               const Roster& before,
+               const Drains& drains,
+               Instant now) {
+  for (const config::Service& service : config.services) {
+    ServiceEntry& entry = services_.emplace_back();
+    entry.name = service.name;
+    entry.drain = service.drain;
+    for (const config::Backend& backend : service.backends) {
+      Member& member = entry.members.emplace_back(build_member(service, backend, now));
+      const MemberPlace place{services_.size() - 1, entry.members.size() - 1};
+      const MemberName name{service.name, backend.name};
+      places_[name] = place;
+      const auto old = before.find(name);
+      const bool kept = old && before.at(*old).backend.address == backend.address &&
+                        before.at(*old).backend.port == backend.port;
+      if (kept) {
+        keep_state(member, before.at(*old));
+      }
+      const auto order = drains.find(name);
+      set_admin(member, order == drains.end() ? nullptr : &order->second, service.drain, now);
+      if (!kept) {
+        member.shown.admin = member.admin;
+      }
+      if (member.check) {
+        checks_[*member.check].members.push_back(place);
+      }
+    }
+    const auto same = std::ranges::find(before.services_, service.name, &ServiceEntry::name);
+    entry.last_resort = same != before.services_.end() && same->last_resort;
+  }
+  for (auto& [spec, watched] : checks_) {
+    if (const CheckEntry* known = before.check(spec)) {
+      watched.entry = *known;
+    }
+  }
+}
+
+MemberName Roster::name_of(MemberPlace place) const {
+  return {services_[place.service].name, at(place).backend.name};
+}
+
+std::optional<MemberPlace> Roster::find(const MemberName& name) const {
+  const auto found = places_.find(name);
+  return found == places_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::vector<MemberPlace> Roster::resolve(std::string_view object) const {
+  constexpr std::string_view kHost = "host:";
+  const std::size_t slash = object.find('/');
+  std::vector<MemberPlace> found;
+  for (std::size_t s = 0; s < services_.size(); ++s) {
+    for (std::size_t m = 0; m < services_[s].members.size(); ++m) {
+      const config::Backend& backend = services_[s].members[m].backend;
+      bool named = false;
+      if (object.starts_with(kHost)) {
+        named = backend.address.text() == object.substr(kHost.size());
+      } else if (slash != std::string_view::npos) {
+        named = services_[s].name == object.substr(0, slash) &&
+                backend.name == object.substr(slash + 1);
+      } else {
+        named = backend.name == object;
+      }
+      if (named) {
+        found.push_back({s, m});
+      }
+    }
+  }
+  return found;
+}
+
+std::set<CheckSpec> Roster::checks() const {
+  std::set<CheckSpec> specs;
+  for (const auto& [spec, watched] : checks_) {
+    specs.insert(spec);
+  }
+  return specs;
+}
+
+const CheckEntry* Roster::check(const CheckSpec& spec) const {
+  const auto found = checks_.find(spec);
+  return found == checks_.end() ? nullptr : &found->second.entry;
+}
+
+std::vector<ServiceDecision> Roster::decisions() const {
+  std::vector<ServiceDecision> decisions;
+  for (const ServiceEntry& service : services_) {
+    ServiceDecision& decision = decisions.emplace_back();
+    decision.last_resort = service.last_resort;
+    for (const Member& member : service.members) {
+      decision.members.push_back(member.decision);
+    }
+  }
+  return decisions;
+}
+
+void Roster::adopt(const RunningState& running, Instant now) {
+  std::map<MemberName, std::uint32_t> weights;
+  for (const dataplane::ServiceSpec& service : running.generation.services) {
+    for (const dataplane::MemberSpec& member : service.members) {
+      weights[{service.name, member.backend}] = member.weight;
+    }
+  }
+  for (const RunningMember& one : running.members) {
+    const MemberName name{one.service, one.backend};
+    const auto place = find(name);
+    const auto weight = weights.find(name);
+    if (place && weight != weights.end() && !one.retired) {
+      adopt(services_[place->service].members[place->member], one, weight->second, now);
+    }
+  }
+}
+
+void Roster::adopt(Member& member,
+                   const RunningMember& running,
+                   std::uint32_t weight,
+                   Instant now) {
+  const bool same = running.address == to_dataplane(member.backend.address) &&
+                    running.port == member.backend.port;
+  const bool open = member.judgement.health == Health::kUnknown || !member.check;
+  if (!same || !open) {
+    return;
+  }
+  if (member.check) {
+    const bool draining = member.admin != Admin::kEnabled;
+    if (running.disposition == Disposition::kNew || draining) {
+      member.judgement.health = Health::kUp;
+    } else if (running.disposition == Disposition::kAvoid) {
+      member.judgement.health = Health::kDown;
+      const bool out_of_table = weight == 0 && member.backend.weight != 0;
+      member.down_since = out_of_table ? now.steady - kDownForLong : now.steady;
+    }
+  }
+  member.decision = {.disposition = running.disposition, .weight = weight};
+  member.shown = {
+      .admin = member.admin, .health = member.judgement.health, .disposition = running.disposition};
+  member.cause = "adopted";
+}
+
+Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, Instant now) {
+  Outcome out;
+  const auto found = checks_.find(spec);
+  if (found == checks_.end()) {
+    return out;
+  }
+  CheckEntry& entry = found->second.entry;
+  const Evidence evidence = evidence_of(result, spec.timeout);
+  entry.last = result;
+  entry.passed += evidence == Evidence::kPass ? 1U : 0U;
+  entry.voided += evidence == Evidence::kVoid ? 1U : 0U;
+  entry.failed += evidence == Evidence::kDefinitive || evidence == Evidence::kAmbiguous ? 1U : 0U;
+  for (const MemberPlace place : found->second.members) {
+    judge_member(place, entry, evidence, now, out);
+  }
+  return out;
+}
+
+void Roster::judge_member(
+    MemberPlace place, const CheckEntry& check, Evidence evidence, Instant now, Outcome& out) {
+  Member& member = services_[place.service].members[place.member];
+  const Health before = member.judgement.health;
+  member.judgement = judge(member.judgement, evidence, member.thresholds);
+  out.confirm = out.confirm || member.judgement.confirm;
+  const Health after = member.judgement.health;
+  if (after == before) {
+    return;
+  }
+  if (after == Health::kDown) {
+    member.down_since = now.steady;
+  }
+  const std::uint32_t streak = member.judgement.streak();
+  std::string cause = describe(check.last);
+  if (streak > 1) {
+    cause += ", " + std::to_string(streak) + " in a row";
+  }
+  settle_service(place.service, {place.member, std::move(cause)}, now, out);
+}
+
+Roster::Outcome Roster::apply(MemberPlace place,
+                              AdminEvent event,
+                              const std::string& cause,
+                              Instant now) {
+  Outcome out;
+  ServiceEntry& service = services_[place.service];
+  Member& member = service.members[place.member];
+  const Admin before = member.admin;
+  member.admin = next_admin(before, event);
+  if (member.admin == before) {
+    return out;
+  }
+  if (event == AdminEvent::kDrain) {
+    member.drain_ends = drain_end(service.drain, now.unix_ms, now);
+  } else {
+    member.drain_ends = Clock::TimePoint::max();
+  }
+  settle_service(place.service, {place.member, cause}, now, out);
+  return out;
+}
+
+Roster::Outcome Roster::tick(Instant now) {
+  Outcome out;
+  for (std::size_t s = 0; s < services_.size(); ++s) {
+    bool due = false;
+    for (std::size_t m = 0; m < services_[s].members.size(); ++m) {
+      Member& member = services_[s].members[m];
+      if (member.admin == Admin::kDraining && member.drain_ends <= now.steady) {
+        member.admin = next_admin(member.admin, AdminEvent::kDeadline);
+        settle_service(s, {m, "drain: its deadline is over"}, now, out);
+      }
+      due = due || (is_down_for_long(member, now) && member.decision.weight != 0);
+    }
+    if (due) {
+      settle_service(s, {std::nullopt, "down for long"}, now, out);
+    }
+  }
+  return out;
+}
+
+Roster::Outcome Roster::settle(const std::string& cause, Instant now) {
+  Outcome out;
+  for (std::size_t s = 0; s < services_.size(); ++s) {
+    settle_service(s, {std::nullopt, cause}, now, out);
+  }
+  return out;
+}
+
+void Roster::settle_service(std::size_t index, const Event& event, Instant now, Outcome& out) {
+  ServiceEntry& service = services_[index];
+  std::vector<MemberInput> inputs;
+  for (const Member& member : service.members) {
+    inputs.push_back({.state = member.state(),
+                      .weight = member.backend.weight,
+                      .now = member.decision.disposition,
+                      .down_for_long = is_down_for_long(member, now)});
+  }
+  const ServiceDecision decided = decide(inputs);
+  const bool was_last_resort = std::exchange(service.last_resort, decided.last_resort);
+  for (std::size_t m = 0; m < service.members.size(); ++m) {
+    Member& member = service.members[m];
+    out.weights_changed =
+        out.weights_changed || member.decision.weight != decided.members[m].weight;
+    member.decision = decided.members[m];
+    const Shown before = member.shown;
+    member.shown = {.admin = member.admin,
+                    .health = member.judgement.health,
+                    .disposition = member.decision.disposition};
+    if (before == member.shown) {
+      continue;
+    }
+    const bool direct = !event.member || *event.member == m;
+    member.cause = direct ? event.cause : indirect_cause(service.last_resort, was_last_resort);
+    member.since = now.steady;
+    ++member.changes;
+    out.changes.push_back({service.name, member.backend.name, before, member.shown, member.cause});
+  }
+}
+
+}  // namespace holdfast::control

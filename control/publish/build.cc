@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// See build.h.
+#include "control/publish/build.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+namespace holdfast::control {
+namespace {
+
+using dataplane::Address;
+using dataplane::BindingSpec;
+using dataplane::MemberSpec;
+using dataplane::ServiceSpec;
+
+// The enumerators of both sides stand in the same order, on purpose.
+template <typename To, typename From>
+constexpr To same_enumerator(From value) {
+  return static_cast<To>(std::to_underlying(value));
+}
+static_assert(same_enumerator<dataplane::Mode>(config::Mode::kDsr) == dataplane::Mode::kDsr);
+static_assert(same_enumerator<dataplane::HashFields>(config::HashFields::kDestinationPort) ==
+              dataplane::HashFields::kDestinationPort);
+static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kNull) ==
+              dataplane::PortDevice::kNull);
+
+dataplane::Protocol protocol_of(config::Protocol protocol) {
+  return protocol == config::Protocol::kTcp ? dataplane::Protocol::kTcp : dataplane::Protocol::kUdp;
+}
+
+dataplane::TimeoutSpec build_timeouts(const config::Timeouts& timeouts) {
+  return {.half_open = static_cast<std::uint16_t>(timeouts.half_open.count()),
+          .established = static_cast<std::uint16_t>(timeouts.established.count()),
+          .closing = static_cast<std::uint16_t>(timeouts.closing.count()),
+          .udp = static_cast<std::uint16_t>(timeouts.udp.count())};
+}
+
+ServiceSpec build_service(const config::Service& service, const ServiceDecision& decision) {
+  ServiceSpec spec{.name = service.name,
+                   .mode = same_enumerator<dataplane::Mode>(service.mode),
+                   .slots = service.balance.slots,
+                   .hash = same_enumerator<dataplane::HashFields>(service.balance.hash),
+                   .timeouts = build_timeouts(service.timeouts),
+                   .bindings = {},
+                   .members = {}};
+  for (const config::IpAddress& vip : service.vips) {
+    for (const config::ServicePort& port : service.ports) {
+      spec.bindings.push_back({.vip = to_dataplane(vip),
+                               .protocol = protocol_of(port.protocol),
+                               .first_port = port.first,
+                               .last_port = port.last});
+    }
+  }
+  for (std::size_t i = 0; i < service.backends.size(); ++i) {
+    const config::Backend& backend = service.backends[i];
+    spec.members.push_back({.backend = backend.name,
+                            .address = to_dataplane(backend.address),
+                            .port = backend.port,
+                            .weight = decision.members[i].weight,
+                            .tier = backend.tier,
+                            .disposition = decision.members[i].disposition});
+  }
+  return spec;
+}
+
+}  // namespace
+
+Address to_dataplane(const config::IpAddress& address) {
+  if (address.v6) {
+    return Address::v6(address.bytes.data());
+  }
+  std::array<std::uint8_t, 4> bytes{};
+  std::copy_n(address.bytes.begin(), bytes.size(), bytes.begin());
+  return Address::v4(dataplane::Be32::from_wire(std::bit_cast<std::uint32_t>(bytes)));
+}
+
+dataplane::GenerationSpec build_generation(const config::Config& config,
+                                           std::span<const ServiceDecision> decisions,
+                                           std::uint64_t number) {
+  dataplane::GenerationSpec spec;
+  spec.number = number;
+  for (std::size_t i = 0; i < config.services.size(); ++i) {
+    spec.services.push_back(build_service(config.services[i], decisions[i]));
+  }
+  for (const config::AddressRange& range : config.nat.pool) {
+    spec.pools.push_back({.first = to_dataplane(range.first), .last = to_dataplane(range.last)});
+  }
+  return spec;
+}
+
+std::vector<ServiceDecision> all_up(const config::Config& config) {
+  std::vector<ServiceDecision> decisions;
+  for (const config::Service& service : config.services) {
+    ServiceDecision& decision = decisions.emplace_back();
+    for (const config::Backend& backend : service.backends) {
+      decision.members.push_back({.disposition = Disposition::kNew, .weight = backend.weight});
+    }
+  }
+  return decisions;
+}
+
+dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey& hash_key) {
+  const config::Dataplane& from = config.dataplane;
+  dataplane::StartupSpec spec;
+  for (const config::Port& port : config.ports) {
+    spec.ports.push_back({.name = port.name,
+                          .device = same_enumerator<dataplane::PortDevice>(port.device),
+                          .interface = port.interface,
+                          .receive_file = port.receive_file,
+                          .transmit_file = port.transmit_file,
+                          .repeat = port.repeat});
+  }
+  spec.workers = from.workers.value_or(0);
+  spec.memory_bytes = from.memory_bytes.value_or(0);
+  spec.flows = from.flows;
+  spec.huge_pages = from.huge_pages;
+  spec.hash_key = hash_key;
+  spec.socket = from.socket;
+  spec.directory = from.directory;
+  spec.state_file = from.state_file;
+  spec.instance = from.instance;
+  return spec;
+}
+
+}  // namespace holdfast::control

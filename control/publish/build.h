@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the configuration and the decisions to what the dataplane is told. Pure; used by the engine,
+// by `holdfast run` (start-up), and by trace and replay.
+#pragma once
+
+#include "config/model.h"
+#include "control/decide/decide.h"
+#include "control/publish/hash_key.h"
+#include "dataplane/spec.h"
+
+#include <cstdint>
+#include <span>
+
+namespace holdfast::control {
+
+dataplane::Address to_dataplane(const config::IpAddress& address);
+
+// The whole forwarding state. Requires: `decisions` has one entry per service and, in each, one per
+// backend, in the configuration's order.
+dataplane::GenerationSpec build_generation(const config::Config& config,
+                                           std::span<const ServiceDecision> decisions,
+                                           std::uint64_t number);
+
+// Decisions for a configuration whose backends are all enabled and up: what trace and replay use.
+std::vector<ServiceDecision> all_up(const config::Config& config);
+
+// What the dataplane process is started with.
+dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey& hash_key);
+
+}  // namespace holdfast::control
