@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzzes parse and the responders on one frame in an exact-size buffer. The first input byte
+// chooses what surrounds the frame, the rest is the frame. An IPv4 header whose checksum is wrong
+// is tried a second time with the right one, so that the layers behind it are reached.
+#include "dataplane/checksum.h"
+#include "dataplane/headers.h"
+#include "dataplane/parse.h"
+#include "dataplane/respond.h"
+#include "tests/support/exact_burst.h"
+
+#include <cstdlib>
+
+namespace {
+
+using namespace holdfast::dataplane;
+using holdfast::testing::Bytes;
+using holdfast::testing::ExactBurst;
+using holdfast::testing::Room;
+
+void require(bool holds) {
+  if (!holds) {
+    std::abort();
+  }
+}
+
+Room room_for(std::uint8_t choice) {
+  return {.head = static_cast<std::uint16_t>(choice & 0x03),
+          .tail = static_cast<std::uint16_t>((choice >> 2) & 0x3f),
+          .beyond = (choice & 0x80) != 0 ? 300u : 0u};
+}
+
+void check_transport(ExactBurst& burst) {
+  const Frame& frame = burst.frame();
+  const std::size_t header = burst->key[0].protocol == Protocol::kTcp ? 20 : 8;
+  const std::size_t end = std::size_t{burst->l3_offset[0]} + burst->l3_length[0];
+  require(burst->l4_offset[0] + header <= frame.contiguous);
+  require(burst->l4_offset[0] + header <= end && end <= frame.length);
+  require(burst->key[0].source.is_v4() == burst->key[0].destination.is_v4());
+}
+
+void respond(ExactBurst& burst) {
+  constexpr MacAddress kOurs = {2, 0, 0, 0, 0, 2};
+  Frame& frame = burst.frame();
+  if (const auto arp = read_arp(frame)) {
+    learn_from_arp(*arp);
+    answer_arp(frame, kOurs);
+  }
+  if (burst->kind[0] == Kind::kEchoRequest) {
+    answer_echo(frame, *burst, 0, kOurs);
+  }
+  if (burst->kind[0] == Kind::kNeighborSolicitation) {
+    learn_from_solicitation(frame, *burst, 0);
+    answer_neighbor_solicitation(frame, *burst, 0, kOurs);
+  }
+}
+
+void run(const Bytes& bytes, Room room) {
+  ExactBurst burst(bytes, room);
+  parse(*burst);
+  if (burst->verdict[0] == Verdict::kDrop) {
+    require(burst->reason[0] == Drop::kTruncated && burst->live_count == 0);
+    return;
+  }
+  require(burst->verdict[0] == Verdict::kPending && burst->live_count == 1);
+  if (burst->kind[0] == Kind::kTransport) {
+    check_transport(burst);
+  }
+  const std::size_t room_before = burst.frame().contiguous + std::size_t{burst.frame().tailroom};
+  respond(burst);
+  require(burst.frame().contiguous + std::size_t{burst.frame().tailroom} == room_before);
+}
+
+// True when the frame had an IPv4 header with a wrong checksum, which it has no longer.
+bool mend_checksum(Bytes& bytes) {
+  ExactBurst burst(bytes);
+  parse(*burst);
+  if (burst->verdict[0] != Verdict::kPending || burst->kind[0] != Kind::kFaulty ||
+      burst->fault[0] != Drop::kBadChecksum) {
+    return false;
+  }
+  std::uint8_t* ip = bytes.data() + burst->l3_offset[0];
+  ip[10] = ip[11] = 0;
+  const auto header = std::as_bytes(std::span(ip, std::size_t{ip[0] & 0x0fu} * 4));
+  const std::uint16_t checksum = ChecksumSum(header).checksum().to_host();
+  ip[10] = static_cast<std::uint8_t>(checksum >> 8);
+  ip[11] = static_cast<std::uint8_t>(checksum);
+  return true;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0 || size > 4096) {
+    return 0;
+  }
+  const Room room = room_for(data[0]);
+  Bytes frame(data + 1, data + size);
+  run(frame, room);
+  if (mend_checksum(frame)) {
+    run(frame, room);
+  }
+  return 0;
+}
