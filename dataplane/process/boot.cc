@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// See boot.h.
+#include "dataplane/process/boot.h"
+
+#include "dataplane/process/eal.h"
+#include "dataplane/process/interface.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr unsigned kPoolCache = 250;
+
+void take(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  std::ranges::copy(from, std::back_inserter(to));
+}
+
+// What the ports ask of memory: MTUs of the kernel's interfaces, frames of repeated captures.
+struct PortDemands {
+  std::vector<std::uint16_t> mtus;
+  std::uint64_t preloaded = 0;
+};
+
+Result<PortDemands> demands_of(const StartupSpec& startup) {
+  PortDemands demands;
+  for (const PortSpec& port : startup.ports) {
+    if (port.device == PortDevice::kAfPacket) {
+      const auto facts = load_interface(port.interface);
+      if (!facts) {
+        return fail(facts.error().code, fmt::format("port {}: {}", port.name, facts.error().text));
+      }
+      demands.mtus.push_back(facts->mtu);
+    } else if (port.device == PortDevice::kPcap) {
+      const auto frames = count_capture(port.receive_file);
+      if (!frames) {
+        return fail(frames.error().code,
+                    fmt::format("port {}: {}", port.name, frames.error().text));
+      }
+      demands.preloaded += port.repeat ? *frames : 0;
+    }
+  }
+  return demands;
+}
+
+Result<MemoryPlan> plan_for(const StartupSpec& startup, const PortDemands& demands) {
+  if (startup.ports.empty()) {
+    return fail(ExitCode::kInvalid, "no ports: name at least one in the configuration");
+  }
+  if (startup.ports.size() > RTE_MAX_ETHPORTS) {
+    return fail(ExitCode::kInvalid, fmt::format("more than {} ports", RTE_MAX_ETHPORTS));
+  }
+  if (startup.socket.empty() || startup.directory.empty()) {
+    return fail(ExitCode::kInvalid, "the start-up message names no socket or no directory");
+  }
+  return plan_memory(startup, demands.mtus, demands.preloaded, load_machine_memory());
+}
+
+Result<void> open_ports(const StartupSpec& startup, std::uint32_t ring_frames, Booted& booted) {
+  booted.pool.reset(rte_pktmbuf_pool_create("frames",
+                                            booted.plan.mbufs,
+                                            kPoolCache,
+                                            0,
+                                            booted.plan.mbuf_data_room,
+                                            static_cast<int>(SOCKET_ID_ANY)));
+  if (!booted.pool) {
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("no memory for {} packet buffers: {}", booted.plan.mbufs, take_eal_log()));
+  }
+  for (const PortSpec& spec : startup.ports) {
+    const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
+                        .ring_frames = ring_frames,
+                        .shared = booted.plan.workers > 1};
+    auto port = Port::open(spec, plan, booted.pool.get());
+    if (!port) {
+      return std::unexpected(port.error());
+    }
+    take(booted.notices, (*port)->notices());
+    booted.ports.push_back(std::move(*port));
+  }
+  return {};
+}
+
+void note_memory(const StartupSpec& startup, Booted& booted) {
+  if (startup.huge_pages && !booted.plan.huge_buffers) {
+    booted.notices.push_back(fmt::format(
+        "packet buffers are not on huge pages, of which {} MiB would do: `sysctl vm.nr_hugepages`",
+        (booted.plan.buffer_bytes >> 20U) + 1));
+  }
+  take(booted.notices, booted.state.notices());
+}
+
+// Everything that may need root's rights.
+Result<Booted> open_files(const StartupSpec& startup,
+                          const MemoryPlan& plan,
+                          const Account& account) {
+  auto sockets = open_seam_sockets(startup.socket, account.gid);
+  if (!sockets) {
+    return std::unexpected(sockets.error());
+  }
+  if (auto made = make_directory(startup.directory, account.uid, account.gid); !made) {
+    return std::unexpected(made.error());
+  }
+  auto state = StateFile::open(startup, plan);
+  if (!state) {
+    return std::unexpected(state.error());
+  }
+  return Booted{.plan = plan,
+                .sockets = std::move(*sockets),
+                .state = std::move(*state),
+                .pool = nullptr,
+                .ports = {},
+                .running_capabilities = 0,
+                .notices = {}};
+}
+
+}  // namespace
+
+Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
+  const auto account = find_account(user);
+  if (!account) {
+    return std::unexpected(account.error());
+  }
+  const auto demands = demands_of(startup);
+  if (!demands) {
+    return std::unexpected(demands.error());
+  }
+  const auto plan = plan_for(startup, *demands);
+  if (!plan) {
+    return std::unexpected(plan.error());
+  }
+  auto booted = open_files(startup, *plan, *account);
+  if (!booted) {
+    return booted;
+  }
+  note_memory(startup, *booted);
+  const std::uint16_t mtu =
+      demands->mtus.empty() ? std::uint16_t{1500} : std::ranges::max(demands->mtus);
+  const std::uint32_t ring_frames =
+      affordable_ring_frames(demands->mtus.size(), ring_frame_bytes(mtu));
+  const CapabilityNeeds needs = capability_needs(!demands->mtus.empty());
+  booted->running_capabilities = needs.running;
+  auto dropped = drop_privileges(*account, needs.starting);
+  if (!dropped) {
+    return std::unexpected(dropped.error());
+  }
+  if (!dropped->empty()) {
+    booted->notices.push_back(*dropped);
+  }
+  if (auto started = start_eal(*plan, startup.instance); !started) {
+    return std::unexpected(started.error());
+  }
+  if (auto opened = open_ports(startup, ring_frames, *booted); !opened) {
+    return std::unexpected(opened.error());
+  }
+  return booted;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Start-up, in the order that keeps privileges short: what needs root's rights first (locks,
+// sockets, state file, limits), then the drop, then DPDK and the ports. Main thread, once; every
+// failure is one line that says what to do.
+#pragma once
+
+#include "dataplane/process/failure.h"
+#include "dataplane/process/memory_plan.h"
+#include "dataplane/process/port.h"
+#include "dataplane/process/privileges.h"
+#include "dataplane/process/seam_socket.h"
+#include "dataplane/process/state_file.h"
+#include "dataplane/spec.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+struct FreePool {
+  void operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
+};
+
+// What start-up leaves to the running process. Members die in reverse order: ports before the pool.
+struct Booted {
+  MemoryPlan plan;
+  SeamSockets sockets;
+  StateFile state;
+  std::unique_ptr<rte_mempool, FreePool> pool;
+  std::vector<std::unique_ptr<Port>> ports;
+  CapabilitySet running_capabilities = 0;
+  std::vector<std::string> notices;  // degraded modes, one line each
+};
+
+// `user` as in find_account().
+Result<Booted> boot(const StartupSpec& startup, const std::string& user);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// See counters.h.
+#include "dataplane/process/counters.h"
+
+#include "dataplane/api/codec.h"
+#include "dataplane/drop.h"
+#include "dataplane/pipeline.h"
+#include "dataplane/process/clock.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include <rte_mempool.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+// A worker comes round within 100 us; the rest is the scheduler's.
+constexpr std::chrono::milliseconds kSnapshotLimit{20};
+
+template <typename Values>
+void add(Values* values, std::string_view name, std::uint64_t value) {
+  seam::NamedValue* named = values->Add();
+  named->set_name(std::string(name));
+  named->set_value(value);
+}
+
+void take_snapshots(std::span<const std::unique_ptr<Worker>> workers) {
+  for (const auto& worker : workers) {
+    worker->request_snapshot();
+  }
+  const auto deadline = std::chrono::steady_clock::now() + kSnapshotLimit;
+  const auto missing = [&] {
+    return std::ranges::any_of(workers,
+                               [](const auto& worker) { return !worker->snapshot_ready(); });
+  };
+  while (missing() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+}
+
+}  // namespace
+
+void to_wire(const MemberRecord& record, seam::MemberRef& out) {
+  out.set_service(std::string(record.service.view()));
+  out.set_backend(std::string(record.backend.view()));
+  out.set_address(seam::to_wire(record.address));
+  out.set_port(record.port);
+}
+
+Counters::Counters(const WorkerSurroundings& surroundings,
+                   std::span<const std::unique_ptr<Worker>> workers,
+                   const Publisher& publisher,
+                   std::size_t state_bytes)
+    : surroundings_(surroundings),
+      workers_(workers),
+      publisher_(publisher),
+      state_bytes_(state_bytes),
+      bases_(kRegistryCapacity) {
+  // Members that were there before this process began at 0 with it.
+  const std::span<const MemberRecord> records = publisher_.members().records();
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    bases_[i].epoch = records[i].epoch;
+  }
+}
+
+void Counters::read(bool with_members, seam::GetCountersReply& reply) {
+  take_snapshots(workers_);
+  for (const auto& worker : workers_) {
+    read_worker(*worker, *reply.add_workers());
+  }
+  for (const auto& port : surroundings_.ports) {
+    read_port(*port, *reply.add_ports());
+  }
+  const std::span<const MemberRecord> records = publisher_.members().records();
+  for (std::size_t i = 0; with_members && i < records.size(); ++i) {
+    if (records[i].state != RegistryState::kFree) {
+      read_member(static_cast<std::uint16_t>(i), *reply.add_members());
+    }
+  }
+  reply.set_generation(publisher_.acknowledged());
+  reply.set_mbufs_available(rte_mempool_avail_count(surroundings_.pool));
+  reply.set_mbufs_total(surroundings_.pool->size);
+  reply.set_state_bytes(state_bytes_);
+}
+
+void Counters::read_worker(Worker& worker, seam::WorkerCounters& out) const {
+  const WorkerState& state = worker.state();
+  const WorkerStats& stats = worker.snapshot_ready() ? worker.snapshot() : state.stats;
+  out.set_worker(state.worker);
+  for (const auto& row : kWorkerRows) {
+    add(out.mutable_values(), row.name, (stats.*row.counter).get());
+  }
+  for (std::size_t i = 0; i < kDropCount; ++i) {
+    add(out.mutable_drops(), kDropNames[i], stats.drops[i].get());
+  }
+  for (std::size_t i = 0; i < kGeneratedCount; ++i) {
+    add(out.mutable_generated(), kGeneratedNames[i], stats.generated[i].get());
+  }
+  out.set_flows_v4(state.tables.v4.used());
+  out.set_flows_v6(state.tables.v6.used());
+  out.set_flows_nat(state.tables.nat.used());
+  out.set_capacity_v4(state.tables.v4.capacity());
+  out.set_capacity_v6(state.tables.v6.capacity());
+  out.set_capacity_nat(state.tables.nat.records().size());
+  out.set_unaccounted(static_cast<std::int64_t>(unaccounted(stats)));
+}
+
+void Counters::read_port(Port& port, seam::PortCounters& out) const {
+  const PortCounters counters = port.counters();
+  out.set_name(port.spec().name);
+  out.set_link_up(counters.link_up);
+  add(out.mutable_values(), "received", counters.received);
+  add(out.mutable_values(), "received_bytes", counters.received_bytes);
+  add(out.mutable_values(), "missed", counters.missed);
+  add(out.mutable_values(), "no_buffer", counters.no_buffer);
+  add(out.mutable_values(), "receive_errors", counters.receive_errors);
+  add(out.mutable_values(), "transmitted", counters.transmitted);
+  add(out.mutable_values(), "transmitted_bytes", counters.transmitted_bytes);
+  add(out.mutable_values(), "transmit_errors", counters.transmit_errors);
+}
+
+Counters::MemberValues Counters::values_of(std::uint16_t index) const {
+  MemberValues values{};
+  for (const auto& worker : workers_) {
+    const MemberStats& stats = worker->state().members[index];
+    for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
+      values[i] += (stats.*kMemberRows[i].counter).get();
+    }
+  }
+  return values;
+}
+
+void Counters::read_member(std::uint16_t index, seam::MemberCounters& out) {
+  const MemberRecord& record = publisher_.members().records()[index];
+  const MemberValues values = values_of(index);
+  Base& base = bases_[index];
+  if (base.epoch != record.epoch) {
+    base = {.epoch = record.epoch, .values = values};
+  }
+  to_wire(record, *out.mutable_ref());
+  for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
+    add(out.mutable_values(), kMemberRows[i].name, values[i] - base.values[i]);
+  }
+  std::uint64_t newest_ms = 0;
+  for (const auto& worker : workers_) {
+    newest_ms = std::max(newest_ms, worker->state().members[index].last_new_flow_ms.get());
+  }
+  if (newest_ms != 0 && values[0] != base.values[0]) {
+    const std::uint64_t now = monotonic_ns();
+    const std::uint64_t age_ns = now - std::min(now, newest_ms * 1'000'000);
+    out.set_last_new_flow_ns(realtime_ns() - age_ns);
+  }
+  const MemberId id{index, record.epoch};
+  out.set_flows(publisher_.flows_of(index));
+  out.set_disposition(static_cast<std::uint32_t>(publisher_.dispositions().get(id)));
+  out.set_retired(record.state == RegistryState::kRetired);
+  const std::span<const NextHop> hops = publisher_.member_hops();
+  out.set_next_hop_resolved(index < hops.size() && hops[index].state == NextHop::State::kResolved);
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The counters' way to the seam: workers, ports, members, memory, as one reply. Main thread; reads
+// what workers write.
+#pragma once
+
+#include "dataplane.pb.h"
+#include "dataplane/process/publisher.h"
+#include "dataplane/process/stats_rows.h"
+#include "dataplane/process/worker.h"
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+class Counters {
+ public:
+  Counters(const WorkerSurroundings& surroundings,
+           std::span<const std::unique_ptr<Worker>> workers,
+           const Publisher& publisher,
+           std::size_t state_bytes);
+
+  // Workers are read between two of their bursts, where P5 holds, unless one does not come round.
+  void read(bool with_members, seam::GetCountersReply& reply);
+
+ private:
+  using MemberValues = std::array<std::uint64_t, kMemberRows.size()>;
+  // What the counters of an index stood at when its present member got it.
+  struct Base {
+    std::uint8_t epoch = 0;
+    MemberValues values{};
+  };
+
+  void read_worker(Worker& worker, seam::WorkerCounters& out) const;
+  void read_port(Port& port, seam::PortCounters& out) const;
+  void read_member(std::uint16_t index, seam::MemberCounters& out);
+  [[nodiscard]] MemberValues values_of(std::uint16_t index) const;
+
+  const WorkerSurroundings& surroundings_;
+  std::span<const std::unique_ptr<Worker>> workers_;
+  const Publisher& publisher_;
+  std::size_t state_bytes_;
+  std::vector<Base> bases_;
+};
+
+// The member as the seam names it.
+void to_wire(const MemberRecord& record, seam::MemberRef& out);
+
+}  // namespace holdfast::dataplane

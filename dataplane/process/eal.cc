@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// See eal.h.
+#include "dataplane/process/eal.h"
+
+#include "dataplane/process/privileges.h"
+
+#include <cstdio>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <sched.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+// Keeps DPDK's last messages. DPDK may write from any of its threads.
+class KeptLog {
+ public:
+  KeptLog() {
+    const cookie_io_functions_t functions = {
+        .read = nullptr, .write = &KeptLog::write, .seek = nullptr, .close = nullptr};
+    stream_ = ::fopencookie(this, "w", functions);
+    if (stream_ != nullptr) {
+      ::setvbuf(stream_, nullptr, _IOLBF, 0);
+      rte_openlog_stream(stream_);
+    }
+  }
+  std::string take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(text_, {});
+  }
+
+ private:
+  static ssize_t write(void* self, const char* bytes, std::size_t size) {
+    auto& log = *static_cast<KeptLog*>(self);
+    const std::lock_guard lock(log.mutex_);
+    log.text_.append(bytes, size);
+    if (log.text_.size() > kMost) {
+      log.text_.erase(0, log.text_.size() - kMost);
+    }
+    return static_cast<ssize_t>(size);
+  }
+
+  static constexpr std::size_t kMost = 4096;
+  std::mutex mutex_;
+  std::string text_;
+  std::FILE* stream_ = nullptr;
+};
+
+// Lives as long as the process: DPDK's threads may write until the very end.
+KeptLog& kept_log() {
+  static auto* const log = new KeptLog;
+  return *log;
+}
+
+std::string usable_cores() {
+  std::vector<std::size_t> cores;
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0) {
+    for (std::size_t core = 0; core < RTE_MAX_LCORE; ++core) {
+      if (CPU_ISSET(core, &set)) {
+        cores.push_back(core);
+      }
+    }
+  }
+  return cores.empty() ? "0" : fmt::format("{}", fmt::join(cores, ","));
+}
+
+int init(const std::vector<std::string>& arguments) {
+  std::vector<std::string> copies = arguments;
+  std::vector<char*> pointers;
+  for (std::string& argument : copies) {
+    pointers.push_back(argument.data());
+  }
+  return rte_eal_init(static_cast<int>(pointers.size()), pointers.data());
+}
+
+}  // namespace
+
+std::vector<std::string> build_eal_arguments(const MemoryPlan& plan, const std::string& instance) {
+  constexpr std::size_t kMiB = 1U << 20U;
+  return {
+      "holdfast-dataplane",
+      plan.huge_buffers ? "--in-memory" : "--no-huge",
+      "--no-shconf",
+      "--no-pci",
+      "--no-telemetry",
+      "--iova-mode=va",
+      "--file-prefix=holdfast-" + (instance.empty() ? "default" : instance),
+      fmt::format("--lcores=0@({})", usable_cores()),
+      "-m",
+      fmt::format("{}", plan.buffer_bytes / kMiB + 1),
+  };
+}
+
+Result<void> start_eal(const MemoryPlan& plan, const std::string& instance) {
+  kept_log();
+  const std::vector<std::string> arguments = build_eal_arguments(plan, instance);
+  int status = -1;
+  int error = 0;
+  std::thread([&] {
+    drop_thread_capabilities();
+    status = init(arguments);
+    error = rte_errno;
+  }).join();
+  if (status < 0) {
+    return fail(ExitCode::kEnvironment,
+                fmt::format("DPDK does not start with {} MiB of {} ({}): {}",
+                            plan.buffer_bytes >> 20U,
+                            plan.huge_buffers ? "huge pages" : "ordinary memory",
+                            rte_strerror(error),
+                            take_eal_log()));
+  }
+  if (rte_thread_register() != 0) {
+    return fail(ExitCode::kEnvironment, "DPDK does not take the main thread: " + take_eal_log());
+  }
+  return {};
+}
+
+std::string take_eal_log() { return kept_log().take(); }
+
+}  // namespace holdfast::dataplane

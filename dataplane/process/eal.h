@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// DPDK's environment layer: started once per process, from the memory plan, with its messages kept
+// back unless it fails. Start-up only.
+#pragma once
+
+#include "dataplane/process/failure.h"
+#include "dataplane/process/memory_plan.h"
+
+#include <string>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+// The EAL's command line. `--in-memory` and `--no-huge` exclude each other; both leave no file that
+// a second instance could trip over. Pure but for the CPU affinity it reads.
+std::vector<std::string> build_eal_arguments(const MemoryPlan& plan, const std::string& instance);
+
+// Starts the EAL on a thread without capabilities, so that its helper threads have none; the
+// calling thread is registered with it. Once per process.
+Result<void> start_eal(const MemoryPlan& plan, const std::string& instance);
+
+// What DPDK has said since the last call, last lines first cut: for the text of a failure.
+std::string take_eal_log();
+
+}  // namespace holdfast::dataplane

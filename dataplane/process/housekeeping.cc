@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the main thread does beside the workers (main_loop.h): follows netlink and the workers'
+// notices, keeps neighbourhood, nft table and announcements in line with the generation, watches
+// liveness.
+#include "dataplane/process/clock.h"
+#include "dataplane/process/log.h"
+#include "dataplane/process/main_loop.h"
+#include "dataplane/process/notify.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint64_t kMillisecond = 1'000'000;
+constexpr std::uint64_t kRefreshEvery = 5 * kMillisecond;  // the first change goes at once
+constexpr std::uint64_t kSilentIsSick = 1'000 * kMillisecond;
+constexpr std::uint64_t kSilentIsDead = 5'000 * kMillisecond;
+
+}  // namespace
+
+void MainLoop::watch_everything() {
+  loop_.watch(signals_.get(), POLLIN, [this](short) { loop_.stop(); });
+  loop_.watch(wake_.get(), POLLIN, [this](short) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto size = ::read(wake_.get(), &count, sizeof(count));
+    take_worker_notices();
+  });
+  if (mirror_) {
+    loop_.watch(mirror_->descriptor(), POLLIN, [this](short) { take_netlink(); });
+    loop_.every(std::chrono::seconds(1), [this] { resolve_members(); });
+  }
+  loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
+  loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
+  loop_.every(std::chrono::milliseconds(250), [this] { check_liveness(); });
+}
+
+std::vector<std::string> MainLoop::notices() const {
+  std::vector<std::string> all = booted_.notices;
+  for (const std::string& text :
+       {persisted_notice_,
+        nft_notice_,
+        publisher_->store_notice(),
+        mirror_ ? mirror_->local_address_in(publisher_->spec()) : std::string(),
+        log_lines_lost() == 0 ? std::string()
+                              : fmt::format("{} log lines were lost", log_lines_lost())}) {
+    if (!text.empty()) {
+      all.push_back(text);
+    }
+  }
+  return all;
+}
+
+void MainLoop::published() {
+  const GenerationSpec& spec = publisher_->spec();
+  if (spec.number != 0) {
+    const auto replaced = nft_.replace(spec);
+    nft_notice_ = replaced ? std::string() : replaced.error();
+  }
+  announcer_.generation_changed(publisher_->generation());
+  if (mirror_) {
+    resolve_members();
+  }
+}
+
+void MainLoop::take_worker_notices() {
+  for (const auto& worker : workers_) {
+    while (const std::optional<Notice> notice = worker->notices.pop()) {
+      if (!mirror_) {
+        continue;
+      }
+      if (notice->what == Notice::What::kLearned) {
+        mirror_->learn({.address = notice->address, .mac = notice->mac, .port = notice->port},
+                       publisher_->neighborhood());
+      } else {
+        take_unresolved(notice->address);
+      }
+    }
+  }
+  refresh_neighborhood();
+}
+
+void MainLoop::take_netlink() {
+  mirror_->read();
+  refresh_neighborhood();
+  for (const PortIndex port : mirror_->take_links_up()) {
+    const std::string& name = surroundings_.ports[port]->spec().name;
+    log_line(LogLevel::kInfo, "link.up", name);
+    server_->broadcast("link_up", name);
+    announcer_.link_came_up(port);
+  }
+}
+
+void MainLoop::refresh_neighborhood() {
+  const std::uint64_t now = monotonic_ns();
+  if (mirror_ && now - last_refresh_ns_ >= kRefreshEvery && mirror_->take_changed()) {
+    last_refresh_ns_ = now;
+    publisher_->set_neighborhood(mirror_->build());
+  }
+}
+
+// Members' next hops and gateways only: never an address that a client chose.
+void MainLoop::take_unresolved(const Address& next_hop) {
+  const std::uint32_t gateway_interface = mirror_->interface_of_gateway(next_hop);
+  const auto members = publisher_->generation().members();
+  const bool asked_for =
+      gateway_interface != 0 || std::ranges::any_of(members, [&](const MemberForward& member) {
+        return member.live && member.address == next_hop;
+      });
+  if (asked_for) {
+    resolution_.provoke(next_hop, gateway_interface, monotonic_ns() / kMillisecond);
+  }
+}
+
+// Asks before the first packet does.
+void MainLoop::resolve_members() {
+  const auto members = publisher_->generation().members();
+  const auto hops = publisher_->member_hops();
+  for (std::size_t i = 0; i < hops.size(); ++i) {
+    if (members[i].live && hops[i].state == NextHop::State::kNoNeighbor) {
+      take_unresolved(publisher_->neighborhood().next_hop_address(members[i].address));
+    }
+  }
+}
+
+void MainLoop::tick() {
+  take_worker_notices();
+  if (announcer_.pending()) {
+    announcer_.send_some(publisher_->neighborhood(), *workers_.front());
+  }
+}
+
+// Liveness goes through the workers' loops: a process whose workers are stuck is not alive. Time in
+// which this thread did not run either (a stopped process, a suspended machine) does not count.
+void MainLoop::check_liveness() {
+  const std::uint64_t now = monotonic_ns();
+  if (now - last_liveness_ns_ > kSilentIsSick) {
+    alive_since_ns_ = now;
+  }
+  last_liveness_ns_ = now;
+  std::uint64_t longest = 0;
+  for (const auto& worker : workers_) {
+    const std::uint64_t seen = std::max(worker->last_tick_ns(), alive_since_ns_);
+    longest = std::max(longest, now - std::min(seen, now));
+  }
+  if (longest < kSilentIsSick) {
+    notify_alive();
+  } else if (longest > kSilentIsDead) {
+    log_line(LogLevel::kError,
+             "worker.stuck",
+             fmt::format("no turn for {} s: aborting", longest / (1'000 * kMillisecond)));
+    std::abort();
+  }
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernel says of a network interface, by ioctl: for the af_packet ports at start. Main
+// thread.
+#pragma once
+
+#include "dataplane/address.h"
+#include "dataplane/process/failure.h"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+struct InterfaceFacts {
+  std::string name;
+  std::uint32_t index = 0;
+  MacAddress mac{};
+  std::uint16_t mtu = 1500;
+  bool up = false;  // administratively up and running
+};
+
+// The failure names the interface and what to do: missing, or no Ethernet.
+Result<InterfaceFacts> load_interface(const std::string& name);
+
+// The offloads that hand packet sockets unfinished or merged frames (ethtool's names), of those
+// that are on: receive merging on every device, on veth also what its peer leaves unfinished.
+std::vector<std::string> harmful_offloads(const std::string& name);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// One owner per file, by flock(2): the lock ends with its process, however it ends. Start-up only.
+#pragma once
+
+#include "dataplane/process/descriptor.h"
+#include "dataplane/process/failure.h"
+
+#include <string>
+
+namespace holdfast::dataplane {
+
+// Takes the lock on an open file. The failure (kRefused) names `what` and the process that holds
+// it.
+Result<void> lock_file(const Descriptor& file, const std::string& what);
+
+// Makes `path` when it is missing, locks it and writes this process's id into it. `what` is what it
+// protects, for the failure's text.
+Result<Descriptor> acquire_lock(const std::string& path, const std::string& what);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// holdfast-dataplane --startup FILE: forwards until SIGTERM. FILE is the seam's serialised Startup
+// message, written by `holdfast control` or `holdfast run`. No other configuration is read here.
+#include "dataplane/api/codec.h"
+#include "dataplane/process/process.h"
+
+#include <cstdio>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <rte_version.h>
+
+namespace {
+
+using holdfast::dataplane::ExitCode;
+using holdfast::dataplane::fail;
+using holdfast::dataplane::ProcessOptions;
+using holdfast::dataplane::Result;
+
+constexpr std::string_view kUsage =
+    "usage: holdfast-dataplane --startup FILE [--user NAME] | --version";
+constexpr std::streamsize kLongestStartup = 1 << 20;
+
+Result<holdfast::dataplane::StartupSpec> load_startup(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return fail(ExitCode::kInvalid, fmt::format("cannot read the start-up message {}", path));
+  }
+  std::string bytes(static_cast<std::size_t>(kLongestStartup), '\0');
+  file.read(bytes.data(), kLongestStartup);
+  bytes.resize(static_cast<std::size_t>(file.gcount()));
+  holdfast::seam::Startup message;
+  if (bytes.empty() || !message.ParseFromString(bytes)) {
+    return fail(ExitCode::kInvalid, fmt::format("{} is no start-up message", path));
+  }
+  auto startup = holdfast::seam::from_wire(message);
+  if (!startup) {
+    return fail(ExitCode::kInvalid, fmt::format("start-up message {}: {}", path, startup.error()));
+  }
+  return *startup;
+}
+
+Result<ProcessOptions> read_arguments(std::span<char*> arguments) {
+  ProcessOptions options;
+  options.version = HOLDFAST_VERSION;
+  std::string startup;
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    const std::string_view name = arguments[i];
+    if ((name != "--startup" && name != "--user") || i + 1 == arguments.size()) {
+      return fail(ExitCode::kUsage, std::string(kUsage));
+    }
+    (name == "--startup" ? startup : options.user) = arguments[++i];
+  }
+  if (startup.empty()) {
+    return fail(ExitCode::kUsage, std::string(kUsage));
+  }
+  auto loaded = load_startup(startup);
+  if (!loaded) {
+    return std::unexpected(loaded.error());
+  }
+  options.startup = std::move(*loaded);
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::span arguments(argv, static_cast<std::size_t>(argc));
+  if (argc == 2 && std::string_view(arguments[1]) == "--version") {
+    fmt::print("holdfast-dataplane {} ({})\n", HOLDFAST_VERSION, rte_version());
+    return 0;
+  }
+  const auto options = read_arguments(arguments);
+  const Result<void> done =
+      options ? holdfast::dataplane::run_process(*options) : std::unexpected(options.error());
+  if (!done) {
+    fmt::print(stderr, "holdfast-dataplane: error: {}\n", done.error().text);
+    return static_cast<int>(done.error().code);
+  }
+  return 0;
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// See main_loop.h. This file builds and wires; housekeeping.cc is what happens meanwhile.
+#include "dataplane/process/main_loop.h"
+
+#include "dataplane/process/clock.h"
+#include "dataplane/process/log.h"
+#include "dataplane/process/notify.h"
+#include "dataplane/process/privileges.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+std::vector<std::string> packet_interfaces(const StartupSpec& startup) {
+  std::vector<std::string> names;
+  for (const PortSpec& port : startup.ports) {
+    if (port.device == PortDevice::kAfPacket) {
+      names.push_back(port.interface);
+    }
+  }
+  return names;
+}
+
+}  // namespace
+
+MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
+    : options_(options),
+      booted_(std::move(booted)),
+      hasher_(options.startup.hash_key),
+      quiescence_(booted_.plan.workers),
+      nft_(options.startup.instance, packet_interfaces(options.startup)),
+      start_ns_(monotonic_ns()) {
+  surroundings_.ports = std::move(booted_.ports);
+  surroundings_.pool = booted_.pool.get();
+  surroundings_.hasher = &hasher_;
+  surroundings_.quiescence = &quiescence_;
+  surroundings_.workers = booted_.plan.workers;
+}
+
+Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options, Booted booted) {
+  const CapabilitySet keep = booted.running_capabilities;
+  std::unique_ptr<MainLoop> loop(new MainLoop(options, std::move(booted)));
+  if (auto opened = loop->open_descriptors(); !opened) {
+    return std::unexpected(opened.error());
+  }
+  if (auto opened = loop->open_mirror(); !opened) {
+    return std::unexpected(opened.error());
+  }
+  if (!limit_thread_capabilities(keep)) {
+    return fail(ExitCode::kEnvironment, "cannot drop capabilities after start");
+  }
+  loop->rings_ = DispatchRings::create(loop->surroundings_.workers);
+  if (!loop->rings_) {
+    return fail(ExitCode::kEnvironment, "no memory for the rings between workers");
+  }
+  loop->start_publisher();
+  for (std::uint32_t i = 0; i < loop->surroundings_.workers; ++i) {
+    loop->workers_.push_back(std::make_unique<Worker>(
+        loop->surroundings_, *loop->rings_, loop->booted_.state.state(), i));
+  }
+  loop->publisher_->set_workers(loop->workers_);
+  loop->adopt_tables();
+  loop->start_server();
+  loop->published();
+  loop->watch_everything();
+  return loop;
+}
+
+MainLoop::~MainLoop() { stop_workers(); }
+
+Result<void> MainLoop::open_descriptors() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  signals_ = Descriptor(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  wake_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!signals_.valid() || !wake_.valid()) {
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("no file descriptors left: {}: raise the limit (ulimit -n)", strerror(errno)));
+  }
+  surroundings_.wake_main = wake_.get();
+  return {};
+}
+
+std::vector<Link> MainLoop::port_links() const {
+  std::vector<Link> links;
+  for (const auto& port : surroundings_.ports) {
+    links.push_back(port->link());
+  }
+  return links;
+}
+
+bool MainLoop::has_packet_ports() const {
+  return std::ranges::any_of(surroundings_.ports,
+                             [](const auto& port) { return !port->in_process(); });
+}
+
+Result<void> MainLoop::open_mirror() {
+  if (!has_packet_ports()) {
+    return {};
+  }
+  auto mirror = NeighborMirror::open(port_links(), booted_.state.state().learned());
+  if (!mirror) {
+    return std::unexpected(mirror.error());
+  }
+  mirror_ = std::move(*mirror);
+  return {};
+}
+
+// In-process ports have no kernel to ask: everything leaves by the last one, to a made-up station.
+void MainLoop::start_publisher() {
+  constexpr MacAddress kNobody = {0x02, 0, 0, 0, 0, 0x01};
+  const auto last = static_cast<PortIndex>(surroundings_.ports.size() - 1);
+  Neighborhood neighborhood =
+      mirror_ ? mirror_->build() : Neighborhood::everything_via(port_links(), last, kNobody);
+  GenerationStore store(options_.startup.directory);
+  GenerationStore::Loaded loaded = store.load();
+  persisted_notice_ = loaded.notice;
+  publisher_ = std::make_unique<Publisher>(booted_.state.state(),
+                                           surroundings_,
+                                           std::move(store),
+                                           std::move(neighborhood),
+                                           mirror_ != nullptr);
+  if (mirror_) {
+    mirror_->take_changed();
+    publisher_->set_objection(
+        [this](const GenerationSpec& spec) { return mirror_->local_address_in(spec); });
+  }
+  if (const auto started = publisher_->start(loaded.spec.value_or(GenerationSpec{})); !started) {
+    persisted_notice_ = fmt::format("generation {} of before is not in force: {}",
+                                    loaded.spec ? loaded.spec->number : 0,
+                                    started.error());
+  }
+}
+
+void MainLoop::adopt_tables() {
+  AdoptionReport total;
+  for (const auto& worker : workers_) {
+    const AdoptionReport report = validate_tables(
+        worker->state().tables, publisher_->generation(), publisher_->dispositions());
+    worker->state().count_adopted();
+    total.kept += report.kept;
+    total.dropped += report.dropped;
+  }
+  log_line(LogLevel::kInfo,
+           "state",
+           fmt::format("{} {}: {} flows kept, {} dropped",
+                       booted_.state.path(),
+                       booted_.state.adopted() ? "adopted" : "new",
+                       total.kept,
+                       total.dropped));
+}
+
+void MainLoop::start_server() {
+  counters_ =
+      std::make_unique<Counters>(surroundings_, workers_, *publisher_, booted_.plan.state_bytes);
+  HelloFacts facts{.startup = options_.startup,
+                   .version = options_.version,
+                   .start_monotonic_ns = start_ns_,
+                   .notices = [this] { return notices(); }};
+  requests_ = std::make_unique<Requests>(
+      *publisher_, *counters_, std::move(facts), [this] { published(); });
+  server_ = std::make_unique<SeamServer>(
+      loop_,
+      std::move(booted_.sockets),
+      [this](const seam::Request& request, Access access, seam::Reply& reply) {
+        requests_->handle(request, access, reply);
+      });
+}
+
+void MainLoop::start_workers() {
+  for (const auto& worker : workers_) {
+    threads_.emplace_back([&worker] { worker->run(); });
+  }
+  pin_workers();
+  alive_since_ns_ = last_liveness_ns_ = monotonic_ns();
+}
+
+// Each worker gets a core of its own when two more are left for everything else; on smaller
+// machines the scheduler does better.
+void MainLoop::pin_workers() {
+  cpu_set_t usable;
+  if (::sched_getaffinity(0, sizeof(usable), &usable) != 0 ||
+      static_cast<std::size_t>(CPU_COUNT(&usable)) < threads_.size() + 2) {
+    return;
+  }
+  std::size_t core = CPU_SETSIZE;
+  for (std::thread& thread : threads_) {
+    do {
+      --core;
+    } while (!CPU_ISSET(core, &usable));
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    ::pthread_setaffinity_np(thread.native_handle(), sizeof(one), &one);
+  }
+}
+
+void MainLoop::stop_workers() {
+  surroundings_.stop.store(true);
+  for (std::thread& thread : threads_) {
+    thread.join();
+  }
+  threads_.clear();
+}
+
+void MainLoop::run() {
+  for (const std::string& notice : notices()) {
+    log_line(LogLevel::kNotice, "degraded", notice);
+  }
+  start_workers();
+  notify_ready(fmt::format("forwarding generation {}", publisher_->acknowledged()));
+  log_line(LogLevel::kInfo,
+           "ready",
+           fmt::format("{} workers, {} ports, generation {}",
+                       workers_.size(),
+                       surroundings_.ports.size(),
+                       publisher_->acknowledged()));
+  loop_.run();
+  notify_stopping();
+  log_line(LogLevel::kInfo, "stopping", "on request; flows stay in the state file");
+  stop_workers();
+  nft_.remove();
+  server_->unlink_sockets();
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The running process: workers, and on the main thread everything that they must not wait for: the
+// seam, netlink, the nft table, announcements, resolution, liveness, systemd. Built from what
+// boot.h left; ends at SIGTERM or SIGINT.
+#pragma once
+
+#include "dataplane/process/announcer.h"
+#include "dataplane/process/boot.h"
+#include "dataplane/process/counters.h"
+#include "dataplane/process/neighbor_mirror.h"
+#include "dataplane/process/nft_ingress.h"
+#include "dataplane/process/poll_loop.h"
+#include "dataplane/process/process.h"
+#include "dataplane/process/publisher.h"
+#include "dataplane/process/quiescence.h"
+#include "dataplane/process/requests.h"
+#include "dataplane/process/server.h"
+#include "dataplane/process/worker.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+class MainLoop {
+ public:
+  // Everything but the workers' threads. Requires: SIGTERM and SIGINT are blocked.
+  static Result<std::unique_ptr<MainLoop>> create(const ProcessOptions& options, Booted booted);
+  ~MainLoop();
+
+  // Starts the workers, serves until a signal, stops in order.
+  void run();
+
+ private:
+  MainLoop(const ProcessOptions& options, Booted booted);
+  Result<void> open_descriptors();
+  Result<void> open_mirror();
+  void start_publisher();
+  void adopt_tables();
+  void start_server();
+  void start_workers();
+  void pin_workers();
+  void stop_workers();
+  void watch_everything();
+
+  [[nodiscard]] std::vector<Link> port_links() const;
+  [[nodiscard]] bool has_packet_ports() const;
+  [[nodiscard]] std::vector<std::string> notices() const;
+  void published();
+  void take_worker_notices();
+  void take_netlink();
+  void refresh_neighborhood();
+  void take_unresolved(const Address& next_hop);
+  void resolve_members();
+  void tick();
+  void check_liveness();
+
+  const ProcessOptions options_;
+  Booted booted_;
+  FlowHasher hasher_;
+  Quiescence quiescence_;
+  WorkerSurroundings surroundings_;
+  Descriptor signals_;
+  Descriptor wake_;
+  std::unique_ptr<NeighborMirror> mirror_;  // null without af_packet ports
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<DispatchRings> rings_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Counters> counters_;
+  NftIngress nft_;
+  Announcer announcer_;
+  ResolutionProbe resolution_;
+  PollLoop loop_;
+  std::unique_ptr<Requests> requests_;
+  std::unique_ptr<SeamServer> server_;
+  std::vector<std::thread> threads_;
+  std::uint64_t start_ns_ = 0;
+  std::uint64_t last_refresh_ns_ = 0;
+  std::uint64_t last_liveness_ns_ = 0;
+  std::uint64_t alive_since_ns_ = 0;  // workers are not judged on silence before this
+  std::string nft_notice_;
+  std::string persisted_notice_;
+};
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// See mbuf_frame.h.
+#include "dataplane/process/mbuf_frame.h"
+
+#include <algorithm>
+
+namespace holdfast::dataplane {
+namespace {
+
+bool headers_contiguous(const rte_mbuf* packet) {
+  return packet->nb_segs == 1 || packet->data_len >= kContiguousHeaders;
+}
+
+// Fills the first segment up from the next one; false when it has no room.
+bool pull_up(rte_mbuf* packet) {
+  while (!headers_contiguous(packet)) {
+    rte_mbuf* next = packet->next;
+    const auto wanted = static_cast<std::uint16_t>(kContiguousHeaders - packet->data_len);
+    const std::uint16_t taken = std::min(wanted, next->data_len);
+    if (rte_pktmbuf_tailroom(packet) < taken) {
+      return false;
+    }
+    std::copy_n(rte_pktmbuf_mtod(next, const std::byte*),
+                taken,
+                rte_pktmbuf_mtod(packet, std::byte*) + packet->data_len);
+    packet->data_len = static_cast<std::uint16_t>(packet->data_len + taken);
+    next->data_off = static_cast<std::uint16_t>(next->data_off + taken);
+    next->data_len = static_cast<std::uint16_t>(next->data_len - taken);
+    if (next->data_len == 0) {
+      packet->next = next->next;
+      --packet->nb_segs;
+      rte_pktmbuf_free_seg(next);
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Frame to_frame(rte_mbuf*& packet, PortIndex port) {
+  if (!headers_contiguous(packet) && !pull_up(packet)) [[unlikely]] {
+    if (rte_mbuf* copy = rte_pktmbuf_copy(packet, packet->pool, 0, UINT32_MAX); copy != nullptr) {
+      rte_pktmbuf_free(packet);
+      packet = copy;
+    }
+  }
+  return {.data = rte_pktmbuf_mtod(packet, std::byte*),
+          .length = packet->pkt_len,
+          .contiguous = packet->data_len,
+          .headroom = rte_pktmbuf_headroom(packet),
+          .tailroom = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : std::uint16_t{0},
+          .port = port,
+          .handle = packet};
+}
+
+rte_mbuf* to_packet(const Frame& frame) {
+  auto* packet = static_cast<rte_mbuf*>(frame.handle);
+  packet->data_off =
+      static_cast<std::uint16_t>(frame.data - static_cast<std::byte*>(packet->buf_addr));
+  if (packet->nb_segs > 1 && frame.length > frame.contiguous) {
+    packet->data_len = frame.contiguous;
+    packet->pkt_len = frame.length;
+    return packet;
+  }
+  if (packet->nb_segs > 1) {
+    rte_pktmbuf_free(packet->next);
+    packet->next = nullptr;
+    packet->nb_segs = 1;
+  }
+  packet->data_len = static_cast<std::uint16_t>(frame.length);
+  packet->pkt_len = frame.length;
+  return packet;
+}
+
+}  // namespace holdfast::dataplane

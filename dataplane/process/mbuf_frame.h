@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frames over mbufs: how the stages' view of a packet (frame.h) and DPDK's come from each other.
+// Runs on the workers; the mbuf belongs to whoever holds the frame.
+#pragma once
+
+#include "dataplane/frame.h"
+
+#include <cstdint>
+
+#include <rte_mbuf.h>
+
+namespace holdfast::dataplane {
+
+// So many bytes of headers are contiguous, where the frame has them (design.md §3).
+inline constexpr std::uint16_t kContiguousHeaders = 256;
+
+// The frame of a packet. A first segment that is too short for the headers is filled up from the
+// next ones; where it has no room, the packet is copied, and `packet` becomes the copy. When the
+// pool is empty the frame stays as it is: parse drops what it cannot read.
+Frame to_frame(rte_mbuf*& packet, PortIndex port);
+
+// Writes what the stages did to the frame (first byte, lengths) back to its packet, and returns it.
+// Segments that are no longer part of the frame are freed.
+rte_mbuf* to_packet(const Frame& frame);
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// See memory_plan.h.
+#include "dataplane/process/memory_plan.h"
+
+#include <algorithm>
+#include <bit>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <string>
+
+#include <fmt/format.h>
+#include <rte_mbuf.h>
+#include <sched.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::size_t kMiB = 1U << 20U;
+constexpr std::size_t kProcessBytes = 64 * kMiB;  // generations, netlink, the binary
+constexpr std::size_t kEalBytes = 32 * kMiB;      // device structures, packet rings' tables
+constexpr std::size_t kRingHeader = 64;           // TPACKET2_HDRLEN, rounded up
+constexpr std::size_t kMbufOverhead = 192;        // struct rte_mbuf and the mempool's header
+constexpr std::uint32_t kMbufsBase = 8191;        // 2^n - 1: what a mempool's ring holds at best
+
+std::size_t mebibytes(std::size_t bytes) { return (bytes + kMiB - 1) / kMiB; }
+
+// A number from a one-line file such as those of sysfs; nullopt for "max" and missing files.
+std::uint64_t number_in(const std::string& path, std::uint64_t otherwise) {
+  std::ifstream file(path);
+  std::uint64_t value = 0;
+  return file >> value ? value : otherwise;
+}
+
+std::size_t memory_available() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line);
+    std::string name;
+    std::size_t kilobytes = 0;
+    if (fields >> name >> kilobytes && name == "MemAvailable:") {
+      return kilobytes * 1024;
+    }
+  }
+  return std::numeric_limits<std::size_t>::max();
+}
+
+// What the cgroup (version 2) of this process still allows.
+std::size_t cgroup_available() {
+  constexpr auto kUnlimited = std::numeric_limits<std::uint64_t>::max();
+  std::ifstream file("/proc/self/cgroup");
+  std::string line;
+  std::uint64_t least = kUnlimited;
+  while (std::getline(file, line)) {
+    if (!line.starts_with("0::")) {
+      continue;
+    }
+    const std::string folder = "/sys/fs/cgroup" + line.substr(3);
+    const std::uint64_t most = number_in(folder + "/memory.max", kUnlimited);
+    const std::uint64_t used = number_in(folder + "/memory.current", 0);
+    least = std::min(least, most == kUnlimited ? kUnlimited : most - std::min(used, most));
+  }
+  return least;
+}
+
+}  // namespace
+
+std::size_t MemoryPlan::total_bytes() const { return state_bytes + buffer_bytes + kProcessBytes; }
+
+MachineMemory load_machine_memory() {
+  MachineMemory machine;
+  machine.available_bytes = std::min(memory_available(), cgroup_available());
+  machine.huge_free_bytes =
+      number_in("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) * 2 * kMiB;
+  cpu_set_t cores;
+  if (::sched_getaffinity(0, sizeof(cores), &cores) == 0) {
+    machine.usable_cores = static_cast<std::uint32_t>(CPU_COUNT(&cores));
+  }
+  return machine;
+}
+
+std::uint32_t ring_frame_bytes(std::uint16_t mtu) {
+  constexpr std::size_t kEthernetAndTag = 18;
+  return std::bit_ceil(
+      static_cast<std::uint32_t>(std::max<std::size_t>(mtu + kEthernetAndTag + kRingHeader, 2048)));
+}
+
+Result<MemoryPlan> plan_memory(const StartupSpec& startup,
+                               const std::vector<std::uint16_t>& mtus,
+                               std::uint64_t preloaded,
+                               const MachineMemory& machine) {
+  MemoryPlan plan;
+  plan.workers = startup.workers != 0 ? startup.workers : std::max(machine.usable_cores, 2U) - 1;
+  plan.geometry = StateGeometry::from(startup.flows, plan.workers);
+  plan.state_bytes = plan.geometry.bytes();
+  std::uint32_t frame = 2048;
+  for (const std::uint16_t mtu : mtus) {
+    frame = std::max(frame, ring_frame_bytes(mtu));
+  }
+  plan.mbuf_data_room =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(frame + RTE_PKTMBUF_HEADROOM, UINT16_MAX));
+  const std::uint64_t mbufs =
+      kMbufsBase + preloaded +
+      std::uint64_t{plan.workers} * (plan.workers - 1) * kDispatchRingFrames;
+  plan.mbufs = static_cast<std::uint32_t>(std::min<std::uint64_t>(mbufs, 1U << 26U));
+  plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes;
+  if (startup.huge_pages) {
+    plan.huge_buffers = plan.buffer_bytes <= machine.huge_free_bytes;
+    const std::size_t left = machine.huge_free_bytes - (plan.huge_buffers ? plan.buffer_bytes : 0);
+    plan.huge_state = plan.state_bytes <= left;
+  }
+  if (startup.memory_bytes != 0 && plan.total_bytes() > startup.memory_bytes) {
+    return fail(ExitCode::kInvalid,
+                fmt::format("{} flows with {} workers need {} MiB, dataplane.memory allows {} MiB: "
+                            "raise it or lower dataplane.flows",
+                            startup.flows,
+                            plan.workers,
+                            mebibytes(plan.total_bytes()),
+                            startup.memory_bytes / kMiB));
+  }
+  const std::size_t ordinary = kProcessBytes + (plan.huge_buffers ? 0 : plan.buffer_bytes) +
+                               (plan.huge_state ? 0 : plan.state_bytes);
+  if (ordinary > machine.available_bytes) {
+    return fail(ExitCode::kEnvironment,
+                fmt::format("too little memory: {} flows with {} workers need {} MiB, {} MiB are "
+                            "available: stop something, raise the memory limit or lower "
+                            "dataplane.flows",
+                            startup.flows,
+                            plan.workers,
+                            mebibytes(ordinary),
+                            machine.available_bytes / kMiB));
+  }
+  return plan;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much memory the process takes, decided before any of it is taken: everything is allocated at
+// start, so that it fails there with a figure and not later under load. Start-up only.
+#pragma once
+
+#include "dataplane/process/failure.h"
+#include "dataplane/spec.h"
+#include "dataplane/state.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+inline constexpr std::uint32_t kDispatchRingFrames = 1024;  // per pair of workers
+
+struct MemoryPlan {
+  std::uint32_t workers = 1;
+  StateGeometry geometry;
+  std::size_t state_bytes = 0;
+  std::uint32_t mbufs = 0;
+  std::uint16_t mbuf_data_room = 0;  // with headroom
+  std::size_t buffer_bytes = 0;      // what the EAL gets: mbufs, rings, device structures
+  bool huge_buffers = false;         // buffers on huge pages
+  bool huge_state = false;           // state on huge pages
+
+  // With room for generations and the process itself.
+  [[nodiscard]] std::size_t total_bytes() const;
+};
+
+// What the machine offers, as far as it matters here.
+struct MachineMemory {
+  std::size_t available_bytes = 0;  // for 4 KiB pages: the least of the machine's and the cgroup's
+  std::size_t huge_free_bytes = 0;  // in 2 MiB pages
+  std::uint32_t usable_cores = 1;
+};
+MachineMemory load_machine_memory();
+
+// A frame of a kernel's packet ring for this MTU: a power of two that holds the frame, a VLAN tag
+// and the ring's own header.
+std::uint32_t ring_frame_bytes(std::uint16_t mtu);
+
+// `mtus` are those of the af_packet ports; `preloaded` counts frames that repeating pcap ports keep
+// in memory. Fails when `memory_bytes` or the machine is too small: the text says how much is
+// needed and what to change. Pure.
+Result<MemoryPlan> plan_memory(const StartupSpec& startup,
+                               const std::vector<std::uint16_t>& mtus,
+                               std::uint64_t preloaded,
+                               const MachineMemory& machine);
+
+}  // namespace holdfast::dataplane

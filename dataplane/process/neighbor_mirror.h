@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mirror of the kernel's view around our ports: links, addresses, routes of the main table and
+// neighbours, dumped at start and followed by netlink; plus the neighbours that the kernel does not
+// know, learned from frames. The publisher gets a Neighborhood built from it. Main thread.
+//
+// The kernel resolves neighbours for us: after the privilege drop we cannot add entries, so a small
+// UDP datagram to port 9 makes it ask, for members and gateways only, never for a client's address.
+#pragma once
+
+#include "dataplane/generation.h"
+#include "dataplane/neighborhood.h"
+#include "dataplane/process/descriptor.h"
+#include "dataplane/process/failure.h"
+#include "dataplane/process/netlink.h"
+#include "dataplane/state.h"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct mnl_socket;
+
+namespace holdfast::dataplane {
+
+class NeighborMirror {
+ public:
+  // `links` are those of all ports, by index. Subscribes first and dumps then, so nothing is
+  // missed.
+  static Result<std::unique_ptr<NeighborMirror>> open(std::vector<Link> links,
+                                                      std::span<LearnedEntry> learned);
+  ~NeighborMirror();
+
+  // Readable when there is something to read().
+  [[nodiscard]] int descriptor() const;
+  // Takes what netlink has. After an overflow everything is dumped again.
+  void read();
+
+  // A neighbour learned from a frame (address, MAC, port): taken when it is on-link there and the
+  // kernel does not know it. When all places are taken, the one learned longest ago gives way.
+  void learn(const LearnedEntry& told, const Neighborhood& neighborhood);
+
+  // True once after anything that a Neighborhood is built from has changed.
+  bool take_changed() { return std::exchange(changed_, false); }
+  [[nodiscard]] Neighborhood build() const;
+  // Ports whose link came up since the last call.
+  std::vector<PortIndex> take_links_up() { return std::exchange(links_up_, {}); }
+
+  // The interface behind which a gateway of ours is; 0 when there is no such gateway.
+  [[nodiscard]] std::uint32_t interface_of_gateway(const Address& gateway) const;
+
+  // The first VIP or pool that contains an address of this machine, as a sentence; empty: none
+  // does.
+  [[nodiscard]] std::string local_address_in(const GenerationSpec& spec) const;
+
+ private:
+  struct CloseSocket {
+    void operator()(mnl_socket* socket) const;
+  };
+  using Socket = std::unique_ptr<mnl_socket, CloseSocket>;
+
+  NeighborMirror(std::vector<Link> links, std::span<LearnedEntry> learned);
+  bool dump_all();
+  bool dump(std::uint16_t type);
+  void take(const nlmsghdr* message);
+  void take_link(const NetlinkLink& link);
+  void take_address(const NetlinkAddress& address);
+  void take_neighbor(const NetlinkNeighbor& neighbor);
+  [[nodiscard]] Link* link_of(std::uint32_t interface_index);
+  [[nodiscard]] const Link* link_of(std::uint32_t interface_index) const;
+  [[nodiscard]] LearnedEntry& place_for(const Address& address, PortIndex port);
+
+  std::vector<Link> links_;
+  std::span<LearnedEntry> learned_;
+  std::uint64_t learned_order_ = 0;
+  Socket events_;
+  std::vector<NetlinkRoute> routes_;
+  std::set<NetlinkAddress> addresses_;
+  std::map<std::uint32_t, std::string> interface_names_;
+  std::map<std::pair<Address, std::uint32_t>, MacAddress> neighbors_;  // by interface index
+  std::vector<PortIndex> links_up_;
+  bool routes_stale_ = false;
+  bool changed_ = true;
+};
+
+// Makes the kernel resolve next hops, within bounds: each address once a second, at most 64 a
+// second.
+class ResolutionProbe {
+ public:
+  ResolutionProbe();
+  // `interface_index` matters for link-local addresses only.
+  // Requires: the address is a member's next hop or a gateway; the caller has checked it.
+  void provoke(const Address& next_hop, std::uint32_t interface_index, std::uint64_t now_ms);
+
+ private:
+  static constexpr std::size_t kOutstanding = 64;
+  std::map<Address, std::uint64_t> asked_;  // when, in ms
+  Descriptor v4_;
+  Descriptor v6_;
+};
+
+}  // namespace holdfast::dataplane

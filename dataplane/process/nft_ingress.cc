@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// See nft_ingress.h.
+#include "dataplane/process/nft_ingress.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nftables/libnftables.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+// Letters, digits and underscores are what nft takes without quotes; others are written as _XX.
+std::string identifier(const std::string& label) {
+  std::string name = "holdfast_";
+  for (const char c : label.empty() ? std::string("default") : label) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    name += plain ? std::string(1, c) : fmt::format("_{:02x}", byte);
+  }
+  return name.substr(0, 100);
+}
+
+// The elements of one family's set: each VIP once, pools as ranges; what a pool holds is not
+// repeated, because intervals must not overlap.
+std::vector<std::string> elements(const GenerationSpec& spec, bool v4) {
+  std::vector<PoolSpec> ranges;
+  for (const PoolSpec& pool : spec.pools) {
+    if (pool.first.is_v4() == v4) {
+      ranges.push_back(pool);
+    }
+  }
+  for (const ServiceSpec& service : spec.services) {
+    for (const BindingSpec& binding : service.bindings) {
+      if (binding.vip.is_v4() == v4) {
+        ranges.push_back({.first = binding.vip, .last = binding.vip});
+      }
+    }
+  }
+  std::ranges::sort(ranges, {}, &PoolSpec::first);
+  std::vector<std::string> texts;
+  std::vector<PoolSpec> merged;
+  for (const PoolSpec& range : ranges) {
+    if (!merged.empty() && range.first <= merged.back().last) {
+      merged.back().last = std::max(merged.back().last, range.last);
+    } else {
+      merged.push_back(range);
+    }
+  }
+  for (const PoolSpec& range : merged) {
+    texts.push_back(range.first == range.last
+                        ? range.first.text()
+                        : fmt::format("{}-{}", range.first.text(), range.last.text()));
+  }
+  return texts;
+}
+
+std::string set_of(const std::vector<std::string>& texts, const char* name, const char* type) {
+  const std::string body =
+      texts.empty() ? std::string() : fmt::format("elements = {{ {} }}; ", fmt::join(texts, ", "));
+  return fmt::format("  set {} {{ type {}; flags interval; {}}}\n", name, type, body);
+}
+
+}  // namespace
+
+NftIngress::NftIngress(const std::string& instance, std::vector<std::string> interfaces)
+    : table_(identifier(instance)), interfaces_(std::move(interfaces)) {
+  if (!interfaces_.empty()) {
+    context_ = nft_ctx_new(NFT_CTX_DEFAULT);
+  }
+  if (context_ != nullptr) {
+    nft_ctx_buffer_output(context_);
+    nft_ctx_buffer_error(context_);
+  }
+}
+
+NftIngress::~NftIngress() {
+  if (context_ != nullptr) {
+    nft_ctx_free(context_);
+  }
+}
+
+std::string NftIngress::build_ruleset(const GenerationSpec& spec) const {
+  // Adding before deleting makes the deletion succeed whether or not the table was there.
+  std::string text =
+      fmt::format("add table netdev {0}\ndelete table netdev {0}\ntable netdev {0} {{\n", table_);
+  text += set_of(elements(spec, true), "own4", "ipv4_addr");
+  text += set_of(elements(spec, false), "own6", "ipv6_addr");
+  for (std::size_t i = 0; i < interfaces_.size(); ++i) {
+    text += fmt::format(
+        "  chain ingress{} {{\n"
+        "    type filter hook ingress device \"{}\" priority -500; policy accept;\n"
+        "    ip daddr @own4 drop\n    ip6 daddr @own6 drop\n  }}\n",
+        i,
+        interfaces_[i]);
+  }
+  return text + "}\n";
+}
+
+std::expected<void, std::string> NftIngress::run(const std::string& commands) {
+  if (context_ == nullptr) {
+    return std::unexpected("libnftables does not start");
+  }
+  const int status = nft_run_cmd_from_buffer(context_, commands.c_str());
+  const std::string said = nft_ctx_get_error_buffer(context_);
+  if (status != 0) {
+    return std::unexpected(said.substr(0, said.find('\n')));
+  }
+  return {};
+}
+
+std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec) {
+  if (interfaces_.empty()) {
+    return {};
+  }
+  const auto done = run(build_ruleset(spec));
+  if (!done) {
+    return std::unexpected(
+        fmt::format("nft table netdev {} is not in force ({}): the kernel may answer or forward "
+                    "packets for VIPs itself",
+                    table_,
+                    done.error()));
+  }
+  return {};
+}
+
+void NftIngress::remove() {
+  if (!interfaces_.empty()) {
+    static_cast<void>(run(fmt::format("add table netdev {0}\ndelete table netdev {0}\n", table_)));
+  }
+}
+
+}  // namespace holdfast::dataplane

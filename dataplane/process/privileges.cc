@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// See privileges.h.
+#include "dataplane/process/privileges.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using CapabilityData = std::array<__user_cap_data_struct, 2>;
+
+__user_cap_header_struct header_for_this_thread() {
+  return {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+}
+
+CapabilitySet permitted() {
+  auto header = header_for_this_thread();
+  CapabilityData data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) {
+    return 0;
+  }
+  return data[0].permitted | (CapabilitySet{data[1].permitted} << 32U);
+}
+
+bool set_capabilities(CapabilitySet set) {
+  auto header = header_for_this_thread();
+  CapabilityData data{};
+  for (std::size_t word = 0; word < data.size(); ++word) {
+    data[word].permitted = data[word].effective = static_cast<std::uint32_t>(set >> (32 * word));
+  }
+  return ::syscall(SYS_capset, &header, data.data()) == 0;
+}
+
+void empty_bounding_set() {
+  for (unsigned long capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
+    ::prctl(PR_CAPBSET_DROP, capability);
+  }
+}
+
+bool become(const Account& account) {
+  return ::prctl(PR_SET_KEEPCAPS, 1L) == 0 && ::setgroups(0, nullptr) == 0 &&
+         ::setresgid(account.gid, account.gid, account.gid) == 0 &&
+         ::setresuid(account.uid, account.uid, account.uid) == 0;
+}
+
+}  // namespace
+
+CapabilityNeeds capability_needs(bool has_packet_ports) {
+  if (!has_packet_ports) {
+    return {};
+  }
+  return {.starting = kCapNetRaw | kCapNetAdmin, .running = kCapNetAdmin};
+}
+
+Result<Account> find_account(const std::string& name) {
+  const passwd* entry = ::getpwnam(name.empty() ? "holdfast" : name.c_str());
+  if (entry != nullptr) {
+    return Account{.uid = entry->pw_uid, .gid = entry->pw_gid};
+  }
+  if (!name.empty()) {
+    return fail(ExitCode::kUsage,
+                fmt::format("there is no user {}: make it with `useradd --system {}`", name, name));
+  }
+  return Account{};
+}
+
+Result<std::string> drop_privileges(const Account& account, CapabilitySet keep) {
+  std::string notice;
+  empty_bounding_set();
+  const bool root = ::geteuid() == 0;
+  if (root && account.uid != 0 && !become(account)) {
+    notice = fmt::format("stays uid 0 ({}): capabilities are dropped", strerror(errno));
+  } else if (root && account.uid == 0) {
+    notice = "stays uid 0, there is no user holdfast: capabilities are dropped";
+  }
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L);
+  if (!limit_thread_capabilities(keep) || ::prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0) {
+    return fail(ExitCode::kEnvironment,
+                fmt::format("cannot drop capabilities: {}", strerror(errno)));
+  }
+  return notice;
+}
+
+bool limit_thread_capabilities(CapabilitySet keep) { return set_capabilities(permitted() & keep); }
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole dataplane process, in the order of its life: locks and state file, ports, persisted
+// generation, workers, then the main loop (seam, netlink, nft, announcements, liveness) until
+// SIGTERM or SIGINT. Main thread.
+#pragma once
+
+#include "dataplane/process/failure.h"
+#include "dataplane/spec.h"
+
+#include <string>
+
+namespace holdfast::dataplane {
+
+struct ProcessOptions {
+  StartupSpec startup;
+  std::string user;     // to become; empty: "holdfast" when there is one
+  std::string version;  // of this build
+};
+
+// Runs until it is told to stop. Once per process.
+Result<void> run_process(const ProcessOptions& options);
+
+}  // namespace holdfast::dataplane

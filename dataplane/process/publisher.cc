@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// See publisher.h.
+#include "dataplane/process/publisher.h"
+
+#include "dataplane/dispositions.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Workers sleep at most 100 us and a burst takes less: one that has not come round by then is
+// stuck.
+constexpr std::chrono::seconds kPublicationLimit{1};
+
+std::uint64_t nanoseconds_since(Clock::time_point start) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count());
+}
+
+// Dispositions of members that were there before a build, to be put back after it.
+class KeptDispositions {
+ public:
+  KeptDispositions(const MemberRegistry& members, DispositionTable table) : table_(table) {
+    for (std::size_t i = 0; i < members.records().size(); ++i) {
+      const MemberRecord& record = members.records()[i];
+      if (record.state == RegistryState::kActive) {
+        const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
+        kept_.emplace_back(id, table_.get(id));
+      }
+    }
+  }
+  void put_back(const MemberRegistry& members) {
+    for (const auto& [id, disposition] : kept_) {
+      if (members.records()[id.index].state == RegistryState::kActive) {
+        table_.set(id, disposition);
+      }
+    }
+  }
+
+ private:
+  DispositionTable table_;
+  std::vector<std::pair<MemberId, Disposition>> kept_;
+};
+
+// Brings the specification's dispositions in line with the table.
+void read_dispositions(GenerationSpec& spec,
+                       const MemberRegistry& members,
+                       DispositionTable dispositions) {
+  std::map<std::pair<std::string_view, std::string_view>, Disposition> in_force;
+  for (std::size_t i = 0; i < members.records().size(); ++i) {
+    const MemberRecord& record = members.records()[i];
+    if (record.state == RegistryState::kActive) {
+      in_force[{record.service.view(), record.backend.view()}] =
+          dispositions.get({static_cast<std::uint16_t>(i), record.epoch});
+    }
+  }
+  for (ServiceSpec& service : spec.services) {
+    for (MemberSpec& member : service.members) {
+      if (const auto found = in_force.find({service.name, member.backend});
+          found != in_force.end()) {
+        member.disposition = found->second;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Publisher::Publisher(const SharedState& shared,
+                     WorkerSurroundings& surroundings,
+                     GenerationStore store,
+                     Neighborhood neighborhood,
+                     bool check_macs)
+    : surroundings_(surroundings),
+      store_(std::move(store)),
+      check_macs_(check_macs),
+      members_(shared.member_records()),
+      bindings_(shared.binding_records()),
+      dispositions_(shared.dispositions()),
+      neighborhood_(std::make_shared<const Neighborhood>(std::move(neighborhood))) {}
+
+Publisher::~Publisher() { surroundings_.forwarding.store(nullptr); }
+
+std::expected<std::vector<ServiceChange>, std::string> Publisher::build(
+    const GenerationSpec& spec) {
+  if (objection_) {
+    if (std::string why = objection_(spec); !why.empty()) {
+      return std::unexpected(std::move(why));
+    }
+  }
+  const Generation* before = live_ ? live_->generation.get() : nullptr;
+  auto built = build_generation(spec, members_, bindings_, *surroundings_.hasher, before);
+  if (!built) {
+    return std::unexpected(std::move(built.error()));
+  }
+  apply_dispositions(spec, members_, dispositions_);
+  swap(std::move(built->generation));
+  return std::move(built->changes);
+}
+
+std::expected<void, std::string> Publisher::start(const GenerationSpec& spec) {
+  KeptDispositions kept(members_, dispositions_);
+  auto built = build(spec);
+  if (!built) {
+    static_cast<void>(build(GenerationSpec{}));
+    return std::unexpected(built.error());
+  }
+  kept.put_back(members_);
+  spec_ = spec;
+  acknowledged_ = spec.number;
+  read_dispositions(spec_, members_, dispositions_);
+  return {};
+}
+
+void Publisher::swap(std::shared_ptr<const Generation> generation) {
+  auto next = std::make_unique<Published>();
+  next->hops = build_member_hops(*generation, *neighborhood_);
+  next->generation = std::move(generation);
+  next->neighborhood = neighborhood_;
+  next->forwarding = {.generation = next->generation.get(),
+                      .neighborhood = next->neighborhood.get(),
+                      .member_hops = next->hops,
+                      .check_macs = check_macs_};
+  surroundings_.forwarding.store(&next->forwarding, std::memory_order_seq_cst);
+  if (live_) {
+    replaced_.push_back(
+        {.published = std::move(live_), .token = surroundings_.quiescence->start()});
+  }
+  live_ = std::move(next);
+}
+
+std::expected<Publication, std::string> Publisher::publish(GenerationSpec spec) {
+  if (spec.number == 0 || spec.number <= generation().number()) {
+    return std::unexpected(fmt::format("generation {} is not newer than {}, which is in force",
+                                       spec.number,
+                                       generation().number()));
+  }
+  const auto start = Clock::now();
+  auto changes = build(spec);
+  if (!changes) {
+    return std::unexpected(changes.error());
+  }
+  Publication publication{.number = spec.number,
+                          .build_ns = nanoseconds_since(start),
+                          .swap_ns = 0,
+                          .changes = std::move(*changes)};
+  spec_ = std::move(spec);
+  unsaved_ = true;
+  const auto swapped = Clock::now();
+  if (!surroundings_.quiescence->wait(replaced_.back().token, kPublicationLimit)) {
+    return std::unexpected(
+        fmt::format("generation {} is in force, but a worker has not left the one before within "
+                    "{} s: not acknowledged yet",
+                    publication.number,
+                    kPublicationLimit.count()));
+  }
+  publication.swap_ns = nanoseconds_since(swapped);
+  reclaim();
+  acknowledge();
+  return publication;
+}
+
+std::expected<Publisher::DispositionChange, std::string> Publisher::set_disposition(
+    std::string_view service, std::string_view backend, Disposition disposition) {
+  if (disposition == Disposition::kHold) {
+    return std::unexpected("hold is not available in this version");
+  }
+  const auto start = Clock::now();
+  const std::size_t members =
+      dataplane::set_disposition(members_, dispositions_, service, backend, disposition);
+  if (members == 0) {
+    return std::unexpected(
+        fmt::format("no member {}/{} in generation {}", service, backend, generation().number()));
+  }
+  read_dispositions(spec_, members_, dispositions_);
+  unsaved_ = true;
+  if (!surroundings_.quiescence->wait(surroundings_.quiescence->start(), kPublicationLimit)) {
+    return std::unexpected(fmt::format("{}/{} is set, but a worker has not come round within {} s",
+                                       service,
+                                       backend,
+                                       kPublicationLimit.count()));
+  }
+  return DispositionChange{.members = members, .visible_ns = nanoseconds_since(start)};
+}
+
+void Publisher::set_neighborhood(Neighborhood neighborhood) {
+  neighborhood_ = std::make_shared<const Neighborhood>(std::move(neighborhood));
+  swap(live_->generation);
+  reclaim();
+}
+
+void Publisher::settle() {
+  reclaim();
+  acknowledge();
+  if (replaced_.empty()) {
+    free_retired();
+  }
+}
+
+void Publisher::reclaim() {
+  while (!replaced_.empty() && surroundings_.quiescence->passed(replaced_.front().token)) {
+    replaced_.pop_front();
+  }
+}
+
+void Publisher::acknowledge() {
+  const std::uint64_t live = generation().number();
+  const bool older_seen = std::ranges::any_of(replaced_, [&](const Replaced& replaced) {
+    return replaced.published->generation->number() != live;
+  });
+  if (older_seen) {
+    return;
+  }
+  acknowledged_ = live;
+  if (unsaved_) {
+    save();
+  }
+}
+
+void Publisher::save() {
+  unsaved_ = false;
+  const auto saved = store_.save(spec_);
+  store_notice_ = saved ? std::string() : "generations are not kept on disk: " + saved.error();
+}
+
+// Requires: no worker sees a generation in which a member retired since is active.
+void Publisher::free_retired() {
+  for (std::size_t i = 0; i < members_.records().size(); ++i) {
+    const auto index = static_cast<std::uint16_t>(i);
+    if (members_.records()[i].state == RegistryState::kRetired && flows_of(index) == 0) {
+      members_.free(index);
+    }
+  }
+  for (std::size_t i = 0; i < bindings_.records().size(); ++i) {
+    const auto index = static_cast<std::uint16_t>(i);
+    const bool unused = std::ranges::all_of(
+        workers_, [&](const auto& worker) { return worker->state().binding_flows[i].get() == 0; });
+    if (bindings_.records()[i].state == RegistryState::kRetired && unused) {
+      bindings_.free(index);
+    }
+  }
+}
+
+std::uint64_t Publisher::flows_of(std::uint16_t member) const {
+  std::uint64_t flows = 0;
+  for (const auto& worker : workers_) {
+    flows += worker->state().members[member].live_flows.get();
+  }
+  return flows;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publication: turns specifications into generations and swaps them under the workers. Main thread.
+//
+// One pointer, one writer: build beside the live one, exchange, and free the old one when the last
+// worker has left it (quiescence.h). A new neighbourhood goes the same way. A publication is
+// acknowledged when no worker can see an older generation; until then nothing that the older one
+// names is freed.
+#pragma once
+
+#include "dataplane/generation.h"
+#include "dataplane/neighborhood.h"
+#include "dataplane/pipeline.h"
+#include "dataplane/process/generation_store.h"
+#include "dataplane/process/quiescence.h"
+#include "dataplane/process/worker.h"
+#include "dataplane/registry.h"
+#include "dataplane/state.h"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+struct Publication {
+  std::uint64_t number = 0;
+  std::uint64_t build_ns = 0;
+  std::uint64_t swap_ns = 0;
+  std::vector<ServiceChange> changes;
+};
+
+class Publisher {
+ public:
+  // Why a specification must not be published here (a VIP is a local address); empty: it may.
+  using Objection = std::function<std::string(const GenerationSpec&)>;
+
+  // `neighborhood` has at least the links of all ports.
+  Publisher(const SharedState& shared,
+            WorkerSurroundings& surroundings,
+            GenerationStore store,
+            Neighborhood neighborhood,
+            bool check_macs);
+  ~Publisher();
+
+  // First, before workers run: the specification of before, or an empty one. Members that the
+  // shared state knew keep their dispositions. An error leaves an empty generation in force.
+  std::expected<void, std::string> start(const GenerationSpec& spec);
+  void set_workers(std::span<const std::unique_ptr<Worker>> workers) { workers_ = workers; }
+  void set_objection(Objection objection) { objection_ = std::move(objection); }
+
+  // The error says what is wrong with the specification, and then nothing has changed; or which
+  // worker still holds the old generation at the deadline: it is in force then, unacknowledged.
+  std::expected<Publication, std::string> publish(GenerationSpec spec);
+  // Sets all active members of that name; returns how many, and nanoseconds until the last worker
+  // saw it.
+  struct DispositionChange {
+    std::size_t members = 0;
+    std::uint64_t visible_ns = 0;
+  };
+  std::expected<DispositionChange, std::string> set_disposition(std::string_view service,
+                                                                std::string_view backend,
+                                                                Disposition disposition);
+  void set_neighborhood(Neighborhood neighborhood);
+
+  // Frees what no worker sees, acknowledges, and gives back retired members and bindings without
+  // flows. Call a few times a second.
+  void settle();
+
+  [[nodiscard]] const Generation& generation() const { return *live_->generation; }
+  [[nodiscard]] const Neighborhood& neighborhood() const { return *neighborhood_; }
+  [[nodiscard]] std::span<const NextHop> member_hops() const { return live_->hops; }
+  // As published, with the dispositions of now.
+  [[nodiscard]] const GenerationSpec& spec() const { return spec_; }
+  [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
+  [[nodiscard]] const MemberRegistry& members() const { return members_; }
+  [[nodiscard]] DispositionTable dispositions() const { return dispositions_; }
+  // Live entries over all workers.
+  [[nodiscard]] std::uint64_t flows_of(std::uint16_t member) const;
+  // Lines about what is degraded: empty when nothing is.
+  [[nodiscard]] const std::string& store_notice() const { return store_notice_; }
+
+ private:
+  // Everything that one Forwarding refers to, so that all of it dies together.
+  struct Published {
+    std::shared_ptr<const Generation> generation;
+    std::shared_ptr<const Neighborhood> neighborhood;
+    std::vector<NextHop> hops;
+    Forwarding forwarding;
+  };
+  struct Replaced {
+    std::unique_ptr<Published> published;
+    Quiescence::Token token = 0;
+  };
+
+  std::expected<std::vector<ServiceChange>, std::string> build(const GenerationSpec& spec);
+  void swap(std::shared_ptr<const Generation> generation);
+  void reclaim();
+  void acknowledge();
+  void free_retired();
+  void save();
+
+  WorkerSurroundings& surroundings_;
+  GenerationStore store_;
+  const bool check_macs_;
+  MemberRegistry members_;
+  BindingRegistry bindings_;
+  DispositionTable dispositions_;
+  Objection objection_;
+  std::span<const std::unique_ptr<Worker>> workers_;
+  std::shared_ptr<const Neighborhood> neighborhood_;
+  std::unique_ptr<Published> live_;
+  std::deque<Replaced> replaced_;  // oldest first
+  GenerationSpec spec_;
+  std::uint64_t acknowledged_ = 0;
+  bool unsaved_ = false;
+  std::string store_notice_;
+};
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// See requests.h.
+#include "dataplane/process/requests.h"
+
+#include "dataplane/api/codec.h"
+#include "dataplane/process/log.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+#include <rte_version.h>
+#include <unistd.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+void refuse(seam::Reply& reply, const std::string& why) { reply.mutable_error()->set_text(why); }
+
+}  // namespace
+
+Requests::Requests(Publisher& publisher,
+                   Counters& counters,
+                   HelloFacts facts,
+                   std::function<void()> published)
+    : publisher_(publisher),
+      counters_(counters),
+      facts_(std::move(facts)),
+      published_(std::move(published)) {}
+
+void Requests::handle(const seam::Request& request, Access access, seam::Reply& reply) {
+  const bool writes = request.has_publish() || request.has_set_disposition();
+  if (writes && access != Access::kWrite) {
+    return refuse(reply, "this session is for reading: another control is the writer");
+  }
+  switch (request.body_case()) {
+    case seam::Request::kHello:
+      return hello(access, reply);
+    case seam::Request::kPublish:
+      return publish(request.publish(), reply);
+    case seam::Request::kSetDisposition:
+      return set_disposition(request.set_disposition(), reply);
+    case seam::Request::kGetGeneration:
+      return get_generation(reply);
+    case seam::Request::kGetCounters:
+      return counters_.read(request.get_counters().members(), *reply.mutable_get_counters());
+    case seam::Request::BODY_NOT_SET:
+      break;
+  }
+  refuse(reply, "unknown request");
+}
+
+void Requests::hello(Access access, seam::Reply& reply) const {
+  seam::HelloReply& hello = *reply.mutable_hello();
+  StartupSpec startup = facts_.startup;
+  if (access == Access::kRead) {
+    startup.hash_key = {};  // a secret: readers do not need it
+  }
+  hello.set_startup(seam::to_wire(startup).SerializeAsString());
+  hello.set_build(facts_.version);
+  hello.set_generation(publisher_.acknowledged());
+  hello.set_pid(static_cast<std::uint64_t>(::getpid()));
+  hello.set_start_monotonic_ns(facts_.start_monotonic_ns);
+  hello.set_dpdk(rte_version());
+  for (const std::string& notice : facts_.notices()) {
+    hello.add_notices(notice);
+  }
+}
+
+void Requests::publish(const seam::Publish& request, seam::Reply& reply) {
+  auto spec = seam::from_wire(request.generation());
+  if (!spec) {
+    return refuse(reply, spec.error());
+  }
+  const std::uint64_t before = publisher_.generation().number();
+  const auto done = publisher_.publish(std::move(*spec));
+  if (publisher_.generation().number() != before) {
+    published_();
+  }
+  if (!done) {
+    log_line(LogLevel::kError, "generation.refused", done.error());
+    return refuse(reply, done.error());
+  }
+  log_line(LogLevel::kInfo,
+           "generation.published",
+           fmt::format("{} after {}, built in {} us, seen by all workers in {} us",
+                       done->number,
+                       before,
+                       done->build_ns / 1000,
+                       done->swap_ns / 1000));
+  seam::PublishReply& out = *reply.mutable_publish();
+  out.set_number(done->number);
+  out.set_build_ns(done->build_ns);
+  out.set_swap_ns(done->swap_ns);
+  for (const ServiceChange& change : done->changes) {
+    seam::SlotsMoved& moved = *out.add_slots_moved();
+    moved.set_service(change.service);
+    moved.set_moved(change.change.moved);
+    moved.set_least(change.change.least);
+    moved.set_slots(change.slots);
+  }
+}
+
+void Requests::set_disposition(const seam::SetDisposition& request, seam::Reply& reply) {
+  const auto disposition = seam::disposition_from_wire(request.disposition());
+  if (!disposition) {
+    return refuse(reply, disposition.error());
+  }
+  const auto done = publisher_.set_disposition(request.service(), request.backend(), *disposition);
+  if (!done) {
+    return refuse(reply, done.error());
+  }
+  log_line(LogLevel::kInfo,
+           "disposition.set",
+           fmt::format("{}/{} is {}: {} members, seen by all workers in {} us",
+                       request.service(),
+                       request.backend(),
+                       seam::disposition_name(*disposition),
+                       done->members,
+                       done->visible_ns / 1000));
+  reply.mutable_set_disposition()->set_members(static_cast<std::uint32_t>(done->members));
+  reply.mutable_set_disposition()->set_visible_ns(done->visible_ns);
+}
+
+void Requests::get_generation(seam::Reply& reply) const {
+  seam::GetGenerationReply& out = *reply.mutable_get_generation();
+  *out.mutable_generation() = seam::to_wire(publisher_.spec());
+  const std::span<const MemberRecord> records = publisher_.members().records();
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (records[i].state == RegistryState::kFree) {
+      continue;
+    }
+    const MemberId id{static_cast<std::uint16_t>(i), records[i].epoch};
+    seam::MemberEntry& entry = *out.add_members();
+    to_wire(records[i], *entry.mutable_ref());
+    entry.set_index(id.index);
+    entry.set_epoch(id.epoch);
+    entry.set_disposition(static_cast<std::uint32_t>(publisher_.dispositions().get(id)));
+    entry.set_retired(records[i].state == RegistryState::kRetired);
+  }
+}
+
+}  // namespace holdfast::dataplane

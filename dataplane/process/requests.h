@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the seam's requests do (dataplane.proto). Main thread; every request is answered at once.
+#pragma once
+
+#include "dataplane.pb.h"
+#include "dataplane/process/counters.h"
+#include "dataplane/process/publisher.h"
+#include "dataplane/process/server.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+// What a hello is answered with, besides what the publisher knows.
+struct HelloFacts {
+  StartupSpec startup;
+  std::string version;
+  std::uint64_t start_monotonic_ns = 0;
+  std::function<std::vector<std::string>()> notices;
+};
+
+class Requests {
+ public:
+  // `published` is called after each publication, before the reply.
+  Requests(Publisher& publisher,
+           Counters& counters,
+           HelloFacts facts,
+           std::function<void()> published);
+
+  void handle(const seam::Request& request, Access access, seam::Reply& reply);
+
+ private:
+  void hello(Access access, seam::Reply& reply) const;
+  void publish(const seam::Publish& request, seam::Reply& reply);
+  void set_disposition(const seam::SetDisposition& request, seam::Reply& reply);
+  void get_generation(seam::Reply& reply) const;
+
+  Publisher& publisher_;
+  Counters& counters_;
+  HelloFacts facts_;
+  std::function<void()> published_;
+};
+
+}  // namespace holdfast::dataplane

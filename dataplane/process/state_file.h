@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state file: the shared state (state.h) as a mapping of a file that outlives this process. On
+// hugetlbfs when there is one with enough free pages, else in /dev/shm, which works and is slower.
+// One owner, by lock. Start-up only; the mapping stays until the process ends.
+#pragma once
+
+#include "dataplane/process/descriptor.h"
+#include "dataplane/process/failure.h"
+#include "dataplane/process/memory_plan.h"
+#include "dataplane/spec.h"
+#include "dataplane/state.h"
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+class StateFile {
+ public:
+  // Maps the file, adopts what an earlier process left in it, or puts it aside as `<file>.aside`
+  // and starts empty. Its lock makes a second instance fail with the owner's process id.
+  static Result<StateFile> open(const StartupSpec& startup, const MemoryPlan& plan);
+  StateFile(StateFile&& other) noexcept;
+  StateFile& operator=(StateFile&&) = delete;
+  ~StateFile();
+
+  [[nodiscard]] const SharedState& state() const { return state_; }
+  [[nodiscard]] bool adopted() const { return adopted_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
+
+ private:
+  StateFile(std::string path, Descriptor file, std::span<std::byte> memory, SharedState state);
+  void note_pages();
+
+  std::string path_;
+  Descriptor file_;  // carries the lock
+  std::span<std::byte> memory_;
+  SharedState state_;
+  bool adopted_ = false;
+  std::vector<std::string> notices_;
+};
+
+// Where the file goes when the start-up message does not say: the first hugetlbfs of 2 MiB pages
+// that this process may write to, else /dev/shm.
+std::string default_state_path(const std::string& instance, bool huge_pages);
+
+}  // namespace holdfast::dataplane

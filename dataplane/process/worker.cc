@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+// See worker.h.
+#include "dataplane/process/worker.h"
+
+#include "dataplane/process/clock.h"
+#include "dataplane/process/mbuf_frame.h"
+#include "dataplane/process/memory_plan.h"
+#include "dataplane/process/privileges.h"
+#include "dataplane/process/stats_rows.h"
+#include "dataplane/respond.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <rte_lcore.h>
+#include <rte_pause.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint32_t kPollsBeforeSleep = 64;
+constexpr std::uint32_t kShortestSleepNs = 20'000;
+constexpr std::uint32_t kLongestSleepNs = 100'000;
+constexpr std::uint32_t kTurnsPerSleepStep = 16;
+constexpr std::uint64_t kTellAgainMs = 200;
+constexpr std::size_t kAnnouncementsPerTurn = 16;
+
+}  // namespace
+
+std::unique_ptr<DispatchRings> DispatchRings::create(std::uint32_t workers) {
+  std::unique_ptr<DispatchRings> rings(new DispatchRings(workers));
+  for (std::uint32_t from = 0; from < workers; ++from) {
+    for (std::uint32_t to = 0; to < workers; ++to) {
+      if (from == to) {
+        continue;
+      }
+      rte_ring*& ring = rings->rings_[from * workers + to];
+      ring = rte_ring_create(fmt::format("dispatch_{}_{}", from, to).c_str(),
+                             kDispatchRingFrames,
+                             SOCKET_ID_ANY,
+                             RING_F_SP_ENQ | RING_F_SC_DEQ);
+      if (ring == nullptr) {
+        return nullptr;
+      }
+    }
+  }
+  return rings;
+}
+
+DispatchRings::~DispatchRings() {
+  for (rte_ring* ring : rings_) {
+    void* packet = nullptr;
+    while (ring != nullptr && rte_ring_sc_dequeue(ring, &packet) == 0) {
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    }
+    rte_ring_free(ring);
+  }
+}
+
+Worker::Worker(WorkerSurroundings& surroundings,
+               const DispatchRings& rings,
+               const SharedState& shared,
+               std::uint32_t index)
+    : surroundings_(surroundings),
+      index_(index),
+      state_(std::make_unique<WorkerState>(shared, index, surroundings.workers)),
+      handed_by_us_(surroundings.workers),
+      outboxes_(surroundings.ports.size()),
+      snapshot_(std::make_unique<WorkerStats>()) {
+  for (std::size_t i = index; i < surroundings.ports.size(); i += surroundings.workers) {
+    ports_.push_back(surroundings.ports[i].get());
+  }
+  for (std::uint32_t other = 0; other < surroundings.workers; ++other) {
+    if (other != index) {
+      handed_to_us_.push_back(rings.from_to(other, index));
+      handed_by_us_[other] = rings.from_to(index, other);
+    }
+  }
+}
+
+void Worker::run() {
+  drop_thread_capabilities();
+  ::pthread_setname_np(::pthread_self(), fmt::format("worker-{}", index_).c_str());
+  ::prctl(PR_SET_TIMERSLACK, 1L);  // sleeps end on time, not 50 us later
+  rte_thread_register();
+  surroundings_.quiescence->online(index_);
+  std::uint32_t empty_turns = 0;
+  while (!surroundings_.stop.load(std::memory_order_relaxed)) {
+    empty_turns = turn(monotonic_ns()) ? 0 : empty_turns + 1;
+    surroundings_.quiescence->quiescent(index_);
+    if (empty_turns > 0) {
+      rest(empty_turns);
+    }
+  }
+  surroundings_.quiescence->offline(index_);
+  rte_thread_unregister();
+}
+
+bool Worker::turn(std::uint64_t now_ns) {
+  const std::uint64_t now_ms = now_ns / 1'000'000;
+  tick_ns_.store(now_ns, std::memory_order_relaxed);
+  bool busy = false;
+  for (Port* port : ports_) {
+    busy |= serve_port(*port, now_ms);
+  }
+  for (rte_ring* ring : handed_to_us_) {
+    busy |= serve_ring(ring, now_ms);
+  }
+  busy |= announce();
+  const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
+  sweep(*state_, *forwarding->generation, now_ms);
+  state_->stats.polls.add(1);
+  state_->stats.busy_polls.add(busy ? 1 : 0);
+  leave_snapshot();
+  return busy;
+}
+
+bool Worker::serve_port(Port& port, std::uint64_t now_ms) {
+  std::array<rte_mbuf*, kBurstSize> packets;
+  const std::uint16_t count = port.receive(packets);
+  if (count == 0) {
+    return false;
+  }
+  for (std::uint16_t i = 0; i < count; ++i) {
+    packets[i]->port = port.link().port;
+  }
+  begin(std::span(packets).first(count));
+  if (surroundings_.workers > 1) {
+    dispatch();
+  }
+  process(now_ms);
+  return true;
+}
+
+bool Worker::serve_ring(rte_ring* ring, std::uint64_t now_ms) {
+  std::array<rte_mbuf*, kBurstSize> packets;
+  const unsigned count = rte_ring_sc_dequeue_burst(
+      ring, reinterpret_cast<void**>(packets.data()), kBurstSize, nullptr);
+  if (count == 0) {
+    return false;
+  }
+  state_->stats.taken_over.add(count);
+  begin(std::span(packets).first(count));
+  process(now_ms);
+  return true;
+}
+
+void Worker::begin(std::span<rte_mbuf*> packets) {
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const auto port = static_cast<PortIndex>(packets[i]->port);
+    burst_.frame[i] = to_frame(packets[i], port);
+  }
+  burst_.begin(static_cast<std::uint16_t>(packets.size()));
+  parse(burst_);
+  hash_keys(burst_, *surroundings_.hasher);
+}
+
+void Worker::dispatch() {
+  const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
+  std::array<bool, kBurstSize> gone{};
+  bool any = false;
+  for (const Slot slot : burst_.live_slots()) {
+    const std::uint32_t owner =
+        owner_of(burst_, slot, *forwarding->generation, index_, surroundings_.workers);
+    if (owner != index_) {
+      hand_over(slot, owner);
+      gone[slot] = true;
+      any = true;
+    }
+  }
+  if (any) {
+    keep_own(gone);
+  }
+}
+
+// A frame that does not fit is dropped here, and counted as received here.
+void Worker::hand_over(Slot slot, std::uint32_t owner) {
+  rte_mbuf* packet = to_packet(burst_.frame[slot]);
+  if (rte_ring_sp_enqueue(handed_by_us_[owner], packet) == 0) {
+    state_->stats.handed_over.add(1);
+    return;
+  }
+  rte_pktmbuf_free(packet);
+  state_->stats.received.add(1);
+  state_->stats.drops[static_cast<std::size_t>(Drop::kDispatchFull)].add(1);
+}
+
+// Frames that stay close ranks and are parsed again: cheaper than moving everything parse wrote.
+void Worker::keep_own(const std::array<bool, kBurstSize>& gone) {
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < burst_.size; ++i) {
+    if (!gone[i]) {
+      burst_.frame[kept++] = burst_.frame[i];
+    }
+  }
+  burst_.begin(kept);
+  parse(burst_);
+  hash_keys(burst_, *surroundings_.hasher);
+}
+
+void Worker::process(std::uint64_t now_ms) {
+  const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
+  run_stages(burst_, *forwarding, *state_, now_ms);
+  finish();
+  flush();
+  forward_notices(now_ms);
+}
+
+// On shared ports the kernel has its own copy of the frame; in-process ports have no kernel.
+void Worker::finish() {
+  for (std::uint16_t i = 0; i < burst_.size; ++i) {
+    const Verdict verdict = burst_.verdict[i];
+    if (verdict == Verdict::kForward || verdict == Verdict::kReply) {
+      enqueue(burst_.frame[i].port, to_packet(burst_.frame[i]));
+    } else {
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(burst_.frame[i].handle));
+    }
+  }
+}
+
+void Worker::enqueue(PortIndex port, rte_mbuf* packet) {
+  Outbox& outbox = outboxes_[port];
+  outbox.packets[outbox.count++] = packet;
+}
+
+void Worker::flush() {
+  for (std::size_t i = 0; i < outboxes_.size(); ++i) {
+    Outbox& outbox = outboxes_[i];
+    if (outbox.count == 0) {
+      continue;
+    }
+    const std::span packets = std::span(outbox.packets).first(outbox.count);
+    const std::uint16_t taken = surroundings_.ports[i]->transmit(packets);
+    state_->stats.transmitted.add(taken);
+    if (taken < outbox.count) [[unlikely]] {
+      state_->stats.transmit_full.add(static_cast<std::uint64_t>(outbox.count - taken));
+      rte_pktmbuf_free_bulk(packets.data() + taken, static_cast<unsigned>(outbox.count - taken));
+    }
+    outbox.count = 0;
+  }
+}
+
+void Worker::forward_notices(std::uint64_t now_ms) {
+  Notices& noticed = state_->notices;
+  for (std::uint8_t i = 0; i < noticed.learned_count; ++i) {
+    const Notices::Learned& learned = noticed.learned[i];
+    tell({.what = Notice::What::kLearned,
+          .port = learned.port,
+          .mac = learned.mac,
+          .address = learned.address},
+         now_ms);
+  }
+  for (std::uint8_t i = 0; i < noticed.unresolved_count; ++i) {
+    tell({.what = Notice::What::kUnresolved, .address = noticed.unresolved[i]}, now_ms);
+  }
+  noticed.clear();
+}
+
+void Worker::tell(const Notice& notice, std::uint64_t now_ms) {
+  std::uint64_t low = 0;
+  std::memcpy(&low, notice.address.bytes.data() + 8, sizeof(low));
+  const std::uint64_t mixed = (low ^ notice.mac[5]) * 0x9e3779b97f4a7c15U;
+  Told& told = told_[(mixed >> 56U) % kToldEntries];
+  if (told.address == notice.address && now_ms - told.at_ms < kTellAgainMs) {
+    return;
+  }
+  told = {.address = notice.address, .at_ms = now_ms};
+  const bool asleep = notices.empty();
+  if (notices.push(notice) && asleep && surroundings_.wake_main >= 0) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(surroundings_.wake_main, &one, sizeof(one));
+  }
+}
+
+bool Worker::announce() {
+  bool any = false;
+  for (std::size_t i = 0; i < kAnnouncementsPerTurn; ++i) {
+    const std::optional<Announcement> next = announcements.pop();
+    if (!next) {
+      break;
+    }
+    any = true;
+    rte_mbuf* packet = rte_pktmbuf_alloc(surroundings_.pool);
+    if (packet == nullptr) {
+      state_->stats.no_buffer.add(1);
+      continue;
+    }
+    const std::span room(rte_pktmbuf_mtod(packet, std::byte*), rte_pktmbuf_tailroom(packet));
+    const std::size_t length =
+        next->address.is_v4() ? build_gratuitous_arp(room, next->mac, next->address)
+                              : build_unsolicited_advertisement(room, next->mac, next->address);
+    rte_pktmbuf_append(packet, static_cast<std::uint16_t>(length));
+    state_->stats.generated[static_cast<std::size_t>(Generated::kAnnouncement)].add(1);
+    enqueue(next->port, packet);
+    flush();
+  }
+  return any;
+}
+
+void Worker::leave_snapshot() {
+  if (snapshot_wanted_.load(std::memory_order_acquire)) [[unlikely]] {
+    copy_stats(state_->stats, *snapshot_);
+    snapshot_wanted_.store(false, std::memory_order_release);
+  }
+}
+
+void Worker::rest(std::uint32_t empty_turns) {
+  if (empty_turns <= kPollsBeforeSleep) {
+    rte_pause();
+    return;
+  }
+  const std::uint32_t steps = (empty_turns - kPollsBeforeSleep) / kTurnsPerSleepStep;
+  const timespec length{
+      .tv_sec = 0,
+      .tv_nsec = std::min(kShortestSleepNs * (1 + std::min(steps, 8U)), kLongestSleepNs)};
+  surroundings_.quiescence->offline(index_);
+  ::clock_nanosleep(CLOCK_MONOTONIC, 0, &length, nullptr);
+  surroundings_.quiescence->online(index_);
+}
+
+}  // namespace holdfast::dataplane
