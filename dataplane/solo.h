@@ -47,6 +47,7 @@ class Solo {
   [[nodiscard]] const Generation& generation() const { return *generation_; }
   [[nodiscard]] const Neighborhood& neighborhood() const { return neighborhood_; }
   [[nodiscard]] WorkerState& worker() { return *worker_; }
+  [[nodiscard]] const Forwarding& forwarding() const { return forwarding_; }
   [[nodiscard]] const SharedState& shared() const { return shared_; }
   // Names of a member, for what is printed.
   [[nodiscard]] const MemberRecord& member_record(MemberId id) const {
