@@ -81,7 +81,7 @@ Read<std::uint64_t> read_amount(const Node& node, const Form& form, IntegerRange
   const std::string_view unit = text->substr(digits.size());
   if (digits.empty() || (!unit.empty() && unit.find_first_of("._ ") != std::string_view::npos)) {
     return complain(fmt::format(
-        "{} is not a whole number with a unit: write it as {}", quoted(*text), form.examples));
+        "{} is not a whole number with a unit: write it as {}", quote(*text), form.examples));
   }
   const Read<std::uint64_t> number = parse_decimal(digits);
   if (!number) {
@@ -89,7 +89,7 @@ Read<std::uint64_t> read_amount(const Node& node, const Form& form, IntegerRange
   }
   if (unit.empty()) {
     return complain(fmt::format("{} has no unit: write '{}{}' or '{}{}'",
-                                quoted(*text),
+                                quote(*text),
                                 digits,
                                 form.usual[0],
                                 digits,
@@ -98,13 +98,13 @@ Read<std::uint64_t> read_amount(const Node& node, const Form& form, IntegerRange
   const auto known = std::ranges::find(form.table, unit, &Unit::name);
   if (known == form.table.end()) {
     return complain(
-        fmt::format("{} has an unknown unit {}: use {}", quoted(*text), quoted(unit), form.units));
+        fmt::format("{} has an unknown unit {}: use {}", quote(*text), quote(unit), form.units));
   }
   const std::uint64_t value =
       *number > kLargest / known->factor ? kLargest : *number * known->factor;
   if (value < range.least || value > range.most) {
     return std::unexpected(
-        out_of_range(quoted(*text), form.text(range.least), form.text(range.most)));
+        out_of_range(quote(*text), form.text(range.least), form.text(range.most)));
   }
   return value;
 }

@@ -62,7 +62,7 @@ std::string Place::text() const {
   return line > 0 ? fmt::format("{}:{}:{}", file, line, column) : file;
 }
 
-std::string quoted(std::string_view text) {
+std::string quote(std::string_view text) {
   std::string out = "'";
   const std::size_t end = std::min(text.size(), kLongestQuote);
   for (std::size_t i = 0; i < end;) {

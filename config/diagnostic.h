@@ -46,6 +46,6 @@ std::string render(std::span<const Diagnostic> diagnostics);
 std::string closing_line(std::span<const Diagnostic> diagnostics);
 
 // 'text' in quotes, cut at a readable length, with unprintable bytes as \xNN.
-std::string quoted(std::string_view text);
+std::string quote(std::string_view text);
 
 }  // namespace holdfast::config

@@ -10,7 +10,7 @@
 namespace holdfast::config {
 namespace {
 
-std::string text_of(const std::string& value) { return value.empty() ? "not set" : quoted(value); }
+std::string text_of(const std::string& value) { return value.empty() ? "not set" : quote(value); }
 std::string text_of(bool value) { return value ? "true" : "false"; }
 std::string text_of(std::uint64_t value) { return fmt::to_string(value); }
 std::string text_of(const std::optional<std::uint32_t>& value) {

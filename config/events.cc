@@ -43,7 +43,7 @@ bool check_key(const Node& key, Journal& journal) {
   }
   if (looks_like(key.text) != Looks::kText) {
     journal.error(key.where,
-                  fmt::format("key {} is {}, not text", quoted(key.text), looks_name(key.text)),
+                  fmt::format("key {} is {}, not text", quote(key.text), looks_name(key.text)),
                   fmt::format("write \"{}\"", key.text));
     return false;
   }
@@ -68,7 +68,7 @@ void drop_repeated_keys(Node& map, Journal& journal) {
     }
     journal.error(key.where,
                   fmt::format("repeated key {} (first at {})",
-                              quoted(key.text),
+                              quote(key.text),
                               journal.place(original.where).text()));
     repeated[order[i]] = any = true;
   }
@@ -145,7 +145,7 @@ void TreeBuilder::OnNull(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) {
 
 void TreeBuilder::OnAnchor(const YAML::Mark& mark, const std::string& name) {
   journal_.error(span(mark),
-                 fmt::format("anchors ({}) are not supported", quoted("&" + name)),
+                 fmt::format("anchors ({}) are not supported", quote("&" + name)),
                  "write the value out where it is used");
 }
 
@@ -235,6 +235,9 @@ void TreeBuilder::attach(Node node) {
     attach_key(parent, std::move(node));
   } else {
     parent.has_key = false;
+    if (node.kind == Kind::kNull) {
+      node.where = parent.key.where;  // yaml-cpp means what comes next
+    }
     if (parent.key.kind == Kind::kScalar) {
       parent.node.keys.push_back(std::move(parent.key));
       parent.node.items.push_back(std::move(node));

@@ -22,21 +22,23 @@ Fields::Fields(const Node& map, std::string what, std::span<const Key> known, Jo
     if (std::ranges::find(known, key.text) == known.end()) {
       report_unknown(key, known);
     } else if (map.items[i].kind == Kind::kNull) {
-      journal.error(key.where, fmt::format("key {} has no value in {}", quoted(key.text), what_));
+      journal.error(key.where, fmt::format("key {} has no value in {}", quote(key.text), what_));
     }
   }
 }
 
-void Fields::report_unknown(const Node& key, std::span<const Key> known) const {
+void Fields::report_unknown(const Node& key, std::span<const Key> known) {
   if (journal_.full()) {
     return journal_.error(key.where, "");
   }
-  std::string help = suggestion(key.text, known);
+  const Key near = nearest(key.text, known);
+  suspected_.push_back(near);
+  std::string help = suggestion(near);
   if (help.empty() && known.size() <= 5) {
     help = fmt::format("known here: {}", fmt::join(known, ", "));
   }
   journal_.error(
-      key.where, fmt::format("unknown key {} in {}", quoted(key.text), what_), std::move(help));
+      key.where, fmt::format("unknown key {} in {}", quote(key.text), what_), std::move(help));
 }
 
 std::optional<std::size_t> Fields::index(Key key) const {
@@ -51,6 +53,11 @@ bool Fields::has(Key key) const { return index(key).has_value(); }
 
 bool Fields::complete() const { return map_.kind == Kind::kMap && !map_.incomplete; }
 
+bool Fields::may_be_lost(Key key) const {
+  const bool misspelt = std::ranges::find(suspected_, key) != suspected_.end();
+  return !has(key) && (!complete() || misspelt);
+}
+
 const Node* Fields::find(Key key) const {
   const std::optional<std::size_t> at = index(key);
   if (!at) {
@@ -61,7 +68,7 @@ const Node* Fields::find(Key key) const {
 }
 
 const Node* Fields::require(Key key) const {
-  if (!has(key) && complete()) {
+  if (!has(key) && !may_be_lost(key)) {
     journal_.error(map_.where, fmt::format("{} needs the key '{}'", what_, key));
   }
   return find(key);
@@ -103,14 +110,14 @@ Complaint unknown_word(const Node& node,
     return wrong_kind(node, "one of " + choices);
   }
   if (std::ranges::find(later, node.text) != later.end()) {
-    return {fmt::format("{} is not available in this version", quoted(node.text)),
+    return {fmt::format("{} is not available in this version", quote(node.text)),
             "available: " + choices};
   }
-  std::string help = suggestion(node.text, known);
+  std::string help = suggestion(nearest(node.text, known));
   if (help.empty()) {
     help = "known: " + choices;
   }
-  return {fmt::format("{} is unknown", quoted(node.text)), std::move(help)};
+  return {fmt::format("{} is unknown", quote(node.text)), std::move(help)};
 }
 
 }  // namespace holdfast::config

@@ -60,7 +60,7 @@ class Fields {
     }
     const std::size_t before = journal_.errors();
     for (const Node& item : list->items) {
-      if (item.kind == Kind::kNull) {
+      if (is_nothing(item)) {
         report(item, key, {"has an empty element", ""});
       } else if (item.kind != Kind::kRefused) {
         element(item);
@@ -74,6 +74,8 @@ class Fields {
 
   void report(const Node& value, std::string_view noun, Complaint complaint) const;
   [[nodiscard]] bool has(Key key) const;
+  // Whether the key is not there because the file has an error: what needs it may stay silent.
+  [[nodiscard]] bool may_be_lost(Key key) const;
   [[nodiscard]] bool complete() const;
   [[nodiscard]] Journal& journal() const { return journal_; }
   [[nodiscard]] const Node& map() const { return map_; }
@@ -98,11 +100,12 @@ class Fields {
   }
   [[nodiscard]] std::optional<std::size_t> index(Key key) const;
   void report_no_list(const Node& value, Key key) const;
-  void report_unknown(const Node& key, std::span<const Key> known) const;
+  void report_unknown(const Node& key, std::span<const Key> known);
 
   const Node& map_;
   std::string what_;
   Journal& journal_;
+  std::vector<Key> suspected_;  // keys that an unknown one was probably meant to be
 };
 
 // Readers to hand to Fields::set.

@@ -66,7 +66,7 @@ std::string_view not_unicast(const IpAddress& address) {
 
 // What is wrong with a text that is no address.
 Complaint address_complaint(std::string_view text) {
-  const std::string shown = quoted(text);
+  const std::string shown = quote(text);
   if (text.find('/') != std::string_view::npos) {
     return {shown + " has a prefix length: it must be a single address", ""};
   }
@@ -130,13 +130,13 @@ Read<AddressRange> parse_prefix(std::string_view text, std::size_t slash) {
   }
   const Read<std::uint64_t> length = parse_decimal(text.substr(slash + 1));
   if (!length || *length == 0 || *length > (address->v6 ? 128 : 32)) {
-    return complain(fmt::format("{} has no valid prefix length", quoted(text)),
+    return complain(fmt::format("{} has no valid prefix length", quote(text)),
                     address->v6 ? "1 to 128" : "1 to 32");
   }
   const AddressRange range{fill_host_bits(*address, *length, false),
                            fill_host_bits(*address, *length, true)};
   if (range.first != *address) {
-    return complain(fmt::format("{} has host bits set", quoted(text)),
+    return complain(fmt::format("{} has host bits set", quote(text)),
                     fmt::format("write '{}/{}'", range.first.text(), *length));
   }
   return range;
@@ -157,10 +157,10 @@ Read<AddressRange> parse_range(std::string_view text) {
     return std::unexpected(last.error());
   }
   if (first->v6 != last->v6) {
-    return complain(fmt::format("{} mixes IPv4 and IPv6", quoted(text)));
+    return complain(fmt::format("{} mixes IPv4 and IPv6", quote(text)));
   }
   if (*last < *first) {
-    return complain(fmt::format("{} ends before it starts", quoted(text)),
+    return complain(fmt::format("{} ends before it starts", quote(text)),
                     fmt::format("write '{}-{}'", last->text(), first->text()));
   }
   return AddressRange{*first, *last};
@@ -172,7 +172,7 @@ Read<std::uint16_t> parse_port(std::string_view text, std::uint64_t least) {
     return std::unexpected(number.error());
   }
   if (*number < least || *number > 65535) {
-    return std::unexpected(out_of_range(quoted(text), fmt::to_string(least), "65535"));
+    return std::unexpected(out_of_range(quote(text), fmt::to_string(least), "65535"));
   }
   return static_cast<std::uint16_t>(*number);
 }
@@ -191,17 +191,17 @@ Complaint service_port_complaint(std::string_view text) {
   const bool bare = slash == std::string_view::npos && !left.empty() &&
                     leading_digits(left).size() == left.size();
   if (bare) {
-    return {fmt::format("{} has no protocol: write 'tcp/{}' or 'udp/{}'", quoted(text), left, left),
+    return {fmt::format("{} has no protocol: write 'tcp/{}' or 'udp/{}'", quote(text), left, left),
             ""};
   }
   if (slash != std::string_view::npos && parse_protocol(text.substr(slash + 1))) {
     return {fmt::format("{} is the wrong way round: write '{}/{}'",
-                        quoted(text),
+                        quote(text),
                         text.substr(slash + 1),
-                        quoted(left).substr(1, quoted(left).size() - 2)),
+                        quote(left).substr(1, quote(left).size() - 2)),
             ""};
   }
-  return {fmt::format("{} is no port: write 'tcp/80' or 'udp/5000-5010'", quoted(text)), ""};
+  return {fmt::format("{} is no port: write 'tcp/80' or 'udp/5000-5010'", quote(text)), ""};
 }
 
 }  // namespace
@@ -249,7 +249,7 @@ Read<AddressRange> read_range(const Node& node) {
   for (const IpAddress& end : {range->first, range->last}) {
     const std::string_view problem = is_loopback(end) ? "is a loopback address" : not_unicast(end);
     if (!problem.empty()) {
-      return complain(fmt::format("{}: {} {}", quoted(*text), end.text(), problem));
+      return complain(fmt::format("{}: {} {}", quote(*text), end.text(), problem));
     }
   }
   return range;
@@ -280,15 +280,18 @@ Read<ServicePort> read_service_port(const Node& node) {
   }
   const std::string_view ports = text->substr(slash + 1);
   const std::size_t dash = ports.find('-');
+  if (ports.empty() || ports.starts_with('-') || ports.ends_with('-')) {
+    return std::unexpected(service_port_complaint(*text));
+  }
   const Read<std::uint16_t> first = parse_port(ports.substr(0, dash), 1);
   const Read<std::uint16_t> last =
       dash == std::string_view::npos ? first : parse_port(ports.substr(dash + 1), 1);
   if (!first || !last) {
     return complain(
-        fmt::format("{}: port {}", quoted(*text), (first ? last : first).error().message));
+        fmt::format("{}: port {}", quote(*text), (first ? last : first).error().message));
   }
   if (*last < *first) {
-    return complain(fmt::format("{} ends before it starts", quoted(*text)));
+    return complain(fmt::format("{} ends before it starts", quote(*text)));
   }
   return ServicePort{*protocol, *first, *last, {}};
 }
@@ -307,11 +310,11 @@ Read<std::string> read_listen(const Node& node) {
     return complain(
         fmt::format("{} is not an address and a port: write '127.0.0.1:9180', "
                     "'[::1]:9180' or none",
-                    quoted(*text)));
+                    quote(*text)));
   }
   const Read<std::uint16_t> port = parse_port(std::string_view(*text).substr(colon + 1), 0);
   if (!port) {
-    return complain(fmt::format("{}: port {}", quoted(*text), port.error().message));
+    return complain(fmt::format("{}: port {}", quote(*text), port.error().message));
   }
   return text;
 }

@@ -117,11 +117,11 @@ void Loader::include(const Node& item) {
   const Matches matches = match_files(folder, *pattern, options_.max_files);
   if (matches.folder_missing) {
     return journal_.warning(item.where,
-                            fmt::format("the folder of {} does not exist", quoted(*pattern)));
+                            fmt::format("the folder of {} does not exist", quote(*pattern)));
   }
   if (!matches.problem.empty()) {
     return journal_.error(item.where,
-                          fmt::format("include {} {}", quoted(*pattern), matches.problem));
+                          fmt::format("include {} {}", quote(*pattern), matches.problem));
   }
   for (const std::string& path : matches.paths) {
     include_file(item, path);
@@ -209,6 +209,7 @@ void Loader::read_main(const Node& root) {
   if (const Node* node = fields.require("ports")) {
     read_ports(*node, draft_.config.ports, journal_);
   }
+  draft_.pools_complete = !fields.may_be_lost("nat");
   if (const Node* node = fields.find("nat")) {
     draft_.pools_complete = read_nat(*node, draft_.pools, journal_);
   }

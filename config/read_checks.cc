@@ -36,12 +36,12 @@ Read<std::string> read_visible(const Node& node, std::size_t longest) {
   const auto unfit = [](unsigned char c) { return c <= ' ' || c >= 0x7f; };
   if (std::ranges::any_of(*text, unfit)) {
     return std::unexpected(
-        Complaint{fmt::format("{} has a character that HTTP does not allow there", quoted(*text)),
+        Complaint{fmt::format("{} has a character that HTTP does not allow there", quote(*text)),
                   "visible ASCII only; write others as %XX"});
   }
   if (text->size() > longest) {
     return std::unexpected(
-        Complaint{fmt::format("{} is longer than {} bytes", quoted(*text), longest), ""});
+        Complaint{fmt::format("{} is longer than {} bytes", quote(*text), longest), ""});
   }
   return text;
 }
@@ -50,7 +50,7 @@ Read<std::string> read_uri(const Node& node) {
   Read<std::string> text = read_visible(node, kLongestUri);
   if (text && (!text->starts_with('/') || text->find('#') != std::string::npos)) {
     return std::unexpected(
-        Complaint{fmt::format("{} is no path of a URL", quoted(*text)), "as '/healthz'"});
+        Complaint{fmt::format("{} is no path of a URL", quote(*text)), "as '/healthz'"});
   }
   return text;
 }
@@ -59,7 +59,7 @@ Read<std::string> read_host(const Node& node) {
   Read<std::string> text = read_visible(node, kLongestHost);
   if (text && text->find_first_of("/@?#\\\"'<>") != std::string::npos) {
     return std::unexpected(
-        Complaint{fmt::format("{} is no name of a host", quoted(*text)), "as 'www.example.org'"});
+        Complaint{fmt::format("{} is no name of a host", quote(*text)), "as 'www.example.org'"});
   }
   return text;
 }
@@ -76,7 +76,7 @@ Read<StatusRange> read_status(const Node& node) {
   const bool fits = first && last && *first >= 100 && *last <= 599 && *first <= *last;
   if (!fits) {
     return std::unexpected(Complaint{
-        fmt::format("{} is no HTTP status: write 200 or 200-299, within 100..599", quoted(*text)),
+        fmt::format("{} is no HTTP status: write 200 or 200-299, within 100..599", quote(*text)),
         ""});
   }
   return StatusRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
@@ -138,7 +138,7 @@ void check_timeout(const Fields& fields, const Check& check) {
 Check read_check(const Node& node, const Check& base, std::string name, Journal& journal) {
   Check check = base;
   check.name = std::move(name);
-  const std::string what = check.name.empty() ? "a check" : "check " + quoted(check.name);
+  const std::string what = check.name.empty() ? "a check" : "check " + quote(check.name);
   const Fields fields(node, what, kCheckKeys, journal);
   const bool type_known =
       !fields.has("type") ||
@@ -182,7 +182,7 @@ void read_templates(const Node& node,
     if (!is_new) {
       journal.error(key.where,
                     fmt::format("repeated check {} (first at {})",
-                                quoted(key.text),
+                                quote(key.text),
                                 journal.place(first->second.where).text()));
     }
   }

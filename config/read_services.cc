@@ -62,7 +62,7 @@ Read<std::chrono::seconds> read_timeout(const Node& node) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(*value);
   if (seconds != *value) {
     return std::unexpected(
-        Complaint{fmt::format("{} is not a whole number of seconds", quoted(node.text)), ""});
+        Complaint{fmt::format("{} is not a whole number of seconds", quote(node.text)), ""});
   }
   return seconds;
 }
@@ -71,7 +71,7 @@ Read<std::chrono::seconds> read_timeout(const Node& node) {
 std::string title(const Node& node, std::string_view noun, std::size_t number) {
   for (std::size_t i = 0; i < node.keys.size(); ++i) {
     if (node.keys[i].text == "name" && node.items[i].kind == Kind::kScalar) {
-      return fmt::format("{} {}", noun, quoted(node.items[i].text));
+      return fmt::format("{} {}", noun, quote(node.items[i].text));
     }
   }
   return fmt::format("{} number {}", noun, number);
@@ -191,10 +191,10 @@ class ServiceReader {
       for (const auto& [name, unused] : templates_) {
         names.push_back(name);
       }
-      help = suggestion(node.text, names);
+      help = suggestion(nearest(node.text, names));
     }
     journal_.error(node.where,
-                   fmt::format("unknown check {} in {}", quoted(node.text), title_),
+                   fmt::format("unknown check {} in {}", quote(node.text), title_),
                    std::move(help));
   }
 

@@ -32,12 +32,12 @@ Read<std::string> read_interface(const Node& node) {
   }
   if (name->size() > kLongestInterface) {
     return std::unexpected(Complaint{
-        fmt::format("{} is longer than {} characters", quoted(*name), kLongestInterface), ""});
+        fmt::format("{} is longer than {} characters", quote(*name), kLongestInterface), ""});
   }
   const auto unfit = [](unsigned char c) { return c <= ' ' || c >= 0x7f || c == '/' || c == ':'; };
   if (std::ranges::any_of(*name, unfit) || *name == "." || *name == "..") {
     return std::unexpected(
-        Complaint{fmt::format("{} is no name of a network interface", quoted(*name)), ""});
+        Complaint{fmt::format("{} is no name of a network interface", quote(*name)), ""});
   }
   return name;
 }
@@ -73,7 +73,7 @@ Port read_port(const Node& name, const Node& node, Journal& journal) {
   Port port;
   port.name = name.text;
   port.place = journal.place(name.where);
-  const Fields fields(node, "port " + quoted(name.text), kPortKeys, journal);
+  const Fields fields(node, "port " + quote(name.text), kPortKeys, journal);
   if (fields.set_required("device", port.device, word(kDevices, kLaterDevices)) != nullptr) {
     read_device_keys(fields, port);
   }
@@ -149,6 +149,10 @@ void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal) {
     if (ports.size() == kMostPorts) {
       journal.error(key.where, fmt::format("more than {} ports", kMostPorts));
       break;
+    }
+    if (node.items[i].kind == Kind::kNull) {
+      journal.error(key.where, fmt::format("port {} has no value", quote(key.text)));
+      continue;
     }
     ports.push_back(read_port(key, node.items[i], journal));
     spans.push_back(key.where);

@@ -20,7 +20,7 @@ void check_service_names(const Draft& draft, Journal& journal) {
     if (!is_new) {
       journal.error(service.name,
                     fmt::format("repeated service {} (first at {})",
-                                quoted(service.service.name),
+                                quote(service.service.name),
                                 journal.place(found->second).text()));
     }
   }

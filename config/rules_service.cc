@@ -40,8 +40,8 @@ void check_backend_names(const ServiceDraft& draft, Journal& journal) {
     if (!name_is_new) {
       journal.error(backend.name,
                     fmt::format("repeated backend {} in service {} (first at {})",
-                                quoted(backend.backend.name),
-                                quoted(draft.service.name),
+                                quote(backend.backend.name),
+                                quote(draft.service.name),
                                 journal.place(name->second).text()));
     }
     const auto [target, target_is_new] =

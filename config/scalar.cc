@@ -56,15 +56,14 @@ bool looks_like_number(std::string_view text) {
 }
 
 Complaint number_complaint(std::string_view text) {
-  const std::string_view digits = leading_digits(text);
   if (text.starts_with('-')) {
-    return {fmt::format("{} is negative", quoted(text)), ""};
+    return {fmt::format("{} is negative", quote(text)), ""};
   }
-  if (!digits.empty() && looks_like(text) == Looks::kNumber) {
-    return {fmt::format("{} is not written as a plain decimal number", quoted(text)),
+  if (looks_like(text) == Looks::kNumber) {
+    return {fmt::format("{} is not written as a plain decimal number", quote(text)),
             "write digits only"};
   }
-  return {fmt::format("{} is no number", quoted(text)), ""};
+  return {fmt::format("{} is no number", quote(text)), ""};
 }
 
 }  // namespace
@@ -92,6 +91,11 @@ std::string_view looks_name(std::string_view plain) {
       break;
   }
   return "a text";
+}
+
+bool is_nothing(const Node& node) {
+  return node.kind == Kind::kNull ||
+         (node.kind == Kind::kScalar && !node.quoted && looks_like(node.text) == Looks::kNull);
 }
 
 Complaint wrong_kind(const Node& node, std::string_view wanted) {
@@ -151,7 +155,7 @@ Read<bool> read_boolean(const Node& node) {
   } else if (is_one_of(low, {"no", "off", "false", "0"})) {
     help = "write false";
   }
-  return std::unexpected(Complaint{fmt::format("{} is not true or false", quoted(*text)), help});
+  return std::unexpected(Complaint{fmt::format("{} is not true or false", quote(*text)), help});
 }
 
 Read<std::uint64_t> parse_decimal(std::string_view digits) {
@@ -159,7 +163,7 @@ Read<std::uint64_t> parse_decimal(std::string_view digits) {
     return std::unexpected(number_complaint(digits));
   }
   if (digits.size() > 1 && digits.front() == '0') {
-    return std::unexpected(Complaint{fmt::format("{} has a leading zero", quoted(digits)),
+    return std::unexpected(Complaint{fmt::format("{} has a leading zero", quote(digits)),
                                      "numbers are decimal: write it without"});
   }
   std::uint64_t value = 0;
@@ -202,12 +206,12 @@ Read<std::string> read_name(const Node& node) {
     return std::unexpected(Complaint{
         fmt::format("{} is no name: use letters, digits, '.', '_' and '-', a letter or digit "
                     "first",
-                    quoted(*text)),
+                    quote(*text)),
         ""});
   }
   if (text->size() > kLongestName) {
     return std::unexpected(
-        Complaint{fmt::format("{} is longer than {} characters", quoted(*text), kLongestName), ""});
+        Complaint{fmt::format("{} is longer than {} characters", quote(*text), kLongestName), ""});
   }
   return text;
 }
@@ -219,16 +223,16 @@ Read<std::string> read_path(const Node& node, std::size_t longest) {
   }
   if (!text->starts_with('/')) {
     return std::unexpected(
-        Complaint{fmt::format("{} must be an absolute path", quoted(*text)), "start it with '/'"});
+        Complaint{fmt::format("{} must be an absolute path", quote(*text)), "start it with '/'"});
   }
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
   if (std::ranges::any_of(*text, is_control)) {
     return std::unexpected(
-        Complaint{fmt::format("{} has a control character in it", quoted(*text)), ""});
+        Complaint{fmt::format("{} has a control character in it", quote(*text)), ""});
   }
   if (text->size() > longest) {
     return std::unexpected(
-        Complaint{fmt::format("{} is longer than {} bytes", quoted(*text), longest), ""});
+        Complaint{fmt::format("{} is longer than {} bytes", quote(*text), longest), ""});
   }
   return text;
 }

@@ -31,6 +31,8 @@ Looks looks_like(std::string_view plain);
 // "a number", "a boolean", "empty": for messages about such a text.
 std::string_view looks_name(std::string_view plain);
 
+// Whether nothing was written, or a word that says so.
+bool is_nothing(const Node& node);
 // A complaint that `node` is not `wanted`: "must be a list, not a map".
 Complaint wrong_kind(const Node& node, std::string_view wanted);
 

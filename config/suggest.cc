@@ -44,22 +44,26 @@ std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t li
   return std::min(last[b.size()], limit + 1);
 }
 
-std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
   if (word.size() > kLongestWord) {
     return "";
   }
   std::size_t best = std::max<std::size_t>(1, word.size() / 3) + 1;
-  std::string_view nearest;
+  std::string_view found;
   for (const std::string_view candidate :
        candidates.first(std::min(candidates.size(), kMostCandidates))) {
     const std::size_t distance = edit_distance(word, candidate, best - 1);
     // One edit of a single letter would match anything.
     if (distance < best && distance < std::max(word.size(), candidate.size())) {
       best = distance;
-      nearest = candidate;
+      found = candidate;
     }
   }
-  return nearest.empty() ? "" : fmt::format("did you mean '{}'?", nearest);
+  return found;
+}
+
+std::string suggestion(std::string_view near) {
+  return near.empty() ? "" : fmt::format("did you mean '{}'?", near);
 }
 
 }  // namespace holdfast::config

@@ -12,9 +12,11 @@ namespace holdfast::config {
 // or `limit` + 1 when there are more. O(|a| x |b|).
 std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
 
-// "did you mean 'x'?" for the candidate nearest to `word`, "" when none is near: more than a third
-// of the word would have to change. The first of equals wins; of very many candidates only the
-// first are looked at.
-std::string suggestion(std::string_view word, std::span<const std::string_view> candidates);
+// The candidate nearest to `word`, "" when none is near: more than a third of the word would have
+// to change. The first of equals wins; of very many candidates only the first are looked at.
+std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+// "did you mean 'x'?", "" for no word.
+std::string suggestion(std::string_view near);
 
 }  // namespace holdfast::config

@@ -12,7 +12,7 @@
 namespace holdfast::config {
 namespace {
 
-constexpr std::size_t kMostReported = 20;  // of each kind; a file with more is binary
+constexpr std::size_t kMostReported = 10;  // of each kind; a file with more is binary
 
 std::string name_of(unsigned char byte) {
   if (byte == 0) {
@@ -24,7 +24,7 @@ std::string name_of(unsigned char byte) {
   if (byte < 0x20 || byte == 0x7f) {
     return fmt::format("a control character (0x{:02x})", byte);
   }
-  return fmt::format("no printable UTF-8 (byte 0x{:02x})", byte);
+  return fmt::format("not printable UTF-8 (byte 0x{:02x})", byte);
 }
 
 bool is_plain_whitespace(std::string_view text, std::size_t at) {
@@ -36,21 +36,28 @@ bool is_utf16(std::string_view text) {
   return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
 }
 
-// Replaces what is not printable. Returns false when there is too much of it.
+bool is_readable(std::string_view text, std::size_t at) {
+  return is_plain_whitespace(text, at) || printable_length(text, at) > 0;
+}
+
+// Replaces what is not printable; reports rows of it once. Returns false when there is too much.
 bool replace_unprintable(std::uint16_t file, std::string& text, Journal& journal) {
   std::size_t reported = 0;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = printable_length(text, at);
-    if (length > 0 || is_plain_whitespace(text, at)) {
-      at += std::max<std::size_t>(length, 1);
+    if (is_readable(text, at)) {
+      at += std::max<std::size_t>(printable_length(text, at), 1);
       continue;
     }
     if (++reported > kMostReported) {
       journal.error({file, 0, 0, 1}, "this is not a text file: too many bytes are not UTF-8 text");
       return false;
     }
-    journal.error(journal.span_at(file, at, 1), name_of(static_cast<unsigned char>(text[at])));
-    text[at++] = '?';
+    const std::size_t begin = at;
+    const std::string name = name_of(static_cast<unsigned char>(text[begin]));
+    while (at < text.size() && !is_readable(text, at)) {
+      text[at++] = '_';
+    }
+    journal.error(journal.span_at(file, begin, at - begin), name);
   }
   return true;
 }

@@ -191,6 +191,16 @@ std::size_t resume_offset(std::string_view text,
   return next_line(text, begin);
 }
 
+// What ended just before a problem may be incomplete because of it: a wrong indentation ends a map.
+void mark_end_incomplete(Node& node) {
+  Node* last = &node;
+  last->incomplete = true;
+  while (!last->items.empty()) {
+    last = &last->items.back();
+    last->incomplete = true;
+  }
+}
+
 class TreeReader {
  public:
   TreeReader(std::uint16_t file, const CleanText& clean, const TreeLimits& limits, Journal& journal)
@@ -224,7 +234,11 @@ class TreeReader {
       report(*problem);
     }
     if (builder.has_document()) {
-      join(builder.finish(), problem.has_value());
+      Node root = builder.finish();
+      if (problem) {
+        mark_end_incomplete(root);
+      }
+      join(std::move(root), problem.has_value());
     }
     return resume;
   }

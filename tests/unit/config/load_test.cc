@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole configurations: the example, what ends up in the model, what differs at a reload.
+#include "config/load.h"
+
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::config {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr const char* kExample = HOLDFAST_SOURCE_DIR "/config/example.yaml";
+
+const std::string kSmall = R"(version: 1
+dataplane: {workers: 2, flows: 64k}
+ports:
+  wan0: {device: af_packet, interface: veth-wan}
+  lan0: {device: null}
+nat: {pool: [10.0.3.16/28]}
+services:
+  - name: web
+    vips: [203.0.113.10]
+    ports: [tcp/80]
+    backends:
+      - {name: a, address: 10.0.3.11, port: 8080}
+)";
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+Config parsed(const std::string& text) {
+  LoadResult result = parse_config(text, "site.yaml");
+  EXPECT_TRUE(result) << (result ? "" : render(result.error()));
+  return result.value_or(Config{});
+}
+
+std::string complaints(const std::string& text, const LoadOptions& options = {}) {
+  const LoadResult result = parse_config(text, "site.yaml", options);
+  return result ? "valid" : render(result.error());
+}
+
+TEST(Example, Loads) {
+  const LoadResult result = load_config(kExample);
+  ASSERT_TRUE(result) << render(result.error());
+  EXPECT_EQ(result->services.size(), 2U);
+  EXPECT_THAT(result->files, ElementsAre(kExample));
+}
+
+TEST(Load, FillsTheModel) {
+  const Config config = load_config(kExample).value();
+  EXPECT_EQ(config.dataplane.flows, 1'000'000U);
+  EXPECT_EQ(config.dataplane.workers, std::nullopt);
+  ASSERT_EQ(config.ports.size(), 2U);
+  EXPECT_EQ(config.ports[0].name, "wan0");
+  EXPECT_EQ(config.ports[0].interface, "veth-wan");
+  ASSERT_EQ(config.nat.pool.size(), 2U);
+  EXPECT_EQ(config.nat.pool[0].last.text(), "10.0.3.31");
+  const Service& web = config.services[0];
+  EXPECT_EQ(web.name, "web");
+  EXPECT_EQ(web.mode, Mode::kNat);
+  EXPECT_EQ(web.check.name, "web");
+  EXPECT_EQ(web.check.type, CheckType::kHttp);
+  EXPECT_EQ(web.check.path, "/healthz");
+  ASSERT_EQ(web.check.status.size(), 2U);
+  EXPECT_EQ(web.check.status[1].first, 304);
+  EXPECT_EQ(web.check.status[1].last, 304);
+  EXPECT_EQ(web.drain.deadline, 300s);
+  EXPECT_EQ(web.timeouts.established, 7440s);
+  ASSERT_EQ(web.backends.size(), 4U);
+  EXPECT_EQ(web.backends[1].weight, 50U);
+  EXPECT_EQ(web.backends[2].tier, 1);
+  const Service& dns = config.services[1];
+  EXPECT_EQ(dns.mode, Mode::kDsr);
+  EXPECT_EQ(dns.check.interval, 250ms);  // from `defaults`
+  EXPECT_EQ(dns.check.port, 53);
+  EXPECT_EQ(dns.ports[2].last, 5010);
+  EXPECT_EQ(dns.backends[1].weight, 0U);
+}
+
+TEST(Load, TakesDefaultsFromTheModelAndTheFile) {
+  const Config config = parsed(kSmall + "defaults: {drain: {then: keep}, check: {fall: 7}}\n");
+  const Service& service = config.services[0];
+  EXPECT_EQ(service.drain.then, DrainEnd::kKeep);
+  EXPECT_EQ(service.drain.deadline, Drain{}.deadline);
+  EXPECT_EQ(service.check.fall, 7U);
+  EXPECT_EQ(service.check.interval, Check{}.interval);
+  EXPECT_EQ(service.balance.slots, Balance{}.slots);
+  EXPECT_TRUE(service.has_check);
+}
+
+TEST(Load, KnowsWhereThingsStand) {
+  const Config config = parsed(kSmall);
+  EXPECT_EQ(config.services[0].place, (Place{"site.yaml", 8, 11}));
+  EXPECT_EQ(config.services[0].ports[0].place, (Place{"site.yaml", 10, 13}));
+  EXPECT_EQ(config.services[0].backends[0].place, (Place{"site.yaml", 12, 16}));
+  EXPECT_EQ(config.ports[1].place, (Place{"site.yaml", 5, 3}));
+}
+
+TEST(Load, TurnsChecksOffWithNone) {
+  const Config config =
+      parsed(replaced(kSmall, "    ports: [tcp/80]\n", "    ports: [tcp/80]\n    check: none\n"));
+  EXPECT_FALSE(config.services[0].has_check);
+}
+
+TEST(Load, KeepsWarningsOfAValidConfiguration) {
+  const Config config = parsed(replaced(kSmall, "port: 8080", "weight: 0"));
+  ASSERT_EQ(config.warnings.size(), 1U);
+  EXPECT_EQ(config.warnings[0].severity, Severity::kWarning);
+  EXPECT_THAT(config.warnings[0].message, HasSubstr("every weight of service 'web' is 0"));
+}
+
+TEST(Load, ReadsBackWhatItKept) {
+  const Config config = parsed(kSmall);
+  const LoadResult again = parse_sources(config.sources);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->sources, config.sources);
+  EXPECT_EQ(again->services[0].place, config.services[0].place);
+}
+
+TEST(Load, RefusesMoreThanItsLimits) {
+  EXPECT_THAT(complaints(kSmall, {.max_bytes = 100}), HasSubstr("larger than 100 bytes"));
+  EXPECT_THAT(complaints(kSmall, {.max_values = 10}), HasSubstr("more than 10 values"));
+  const std::string many =
+      complaints(replaced(kSmall, "tcp/80", "1, 2, 3, 4, 5"), {.max_diagnostics = 2});
+  EXPECT_THAT(many, HasSubstr("only the first 2"));
+}
+
+TEST(Load, RefusesMoreThan10000Backends) {
+  std::string text = replaced(kSmall, "port: 8080", "weight: 1");
+  for (int i = 0; i < 10'000; ++i) {
+    text += "      - {name: b" + std::to_string(i) + ", address: 10." +
+            std::to_string(1 + i / 62500) + "." + std::to_string(i / 250 % 250) + "." +
+            std::to_string(i % 250 + 1) + "}\n";
+  }
+  EXPECT_THAT(complaints(text), HasSubstr("more than 10000 backends in all services"));
+}
+
+TEST(Load, RefusesMoreThan10000Bindings) {
+  std::string ports = "tcp/1";
+  for (int i = 2; i <= 10'001; ++i) {
+    ports += ", tcp/" + std::to_string(i);
+  }
+  EXPECT_THAT(complaints(replaced(kSmall, "tcp/80", ports)),
+              HasSubstr("more than 10000 pairs of VIP and port"));
+}
+
+TEST(Load, EndsSoonOnHostileTexts) {
+  const std::size_t size = std::size_t{2} << 20U;
+  std::string nested;
+  while (nested.size() < size) {
+    nested += "[[[[[[],";
+  }
+  for (const std::string& text : {std::string(size, '['),
+                                  std::string(size, '{'),
+                                  "a: " + nested,
+                                  "a: \"" + std::string(size, 'x'),
+                                  std::string(size, '\n'),
+                                  std::string(size, '-'),
+                                  "a: " + std::string(size, '\t')}) {
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_NE(complaints(text), "valid");
+    // Far above what it takes, far below what it took without limits.
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 60s) << text.substr(0, 10);
+  }
+}
+
+TEST(StartupDifferences, AreEmptyForWhatAReloadCanDo) {
+  const Config running = parsed(kSmall);
+  const Config wanted =
+      parsed(replaced(kSmall, "8080}", "8081, weight: 3}\n      - {name: b, address: 10.0.3.12}"));
+  EXPECT_THAT(startup_differences(running, wanted), IsEmpty());
+}
+
+TEST(StartupDifferences, NameEveryKeyWithItsPlace) {
+  const Config running = parsed(kSmall);
+  const Config wanted = parsed(
+      replaced(replaced(kSmall,
+                        "{workers: 2, flows: 64k}",
+                        "{workers: auto, memory: 1GiB, huge_pages: false, socket: /run/x.sock}"),
+               "interface: veth-wan",
+               "interface: eth0"));
+  EXPECT_THAT(
+      startup_differences(running, wanted),
+      ElementsAre(
+          "site.yaml:2:13: dataplane.workers cannot change from 2 to auto without a restart",
+          "site.yaml:2:28: dataplane.memory cannot change from auto to 1GiB without a restart",
+          "dataplane.flows cannot change from 64000 to 1000000 without a restart",
+          "site.yaml:2:42: dataplane.huge_pages cannot change from true to false without a restart",
+          "site.yaml:2:61: dataplane.socket cannot change from '/run/holdfast/dataplane.sock' "
+          "to '/run/x.sock' without a restart",
+          "site.yaml:4:3: port 'wan0' cannot be changed without a restart"));
+}
+
+TEST(StartupDifferences, NamePortsThatComeGoOrMove) {
+  const Config running = parsed(kSmall);
+  const Config renamed = parsed(replaced(kSmall, "lan0: {", "dmz0: {"));
+  EXPECT_THAT(startup_differences(running, renamed),
+              ElementsAre("port 'lan0' cannot be removed without a restart",
+                          "site.yaml:5:3: port 'dmz0' cannot be added without a restart"));
+  const Config moved = parsed(replaced(replaced(kSmall, "  lan0: {device: null}\n", ""),
+                                       "ports:\n",
+                                       "ports:\n  lan0: {device: null}\n"));
+  EXPECT_THAT(startup_differences(running, moved),
+              ElementsAre("the order of the ports cannot be changed without a restart"));
+}
+
+}  // namespace
+}  // namespace holdfast::config
