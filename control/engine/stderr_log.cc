@@ -24,8 +24,8 @@ class PatientStderr final : public spdlog::sinks::base_sink<spdlog::details::nul
     // poll() promises room for one PIPE_BUF; a line is shorter than that.
     pollfd entry{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
     if (::poll(&entry, 1, kWaitMs) == 1 && (entry.revents & POLLOUT) != 0) {
-      static_cast<void>(
-          ::write(STDERR_FILENO, line.data(), std::min<std::size_t>(line.size(), 4096)));
+      [[maybe_unused]] const ssize_t written =
+          ::write(STDERR_FILENO, line.data(), std::min<std::size_t>(line.size(), 4096));
     }
   }
   void flush_() override {}
