@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from collections import Counter
 
 from holdfast_lab import process
 from holdfast_lab.loads import SynWatch
@@ -237,16 +238,13 @@ def accounts(stage: Stage) -> None:
     last = stage.messages.stop()
     stage.figures.at_most("unanswered at the end", last["tcp"]["waiting"] + last["udp"]["waiting"], 0)
     status = stage.balancer.status()
-    received = sum(_counter(worker, "received") for worker in status["workers"])
+    received = sum(worker["counters"].get("received", 0) for worker in status["workers"])
     stage.figures.note("frames received by the workers", received)
-    drops = {
-        drop["name"]: drop["value"]
-        for worker in status["workers"]
-        for drop in worker["drops"]
-        if drop["value"]
-    }
-    named = ", ".join(f"{name} {value}" for name, value in drops.items())
-    stage.figures.note("frames dropped, each with a reason", sum(drops.values()), reason=named)
+    drops = Counter()
+    for worker in status["workers"]:
+        drops.update(worker["drops"])
+    named = ", ".join(f"{name} {value}" for name, value in drops.most_common() if value)
+    stage.figures.note("frames dropped, each with a reason", drops.total(), reason=named)
     unaccounted = sum(abs(worker["unaccounted"]) for worker in status["workers"])
     stage.figures.at_most("frames unaccounted", unaccounted, 0)
     try:
@@ -260,10 +258,6 @@ def accounts(stage: Stage) -> None:
 
 def _mbufs(stage: Stage) -> int:
     return stage.balancer.status()["mbufs_available"]
-
-
-def _counter(worker: dict, name: str) -> int:
-    return next((one["value"] for one in worker["counters"] if one["name"] == name), 0)
 
 
 STORY = (

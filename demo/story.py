@@ -10,6 +10,7 @@ was measured; the table at the end judges it. Exit status 0 when every figure me
 
 import argparse
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,6 +27,10 @@ STORY_LIMIT_SECONDS = 90
 
 def end_in_order(number: int, _frame) -> None:
     raise SystemExit(128 + number)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def tell(stage: Stage) -> None:
@@ -52,10 +57,12 @@ def main() -> int:
         stage = Stage(run, arguments.binaries.resolve())
         stage.set_up()
         tell(stage)
-    except (TimeoutError, RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         print(f"the story broke off: {error}", file=sys.stderr)
         if stage is not None:
-            stage.figures.holds("the story was told to its end", str(error), "yes", False)
+            stage.figures.holds(
+                "the story was told to its end", "no", "yes", False, reason=first_line(error)
+            )
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)

@@ -47,6 +47,7 @@ class Balancer:
 
     def start(self) -> "Balancer":
         command = [str(self.binaries / "holdfast"), "run", "--config", str(self.file)]
+        command += ["--run-directory", str(self.configuration.folder / "run")]
         self.supervisor = Process(
             self.lab.run, self.lab.namespace("balancer"), command, self.log
         )

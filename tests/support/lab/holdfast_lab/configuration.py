@@ -105,7 +105,7 @@ class Configuration:
     instance: str
     services: tuple[Service, ...]
     workers: int = 1
-    flows: str = "64k"
+    flows: str = "256k"
     wan: str = topology.WAN_PORT
     lan: str = topology.LAN_PORT
     state_file: str = field(default="")

@@ -2,6 +2,7 @@
 """Long-running processes inside a lab's namespaces, each in a process group, each with a log."""
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -46,6 +47,15 @@ def output_of(namespace: str, *command: str, limit_seconds: float = 30.0) -> str
     return done.stdout
 
 
+def _prepare(namespace: str) -> None:
+    set_namespace(namespace_path(namespace))
+    # Packet rings are locked memory; without the privilege the dataplane takes smaller ones.
+    try:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
+    except (OSError, ValueError):
+        pass
+
+
 class Process:
     """A started program. `group` joins an existing process group instead of making a new one."""
 
@@ -68,7 +78,7 @@ class Process:
                 stderr=output,
                 env={**os.environ, ID_VARIABLE: run.id},
                 process_group=group,
-                preexec_fn=lambda: set_namespace(namespace_path(namespace)),
+                preexec_fn=lambda: _prepare(namespace),
             )
 
     @property
