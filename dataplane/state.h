@@ -49,7 +49,7 @@ class DispositionTable {
 
   void set(MemberId id, Disposition disposition) {
     cells_[id.index].store(
-        static_cast<std::uint16_t>((id.epoch << 8) | static_cast<unsigned>(disposition)),
+        static_cast<std::uint16_t>((unsigned{id.epoch} << 8) | static_cast<unsigned>(disposition)),
         std::memory_order_release);
   }
   // kReset for an epoch that is no longer in force: nothing new, nothing kept.
