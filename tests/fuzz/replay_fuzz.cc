@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hostile frames, in sequences, through every stage: `nat` and `dsr`, IPv4 and IPv6, with
+// dispositions, generations and time changing between bursts. An input is a list of commands, so
+// that mutations reach deep: frames come from templates that are then damaged, answer what was
+// forwarded before, or are arbitrary bytes. Buffers have the exact size.
+//
+// Checked after every burst: each slot has a verdict, each drop a name, nothing is unaccounted, and
+// what was forwarded differs from what came in only where its mode allows. After every input time
+// passes until each flow has ended: then the tables must be empty. So one machine serves all
+// inputs; a new one for each would cost far more than the frames.
+#include "dataplane/checksum.h"
+#include "dataplane/solo.h"
+#include "tests/support/appliance.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <utility>
+
+namespace {
+
+using namespace holdfast::dataplane;
+using namespace holdfast::testing;
+
+void require(bool holds) {
+  if (!holds) {
+    std::abort();
+  }
+}
+
+// The input, read as small integers; zeros when it has ended.
+class Commands {
+ public:
+  Commands(const std::uint8_t* data, std::size_t size) : data_(data, size) {}
+  [[nodiscard]] bool empty() const { return data_.empty(); }
+  std::uint8_t byte() {
+    if (data_.empty()) {
+      return 0;
+    }
+    const std::uint8_t value = data_.front();
+    data_ = data_.subspan(1);
+    return value;
+  }
+  std::uint16_t word() {
+    const unsigned high = byte();
+    return static_cast<std::uint16_t>((high << 8) | byte());
+  }
+  Bytes bytes(std::size_t count) {
+    const auto taken = data_.first(std::min(count, data_.size()));
+    data_ = data_.subspan(taken.size());
+    return {taken.begin(), taken.end()};
+  }
+
+ private:
+  std::span<const std::uint8_t> data_;
+};
+
+const std::vector<Bytes>& templates() {
+  static const std::vector<Bytes> kTemplates = {
+      tcp(kClient, kVip).syn().bytes(),
+      tcp(kClient, kVip).ack().payload("hello").bytes(),
+      tcp(kClient, kVip).fin().ack().bytes(),
+      tcp(kClient, kVip).rst().bytes(),
+      udp(kClient, kVip.at_port(53)).payload("query").bytes(),
+      udp(kClient, kVip.at_port(53)).no_checksum().payload("query").pad_to(60).bytes(),
+      tcp(kClient, kVip).options({1, 1, 1, 0}).syn().bytes(),
+      tcp(kClient, kVip).vlan(7).syn().bytes(),
+      tcp(kClient, kVip).fragment(0, true).syn().bytes(),
+      echo_request(kClient, kVip).payload("ping").bytes(),
+      arp_request(kClient, kVip.address),
+      tcp(kClient6, kVip6).syn().bytes(),
+      tcp(kClient6, kVip6).ack().payload("hello").bytes(),
+      udp(kClient6, kVip6.at_port(53)).payload("query").bytes(),
+      udp(kClient6, kVip6.at_port(53)).extension(60, 8).extension(43, 24).payload("x").bytes(),
+      tcp(kClient6, kVip6).extension(0, 8).extension(44, 8).syn().bytes(),
+      echo_request(kClient6, kVip6).payload("ping").bytes(),
+      neighbor_solicitation(kClient6, solicited_nodes(kVip6.address), kVip6.address).bytes(),
+      tcp(kBackend1, kPool.at_port(2000)).syn().ack().bytes(),
+      udp(kBackend6, kPool6.at_port(2000)).payload("answer").bytes(),
+      tcp(kBackend1, kClient).ack().bytes(),
+  };
+  return kTemplates;
+}
+
+// Both modes at once, `dsr` on VIPs of its own, and the variants that a reload may bring.
+GenerationSpec generation(std::uint8_t variant) {
+  GenerationSpec spec = three_backends(Mode::kNat);
+  for (ServiceSpec service : three_backends(Mode::kDsr).services) {
+    service.name += "-dsr";
+    for (BindingSpec& binding : service.bindings) {
+      binding.vip.bytes[15] ^= 1;
+    }
+    spec.services.push_back(service);
+  }
+  for (ServiceSpec& service : spec.services) {
+    if ((variant & 1) != 0) {
+      service.members.erase(service.members.begin() + 1);
+    }
+    if ((variant & 2) != 0) {
+      service.members.front().weight = 10;
+    }
+    if ((variant & 4) != 0) {
+      std::ranges::reverse(service.members);
+    }
+  }
+  if ((variant & 8) != 0) {
+    spec.services.erase(spec.services.begin());
+  }
+  return spec;
+}
+
+void swap_bytes(Bytes& frame, std::size_t first, std::size_t second, std::size_t count) {
+  if (std::max(first, second) + count <= frame.size()) {
+    std::swap_ranges(frame.begin() + static_cast<std::ptrdiff_t>(first),
+                     frame.begin() + static_cast<std::ptrdiff_t>(first + count),
+                     frame.begin() + static_cast<std::ptrdiff_t>(second));
+  }
+}
+
+// What the receiver of this frame would send back; no options or extensions, so that offsets hold.
+Bytes answer_to(Bytes frame) {
+  const bool v4 = frame.size() > 14 && frame[14] >> 4 == 4;
+  swap_bytes(frame, 0, 6, 6);
+  swap_bytes(frame, v4 ? 26 : 22, v4 ? 30 : 38, v4 ? 4 : 16);
+  swap_bytes(frame, v4 ? 34 : 54, v4 ? 36 : 56, 2);
+  return frame;
+}
+
+void set_be16(Bytes& frame, std::size_t at, std::uint16_t value) {
+  frame[at] = static_cast<std::uint8_t>(value >> 8);
+  frame[at + 1] = static_cast<std::uint8_t>(value);
+}
+
+// Makes the IPv4 header's checksum right again, so that damage behind it is reached.
+void mend_ipv4(Bytes& frame) {
+  const std::size_t header = frame.size() > 14 ? std::size_t{frame[14] & 0x0fU} * 4 : 0;
+  if (header < 20 || frame.size() < 14 + header || frame[14] >> 4 != 4) {
+    return;
+  }
+  set_be16(frame, 24, 0);
+  const auto bytes = std::as_bytes(std::span(frame)).subspan(14, header);
+  set_be16(frame, 24, ChecksumSum(bytes).checksum().to_host());
+}
+
+class Machine {
+ public:
+  Machine()
+      : solo_(Solo::create(
+                  generation(0), lab_neighborhood(), {.key = {}, .flows = 64, .check_macs = true})
+                  .value()) {}
+
+  void run(Commands commands) {
+    const std::uint8_t room = commands.byte();
+    room_ = {.head = static_cast<std::uint16_t>(room & 3),
+             .tail = static_cast<std::uint16_t>((room & 4) != 0 ? 128 : 0),
+             .beyond = (room & 8) != 0 ? 700U : 0U};
+    while (!commands.empty()) {
+      step(commands);
+    }
+    restore();
+  }
+
+ private:
+  Bytes frame(Commands& commands) {
+    const std::uint8_t kind = commands.byte();
+    const auto& all = templates();
+    Bytes bytes;
+    if (kind % 32 < all.size()) {
+      bytes = all[kind % 32];
+    } else if (kind % 32 < 29 && !sent_.empty()) {
+      bytes = answer_to(sent_[commands.byte() % sent_.size()]);
+    } else {
+      bytes = commands.bytes(commands.word() % 2048);
+    }
+    const std::uint8_t damage = commands.byte();
+    if ((damage & 1) != 0 && bytes.size() >= 42) {  // another client
+      bytes[bytes[14] >> 4 == 4 ? 29 : 37] = commands.byte();
+    }
+    if ((damage & 2) != 0 && bytes.size() >= 54) {  // the other mode's VIP
+      bytes[bytes[14] >> 4 == 4 ? 33 : 53] ^= 1;
+    }
+    for (unsigned patches = (damage >> 2) & 3; patches > 0 && !bytes.empty(); --patches) {
+      bytes[commands.word() % bytes.size()] = commands.byte();
+    }
+    if ((damage & 16) != 0) {
+      bytes.resize(commands.word() % (bytes.size() + 1));
+    }
+    if ((damage & 32) == 0) {
+      mend_ipv4(bytes);
+    }
+    return bytes;
+  }
+
+  // Most commands are bursts; a publication costs as much as thousands of frames.
+  void step(Commands& commands) {
+    const std::uint8_t command = commands.byte();
+    if (command < 16) {
+      now_ms_ += std::uint64_t{commands.word()} << command;
+    } else if (command < 48) {
+      set_disposition(command, commands.byte());
+    } else if (command < 50) {
+      publish(commands.byte() & 15);
+    } else {
+      run_burst(commands, 1 + command % 8);
+    }
+  }
+
+  void set_disposition(std::uint8_t which, std::uint8_t what) {
+    const auto services = solo_->generation().services();
+    const CompiledService& service = services[which % services.size()];
+    const MemberSpec& member = service.members[(what >> 3) % service.members.size()];
+    solo_->set_disposition(service.name, member.backend, static_cast<Disposition>((what & 7) % 5));
+    disposed_.emplace_back(service.name, member.backend);
+  }
+
+  void publish(std::uint8_t variant) {
+    if (variant != variant_) {
+      GenerationSpec spec = generation(variant);
+      spec.number = ++number_;
+      require(solo_->publish(spec).has_value());
+      variant_ = variant;
+    }
+  }
+
+  // Everything as it was before the first input, but for what the registries have seen.
+  void restore() {
+    publish(0);
+    for (const auto& [service, backend] : disposed_) {
+      solo_->set_disposition(service, backend, Disposition::kNew);
+    }
+    disposed_.clear();
+    sent_.clear();
+    end_flows();
+  }
+
+  void end_flows() {
+    for (int rounds = 0; rounds < 4; ++rounds) {
+      now_ms_ += 8'000'000;  // more than any timeout, and than a sweep of the whole table takes
+      Burst nothing{};
+      nothing.begin(0);
+      solo_->run(nothing, now_ms_);
+    }
+    const WorkerTables& tables = solo_->worker().tables;
+    require(tables.v4.used() == 0 && tables.v6.used() == 0 && tables.nat.used() == 0);
+    for (std::size_t id = 0; id < solo_->generation().members().size(); ++id) {
+      require(solo_->worker().members[id].live_flows.get() == 0);
+    }
+  }
+
+  void run_burst(Commands& commands, std::size_t count) {
+    std::vector<Bytes> frames;
+    while (frames.size() < count) {
+      frames.push_back(frame(commands));
+    }
+    ExactBurst burst(frames, room_);
+    solo_->run(*burst, now_ms_);
+    WorkerStats& stats = solo_->worker().stats;
+    for (Slot i = 0; i < count; ++i) {
+      check(burst, i, frames[i]);
+    }
+    stats.transmitted.set(stats.forwarded.get() + stats.replied.get());
+    require(unaccounted(stats) == 0);
+    solo_->worker().notices.clear();
+  }
+
+  void check(ExactBurst& burst, Slot i, const Bytes& before) {
+    switch (burst->verdict[i]) {
+      case Verdict::kDrop:
+        require(burst->reason[i] < Drop::kCount && !drop_name(burst->reason[i]).empty());
+        break;
+      case Verdict::kForward:
+        check_forwarded(*burst, i, before, burst.bytes(i));
+        remember(burst.bytes(i));
+        break;
+      case Verdict::kReply:
+        require(burst.bytes(i).size() <= before.size() + room_.tail);
+        break;
+      case Verdict::kKernel:
+        require(burst.bytes(i) == before);
+        break;
+      case Verdict::kHold:
+      case Verdict::kPending:
+        std::abort();
+    }
+  }
+
+  // In `dsr` only the MAC addresses change; in `nat` also IP addresses, TTL, ports and checksums.
+  static void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) {
+    require(after.size() == before.size());
+    require(b.frame[i].length >= after.size());
+    const bool translated = b.flow[i] != kNoFlow;
+    const bool v4 = b.key[i].source.is_v4();
+    const std::size_t l3 = b.l3_offset[i];
+    const std::size_t l4 = b.l4_offset[i];
+    const std::size_t checksum = l4 + (b.key[i].protocol == Protocol::kTcp ? 16 : 6);
+    for (std::size_t at = 12; at < after.size(); ++at) {
+      const bool ip = v4 ? at == l3 + 8 || (at >= l3 + 10 && at < l3 + 20)
+                         : at == l3 + 7 || (at >= l3 + 8 && at < l3 + 40);
+      const bool upper = (at >= l4 && at < l4 + 4) || (at >= checksum && at < checksum + 2);
+      require(before[at] == after[at] || (translated && (ip || upper)));
+    }
+  }
+
+  void remember(Bytes bytes) {
+    sent_.push_back(std::move(bytes));
+    if (sent_.size() > 16) {
+      sent_.pop_front();
+    }
+  }
+
+  std::unique_ptr<Solo> solo_;
+  Room room_{};
+  std::uint64_t now_ms_ = 1'000'000;
+  std::uint64_t number_ = 1;
+  std::uint8_t variant_ = 0;
+  std::vector<std::pair<std::string, std::string>> disposed_;
+  std::deque<Bytes> sent_;
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static Machine machine;
+  machine.run(Commands(data, size));
+  return 0;
+}
