@@ -130,4 +130,4 @@ class Stage:
             path = self.run.folder / name
             if path.exists():
                 shutil.copy(path, kept / path.name)
-        print(f"logs are kept in {kept}")
+        print(f"logs are kept until the next run in {kept}")

@@ -190,7 +190,7 @@ def reload_broken(stage: Stage) -> None:
         "reload of a broken file", status["last_reload"]["result"], "refused", refused
     )
     errors = sum(" error: " in line for line in status["last_reload"]["lines"])
-    stage.figures.at_least("broken file: errors printed", errors, 4)
+    stage.figures.at_least("broken file: errors printed", errors, 3)
     same = (status["revision"], status["generation"]) == (before["revision"], before["generation"])
     same &= members == {name: _fixed(one) for name, one in stage.balancer.members().items()}
     stage.figures.holds("broken file: anything changed", "no" if same else "yes", "no", same)
@@ -230,7 +230,8 @@ def _adopted(stage: Stage, adopted: dict[str, dict]) -> bool:
     except RuntimeError:
         return False
     adopted["status"] = status
-    return status["dataplane_connected"] and status["adopted_ms"] >= 0
+    # The dataplane answers in control's absence, without this.
+    return status.get("adopted_ms", -1) >= 0
 
 
 def accounts(stage: Stage) -> None:

@@ -91,7 +91,7 @@ def sentence(figure: Figure) -> str:
 
 
 def _row(figure: Figure) -> tuple[str, str, str, str, str]:
-    verdict = {True: "ok", False: "MISSED", None: "" if figure.reason is None else "not judged"}
+    verdict = {True: "ok", False: "MISSED", None: "not judged" if figure.target else ""}
     remark = verdict[figure.passed]
     if figure.reason:
         remark = f"{remark}  ({figure.reason})" if remark else f"({figure.reason})"
