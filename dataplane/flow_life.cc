@@ -8,13 +8,18 @@ namespace holdfast::dataplane {
 namespace {
 
 constexpr TimeoutSpec kOrphanTimeouts;
-constexpr std::uint64_t kRoundMs = 30'000;
-constexpr std::size_t kMaxVisits = 4096;
+// A small table is gone through every 2 s, so that what ended is soon known; a large one at 200 000
+// places a second, but never slower than a round in 30 s.
+constexpr std::uint64_t kFastRoundMs = 2'000;
+constexpr std::uint64_t kSlowRoundMs = 30'000;
+constexpr std::uint64_t kVisitsPerMs = 200;
+constexpr std::uint64_t kMaxVisits = 4096;
 
 // How many of `total` places to visit after `elapsed_ms`.
 std::size_t visits(std::size_t total, std::uint64_t elapsed_ms) {
-  const auto due = static_cast<std::size_t>(total * elapsed_ms / kRoundMs + 1);
-  return std::min({due, total, kMaxVisits});
+  const std::uint64_t fast = std::min(total * elapsed_ms / kFastRoundMs, kVisitsPerMs * elapsed_ms);
+  const std::uint64_t due = std::max(fast, total * elapsed_ms / kSlowRoundMs) + 1;
+  return static_cast<std::size_t>(std::min<std::uint64_t>({due, total, kMaxVisits}));
 }
 
 template <typename Table>
@@ -41,7 +46,8 @@ void count_table(WorkerState& state, Table& table) {
     for (const auto& entry : bucket.way) {
       if (entry.state != FlowState::kFree) {
         state.members[entry.member].live_flows.add(1);
-        state.binding_flows[entry.binding].add(1);
+        state.members[entry.member].entries.add(1);
+        state.binding_entries[entry.binding].add(1);
       }
     }
   }
@@ -60,15 +66,20 @@ void count_begin(WorkerState& state, MemberId member, std::uint16_t binding, std
   MemberStats& stats = state.members[member.index];
   stats.new_flows.add(1);
   stats.live_flows.add(1);
+  stats.entries.add(1);
   stats.last_new_flow_ms.set(now_ms);
-  state.binding_flows[binding].add(1);
+  state.binding_entries[binding].add(1);
   state.stats.flows_inserted.add(1);
 }
 
-void count_end(WorkerState& state, MemberId member, std::uint16_t binding) {
+void count_end(WorkerState& state, MemberId member) {
   state.members[member.index].live_flows.subtract(1);
-  state.binding_flows[binding].subtract(1);
   state.stats.flows_ended.add(1);
+}
+
+void count_gone(WorkerState& state, MemberId member, std::uint16_t binding) {
+  state.members[member.index].entries.subtract(1);
+  state.binding_entries[binding].subtract(1);
 }
 
 bool expired(const NatRecord& record, const Generation& generation, Stamp now) {
@@ -91,7 +102,10 @@ void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_
   if (const std::optional<FlowKey> key = reply_key_of(record, generation); key) {
     state.tables.nat.reply().erase(generation.hasher()(*key), index);
   }
-  count_end(state, {record.member, record.epoch}, record.binding);
+  if (!record.ended) {
+    count_end(state, {record.member, record.epoch});
+  }
+  count_gone(state, {record.member, record.epoch}, record.binding);
   state.tables.nat.give(index);
 }
 
@@ -100,8 +114,9 @@ void WorkerState::count_adopted() {
   count_table(*this, tables.v6);
   for (const NatRecord& record : tables.nat.records()) {
     if (record.state != FlowState::kFree) {
-      members[record.member].live_flows.add(1);
-      binding_flows[record.binding].add(1);
+      members[record.member].live_flows.add(record.ended ? 0 : 1);
+      members[record.member].entries.add(1);
+      binding_entries[record.binding].add(1);
     }
   }
 }

@@ -15,8 +15,9 @@ const TimeoutSpec& timeouts_of(const Generation& generation, std::uint16_t bindi
 
 // Counts a new entry for a member.
 void count_begin(WorkerState& state, MemberId member, std::uint16_t binding, std::uint64_t now_ms);
-// Counts the end of an entry.
-void count_end(WorkerState& state, MemberId member, std::uint16_t binding);
+// Counts the end of a flow, and that its entry is gone: a closed `nat` flow ends before its record.
+void count_end(WorkerState& state, MemberId member);
+void count_gone(WorkerState& state, MemberId member, std::uint16_t binding);
 
 template <typename Entry>
 bool expired(const Entry& entry, const Generation& generation, Stamp now) {
@@ -27,7 +28,8 @@ bool expired(const NatRecord& record, const Generation& generation, Stamp now);
 
 template <typename Table, typename Entry>
 void end_flow(WorkerState& state, Table& table, Entry& entry) {
-  count_end(state, {entry.member, entry.epoch}, entry.binding);
+  count_end(state, {entry.member, entry.epoch});
+  count_gone(state, {entry.member, entry.epoch}, entry.binding);
   table.clear(entry);
 }
 

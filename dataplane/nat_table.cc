@@ -168,11 +168,13 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
   }
 }
 
+bool closed(const NatRecord& record) {
+  return (over(record.client_side) && over(record.member_side)) ||
+         record.client_side == SideState::kReset || record.member_side == SideState::kReset;
+}
+
 std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts) {
-  const bool closed = (over(record.client_side) && over(record.member_side)) ||
-                      record.client_side == SideState::kReset ||
-                      record.member_side == SideState::kReset;
-  if (record.state != FlowState::kClosing || !closed) {
+  if (record.state != FlowState::kClosing || !closed(record)) {
     return timeout_of(record.state, timeouts);
   }
   // A reset leaves no TIME_WAIT on either side (RFC 9293 §3.10.7.4).

@@ -47,6 +47,8 @@ struct alignas(64) NatRecord {
   // The client reuses its 5-tuple for a newer flow: found by replies only, until the quarantine
   // ends.
   bool detached = false;
+  // Both sides are done: no longer counted as a flow, kept for the quarantine.
+  bool ended = false;
   // Room for what later needs state per direction, so that the layout stays: SYN cookies and the
   // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. Always 0 now.
   std::array<std::int32_t, 2> sequence_delta{};
@@ -182,6 +184,9 @@ class NatTable {
 // The TCP state after a packet from one side: updates both sides and `state`. Source: RFC 9293
 // §3.3.2, as far as it can be seen from between.
 void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags);
+
+// True once both sides have closed, or one has reset.
+bool closed(const NatRecord& record);
 
 // How long a record lives without traffic, in seconds: the service's timeouts while the flow lives,
 // the quarantine once it is closed.

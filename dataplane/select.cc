@@ -63,7 +63,8 @@ void insert(Burst& b,
       },
       [&](const auto& resident) { return expired(resident, generation, now); },
       [&](const auto& resident) {
-        count_end(state, {resident.member, resident.epoch}, resident.binding);
+        count_end(state, {resident.member, resident.epoch});
+        count_gone(state, {resident.member, resident.epoch}, resident.binding);
       });
   if (entry == nullptr) {
     state.stats.flows_untracked.add(1);

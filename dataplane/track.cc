@@ -93,7 +93,8 @@ bool track_entry(
 }
 
 // Advances a record by one packet.
-void touch(Burst& b, Slot i, NatTable& nat, std::uint32_t index, Stamp now) {
+void touch(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now) {
+  NatTable& nat = state.tables.nat;
   NatRecord& record = nat.record(index);
   const bool was_half_open = record.state == FlowState::kHalfOpen;
   if (b.key[i].protocol == Protocol::kTcp) {
@@ -103,6 +104,10 @@ void touch(Burst& b, Slot i, NatTable& nat, std::uint32_t index, Stamp now) {
   }
   if (was_half_open && record.state != FlowState::kHalfOpen) {
     nat.end_half_open(index);
+  }
+  if (!record.ended && closed(record)) {
+    record.ended = true;
+    count_end(state, {record.member, record.epoch});
   }
   record.stamp = now;
   b.known[i] = true;
@@ -145,7 +150,7 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
     detach_nat_flow(state, generation, index);
     return true;
   }
-  touch(b, i, nat, index, now);
+  touch(b, i, state, index, now);
   return true;
 }
 
@@ -164,7 +169,7 @@ bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& s
       state.dispositions.get({record.member, record.epoch}) == Disposition::kReset) {
     return reset_flow(b, i, state);
   }
-  touch(b, i, nat, index, now);
+  touch(b, i, state, index, now);
   b.binding[i] = nat.record(index).binding;
   return true;
 }

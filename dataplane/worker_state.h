@@ -54,7 +54,7 @@ class WorkerState {
         tables(shared.tables(index)),
         dispositions(shared.dispositions()),
         members(kRegistryCapacity),
-        binding_flows(kRegistryCapacity),
+        binding_entries(kRegistryCapacity),
         pool_cursor(kRegistryCapacity) {}
 
   const std::uint32_t worker;
@@ -63,7 +63,7 @@ class WorkerState {
   DispositionTable dispositions;
   WorkerStats stats;
   std::vector<MemberStats> members;        // by registry index
-  std::vector<Counter> binding_flows;      // live entries by binding
+  std::vector<Counter> binding_entries;      // by binding
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   Notices notices;
 
@@ -81,7 +81,8 @@ class WorkerState {
 };
 
 // Ends idle and orphaned flows: visits as many buckets and records as the time since the last call
-// demands for a whole round in 30 s, at most 4096 of each. Call once per loop.
+// demands for a whole round in 2 s (30 s for large tables), at most 4096 of each. Call once per
+// loop.
 void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms);
 
 }  // namespace holdfast::dataplane

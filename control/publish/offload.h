@@ -18,7 +18,8 @@ boost::asio::awaitable<std::invoke_result_t<Work>> run_work(Work work) {
   co_return work();
 }
 
-// Requires: `work` holds what it needs by value and returns a value.
+// Requires: `work` holds what it needs by value and returns a value. Name it and move it in: GCC 12
+// destroys the captures of a temporary in a co_await expression twice (its bug 99576).
 template <typename Work>
 boost::asio::awaitable<std::invoke_result_t<Work>> offload(boost::asio::any_io_executor elsewhere,
                                                            Work work) {

@@ -233,18 +233,20 @@ void Publisher::save() {
 
 // Requires: no worker sees a generation in which a member retired since is active.
 void Publisher::free_retired() {
+  const auto unused = [&](auto&& entries_of) {
+    return std::ranges::all_of(
+        workers_, [&](const auto& worker) { return entries_of(worker->state()).get() == 0; });
+  };
   for (std::size_t i = 0; i < members_.records().size(); ++i) {
-    const auto index = static_cast<std::uint16_t>(i);
-    if (members_.records()[i].state == RegistryState::kRetired && flows_of(index) == 0) {
-      members_.free(index);
+    if (members_.records()[i].state == RegistryState::kRetired &&
+        unused([&](auto& state) -> auto& { return state.members[i].entries; })) {
+      members_.free(static_cast<std::uint16_t>(i));
     }
   }
   for (std::size_t i = 0; i < bindings_.records().size(); ++i) {
-    const auto index = static_cast<std::uint16_t>(i);
-    const bool unused = std::ranges::all_of(
-        workers_, [&](const auto& worker) { return worker->state().binding_flows[i].get() == 0; });
-    if (bindings_.records()[i].state == RegistryState::kRetired && unused) {
-      bindings_.free(index);
+    if (bindings_.records()[i].state == RegistryState::kRetired &&
+        unused([&](auto& state) -> auto& { return state.binding_entries[i]; })) {
+      bindings_.free(static_cast<std::uint16_t>(i));
     }
   }
 }
