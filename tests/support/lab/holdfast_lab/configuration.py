@@ -16,7 +16,7 @@ dataplane:
   socket: "{folder}/dataplane.sock"
   directory: "{folder}/dataplane"
   state_file: "{state_file}"
-  instance: {instance}
+  instance: "{instance}"
 ports:
   wan0: {{device: af_packet, interface: {wan}}}
   lan0: {{device: af_packet, interface: {lan}}}
