@@ -43,17 +43,29 @@ class Tally:
             failure = case.find("failure")
             failure = failure if failure is not None else case.find("error")
             skip = case.find("skipped")
-            if failure is not None:
+            if failure is not None or _is_missing(skip):
                 self.failed.append(name)
-            elif skip is not None or case.get("status") in ("notrun", "disabled"):
-                why = skip.get("message", "") if skip is not None else ""
-                said = case.findtext("system-out", "").strip().splitlines()
-                self.skipped.append(f"{name}: {why or (said[-1] if said else 'no reason given')}")
+            elif skip is not None:
+                self.skipped.append(f"{name}: {_reason(case, skip)}")
             else:
                 self.passed += 1
 
     def line(self) -> str:
         return f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
+
+
+def _is_missing(skip: xml.Element | None) -> bool:
+    """ctest calls a test whose program was not built skipped; we do not."""
+    return skip is not None and skip.get("message", "").startswith("Unable to find")
+
+
+def _reason(case: xml.Element, skip: xml.Element) -> str:
+    """Why a case was skipped: what GoogleTest printed after "Skipped", else the message."""
+    lines = case.findtext("system-out", "").splitlines()
+    for number, line in enumerate(lines[:-1]):
+        if line.endswith(": Skipped"):
+            return lines[number + 1].strip()
+    return skip.get("message") or "no reason given"
 
 
 def build_root() -> Path:

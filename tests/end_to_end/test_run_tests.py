@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The test runner counts right what ctest and pytest write."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import run_tests  # noqa: E402
+
+REPORT = """\
+<testsuite tests="6">
+ <testcase name="Parse.Accepts" classname="Parse.Accepts" status="run"><system-out/></testcase>
+ <testcase name="Parse.Drops" classname="Parse.Drops" status="fail"><failure message=""/></testcase>
+ <testcase name="Net.Needs" classname="Net.Needs" status="notrun">
+  <skipped message="SKIP_REGULAR_EXPRESSION_MATCHED"/>
+  <system-out>[ RUN ] Net.Needs
+/a/b.cc:3: Skipped
+no network namespaces here
+</system-out></testcase>
+ <testcase name="gone_NOT_BUILT" classname="gone" status="notrun">
+  <skipped message="Unable to find executable"/></testcase>
+ <testcase name="test_x" classname="tests.x"><skipped type="pytest.skip" message="not root"/></testcase>
+ <testcase name="test_y" classname="tests.y"><error message="setup"/></testcase>
+</testsuite>
+"""
+
+pytestmark = pytest.mark.quick
+
+
+def test_every_case_is_counted_once_and_skips_say_why(tmp_path):
+    path = tmp_path / "report.xml"
+    path.write_text(REPORT)
+    tally = run_tests.Tally()
+    tally.read_junit("dev", path)
+    assert tally.line() == "1 passed, 3 failed, 2 skipped"
+    assert [name.rpartition(": ")[2] for name in tally.skipped] == [
+        "no network namespaces here",
+        "not root",
+    ]
+
+
+def test_figures_have_every_key(tmp_path):
+    path = tmp_path / "figures.json"
+    run_tests.write_figures(path, run_tests.Tally(passed=3, stages=[("dev", 1.5, 3)]))
+    keys = {"name", "value", "unit", "target", "pass", "spread", "baseline", "reason"}
+    listed = run_tests.json.loads(path.read_text())
+    assert len(listed) == 4
+    assert all(set(figure) == keys for figure in listed)
+    assert listed[0]["pass"] is True
