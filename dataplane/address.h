@@ -50,14 +50,8 @@ struct alignas(16) Address {
   std::array<std::uint8_t, 16> bytes{};
 
   static constexpr Address v4(Be32 address) {
-    Address result;
-    result.bytes[10] = 0xff;
-    result.bytes[11] = 0xff;
-    const auto raw = std::bit_cast<std::array<std::uint8_t, 4>>(address.wire());
-    for (std::size_t i = 0; i < 4; ++i) {
-      result.bytes[12 + i] = raw[i];
-    }
-    return result;
+    const std::array<std::uint32_t, 4> words = {0, 0, mapped_word(), address.wire()};
+    return {std::bit_cast<std::array<std::uint8_t, 16>>(words)};
   }
   // Requires: 16 readable bytes.
   static Address v6(const void* wire) {
@@ -69,9 +63,8 @@ struct alignas(16) Address {
   static std::optional<Address> parse(std::string_view text);
 
   [[nodiscard]] constexpr bool is_v4() const {
-    constexpr std::array<std::uint8_t, 4> kMapped = {0, 0, 0xff, 0xff};
     const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(bytes);
-    return (words[0] | words[1] | (words[2] ^ std::bit_cast<std::uint32_t>(kMapped))) == 0;
+    return (words[0] | words[1] | (words[2] ^ mapped_word())) == 0;
   }
   // Requires: is_v4().
   [[nodiscard]] constexpr Be32 v4_bits() const {
@@ -81,6 +74,12 @@ struct alignas(16) Address {
   [[nodiscard]] std::string text() const;
 
   constexpr auto operator<=>(const Address&) const = default;
+
+ private:
+  // Bytes 8 to 11 of a v4-mapped address, as they stand in memory.
+  static constexpr std::uint32_t mapped_word() {
+    return std::bit_cast<std::uint32_t>(std::array<std::uint8_t, 4>{0, 0, 0xff, 0xff});
+  }
 };
 static_assert(sizeof(Address) == 16);
 

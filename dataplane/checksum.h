@@ -27,12 +27,12 @@ class ChecksumSum {
     const std::byte* at = bytes.data();
     std::size_t left = bytes.size();
     for (; left >= 4; left -= 4, at += 4) {
-      std::uint32_t word;
+      std::uint32_t word = 0;
       std::memcpy(&word, at, 4);
       sum_ += word;
     }
     if (left >= 2) {
-      std::uint16_t word;
+      std::uint16_t word = 0;
       std::memcpy(&word, at, 2);
       sum_ += word;
       at += 2;

@@ -40,13 +40,13 @@ bool parse_link(Burst& burst, Slot slot) {
   if (frame.contiguous < sizeof(EthernetHeader)) [[unlikely]] {
     return burst.drop(slot, Drop::kTruncated);
   }
-  Be16 type = load<EthernetHeader>(frame.data).type;
+  auto type = load<Be16>(frame.data + offsetof(EthernetHeader, type));
   std::uint8_t offset = sizeof(EthernetHeader);
   for (unsigned tags = 0; is_tag(type) && tags < kMostTags; ++tags) {
     if (frame.contiguous < offset + sizeof(VlanTag)) {
       return burst.drop(slot, Drop::kTruncated);
     }
-    type = load<VlanTag>(frame.data + offset).type;
+    type = load<Be16>(frame.data + offset + offsetof(VlanTag, type));
     offset += static_cast<std::uint8_t>(sizeof(VlanTag));
   }
   burst.tagged[slot] = offset != sizeof(EthernetHeader);

@@ -9,6 +9,7 @@
 namespace holdfast::dataplane::parsing {
 namespace {
 
+constexpr std::uint32_t kFixedHeader = sizeof(Ipv6Header);
 constexpr unsigned kMostExtensions = 4;
 constexpr std::uint32_t kMostExtensionBytes = 256;
 constexpr std::uint8_t kNeighborHopLimit = 255;
@@ -32,10 +33,12 @@ struct ExtensionHeader {
 static_assert(sizeof(ExtensionHeader) == 4);
 constexpr std::uint32_t kLeastExtension = 8;
 
-bool is_extension(std::uint8_t header) {
-  return header == kHopByHop || header == kRouting || header == kFragmentHeader ||
-         header == kAuthentication || header == kDestinationOptions;
-}
+constexpr std::uint64_t kExtensions = std::uint64_t{1} << kHopByHop | std::uint64_t{1} << kRouting |
+                                      std::uint64_t{1} << kFragmentHeader |
+                                      std::uint64_t{1} << kAuthentication |
+                                      std::uint64_t{1} << kDestinationOptions;
+
+bool is_extension(std::uint8_t header) { return header < 64 && ((kExtensions >> header) & 1) != 0; }
 
 std::uint32_t extension_size(std::uint8_t kind, const ExtensionHeader& header) {
   if (kind == kFragmentHeader) {
@@ -150,22 +153,26 @@ bool parse_discovery(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_li
 }
 
 // Steps 5 to 15 of a packet whose fixed header holds.
-bool parse_payload(Burst& burst, Slot slot, Extent packet, const Ipv6Header& ip) {
+bool parse_payload(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limit) {
   const Frame& frame = burst.frame[slot];
-  const Chain chain = walk_extensions(frame, packet, ip.next_header);
-  if (chain.fault) [[unlikely]] {
-    return fault(burst, slot, *chain.fault);
-  }
   FlowKey& key = burst.key[slot];
-  key.protocol = Protocol{chain.protocol};
+  std::uint32_t upper = packet.begin;
+  if (const auto next = static_cast<std::uint8_t>(key.protocol); is_extension(next)) [[unlikely]] {
+    const Chain chain = walk_extensions(frame, packet, next);
+    if (chain.fault) {
+      return fault(burst, slot, *chain.fault);
+    }
+    key.protocol = Protocol{chain.protocol};
+    upper = chain.offset;
+  }
   // RFC 6980: discovery behind a fragment header is not to be believed; nothing else stands there.
-  const bool discovery = key.protocol == Protocol::kIcmp6 && chain.offset == packet.begin &&
-                         is_discovery(frame, packet);
-  if (const auto why = packet_fault(key, ip.hop_limit, discovery)) [[unlikely]] {
+  const bool discovery =
+      key.protocol == Protocol::kIcmp6 && upper == packet.begin && is_discovery(frame, packet);
+  if (const auto why = packet_fault(key, hop_limit, discovery)) [[unlikely]] {
     return fault(burst, slot, *why);
   }
-  return discovery ? parse_discovery(burst, slot, packet, ip.hop_limit)
-                   : parse_upper(burst, slot, {.begin = chain.offset, .end = packet.end});
+  return discovery ? parse_discovery(burst, slot, packet, hop_limit)
+                   : parse_upper(burst, slot, {.begin = upper, .end = packet.end});
 }
 
 }  // namespace
@@ -176,16 +183,17 @@ bool parse_ipv6(Burst& burst, Slot slot) {
   if (frame.contiguous < l3 + sizeof(Ipv6Header)) [[unlikely]] {
     return burst.drop(slot, Drop::kTruncated);
   }
-  const auto ip = load<Ipv6Header>(frame.data + l3);
-  burst.key[slot] = {.source = Address::v6(ip.source.data()),
-                     .destination = Address::v6(ip.destination.data()),
-                     .source_port = {},
-                     .destination_port = {},
-                     .protocol = Protocol{ip.next_header}};
-  if (ip.version() != 6) [[unlikely]] {
+  const std::byte* ip = frame.data + l3;
+  const auto next = load<std::uint8_t>(ip + offsetof(Ipv6Header, next_header));
+  set_key(burst.key[slot],
+          Address::v6(ip + offsetof(Ipv6Header, source)),
+          Address::v6(ip + offsetof(Ipv6Header, destination)),
+          Protocol{next});
+  if (load<std::uint8_t>(ip) >> 4 != 6) [[unlikely]] {
     return fault(burst, slot, Drop::kBadVersion);
   }
-  const std::uint32_t total = static_cast<std::uint32_t>(sizeof ip) + ip.payload_length.to_host();
+  const std::uint32_t payload = load<Be16>(ip + offsetof(Ipv6Header, payload_length)).to_host();
+  const std::uint32_t total = kFixedHeader + payload;
   if (total > 0xffff) [[unlikely]] {
     return fault(burst, slot, Drop::kBadLength);
   }
@@ -193,8 +201,8 @@ bool parse_ipv6(Burst& burst, Slot slot) {
     return fault(burst, slot, Drop::kTruncated);
   }
   burst.l3_length[slot] = static_cast<std::uint16_t>(total);
-  const auto begin = static_cast<std::uint32_t>(l3 + sizeof ip);
-  return parse_payload(burst, slot, {.begin = begin, .end = l3 + total}, ip);
+  const auto hop_limit = load<std::uint8_t>(ip + offsetof(Ipv6Header, hop_limit));
+  return parse_payload(burst, slot, {.begin = l3 + kFixedHeader, .end = l3 + total}, hop_limit);
 }
 
 }  // namespace holdfast::dataplane::parsing

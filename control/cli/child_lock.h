@@ -9,6 +9,7 @@
 
 #include <expected>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include <sys/types.h>
@@ -30,6 +31,8 @@ class ChildLock {
   [[nodiscard]] int descriptor() const { return file_.get(); }
   // Writes who holds the lock from now on. Returns whether it is on disk.
   bool name(pid_t holder) const;
+  // The lock for a process that keeps it itself.
+  FileDescriptor release() && { return std::move(file_); }
 
  private:
   explicit ChildLock(FileDescriptor file) : file_(std::move(file)) {}

@@ -10,7 +10,6 @@
 #include <utility>
 #include <variant>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -45,9 +44,9 @@ std::expected<void, std::string> Supervisor::take_run_directory() {
                            ") has the run directory " + plan_.run_directory +
                            ": stop it, or give this one another --run-directory");
   }
-  const auto& lock = std::get<ChildLock>(*taken);
+  auto& lock = std::get<ChildLock>(*taken);
   lock.name(::getpid());
-  lock_.reset(::fcntl(lock.descriptor(), F_DUPFD_CLOEXEC, 0));
+  lock_ = std::move(lock).release();
   return {};
 }
 

@@ -136,6 +136,9 @@ asio::awaitable<void> Engine::adopt() {
                     {"ms", std::to_string(adopted_ms_)}});
   poll_counters();
   changed_.notify();
+  if (std::exchange(startup_refused_, false)) {
+    request_reload({.who = "dataplane", .reason = "it was started again"});
+  }
 }
 
 // Returns how much of the running state had to change: dispositions, and the generation as one.

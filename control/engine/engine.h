@@ -122,6 +122,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<VerbResult> reload_once(Caller caller);
   boost::asio::awaitable<VerbResult> apply_config(config::Config config, Caller caller);
   boost::asio::awaitable<void> commit(config::Config config, VerbResult* result);
+  // True when the dataplane was started with this configuration's start-up keys.
+  [[nodiscard]] bool started_with(const config::Config& config) const;
   VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
 
   // engine_verbs.cc
@@ -163,6 +165,7 @@ class Engine final : public Operator, private Forwarder::Observer {
 
   std::shared_ptr<ReloadRun> reload_;       // running
   std::shared_ptr<ReloadRun> next_reload_;  // for all who asked since it began
+  bool startup_refused_ = false;            // the last reload, for its start-up keys
   bool publishing_reload_ = false;
   bool generation_stale_ = false;  // what is wanted may differ from what runs
   Clock::TimePoint retry_publication_ = Clock::TimePoint::max();

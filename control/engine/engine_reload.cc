@@ -6,8 +6,8 @@
 #include "control/engine/engine.h"
 #include "control/engine/revisions.h"
 #include "control/publish/build.h"
-#include "control/publish/durable_file.h"
 #include "control/publish/offload.h"
+#include "dataplane/api/codec.h"
 
 #include <utility>
 
@@ -88,7 +88,8 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
         "refused", {Outcome::kInvalidConfiguration, rendered(loaded.error())}, caller);
   }
   std::vector<std::string> fixed = config::startup_differences(config_, *loaded);
-  if (!fixed.empty()) {
+  startup_refused_ = !fixed.empty() && !started_with(*loaded);
+  if (startup_refused_) {
     co_return finish_reload("refused", {Outcome::kInvalidConfiguration, std::move(fixed)}, caller);
   }
   if (revision_ != 0 && loaded->sources == config_.sources) {
@@ -98,6 +99,17 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
         caller);
   }
   co_return co_await apply_config(std::move(*loaded), std::move(caller));
+}
+
+// After a restart of the dataplane its start-up keys are the file's, and not those of the revision
+// that control began with.
+bool Engine::started_with(const config::Config& config) const {
+  seam::Startup message;
+  if (!parts_.forwarder.connected() || !message.ParseFromString(hello_.startup())) {
+    return false;
+  }
+  const auto running = seam::from_wire(message);
+  return running && *running == startup_spec(config, running->hash_key);
 }
 
 asio::awaitable<VerbResult> Engine::apply_config(config::Config config, Caller caller) {

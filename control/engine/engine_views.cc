@@ -219,11 +219,7 @@ std::vector<std::string> Engine::build_notices() const {
     notices.emplace_back("the dataplane is not connected: what it forwards by cannot be changed");
   } else {
     notices.insert(notices.end(), hello_.notices().begin(), hello_.notices().end());
-    seam::Startup message;
-    const auto running = message.ParseFromString(hello_.startup())
-                             ? seam::from_wire(message)
-                             : std::unexpected(std::string("no start-up message"));
-    if (running && *running != startup_spec(config_, running->hash_key)) {
+    if (!hello_.startup().empty() && !started_with(config_)) {
       notices.emplace_back(
           "the dataplane runs with other start-up keys than the configuration: restart it");
     }

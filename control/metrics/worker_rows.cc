@@ -86,10 +86,13 @@ void link_up(const Snapshot& snapshot, Series& series) {
   }
 }
 
-void port_counters(const Snapshot& snapshot, Series& series) {
-  for (const PortView& port : snapshot.status.ports) {
-    for (const NamedCount& count : port.counters) {
-      series.add(count.value, {{"port", port.name}, {"counter", count.name}});
+// One sample per port: the counter of that name.
+template <Name Counter>
+void port(const Snapshot& snapshot, Series& series) {
+  for (const PortView& view : snapshot.status.ports) {
+    const auto found = std::ranges::find(view.counters, Counter.view(), &NamedCount::name);
+    if (found != view.counters.end()) {
+      series.add(found->value, {{"port", view.name}});
     }
   }
 }
@@ -149,6 +152,10 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Flows whose member was given up: down, reset or a new SYN.",
      kCounter,
      worker<"flows_rechosen">},
+    {"holdfast_worker_resets_sent_total",
+     "TCP resets sent in answer to a flow's packet.",
+     kCounter,
+     worker<"resets_sent">},
     {"holdfast_worker_follow_previous_frames_total",
      "Frames without entry that followed the previous Maglev table.",
      kCounter,
@@ -176,7 +183,32 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      kGauge,
      unaccounted},
     {"holdfast_port_link_up", "1 while the port has a link.", kGauge, link_up},
-    {"holdfast_port_counters_total", "The port's own counters, by name.", kCounter, port_counters},
+    {"holdfast_port_received_frames_total", "Frames received.", kCounter, port<"received">},
+    {"holdfast_port_received_bytes_total", "Bytes received.", kCounter, port<"received_bytes">},
+    {"holdfast_port_missed_frames_total",
+     "Frames lost before us: the receive ring was full.",
+     kCounter,
+     port<"missed">},
+    {"holdfast_port_no_buffer_frames_total",
+     "Frames lost: no packet buffer was free.",
+     kCounter,
+     port<"no_buffer">},
+    {"holdfast_port_receive_errors_total",
+     "Frames received with an error.",
+     kCounter,
+     port<"receive_errors">},
+    {"holdfast_port_transmitted_frames_total",
+     "Frames transmitted.",
+     kCounter,
+     port<"transmitted">},
+    {"holdfast_port_transmitted_bytes_total",
+     "Bytes transmitted.",
+     kCounter,
+     port<"transmitted_bytes">},
+    {"holdfast_port_transmit_errors_total",
+     "Frames that the kernel or device did not take.",
+     kCounter,
+     port<"transmit_errors">},
 });
 
 }  // namespace

@@ -21,8 +21,10 @@ void take(std::vector<std::string>& to, const std::vector<std::string>& from) {
   std::ranges::copy(from, std::back_inserter(to));
 }
 
-// What the ports ask of memory: MTUs of the kernel's interfaces, frames of repeated captures.
+// // What is known of the ports before they are open: links, MTUs of the kernel's interfaces,
+// frames of repeated captures.
 struct PortDemands {
+  std::vector<Link> links;
   std::vector<std::uint16_t> mtus;
   std::uint64_t preloaded = 0;
 };
@@ -30,11 +32,15 @@ struct PortDemands {
 Result<PortDemands> demands_of(const StartupSpec& startup) {
   PortDemands demands;
   for (const PortSpec& port : startup.ports) {
+    Link& link = demands.links.emplace_back();
+    link.port = static_cast<PortIndex>(demands.links.size() - 1);
+    link.name = port.name;
     if (port.device == PortDevice::kAfPacket) {
       const auto facts = load_interface(port.interface);
       if (!facts) {
         return fail(facts.error().code, fmt::format("port {}: {}", port.name, facts.error().text));
       }
+      link = link_of(*facts, link.port, port.name);
       demands.mtus.push_back(facts->mtu);
     } else if (port.device == PortDevice::kPcap) {
       const auto frames = count_capture(port.receive_file);
@@ -61,6 +67,18 @@ Result<MemoryPlan> plan_for(const StartupSpec& startup, const PortDemands& deman
   return plan_memory(startup, demands.mtus, demands.preloaded, load_machine_memory());
 }
 
+Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
+  if (demands.mtus.empty()) {
+    return {};
+  }
+  auto mirror = NeighborMirror::open(demands.links, booted.state.state().learned());
+  if (!mirror) {
+    return std::unexpected(mirror.error());
+  }
+  booted.mirror = std::move(*mirror);
+  return {};
+}
+
 Result<void> open_ports(const StartupSpec& startup, std::uint32_t ring_frames, Booted& booted) {
   booted.pool.reset(rte_pktmbuf_pool_create("frames",
                                             booted.plan.mbufs,
@@ -82,6 +100,9 @@ Result<void> open_ports(const StartupSpec& startup, std::uint32_t ring_frames, B
       return std::unexpected(port.error());
     }
     take(booted.notices, (*port)->notices());
+    if (booted.mirror && (*port)->in_process()) {
+      booted.mirror->set_mac(plan.index, (*port)->link().mac);
+    }
     booted.ports.push_back(std::move(*port));
   }
   return {};
@@ -114,6 +135,7 @@ Result<Booted> open_files(const StartupSpec& startup,
   return Booted{.plan = plan,
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
+                .mirror = nullptr,
                 .pool = nullptr,
                 .ports = {},
                 .running_capabilities = 0,
@@ -152,6 +174,9 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   }
   if (!dropped->empty()) {
     booted->notices.push_back(*dropped);
+  }
+  if (auto opened = open_mirror(*demands, *booted); !opened) {
+    return std::unexpected(opened.error());
   }
   if (auto started = start_eal(*plan, startup.instance); !started) {
     return std::unexpected(started.error());

@@ -6,6 +6,7 @@
 
 #include "dataplane/process/failure.h"
 #include "dataplane/process/memory_plan.h"
+#include "dataplane/process/neighbor_mirror.h"
 #include "dataplane/process/port.h"
 #include "dataplane/process/privileges.h"
 #include "dataplane/process/seam_socket.h"
@@ -27,6 +28,7 @@ struct Booted {
   MemoryPlan plan;
   SeamSockets sockets;
   StateFile state;
+  std::unique_ptr<NeighborMirror> mirror;  // null without af_packet ports
   std::unique_ptr<rte_mempool, FreePool> pool;
   std::vector<std::unique_ptr<Port>> ports;
   CapabilitySet running_capabilities = 0;

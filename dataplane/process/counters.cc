@@ -59,10 +59,16 @@ Counters::Counters(const WorkerSurroundings& surroundings,
       publisher_(publisher),
       state_bytes_(state_bytes),
       bases_(kRegistryCapacity) {
-  // Members that were there before this process began at 0 with it.
+  members_changed();
+}
+
+void Counters::members_changed() {
   const std::span<const MemberRecord> records = publisher_.members().records();
   for (std::size_t i = 0; i < records.size(); ++i) {
-    bases_[i].epoch = records[i].epoch;
+    if (bases_[i].epoch != records[i].epoch) {
+      const auto index = static_cast<std::uint16_t>(i);
+      bases_[i] = {.epoch = records[i].epoch, .values = values_of(index)};
+    }
   }
 }
 
@@ -133,13 +139,10 @@ Counters::MemberValues Counters::values_of(std::uint16_t index) const {
   return values;
 }
 
-void Counters::read_member(std::uint16_t index, seam::MemberCounters& out) {
+void Counters::read_member(std::uint16_t index, seam::MemberCounters& out) const {
   const MemberRecord& record = publisher_.members().records()[index];
   const MemberValues values = values_of(index);
-  Base& base = bases_[index];
-  if (base.epoch != record.epoch) {
-    base = {.epoch = record.epoch, .values = values};
-  }
+  const Base& base = bases_[index];
   to_wire(record, *out.mutable_ref());
   for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
     add(out.mutable_values(), kMemberRows[i].name, values[i] - base.values[i]);

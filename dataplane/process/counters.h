@@ -23,6 +23,9 @@ class Counters {
            const Publisher& publisher,
            std::size_t state_bytes);
 
+  // Notes where the counters of new members start. Call after each publication, before flows of
+  // theirs are looked for.
+  void members_changed();
   // Workers are read between two of their bursts, where P5 holds, unless one does not come round.
   void read(bool with_members, seam::GetCountersReply& reply);
 
@@ -36,7 +39,7 @@ class Counters {
 
   void read_worker(Worker& worker, seam::WorkerCounters& out) const;
   void read_port(Port& port, seam::PortCounters& out) const;
-  void read_member(std::uint16_t index, seam::MemberCounters& out);
+  void read_member(std::uint16_t index, seam::MemberCounters& out) const;
   [[nodiscard]] MemberValues values_of(std::uint16_t index) const;
 
   const WorkerSurroundings& surroundings_;

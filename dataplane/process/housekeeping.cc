@@ -64,6 +64,7 @@ void MainLoop::published() {
     nft_notice_ = replaced ? std::string() : replaced.error();
   }
   announcer_.generation_changed(publisher_->generation());
+  counters_->members_changed();
   if (mirror_) {
     resolve_members();
   }

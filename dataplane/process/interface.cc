@@ -89,6 +89,15 @@ Result<InterfaceFacts> load_interface(const std::string& name) {
   return facts;
 }
 
+Link link_of(const InterfaceFacts& facts, PortIndex port, const std::string& port_name) {
+  return {.port = port,
+          .name = port_name,
+          .interface_index = facts.index,
+          .mac = facts.mac,
+          .mtu = facts.mtu,
+          .up = facts.up};
+}
+
 std::vector<std::string> harmful_offloads(const std::string& name) {
   const Descriptor socket = control_socket();
   const bool veth = is_veth(socket, name);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dataplane/address.h"
+#include "dataplane/neighborhood.h"
 #include "dataplane/process/failure.h"
 
 #include <cstdint>
@@ -19,6 +20,9 @@ struct InterfaceFacts {
   std::uint16_t mtu = 1500;
   bool up = false;  // administratively up and running
 };
+
+// // The port's link as the pipeline knows it.
+Link link_of(const InterfaceFacts& facts, PortIndex port, const std::string& port_name);
 
 // The failure names the interface and what to do: missing, or no Ethernet.
 Result<InterfaceFacts> load_interface(const std::string& name);

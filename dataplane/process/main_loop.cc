@@ -42,6 +42,7 @@ MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
       quiescence_(booted_.plan.workers),
       nft_(options.startup.instance, packet_interfaces(options.startup)),
       start_ns_(monotonic_ns()) {
+  mirror_ = std::move(booted_.mirror);
   surroundings_.ports = std::move(booted_.ports);
   surroundings_.pool = booted_.pool.get();
   surroundings_.hasher = &hasher_;
@@ -55,9 +56,7 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
   if (auto opened = loop->open_descriptors(); !opened) {
     return std::unexpected(opened.error());
   }
-  if (auto opened = loop->open_mirror(); !opened) {
-    return std::unexpected(opened.error());
-  }
+
   if (!limit_thread_capabilities(keep)) {
     return fail(ExitCode::kEnvironment, "cannot drop capabilities after start");
   }
@@ -104,27 +103,13 @@ std::vector<Link> MainLoop::port_links() const {
   return links;
 }
 
-bool MainLoop::has_packet_ports() const {
-  return std::ranges::any_of(surroundings_.ports,
-                             [](const auto& port) { return !port->in_process(); });
-}
-
-Result<void> MainLoop::open_mirror() {
-  if (!has_packet_ports()) {
-    return {};
-  }
-  auto mirror = NeighborMirror::open(port_links(), booted_.state.state().learned());
-  if (!mirror) {
-    return std::unexpected(mirror.error());
-  }
-  mirror_ = std::move(*mirror);
-  return {};
-}
-
 // In-process ports have no kernel to ask: everything leaves by the last one, to a made-up station.
 void MainLoop::start_publisher() {
   constexpr MacAddress kNobody = {0x02, 0, 0, 0, 0, 0x01};
   const auto last = static_cast<PortIndex>(surroundings_.ports.size() - 1);
+  if (mirror_) {
+    mirror_->read();
+  }
   Neighborhood neighborhood =
       mirror_ ? mirror_->build() : Neighborhood::everything_via(port_links(), last, kNobody);
   GenerationStore store(options_.startup.directory);
@@ -187,6 +172,11 @@ void MainLoop::start_workers() {
     threads_.emplace_back([&worker] { worker->run(); });
   }
   pin_workers();
+  for (const auto& worker : workers_) {
+    while (worker->last_tick_ns() == 0) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  }
   alive_since_ns_ = last_liveness_ns_ = monotonic_ns();
 }
 

@@ -37,7 +37,7 @@ class MainLoop {
  private:
   MainLoop(const ProcessOptions& options, Booted booted);
   Result<void> open_descriptors();
-  Result<void> open_mirror();
+
   void start_publisher();
   void adopt_tables();
   void start_server();
@@ -47,7 +47,7 @@ class MainLoop {
   void watch_everything();
 
   [[nodiscard]] std::vector<Link> port_links() const;
-  [[nodiscard]] bool has_packet_ports() const;
+
   [[nodiscard]] std::vector<std::string> notices() const;
   void published();
   void take_worker_notices();

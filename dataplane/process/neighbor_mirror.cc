@@ -202,14 +202,24 @@ void NeighborMirror::take_address(const NetlinkAddress& address) {
 }
 
 void NeighborMirror::take_neighbor(const NetlinkNeighbor& neighbor) {
-  if (link_of(neighbor.interface_index) == nullptr) {
+  const Link* link = link_of(neighbor.interface_index);
+  if (link == nullptr) {
     return;
   }
   const auto key = std::pair(neighbor.address, neighbor.interface_index);
   const auto found = neighbors_.find(key);
   if (!neighbor.mac) {
-    changed_ |= found != neighbors_.end();
-    neighbors_.erase(key);
+    if (found != neighbors_.end()) {
+      const MacAddress mac = found->second;
+      neighbors_.erase(found);
+      changed_ = true;
+      if (neighbor.gone) {
+        remember({.address = neighbor.address, .mac = mac, .port = link->port});
+      }
+    }
+    if (!neighbor.gone) {
+      forget(neighbor.address, link->port);
+    }
   } else if (found == neighbors_.end() || found->second != *neighbor.mac) {
     neighbors_[key] = *neighbor.mac;
     changed_ = true;
@@ -246,11 +256,27 @@ void NeighborMirror::learn(const LearnedEntry& told, const Neighborhood& neighbo
       !neighborhood.on_link(told.address, port)) {
     return;
   }
-  LearnedEntry& entry = place_for(told.address, port);
-  changed_ |= entry.used == 0 || entry.address != told.address || entry.port != port ||
+  remember(told);
+}
+
+void NeighborMirror::remember(const LearnedEntry& told) {
+  if ((told.mac[0] & 1) != 0) {
+    return;  // a group
+  }
+  LearnedEntry& entry = place_for(told.address, told.port);
+  changed_ |= entry.used == 0 || entry.address != told.address || entry.port != told.port ||
               entry.mac != told.mac;
-  entry = {
-      .address = told.address, .mac = told.mac, .port = port, .used = 1, .order = ++learned_order_};
+  entry = told;
+  entry.used = 1;
+  entry.order = ++learned_order_;
+}
+
+void NeighborMirror::forget(const Address& address, PortIndex port) {
+  LearnedEntry& entry = place_for(address, port);
+  if (entry.used != 0 && entry.address == address && entry.port == port) {
+    entry = {};
+    changed_ = true;
+  }
 }
 
 Neighborhood NeighborMirror::build() const {

@@ -3,6 +3,10 @@
 // neighbours, dumped at start and followed by netlink; plus the neighbours that the kernel does not
 // know, learned from frames. The publisher gets a Neighborhood built from it. Main thread.
 //
+// An entry that the kernel merely forgets (its cache is full, the interface was touched) is kept as
+// learned: flows bypass the kernel, so it cannot know that the neighbour is in use. Only a failed
+// resolution ends it.
+//
 // The kernel resolves neighbours for us: after the privilege drop we cannot add entries, so a small
 // UDP datagram to port 9 makes it ask, for members and gateways only, never for a client's address.
 #pragma once
@@ -31,7 +35,8 @@ namespace holdfast::dataplane {
 class NeighborMirror {
  public:
   // `links` are those of all ports, by index. Subscribes first and dumps then, so nothing is
-  // missed.
+  // missed. To be opened before the af_packet ports: starting one makes DPDK set the interface's
+  // own MAC address again, upon which the kernel forgets every neighbour there.
   static Result<std::unique_ptr<NeighborMirror>> open(std::vector<Link> links,
                                                       std::span<LearnedEntry> learned);
   ~NeighborMirror();
@@ -44,6 +49,9 @@ class NeighborMirror {
   // A neighbour learned from a frame (address, MAC, port): taken when it is on-link there and the
   // kernel does not know it. When all places are taken, the one learned longest ago gives way.
   void learn(const LearnedEntry& told, const Neighborhood& neighborhood);
+
+  // // The MAC address of an in-process port, known once it is open.
+  void set_mac(PortIndex port, const MacAddress& mac) { links_[port].mac = mac; }
 
   // True once after anything that a Neighborhood is built from has changed.
   bool take_changed() { return std::exchange(changed_, false); }
@@ -73,6 +81,8 @@ class NeighborMirror {
   void take_neighbor(const NetlinkNeighbor& neighbor);
   [[nodiscard]] Link* link_of(std::uint32_t interface_index);
   [[nodiscard]] const Link* link_of(std::uint32_t interface_index) const;
+  void remember(const LearnedEntry& told);
+  void forget(const Address& address, PortIndex port);
   [[nodiscard]] LearnedEntry& place_for(const Address& address, PortIndex port);
 
   std::vector<Link> links_;

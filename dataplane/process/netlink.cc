@@ -208,10 +208,11 @@ std::optional<NetlinkNeighbor> parse_neighbor(const nlmsghdr* message) {
   }
   NetlinkNeighbor neighbor{.address = *address,
                            .interface_index = static_cast<std::uint32_t>(header->ndm_ifindex),
-                           .mac = std::nullopt};
+                           .mac = std::nullopt,
+                           .gone = message->nlmsg_type == RTM_DELNEIGH};
   constexpr unsigned kUsable =
       NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT | NUD_NOARP;
-  if (message->nlmsg_type == RTM_NEWNEIGH && (header->ndm_state & kUsable) != 0) {
+  if (!neighbor.gone && (header->ndm_state & kUsable) != 0) {
     neighbor.mac = mac_in(attributes.get(NDA_LLADDR));
   }
   return neighbor;

@@ -44,6 +44,7 @@ struct NetlinkNeighbor {
   Address address;
   std::uint32_t interface_index = 0;
   std::optional<MacAddress> mac;  // nullopt: failed, being resolved or gone
+  bool gone = false;              // forgotten, which says nothing about the neighbour
 };
 
 std::optional<NetlinkLink> parse_link(const nlmsghdr* message);

@@ -19,6 +19,7 @@
 #include <pcap/pcap.h>
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -85,6 +86,14 @@ bool usable_in_arguments(const std::string& text) {
   return text.find_first_of(",=[]()\"'") == std::string::npos;
 }
 
+// Whether this many bytes can be locked now: CAP_IPC_LOCK lifts the limit, but not in every user
+// namespace, so it is tried.
+bool can_lock(std::size_t bytes) {
+  void* const memory =
+      ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+  return memory != MAP_FAILED && ::munmap(memory, bytes) == 0;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec,
@@ -133,12 +142,7 @@ Result<void> Port::create_packet_device(const std::string& device) {
   if (!facts) {
     return fail(facts.error().code, fmt::format("port {}: {}", spec_.name, facts.error().text));
   }
-  link_ = {.port = plan_.index,
-           .name = spec_.name,
-           .interface_index = facts->index,
-           .mac = facts->mac,
-           .mtu = facts->mtu,
-           .up = facts->up};
+  link_ = link_of(*facts, plan_.index, spec_.name);
   const std::uint32_t frame = ring_frame_bytes(facts->mtu);
   const std::string arguments = fmt::format("iface={},qpairs=1,framesz={},blocksz={},framecnt={}",
                                             spec_.interface,
@@ -286,6 +290,9 @@ std::uint32_t affordable_ring_frames(std::size_t ports, std::uint32_t frame_byte
   }
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_MEMLOCK, &limit);
+  if (can_lock(ports * 2 * std::size_t{frame_bytes} * kRingFrames)) {
+    return kRingFrames;
+  }
   // A tenth stays for what else the process locks; receive and transmit ring are of one size.
   const std::uint64_t frames = limit.rlim_cur / 10 * 9 / ports / (2 * std::uint64_t{frame_bytes});
   const std::uint64_t rounded = frames / kLeastRingFrames * kLeastRingFrames;

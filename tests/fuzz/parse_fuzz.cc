@@ -10,12 +10,14 @@
 
 #include <cstdlib>
 
+namespace holdfast::testing {
 namespace {
 
-using namespace holdfast::dataplane;
-using holdfast::testing::Bytes;
-using holdfast::testing::ExactBurst;
-using holdfast::testing::Room;
+using dataplane::ChecksumSum;
+using dataplane::Drop;
+using dataplane::Frame;
+using dataplane::Kind;
+using dataplane::Verdict;
 
 void require(bool holds) {
   if (!holds) {
@@ -87,17 +89,21 @@ bool mend_checksum(Bytes& bytes) {
   return true;
 }
 
-}  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0 || size > 4096) {
-    return 0;
-  }
+void run_both_ways(const std::uint8_t* data, std::size_t size) {
   const Room room = room_for(data[0]);
   Bytes frame(data + 1, data + size);
   run(frame, room);
   if (mend_checksum(frame)) {
     run(frame, room);
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::testing
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 0 && size <= 4096) {
+    holdfast::testing::run_both_ways(data, size);
   }
   return 0;
 }

@@ -5,14 +5,17 @@
 #include "tests/support/exact_burst.h"
 #include "tests/support/packet.h"
 
+#include <ostream>
 #include <string>
 
 #include <gmock/gmock.h>
 
-namespace holdfast::dataplane {
+namespace holdfast::testing {
 namespace {
 
-using namespace holdfast::testing;
+using dataplane::Drop;
+using dataplane::Kind;
+using dataplane::Verdict;
 
 struct FaultCase {
   std::string what;
@@ -20,10 +23,10 @@ struct FaultCase {
   Drop fault;
 };
 
-void PrintTo(const FaultCase& test, std::ostream* out) { *out << test.what; }
+std::ostream& operator<<(std::ostream& out, const FaultCase& test) { return out << test.what; }
 
 Endpoint with_address(Endpoint endpoint, const char* text) {
-  endpoint.address = Address::parse(text).value();
+  endpoint.address = address(text);
   return endpoint;
 }
 
@@ -250,4 +253,4 @@ TEST(ParseFaults, HeadersBehindTheContiguousBytesCountAsTooLongAChain) {
 }
 
 }  // namespace
-}  // namespace holdfast::dataplane
+}  // namespace holdfast::testing

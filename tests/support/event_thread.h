@@ -3,7 +3,9 @@
 // waits for the end.
 #pragma once
 
+#include <functional>
 #include <future>
+#include <memory>
 #include <thread>
 #include <utility>
 
@@ -26,11 +28,14 @@ class EventThread {
 
   boost::asio::io_context& context() { return context_; }
 
+  // Does something on it and does not wait.
+  void post(std::function<void()> function) { boost::asio::post(context_, std::move(function)); }
+
   template <typename Function>
   auto run(Function function) {
-    std::packaged_task<decltype(function())()> task(std::move(function));
-    auto result = task.get_future();
-    boost::asio::post(context_, [&task] { task(); });
+    auto task = std::make_shared<std::packaged_task<decltype(function())()>>(std::move(function));
+    auto result = task->get_future();
+    boost::asio::post(context_, [task] { (*task)(); });
     return result.get();
   }
 

@@ -28,6 +28,7 @@ class ExactBurst {
 
   dataplane::Burst& operator*() { return burst_; }
   dataplane::Burst* operator->() { return &burst_; }
+  const dataplane::Burst* operator->() const { return &burst_; }
   [[nodiscard]] dataplane::Frame& frame(dataplane::Slot slot = 0) { return burst_.frame[slot]; }
   // The frame as it is now.
   [[nodiscard]] Bytes bytes(dataplane::Slot slot = 0) const;

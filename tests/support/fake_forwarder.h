@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A dataplane that answers at once and records what it was told. It keeps what a real one would: the
-// generation in force and each member's disposition, over connects and disconnects.
+// A dataplane that answers at once and records what it was told. It keeps what a real one would:
+// the generation in force and each member's disposition, over connects and disconnects.
 #pragma once
 
 #include "control/publish/forwarder.h"
+#include "control/publish/tasks.h"
 
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "control/publish/tasks.h"
 
 namespace holdfast::testing {
 
@@ -41,7 +40,7 @@ class FakeForwarder final : public control::Forwarder {
   }
 
   [[nodiscard]] bool connected() const override { return connected_; }
-  [[nodiscard]] const seam::HelloReply& hello() const override { return hello_; }
+  [[nodiscard]] const seam::HelloReply& hello() const override { return hello_reply; }
   Answer<seam::PublishReply> publish(dataplane::GenerationSpec generation) override {
     publications.push_back(generation);
     while (hold) {
@@ -96,13 +95,13 @@ class FakeForwarder final : public control::Forwarder {
   std::vector<dataplane::GenerationSpec> publications;
   std::vector<control::DispositionChange> changes;
   seam::GetCountersReply counters_reply;
+  seam::HelloReply hello_reply;
   std::size_t polls = 0;
 
  private:
   control::Condition released_;
   Observer* observer_ = nullptr;
   bool connected_ = false;
-  seam::HelloReply hello_;
 };
 
 }  // namespace holdfast::testing

@@ -6,11 +6,36 @@
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 namespace holdfast::testing {
 namespace {
 
-using namespace dataplane;  // NOLINT(google-build-using-namespace): the wire structs
+using dataplane::ArpPacket;
+using dataplane::EthernetHeader;
+using dataplane::Ipv4Header;
+using dataplane::Ipv6Header;
+using dataplane::kArpEthernet;
+using dataplane::kArpReply;
+using dataplane::kArpRequest;
+using dataplane::kBroadcastMac;
+using dataplane::kEtherArp;
+using dataplane::kEtherIpv4;
+using dataplane::kEtherIpv6;
+using dataplane::kIcmp6EchoReply;
+using dataplane::kIcmp6EchoRequest;
+using dataplane::kIcmp6NeighborSolicitation;
+using dataplane::kIcmpEchoReply;
+using dataplane::kIcmpEchoRequest;
+using dataplane::kIpv4MoreFragments;
+using dataplane::kOptionSourceLinkLayer;
+using dataplane::kTcpAck;
+using dataplane::kTcpFin;
+using dataplane::kTcpRst;
+using dataplane::kTcpSyn;
+using dataplane::TcpHeader;
+using dataplane::UdpHeader;
 
 template <typename Header>
 Bytes as_bytes(const Header& header) {
@@ -19,7 +44,11 @@ Bytes as_bytes(const Header& header) {
   return result;
 }
 
-void append(Bytes& to, const Bytes& more) { to.insert(to.end(), more.begin(), more.end()); }
+void append(Bytes& to, const Bytes& more) {
+  for (const std::uint8_t byte : more) {
+    to.push_back(byte);
+  }
+}
 
 void apply(Bytes& bytes, const std::vector<std::pair<std::size_t, std::uint8_t>>& patches) {
   for (const auto& [offset, value] : patches) {
@@ -62,6 +91,14 @@ Bytes arp(const MacAddress& link_destination,
 }
 
 }  // namespace
+
+Address address(std::string_view text) {
+  const std::optional<Address> result = Address::parse(text);
+  if (!result) {
+    throw std::invalid_argument(std::string(text) + " is no address");
+  }
+  return *result;
+}
 
 std::uint16_t ones_complement_sum(const Bytes& bytes) {
   std::uint32_t sum = 0;

@@ -26,6 +26,9 @@ using dataplane::MacAddress;
 using dataplane::Protocol;
 using Bytes = std::vector<std::uint8_t>;
 
+// Of an address as text. Throws std::invalid_argument for anything else.
+Address address(std::string_view text);
+
 struct Endpoint {
   Address address;
   std::uint16_t port = 0;
@@ -122,28 +125,28 @@ class Packet {
 
   Endpoint source_;
   Endpoint destination_;
-  Protocol protocol_;
   std::vector<std::pair<std::uint16_t, Be16>> tags_;
-  std::optional<std::uint16_t> ether_type_;
-  std::uint8_t ttl_ = 64;
   Bytes options_;
-  std::uint16_t fragment_ = 0;
   std::vector<Extension> extensions_;
-  std::uint8_t next_protocol_;
+  Bytes tcp_options_;
+  Bytes payload_;
   Patches ip_patches_;
-  std::optional<std::uint8_t> flags_;
+  Patches upper_patches_;
+  Patches patches_;
+  std::size_t pad_to_ = 0;
+  std::optional<std::size_t> cut_;
   std::uint32_t sequence_ = 1000;
   std::uint32_t acknowledgment_ = 2000;
-  Bytes tcp_options_;
+  std::uint32_t icmp_rest_ = 0;
+  std::optional<std::uint16_t> ether_type_;
+  std::uint16_t fragment_ = 0;
+  std::optional<std::uint8_t> flags_;
   std::uint8_t icmp_type_ = 0;
   std::uint8_t icmp_code_ = 0;
-  std::uint32_t icmp_rest_ = 0;
-  Bytes payload_;
-  Patches upper_patches_;
+  std::uint8_t ttl_ = 64;
+  Protocol protocol_;
+  std::uint8_t next_protocol_;
   bool checksum_ = true;
-  std::size_t pad_to_ = 0;
-  Patches patches_;
-  std::optional<std::size_t> cut_;
 };
 
 Packet tcp(const Endpoint& source, const Endpoint& destination);

@@ -118,7 +118,7 @@ TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
       {"empty name", [](Generation& g) { g.mutable_services(0)->set_name(""); }, "service name"},
       {"newline", [](Generation& g) { g.mutable_services(0)->set_name("a\nb"); }, "service name"},
       {"long name",
-       [](Generation& g) { g.mutable_services(0)->set_name(std::string(256, 'x')); },
+       [](Generation& g) { g.mutable_services(0)->set_name(std::string(kMaxNameBytes + 1, 'x')); },
        "service name"},
       {"backend twice",
        [](Generation& g) { g.mutable_services(0)->mutable_members(1)->set_backend("a"); },

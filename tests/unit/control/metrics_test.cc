@@ -5,6 +5,7 @@
 #include "control/metrics/liveness.h"
 #include "control/metrics/rows.h"
 #include "dataplane/drop.h"
+#include "dataplane/process/stats_rows.h"
 #include "dataplane/stats.h"
 #include "tests/support/fake_operator.h"
 #include "tests/support/temp_directory.h"
@@ -60,7 +61,7 @@ Snapshot sample() {
   snapshot.status.last_reload.result = "applied";
   snapshot.status.adopted_ms = 12;
   snapshot.status.workers = {sample_worker(0), sample_worker(1)};
-  snapshot.status.ports = {{"wan0", true, {{"rx_packets", 5}, {"tx_packets", 6}}}};
+  snapshot.status.ports = {{"wan0", true, {{"received", 5}, {"transmitted", 6}}}};
   snapshot.services = {{.name = "web",
                         .mode = "nat",
                         .vips = {"203.0.113.10", "2001:db8::10"},
@@ -107,6 +108,20 @@ TEST(Metrics, EveryGeneratedKindAppearsAlsoAtZero) {
   const std::string text = text_of(sample());
   for (const std::string_view kind : dataplane::kGeneratedNames) {
     EXPECT_THAT(text, HasSubstr("kind=\"" + std::string(kind) + "\""));
+  }
+}
+
+TEST(Metrics, EveryCounterOfTheDataplanesWorkersAppears) {
+  Snapshot snapshot = sample();
+  snapshot.status.workers.resize(1);
+  snapshot.status.workers[0].counters.clear();
+  std::uint64_t value = 1'000'001;
+  for (const auto& row : dataplane::kWorkerRows) {
+    snapshot.status.workers[0].counters.push_back({std::string(row.name), value++});
+  }
+  const std::string text = text_of(snapshot);
+  for (const NamedCount& counter : snapshot.status.workers[0].counters) {
+    EXPECT_THAT(text, HasSubstr("} " + std::to_string(counter.value) + "\n")) << counter.name;
   }
 }
 

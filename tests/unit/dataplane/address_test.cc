@@ -9,6 +9,12 @@
 namespace holdfast::dataplane {
 namespace {
 
+// ::dead stands for "refused", and is asked for nowhere.
+Address parsed(std::string_view text) {
+  return Address::parse(text).value_or(
+      Address{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xde, 0xad}});
+}
+
 TEST(Address, ReadsAndWritesBothFamilies) {
   for (const char* text : {"0.0.0.0",
                            "192.0.2.1",
@@ -19,15 +25,14 @@ TEST(Address, ReadsAndWritesBothFamilies) {
                            "fe80::ff:fe00:1",
                            "ff02::1:ff00:1",
                            "2001:db8:1:2:3:4:5:6"}) {
-    const auto address = Address::parse(text);
-    ASSERT_TRUE(address.has_value()) << text;
-    EXPECT_EQ(address->text(), text);
-    EXPECT_EQ(address->is_v4(), std::string_view(text).contains('.')) << text;
+    const Address address = parsed(text);
+    EXPECT_EQ(address.text(), text);
+    EXPECT_EQ(address.is_v4(), std::string_view(text).contains('.')) << text;
   }
 }
 
 TEST(Address, ReadsLongSpellingsOfIpv6) {
-  EXPECT_EQ(Address::parse("2001:0DB8:0000:0000:0000:0000:0000:0001")->text(), "2001:db8::1");
+  EXPECT_EQ(parsed("2001:0DB8:0000:0000:0000:0000:0000:0001").text(), "2001:db8::1");
 }
 
 TEST(Address, RefusesWhatIsNoAddress) {
@@ -68,11 +73,11 @@ TEST(Address, KeepsIpv4InItsLastFourBytes) {
   const Address address = Address::v4(Be32::from_host(0xc0000201));
   EXPECT_EQ(address.text(), "192.0.2.1");
   EXPECT_EQ(address.v4_bits().to_host(), 0xc0000201u);
-  EXPECT_EQ(address, *Address::parse("192.0.2.1"));
+  EXPECT_EQ(address, parsed("192.0.2.1"));
 }
 
 TEST(Address, IsIpv4OnlyWithTheWholeMappedPrefix) {
-  const Address mapped = *Address::parse("192.0.2.1");
+  const Address mapped = parsed("192.0.2.1");
   for (std::size_t byte = 0; byte < 12; ++byte) {
     Address other = mapped;
     other.bytes[byte] ^= 1;

@@ -15,7 +15,13 @@ namespace holdfast::dataplane {
 namespace {
 
 using holdfast::testing::Bytes;
+using holdfast::testing::kClient;
+using holdfast::testing::kClient6;
+using holdfast::testing::kVip;
+using holdfast::testing::kVip6;
 using holdfast::testing::ones_complement_sum;
+using holdfast::testing::tcp;
+using holdfast::testing::udp;
 
 Bytes random_bytes(std::mt19937& random, std::size_t size) {
   Bytes bytes(size);
@@ -158,7 +164,6 @@ TEST(Checksum, UdpChecksumSurvivesAChangeAndItsReversal) {
 }
 
 TEST(Checksum, PseudoHeadersAgreeWithRealPackets) {
-  using namespace holdfast::testing;
   for (const Bytes& frame : {udp(kClient, kVip).payload("hello").bytes(),
                              tcp(kClient6, kVip6).syn().payload("odd").bytes()}) {
     const bool v4 = frame[12] == 0x08;

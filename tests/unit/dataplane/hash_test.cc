@@ -3,6 +3,8 @@
 // values so that nodes of different builds and machines agree, and that every input bit counts.
 #include "dataplane/hash.h"
 
+#include "tests/support/packet.h"
+
 #include <bitset>
 #include <random>
 #include <set>
@@ -12,11 +14,13 @@
 namespace holdfast::dataplane {
 namespace {
 
+using holdfast::testing::address;
+
 constexpr HashKey kCountingKey = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 FlowKey random_key(std::mt19937_64& random, bool v6) {
   FlowKey key;
-  const auto address = [&] {
+  const auto random_address = [&] {
     if (!v6) {
       return Address::v4(Be32::from_host(static_cast<std::uint32_t>(random())));
     }
@@ -26,8 +30,8 @@ FlowKey random_key(std::mt19937_64& random, bool v6) {
     }
     return result;
   };
-  key.source = address();
-  key.destination = address();
+  key.source = random_address();
+  key.destination = random_address();
   key.source_port = Be16::from_host(static_cast<std::uint16_t>(random()));
   key.destination_port = Be16::from_host(static_cast<std::uint16_t>(random()));
   key.protocol = random() % 2 == 0 ? Protocol::kTcp : Protocol::kUdp;
@@ -35,8 +39,8 @@ FlowKey random_key(std::mt19937_64& random, bool v6) {
 }
 
 FlowKey fixed_key(const char* source, const char* destination) {
-  return {.source = *Address::parse(source),
-          .destination = *Address::parse(destination),
+  return {.source = address(source),
+          .destination = address(destination),
           .source_port = Be16::from_host(40000),
           .destination_port = Be16::from_host(443),
           .protocol = Protocol::kTcp};
@@ -71,7 +75,7 @@ TEST(Hash, KeepsItsValuesForeverSoThatNodesOfAllBuildsAgree) {
   EXPECT_EQ(hash(fixed_key("198.51.100.7", "203.0.113.10")), 0xc470772a5c7afac3u);
   EXPECT_EQ(hash(fixed_key("2001:db8::7", "2001:db8:1::10")), 0x1ff6ea614d2c4cb4u);
   EXPECT_EQ(hash.words(1, 2), 0xa8fb15b5d2226388u);
-  EXPECT_EQ(hash.address_pair(*Address::parse("198.51.100.7"), *Address::parse("203.0.113.10")),
+  EXPECT_EQ(hash.address_pair(address("198.51.100.7"), address("203.0.113.10")),
             0x3c4044993ac7f668u);
 }
 

@@ -3,6 +3,8 @@
 // plain linear search over random routes.
 #include "dataplane/neighborhood.h"
 
+#include "tests/support/packet.h"
+
 #include <algorithm>
 #include <random>
 
@@ -18,7 +20,7 @@ constexpr MacAddress kLanMac = {2, 0, 0, 0, 0, 2};
 constexpr MacAddress kRouterMac = {2, 0, 0, 0, 0, 0x10};
 constexpr MacAddress kBackendMac = {2, 0, 0, 0, 0, 0x20};
 
-Address at(const char* text) { return Address::parse(text).value(); }
+Address at(const char* text) { return holdfast::testing::address(text); }
 
 std::vector<Link> two_links() {
   return {{.port = 0, .name = "wan0", .mac = kWanMac, .mtu = 1500},

@@ -7,10 +7,17 @@
 
 #include <gmock/gmock.h>
 
-namespace holdfast::dataplane {
+namespace holdfast::testing {
 namespace {
 
-using namespace holdfast::testing;
+using dataplane::Drop;
+using dataplane::FlowKey;
+using dataplane::kEtherServiceVlan;
+using dataplane::Kind;
+using dataplane::kTcpSyn;
+using dataplane::nonsense_flags;
+using dataplane::Slot;
+using dataplane::Verdict;
 
 ExactBurst parsed(const Bytes& frame, Room room = {}) {
   ExactBurst burst(frame, room);
@@ -80,9 +87,9 @@ TEST(Parse, TakesAtomicFragmentForAWholePacket) {
 }
 
 TEST(Parse, LooksBehindOneAndTwoVlanTags) {
-  for (Packet packet : {tcp(kClient, kVip).vlan(7),
-                        tcp(kClient6, kVip6).vlan(7),
-                        tcp(kClient, kVip).vlan(100, kEtherServiceVlan).vlan(7)}) {
+  for (const Packet& packet : {tcp(kClient, kVip).vlan(7),
+                               tcp(kClient6, kVip6).vlan(7),
+                               tcp(kClient, kVip).vlan(100, kEtherServiceVlan).vlan(7)}) {
     ExactBurst burst = parsed(packet.bytes());
     EXPECT_EQ(burst->kind[0], Kind::kTransport);
     EXPECT_TRUE(burst->tagged[0]);
@@ -225,4 +232,4 @@ TEST(Parse, NonsenseFlagsAreThoseThatNoTcpSends) {
 }
 
 }  // namespace
-}  // namespace holdfast::dataplane
+}  // namespace holdfast::testing

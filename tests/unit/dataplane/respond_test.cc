@@ -10,10 +10,16 @@
 
 #include <gmock/gmock.h>
 
-namespace holdfast::dataplane {
+namespace holdfast::testing {
 namespace {
 
-using namespace holdfast::testing;
+using dataplane::ArpPacket;
+using dataplane::kAdvertisementSize;
+using dataplane::kBroadcastMac;
+using dataplane::kGratuitousArpSize;
+using dataplane::Kind;
+using dataplane::kOptionTargetLinkLayer;
+using dataplane::LearnedNeighbor;
 
 constexpr Room kAnswerRoom = {.head = 2, .tail = 64, .beyond = 0};
 
@@ -127,10 +133,15 @@ TEST(AnswerEcho, UpdatesAChecksumOverBytesItCannotReach) {
   expect_same(burst.bytes(), {reply.begin(), reply.begin() + 256});
 }
 
+// Of a frame that has one.
+ArpPacket arp_of(const ExactBurst& burst) {
+  return read_arp(burst->frame[0]).value_or(ArpPacket{});
+}
+
 TEST(AnswerArp, TellsOurMacForTheAddressAskedFor) {
   ExactBurst burst(arp_request(kClient, kVip.address));
-  EXPECT_EQ(arp_target(*read_arp(burst.frame())), kVip.address);
-  EXPECT_EQ(arp_sender(*read_arp(burst.frame())), kClient.address);
+  EXPECT_EQ(arp_target(arp_of(burst)), kVip.address);
+  EXPECT_EQ(arp_sender(arp_of(burst)), kClient.address);
   ASSERT_TRUE(answer_arp(burst.frame(), kOurMac));
   expect_same(burst.bytes(), arp_reply(kVip, kClient));
 }
@@ -258,7 +269,7 @@ TEST(AnswerSolicitation, RefusesWhatRfc4861CallsInvalid) {
 
 TEST(Learn, TakesTheSenderOfRequestsAndSolicitations) {
   ExactBurst arp(arp_request(kClient, kVip.address));
-  EXPECT_EQ(learn_from_arp(*read_arp(arp.frame())),
+  EXPECT_EQ(learn_from_arp(arp_of(arp)),
             (LearnedNeighbor{.address = kClient.address, .mac = kClient.mac}));
   ExactBurst burst = parsed(
       neighbor_solicitation(kClient6, solicited_nodes(kVip6.address), kVip6.address).bytes());
@@ -274,7 +285,7 @@ TEST(Learn, TakesNothingFromProbesRepliesAndGroups) {
                              arp_request(kClient.at_mac(kBroadcastMac), kVip.address),
                              arp_request(kClient.at_mac({}), kVip.address)}) {
     ExactBurst burst(frame);
-    EXPECT_EQ(learn_from_arp(*read_arp(burst.frame())), std::nullopt);
+    EXPECT_EQ(learn_from_arp(arp_of(burst)), std::nullopt);
   }
   ExactBurst bare = parsed(bare_solicitation(kClient6, kVip6).bytes());
   EXPECT_EQ(learn_from_solicitation(bare.frame(), *bare, 0), std::nullopt);
@@ -305,4 +316,4 @@ TEST(Announce, WritesNothingIntoAShortBuffer) {
 }
 
 }  // namespace
-}  // namespace holdfast::dataplane
+}  // namespace holdfast::testing

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole process over in-process ports: start, publication, counters, a second instance,
 // adoption.
-#include "dataplane/api/codec.h"
 #include "tests/unit/process/running_dataplane.h"
+#include "tests/unit/process/seam_helpers.h"
 
 #include <csignal>
 #include <filesystem>
@@ -20,59 +20,13 @@ using testing::HasSubstr;
 
 constexpr seconds kLimit{10};
 
-Address v4(const char* text) { return *Address::parse(text); }
-
-GenerationSpec generation(std::uint64_t number) {
-  ServiceSpec web{.name = "web", .mode = Mode::kDsr, .slots = 4093};
-  web.bindings = {{.vip = v4("203.0.113.10"), .first_port = 80, .last_port = 80}};
-  web.members = {{.backend = "a", .address = v4("10.0.3.11")},
-                 {.backend = "b", .address = v4("10.0.3.12")}};
-  return {.number = number, .services = {web}, .pools = {}};
-}
-
-seam::Reply ask(seam::Client& client, const seam::Request& request) {
-  auto reply = client.call(request, kLimit);
-  if (!reply) {
-    seam::Reply failed;
-    failed.mutable_error()->set_text(reply.error());
-    return failed;
-  }
-  return *reply;
-}
-
-seam::Reply publish(seam::Client& client, const GenerationSpec& spec) {
-  seam::Request request;
-  *request.mutable_publish()->mutable_generation() = seam::to_wire(spec);
-  return ask(client, request);
-}
-
-seam::Reply set_disposition(seam::Client& client, const char* backend, Disposition disposition) {
-  seam::Request request;
-  request.mutable_set_disposition()->set_service("web");
-  request.mutable_set_disposition()->set_backend(backend);
-  request.mutable_set_disposition()->set_disposition(static_cast<std::uint32_t>(disposition));
-  return ask(client, request);
-}
-
-seam::GetGenerationReply get_generation(seam::Client& client) {
-  seam::Request request;
-  request.mutable_get_generation();
-  return ask(client, request).get_generation();
-}
-
-seam::GetCountersReply get_counters(seam::Client& client) {
-  seam::Request request;
-  request.mutable_get_counters()->set_members(true);
-  return ask(client, request).get_counters();
-}
-
 TEST(Process, StartsPublishesAndStopsInOrder) {
   const Instance instance;
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client client = dataplane.client(1);
   EXPECT_EQ(client.hello().generation(), 0U);
   EXPECT_EQ(client.hello().pid(), static_cast<std::uint64_t>(dataplane.pid()));
-  const seam::Reply reply = publish(client, generation(1));
+  const seam::Reply reply = publish(client, small_generation(1));
   ASSERT_TRUE(reply.has_publish()) << reply.error().text();
   EXPECT_EQ(reply.publish().number(), 1U);
   EXPECT_GT(reply.publish().build_ns(), 0U);
@@ -90,17 +44,17 @@ TEST(Process, RefusesAGenerationThatIsNotNewer) {
   const Instance instance;
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client client = dataplane.client(1);
-  ASSERT_TRUE(publish(client, generation(5)).has_publish());
-  EXPECT_THAT(publish(client, generation(5)).error().text(), HasSubstr("not newer than 5"));
-  EXPECT_THAT(publish(client, generation(4)).error().text(), HasSubstr("not newer than 5"));
+  ASSERT_TRUE(publish(client, small_generation(5)).has_publish());
+  EXPECT_THAT(publish(client, small_generation(5)).error().text(), HasSubstr("not newer than 5"));
+  EXPECT_THAT(publish(client, small_generation(4)).error().text(), HasSubstr("not newer than 5"));
 }
 
 TEST(Process, RefusesADefectiveGenerationAndKeepsTheOneBefore) {
   const Instance instance;
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client client = dataplane.client(1);
-  ASSERT_TRUE(publish(client, generation(1)).has_publish());
-  GenerationSpec bad = generation(2);
+  ASSERT_TRUE(publish(client, small_generation(1)).has_publish());
+  GenerationSpec bad = small_generation(2);
   bad.services[0].slots = 4094;
   EXPECT_THAT(publish(client, bad).error().text(), HasSubstr("prime"));
   EXPECT_EQ(get_counters(client).generation(), 1U);
@@ -137,7 +91,7 @@ TEST(Process, AfterSigkillForwardsByThePersistedGenerationAndKeepsDispositions) 
   {
     RunningDataplane first(instance, instance.startup());
     seam::Client client = first.client(1);
-    ASSERT_TRUE(publish(client, generation(7)).has_publish());
+    ASSERT_TRUE(publish(client, small_generation(7)).has_publish());
     ASSERT_TRUE(set_disposition(client, "b", Disposition::kKeep).has_set_disposition());
     first.end(SIGKILL);
   }
@@ -156,8 +110,8 @@ TEST(Process, RemovedMemberWithoutFlowsIsForgotten) {
   const Instance instance;
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client client = dataplane.client(1);
-  ASSERT_TRUE(publish(client, generation(1)).has_publish());
-  GenerationSpec fewer = generation(2);
+  ASSERT_TRUE(publish(client, small_generation(1)).has_publish());
+  GenerationSpec fewer = small_generation(2);
   fewer.services[0].members.pop_back();
   ASSERT_TRUE(publish(client, fewer).has_publish());
   const auto deadline = std::chrono::steady_clock::now() + kLimit;
@@ -171,7 +125,7 @@ TEST(Process, HoldIsRefusedAndUnknownMembersAreNamed) {
   const Instance instance;
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client client = dataplane.client(1);
-  ASSERT_TRUE(publish(client, generation(1)).has_publish());
+  ASSERT_TRUE(publish(client, small_generation(1)).has_publish());
   EXPECT_THAT(set_disposition(client, "a", Disposition::kHold).error().text(),
               HasSubstr("not available"));
   EXPECT_THAT(set_disposition(client, "z", Disposition::kKeep).error().text(), HasSubstr("web/z"));
@@ -181,7 +135,7 @@ TEST(Process, ReaderCannotWriteAndDoesNotSeeTheHashKey) {
   const Instance instance;
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client reader = dataplane.client(0, true);
-  EXPECT_THAT(publish(reader, generation(1)).error().text(), HasSubstr("reading"));
+  EXPECT_THAT(publish(reader, small_generation(1)).error().text(), HasSubstr("reading"));
   seam::Startup startup;
   ASSERT_TRUE(startup.ParseFromString(reader.hello().startup()));
   EXPECT_EQ(startup.hash_key(), std::string(16, '\0'));
@@ -192,8 +146,8 @@ TEST(Process, NewerWriterClosesTheOlder) {
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client older = dataplane.client(1);
   seam::Client newer = dataplane.client(2);
-  EXPECT_TRUE(publish(newer, generation(1)).has_publish());
-  EXPECT_TRUE(publish(older, generation(2)).has_error());
+  EXPECT_TRUE(publish(newer, small_generation(1)).has_publish());
+  EXPECT_TRUE(publish(older, small_generation(2)).has_error());
   const auto refused = seam::Client::connect(instance.startup().socket, 1, seconds(5));
   ASSERT_FALSE(refused.has_value());
   EXPECT_THAT(refused.error(), HasSubstr("newer"));

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Probes over real loopback sockets: good servers, and every hostile one that the design names.
 // Each probe ends by its deadline, says layer and reason, and leaves nothing behind.
-#include "control/probe/asio_prober.h"
-
 #include "control/probe/asio_clock.h"
+#include "control/probe/asio_prober.h"
 #include "tests/support/scripted_server.h"
 
 #include <optional>

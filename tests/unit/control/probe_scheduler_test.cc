@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scheduler on a virtual clock: phases, confirmations, reloads that keep what runs.
 #include "control/probe/scheduler.h"
-
 #include "tests/support/fake_clock.h"
 
 #include <map>

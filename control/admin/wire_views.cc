@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/admin/wire_views.h"
+
+#include "dataplane/api/codec.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace holdfast::control {
+namespace {
+
+using Values = google::protobuf::RepeatedPtrField<seam::NamedValue>;
+
+std::vector<NamedCount> counts(const Values& values) {
+  std::vector<NamedCount> result;
+  for (const seam::NamedValue& value : values) {
+    result.push_back({value.name(), value.value()});
+  }
+  return result;
+}
+
+struct MemberField {
+  std::string_view name;
+  std::uint64_t BackendView::* field;
+};
+
+constexpr std::array<MemberField, 5> kMemberFields = {{
+    {"new_flows", &BackendView::new_flows},
+    {"packets_to_member", &BackendView::packets_to_member},
+    {"bytes_to_member", &BackendView::bytes_to_member},
+    {"packets_to_client", &BackendView::packets_to_client},
+    {"bytes_to_client", &BackendView::bytes_to_client},
+}};
+
+std::string address_text(std::string_view bytes) {
+  const auto address = seam::address_from_wire(bytes);
+  return address ? address->text() : "";
+}
+
+std::string port_rule(const seam::Binding& binding) {
+  const bool tcp = binding.protocol() == static_cast<std::uint32_t>(dataplane::Protocol::kTcp);
+  std::string text = (tcp ? "tcp/" : "udp/") + std::to_string(binding.first_port());
+  return binding.last_port() == binding.first_port()
+             ? text
+             : text + "-" + std::to_string(binding.last_port());
+}
+
+void add_once(std::vector<std::string>& texts, std::string text) {
+  if (std::ranges::find(texts, text) == texts.end()) {
+    texts.push_back(std::move(text));
+  }
+}
+
+}  // namespace
+
+WorkerView to_view(const seam::WorkerCounters& worker) {
+  return {
+      .worker = worker.worker(),
+      .counters = counts(worker.values()),
+      .drops = counts(worker.drops()),
+      .generated = counts(worker.generated()),
+      .flows = {{"v4", worker.flows_v4()}, {"v6", worker.flows_v6()}, {"nat", worker.flows_nat()}},
+      .capacity = {{"v4", worker.capacity_v4()},
+                   {"v6", worker.capacity_v6()},
+                   {"nat", worker.capacity_nat()}},
+      .unaccounted = worker.unaccounted()};
+}
+
+PortView to_view(const seam::PortCounters& port) {
+  return {port.name(), port.link_up(), counts(port.values())};
+}
+
+ServiceView to_view(const seam::Service& service) {
+  ServiceView view;
+  view.name = service.name();
+  view.mode = service.mode() == static_cast<std::uint32_t>(dataplane::Mode::kNat) ? "nat" : "dsr";
+  view.slots = service.slots();
+  for (const seam::Binding& binding : service.bindings()) {
+    add_once(view.vips, address_text(binding.vip()));
+    add_once(view.ports, port_rule(binding));
+  }
+  return view;
+}
+
+BackendView to_view(const seam::MemberCounters& member) {
+  BackendView view;
+  view.service = member.ref().service();
+  view.name = member.ref().backend();
+  view.address = address_text(member.ref().address());
+  view.port = static_cast<std::uint16_t>(member.ref().port());
+  if (const auto disposition = seam::disposition_from_wire(member.disposition())) {
+    view.disposition = seam::disposition_name(*disposition);
+  }
+  view.retired = member.retired();
+  view.flows = member.flows();
+  view.last_new_flow_unix_ns = member.last_new_flow_ns();
+  for (const seam::NamedValue& value : member.values()) {
+    const auto* const known = std::ranges::find(kMemberFields, value.name(), &MemberField::name);
+    if (known != kMemberFields.end()) {
+      view.*(known->field) = value.value();
+    }
+  }
+  return view;
+}
+
+}  // namespace holdfast::control

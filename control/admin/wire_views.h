@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dataplane's counters (protobuf) as the views of operator.h. Pure, any thread.
+#pragma once
+
+#include "control/admin/operator.h"
+#include "dataplane.pb.h"
+
+namespace holdfast::control {
+
+WorkerView to_view(const seam::WorkerCounters& worker);
+PortView to_view(const seam::PortCounters& port);
+// A service as the dataplane knows it: name, mode, VIPs, ports, slots; no backends, no flows.
+ServiceView to_view(const seam::Service& service);
+// A member as the dataplane knows it; what control alone knows (health, cause, ...) stays empty.
+BackendView to_view(const seam::MemberCounters& member);
+
+}  // namespace holdfast::control

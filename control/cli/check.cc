@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb `check`: reads configurations as control would, and prints every mistake with its place.
+// Needs no daemon and no rights beyond reading the files.
+#include "config/diagnostic.h"
+#include "config/load.h"
+#include "control/cli/options.h"
+#include "control/cli/program.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+
+struct Options {
+  Format format = Format::kTable;
+  std::vector<std::string> files;
+};
+
+struct Checked {
+  std::string file;
+  bool ok = false;
+  std::size_t services = 0;
+  std::size_t backends = 0;
+  std::vector<config::Diagnostic> diagnostics;
+};
+
+Checked check_file(const std::string& file) {
+  auto loaded = config::load_config(file);
+  if (!loaded) {
+    return {file, false, 0, 0, std::move(loaded.error())};
+  }
+  Checked checked{file, true, loaded->services.size(), 0, std::move(loaded->warnings)};
+  for (const config::Service& service : loaded->services) {
+    checked.backends += service.backends.size();
+  }
+  return checked;
+}
+
+json::object to_json(const Checked& checked) {
+  json::array diagnostics;
+  for (const config::Diagnostic& one : checked.diagnostics) {
+    diagnostics.push_back(
+        json::object{{"severity", one.severity == config::Severity::kError ? "error" : "warning"},
+                     {"file", one.place.file},
+                     {"line", one.place.line},
+                     {"column", one.place.column},
+                     {"message", one.message},
+                     {"help", one.help}});
+  }
+  return {{"file", checked.file},
+          {"ok", checked.ok},
+          {"services", checked.services},
+          {"backends", checked.backends},
+          {"diagnostics", std::move(diagnostics)}};
+}
+
+std::string plural(std::size_t count, const std::string& noun) {
+  return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+void print(const Checked& checked, Context& context) {
+  context.error << config::render(checked.diagnostics);
+  if (checked.ok) {
+    context.out << checked.file << ": ok (" << plural(checked.services, "service") << ", "
+                << plural(checked.backends, "backend") << ")\n";
+  }
+}
+
+void check(const Options& options, Context& context) {
+  json::array results;
+  for (const std::string& file : options.files) {
+    const Checked checked = check_file(file);
+    if (!checked.ok) {
+      context.exit_code = kExitInvalidConfiguration;
+    }
+    if (options.format == Format::kJson) {
+      results.push_back(to_json(checked));
+    } else {
+      print(checked, context);
+    }
+  }
+  if (options.format == Format::kJson) {
+    context.out << json::serialize(results) << '\n';
+  }
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      app.add_subcommand("check", "Read configurations and print every mistake with its place");
+  verb->add_option("FILE", options->files, "configurations to check")->required()->type_name("");
+  add_format(*verb, options->format);
+  verb->callback([options, &context] { check(*options, context); });
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb `control`: puts the control plane together and runs it until SIGTERM. One thread owns
+// all state; a second one does the blocking work (parsing, disk).
+//
+//   SIGHUP           reloads
+//   SIGTERM, SIGINT  ends control; the dataplane forwards on
+#include "control/admin/notify.h"
+#include "control/admin/server.h"
+#include "control/cli/control_start.h"
+#include "control/cli/program.h"
+#include "control/engine/engine.h"
+#include "control/engine/stderr_log.h"
+#include "control/metrics/server.h"
+#include "control/probe/asio_clock.h"
+#include "control/probe/asio_prober.h"
+#include "control/publish/offload.h"
+#include "control/publish/seam_forwarder.h"
+#include "control/publish/writer_epoch.h"
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <sys/resource.h>
+
+namespace holdfast::control {
+namespace {
+
+namespace asio = boost::asio;
+
+// What does not end by then is left behind: the dataplane needs nothing of it.
+constexpr std::chrono::seconds kStopLimit{5};
+// Probes must stay on time beside packet work; without the right to it they run as others do.
+constexpr int kNice = -5;
+
+std::int64_t unix_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+// Each probe needs a descriptor.
+void raise_limits() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+  ::setpriority(PRIO_PROCESS, 0, kNice);
+}
+
+// Everything that lives as long as control does, in the order of construction.
+class Control {
+ public:
+  explicit Control(ControlStart start)
+      : settings_(std::move(start.settings)),
+        lock_(std::move(start.lock)),
+        forwarder_(context_, forwarder_settings(start.dataplane_socket)),
+        engine_(parts(), std::move(start.engine)),
+        admin_(context_.get_executor(), engine_),
+        metrics_(context_.get_executor(), engine_) {}
+
+  // Opens the sockets, or says in one line why not.
+  std::expected<void, std::string> listen() {
+    if (auto opened = admin_.listen(settings_.socket); !opened) {
+      return opened;
+    }
+    if (settings_.metrics == "none") {
+      return {};
+    }
+    const auto port = metrics_.listen(settings_.metrics, settings_.directory + "/metrics.port");
+    if (!port) {
+      return std::unexpected(port.error());
+    }
+    log_.event(Severity::kInfo, "metrics.listening", {{"port", std::to_string(*port)}});
+    return {};
+  }
+
+  void run() {
+    engine_.start();
+    notifier_.ready("starting");
+    notifier_.start_watchdog();
+    asio::co_spawn(context_, take_signals(), asio::detached);
+    context_.run();
+  }
+
+ private:
+  SeamForwarder::Settings forwarder_settings(const std::string& socket) {
+    return {
+        .socket = socket, .build = HOLDFAST_VERSION, .next_epoch = [this] { return next_epoch(); }};
+  }
+
+  EngineParts parts() {
+    return {.executor = context_.get_executor(),
+            .disk = disk_.get_executor(),
+            .clock = clock_,
+            .prober = prober_,
+            .forwarder = forwarder_,
+            .log = log_,
+            .unix_ms = unix_ms,
+            .on_reload_begin = [this] { notifier_.reloading(); },
+            .on_reload_end = [this](const std::string& status) { notifier_.ready(status); }};
+  }
+
+  asio::awaitable<std::uint64_t> next_epoch() {
+    auto read = [directory = settings_.directory, last = epoch_] {
+      return next_writer_epoch(directory, last);
+    };
+    const WriterEpoch next =
+        co_await offload(asio::any_io_executor(disk_.get_executor()), std::move(read));
+    epoch_ = next.value;
+    if (!next.disk_error.empty()) {
+      log_.event(Severity::kWarning, "disk.error", {{"reason", next.disk_error}});
+    }
+    co_return epoch_;
+  }
+
+  asio::awaitable<void> take_signals() {
+    for (;;) {
+      const int number = co_await signals_.async_wait(asio::use_awaitable);
+      if (number != SIGHUP) {
+        break;
+      }
+      engine_.request_reload({.who = "signal", .reason = "SIGHUP"});
+    }
+    co_await stop();
+  }
+
+  asio::awaitable<void> stop() {
+    notifier_.stopping();
+    overdue_.expires_after(kStopLimit);
+    overdue_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) {
+        context_.stop();
+      }
+    });
+    admin_.stop();
+    metrics_.stop();
+    co_await engine_.stop();
+    co_await prober_.stop();
+    context_.stop();
+  }
+
+  config::Control settings_;
+  FileDescriptor lock_;
+  std::uint64_t epoch_ = 0;
+  asio::io_context context_{1};
+  asio::thread_pool disk_{1};
+  AsioClock clock_{context_};
+  AsioProber prober_{context_, clock_};
+  StderrLog sink_;
+  EventLog log_{
+      clock_, [this](Severity severity, const std::string& line) { sink_.write(severity, line); }};
+  Notifier notifier_{context_.get_executor()};
+  asio::signal_set signals_{context_, SIGTERM, SIGINT, SIGHUP};
+  asio::steady_timer overdue_{context_};
+  SeamForwarder forwarder_;
+  Engine engine_;
+  AdminServer admin_;
+  MetricsServer metrics_;
+};
+
+struct Options {
+  std::string config;
+  std::string directory;
+};
+
+void run_control(const Options& options, Context& context) {
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_limits();
+  // Absolute: revisions remember which file they were made from.
+  const std::string config = std::filesystem::absolute(options.config);
+  auto start = load_control_start(config, options.directory);
+  if (!start) {
+    context.fail(start.error().exit_code, start.error().text);
+    return;
+  }
+  Control control(std::move(*start));
+  if (const auto listening = control.listen(); !listening) {
+    context.fail(kExitRefused, listening.error());
+    return;
+  }
+  control.run();
+}
+
+}  // namespace
+
+void add_control(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("control", "Run the control plane until SIGTERM");
+  verb->add_option("--config", options->config, "the configuration")->required()->type_name("FILE");
+  verb->add_option("--directory",
+                   options->directory,
+                   "where accepted revisions are kept; default: control.directory")
+      ->type_name("PATH");
+  verb->callback([options, &context] { run_control(*options, context); });
+}
+
+}  // namespace holdfast::control

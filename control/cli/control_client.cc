@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli/control_client.h"
+
+#include "control/cli/program.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+namespace json = boost::json;
+using boost::system::error_code;
+using Local = asio::local::stream_protocol;
+using Stream = beast::basic_stream<Local>;
+using Request = http::request<http::string_body>;
+
+constexpr std::uint64_t kLargestAnswer = std::uint64_t{256} << 20U;
+
+constexpr std::size_t kShownBytes = 200;  // of an answer that is not control's
+
+enum class Wait : std::uint8_t { kForAnswer, kForNothing };
+
+struct Outgoing {
+  std::string socket;
+  Request request;
+  std::chrono::milliseconds limit;
+  Wait wait;
+};
+
+struct Incoming {
+  error_code error;
+  std::string body;
+};
+
+Request make_request(http::verb method, const std::string& target, const std::string& body) {
+  Request request(method, target, 11);
+  request.set(http::field::host, "holdfast");
+  request.set(http::field::connection, "close");
+  request.body() = body;
+  request.prepare_payload();
+  return request;
+}
+
+asio::awaitable<Incoming> exchange(Outgoing out) {
+  Incoming in;
+  Stream stream(co_await asio::this_coro::executor);
+  stream.expires_after(out.limit);
+  // Not async_connect: a Unix socket connects at once or not at all, and says EAGAIN when the
+  // backlog is full.
+  stream.socket().connect(Local::endpoint(out.socket), in.error);
+  if (!in.error) {
+    co_await http::async_write(
+        stream, out.request, asio::redirect_error(asio::use_awaitable, in.error));
+  }
+  if (in.error || out.wait == Wait::kForNothing) {
+    co_return in;
+  }
+  beast::flat_buffer buffer;
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(kLargestAnswer);
+  co_await http::async_read(
+      stream, buffer, parser, asio::redirect_error(asio::use_awaitable, in.error));
+  in.body = std::move(parser.get().body());
+  co_return in;
+}
+
+ClientFailure failure(const Outgoing& out, const error_code& error) {
+  if (error == beast::error::timeout) {
+    return {kExitTimedOut,
+            "control took the request on " + out.socket + " but did not answer within " +
+                std::to_string(out.limit.count()) + " ms"};
+  }
+  if (error.value() == EACCES) {
+    return {kExitUnreachable,
+            "no permission for " + out.socket + ": be root or a member of its group"};
+  }
+  return {kExitUnreachable,
+          "control does not answer on " + out.socket + " (" + error.message() +
+              "): start it, or name its socket with --socket or --config"};
+}
+
+std::expected<std::string, ClientFailure> run(const Outgoing& out) {
+  if (out.socket.empty() || out.socket.size() > 107) {
+    return std::unexpected(
+        ClientFailure{kExitUnreachable, "a socket's path has 1 to 107 bytes: " + out.socket});
+  }
+  asio::io_context context(1);
+  std::optional<Incoming> result;
+  asio::co_spawn(context, exchange(out), [&result](const std::exception_ptr& thrown, Incoming in) {
+    if (!thrown) {
+      result = std::move(in);
+    }
+  });
+  context.run();
+  if (!result) {
+    return std::unexpected(ClientFailure{kExitUnreachable, "control's answer cannot be read"});
+  }
+  if (result->error) {
+    return std::unexpected(failure(out, result->error));
+  }
+  return std::move(result->body);
+}
+
+std::expected<json::object, ClientFailure> answer(const Outgoing& out) {
+  const auto body = run(out);
+  if (!body) {
+    return std::unexpected(body.error());
+  }
+  error_code error;
+  json::value parsed = json::parse(*body, error);
+  if (error || !parsed.is_object()) {
+    const std::string said = body->substr(0, std::min(body->find('\n'), kShownBytes));
+    return std::unexpected(
+        ClientFailure{kExitUnreachable, "what answers on " + out.socket + " says: " + said});
+  }
+  return std::move(parsed.as_object());
+}
+
+}  // namespace
+
+std::expected<json::object, ClientFailure> ControlClient::get(
+    const std::string& target, std::chrono::milliseconds limit) const {
+  return answer({socket_, make_request(http::verb::get, target, ""), limit, Wait::kForAnswer});
+}
+
+std::expected<json::object, ClientFailure> ControlClient::post(
+    const std::string& target, const json::object& body, std::chrono::milliseconds limit) const {
+  return answer({socket_,
+                 make_request(http::verb::post, target, json::serialize(body)),
+                 limit,
+                 Wait::kForAnswer});
+}
+
+std::expected<void, ClientFailure> ControlClient::post_only(const std::string& target,
+                                                            const json::object& body,
+                                                            std::chrono::milliseconds limit) const {
+  const auto sent = run({socket_,
+                         make_request(http::verb::post, target, json::serialize(body)),
+                         limit,
+                         Wait::kForNothing});
+  if (!sent) {
+    return std::unexpected(sent.error());
+  }
+  return {};
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what control starts: the last accepted revision, whatever the file on disk says meanwhile;
+// the file itself only when there is no revision yet. Blocking, before the event loop.
+#pragma once
+
+#include "config/model.h"
+#include "control/admin/file_descriptor.h"
+#include "control/engine/engine.h"
+
+#include <expected>
+#include <string>
+
+namespace holdfast::control {
+
+struct StartFailure {
+  int exit_code = 0;
+  std::string text;  // lines for the operator, the last one without '\n'
+};
+
+struct ControlStart {
+  EngineStart engine;
+  config::Control settings;      // where to listen; the file's when it is valid
+  std::string dataplane_socket;  // likewise
+  FileDescriptor lock;           // on the directory: one control at a time
+};
+
+// `directory` may be empty: then control.directory of the file, or its default while the file
+// cannot be read. A revision counts only when it was made from the same file.
+std::expected<ControlStart, StartFailure> load_control_start(const std::string& config_path,
+                                                             const std::string& directory);
+
+}  // namespace holdfast::control

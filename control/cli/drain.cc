@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs `drain` and `undrain`. A drain takes effect before the verb returns; --wait then waits
+// until the members have no flows left, and says how many are left when it gives up.
+#include "control/cli/control_client.h"
+#include "control/cli/drain_wait.h"
+#include "control/cli/options.h"
+#include "control/cli/program.h"
+#include "control/cli/verb_answer.h"
+
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kVerbLimit{30'000};
+constexpr std::chrono::milliseconds kPoll{200};  // control's counters are 500 ms old at most
+
+struct Options {
+  Connection connection;
+  Format format = Format::kTable;
+  std::string object;
+  std::string reason;
+  bool wait = false;
+  std::chrono::milliseconds timeout{300'000};
+};
+
+// Until the members have no flows left. Adds what it found to the answer's lines.
+void wait_for_drain(const ControlClient& client, const Options& options, json::object& answer) {
+  const auto deadline = Clock::now() + options.timeout;
+  for (;;) {
+    const auto backends = client.get("/v1/backends", kVerbLimit);
+    const DrainProgress progress =
+        backends ? drain_progress(*backends, options.object) : DrainProgress{};
+    if (progress.known && progress.flows == 0) {
+      add_outcome(answer, Outcome::kOk, "no flows left");
+      return;
+    }
+    if (Clock::now() + kPoll > deadline) {
+      const std::string last = backends ? progress.members : backends.error().text;
+      add_outcome(
+          answer,
+          Outcome::kTimedOut,
+          "not drained within " + duration_text(options.timeout) + ", and still draining: " + last);
+      return;
+    }
+    std::this_thread::sleep_for(kPoll);  // also while control is being started again
+  }
+}
+
+void run(const std::string& name, const Options& options, Context& context) {
+  const auto sockets = find_sockets(options.connection, context);
+  if (!sockets) {
+    return;
+  }
+  const ControlClient client(sockets->control);
+  auto answer = client.post(
+      "/v1/" + name, {{"object", options.object}, {"reason", options.reason}}, kVerbLimit);
+  if (!answer) {
+    context.fail(answer.error().exit_code, answer.error().text);
+    return;
+  }
+  if (options.wait && outcome_in(*answer) == Outcome::kOk) {
+    wait_for_drain(client, options, *answer);
+  }
+  print_answer(*answer, options.format, context);
+}
+
+CLI::App* add_verb(const std::string& name,
+                   const std::string& help,
+                   const std::shared_ptr<Options>& options,
+                   CLI::App& app,
+                   Context& context) {
+  CLI::App* verb = app.add_subcommand(name, help);
+  verb->add_option(
+          "OBJECT", options->object, "SERVICE/BACKEND, BACKEND (in every service) or host:ADDRESS")
+      ->required()
+      ->type_name("");
+  verb->add_option("--reason", options->reason, "why, for the log and the journal")
+      ->type_name("TEXT");
+  add_connection(*verb, options->connection);
+  add_format(*verb, options->format);
+  verb->callback([name, options, &context] { run(name, *options, context); });
+  return verb;
+}
+
+}  // namespace
+
+void add_drain(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = add_verb(
+      "drain", "Give backends no new flows; their established ones live on", options, app, context);
+  verb->add_flag("--wait", options->wait, "wait until no flows are left");
+  add_timeout(*verb, options->timeout);
+}
+
+void add_undrain(CLI::App& app, Context& context) {
+  add_verb("undrain",
+           "Let drained backends take new flows again",
+           std::make_shared<Options>(),
+           app,
+           context);
+}
+
+}  // namespace holdfast::control

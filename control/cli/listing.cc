@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli/listing.h"
+
+#include "control/cli/json_fields.h"
+#include "control/cli/options.h"
+#include "control/cli/table.h"
+
+#include <array>
+#include <cstdio>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+
+std::string joined(const std::vector<std::string>& texts) {
+  std::string result;
+  for (const std::string& text : texts) {
+    result += (result.empty() ? "" : " ") + text;
+  }
+  return result.empty() ? "-" : result;
+}
+
+std::uint64_t sum(const json::object& counts) {
+  std::uint64_t total = 0;
+  for (const auto& [name, value] : counts) {
+    total += count_field(counts, name);
+  }
+  return total;
+}
+
+// "7 of 8192"
+std::string share(std::uint64_t part, std::uint64_t whole) {
+  return std::to_string(part) + " of " + std::to_string(whole);
+}
+
+std::string milliseconds_text(double seconds) {
+  std::array<char, 32> text{};
+  const int size = std::snprintf(text.data(), text.size(), "%.1f ms", seconds * 1e3);
+  return {text.data(), static_cast<std::size_t>(size)};
+}
+
+std::string with_port(const std::string& address, std::uint64_t port) {
+  const bool v6 = address.find(':') != std::string::npos;
+  return (v6 ? "[" + address + "]" : address) + (port == 0 ? "" : ":" + std::to_string(port));
+}
+
+std::string age_text(const json::object& object, std::string_view key) {
+  return duration_text(std::chrono::duration<double>(number_field(object, key)));
+}
+
+std::string headline(const json::object& status) {
+  if (!status.contains("version")) {
+    return "control NOT ANSWERING; dataplane " + text_field(status, "dataplane_version") + "\n";
+  }
+  const bool connected = flag_field(status, "dataplane_connected");
+  return "control " + text_field(status, "version") + ", up " + age_text(status, "uptime_s") +
+         "; dataplane " + (connected ? text_field(status, "dataplane_version") : "NOT CONNECTED") +
+         "\n";
+}
+
+std::string last_reload(const json::object& status) {
+  const json::object& reload = object_field(status, "last_reload");
+  if (text_field(reload, "result") == "-") {
+    return "";
+  }
+  return "; the last one was " + text_field(reload, "result") + " " + age_text(reload, "age_s") +
+         " ago";
+}
+
+// What control alone knows; empty when it does not answer.
+std::string control_facts(const json::object& status) {
+  if (!status.contains("revision")) {
+    return "";
+  }
+  std::string text = "revision " + text_field(status, "revision") +
+                     "; reloads: " + text_field(status, "reloads_applied") + " applied, " +
+                     text_field(status, "reloads_refused") + " refused" + last_reload(status) +
+                     "\n";
+  for (const std::string& line : texts_field(object_field(status, "last_reload"), "lines")) {
+    text += "  " + line + "\n";
+  }
+  if (number_field(status, "adopted_ms") >= 0) {
+    text += "adopted the dataplane in " +
+            milliseconds_text(number_field(status, "adopted_ms") / 1e3) + ", state changes " +
+            text_field(status, "adoption_state_changes") + "\n";
+  }
+  return text;
+}
+
+std::string facts(const json::object& status) {
+  return control_facts(status) + "generation " + text_field(status, "generation") +
+         "; free packet buffers " +
+         share(count_field(status, "mbufs_available"), count_field(status, "mbufs_total")) + "\n";
+}
+
+std::string workers_text(const json::object& status) {
+  Table table({{"WORKER"},
+               {"RECEIVED", Align::kRight},
+               {"FORWARDED", Align::kRight},
+               {"REPLIED", Align::kRight},
+               {"TO KERNEL", Align::kRight},
+               {"DROPPED", Align::kRight},
+               {"FLOWS", Align::kRight},
+               {"UNACCOUNTED", Align::kRight}});
+  for (const json::object& worker : objects_field(status, "workers")) {
+    const json::object& counters = object_field(worker, "counters");
+    table.add({text_field(worker, "worker"),
+               text_field(counters, "received"),
+               text_field(counters, "forwarded"),
+               text_field(counters, "replied"),
+               text_field(counters, "to_kernel"),
+               std::to_string(sum(object_field(worker, "drops"))),
+               share(sum(object_field(worker, "flows")), sum(object_field(worker, "capacity"))),
+               text_field(worker, "unaccounted")});
+  }
+  return table.empty() ? "" : "\n" + table.text();
+}
+
+std::string ports_text(const json::object& status) {
+  Table table({{"PORT"},
+               {"LINK"},
+               {"RECEIVED", Align::kRight},
+               {"TRANSMITTED", Align::kRight},
+               {"MISSED", Align::kRight}});
+  for (const json::object& port : objects_field(status, "ports")) {
+    const json::object& counters = object_field(port, "counters");
+    table.add({text_field(port, "name"),
+               flag_field(port, "link_up") ? "up" : "DOWN",
+               text_field(counters, "received"),
+               text_field(counters, "transmitted"),
+               text_field(counters, "missed")});
+  }
+  return table.empty() ? "" : "\n" + table.text();
+}
+
+// Reasons that occurred, over all workers, in the dataplane's order.
+std::string drops_text(const json::object& status) {
+  json::object totals;
+  for (const json::object& worker : objects_field(status, "workers")) {
+    const json::object& drops = object_field(worker, "drops");
+    for (const auto& [reason, count] : drops) {
+      totals[reason] = count_field(totals, reason) + count_field(drops, reason);
+    }
+  }
+  Table table({{"DROPPED"}, {"FRAMES", Align::kRight}});
+  for (const auto& [reason, count] : totals) {
+    if (count_field(totals, reason) != 0) {
+      table.add({std::string(reason), text_field(totals, reason)});
+    }
+  }
+  return table.empty() ? "" : "\n" + table.text();
+}
+
+std::string notices_text(const json::object& status) {
+  std::string text;
+  for (const std::string& notice : texts_field(status, "notices")) {
+    text += (text.empty() ? "\nnotice: " : "notice: ") + notice + "\n";
+  }
+  return text;
+}
+
+std::string check_text(const json::object& check) {
+  const std::string type = text_field(check, "type");
+  const std::string reason = text_field(check, "last_reason");
+  if (reason == "-") {
+    return type;
+  }
+  std::string text = type + " " + reason;
+  if (count_field(check, "streak") > 1) {
+    text += " x" + text_field(check, "streak");
+  }
+  return text + " " + milliseconds_text(number_field(check, "last_duration_s"));
+}
+
+std::string since_text(const json::object& backend) {
+  return backend.contains("since_s") ? age_text(backend, "since_s") : "-";
+}
+
+}  // namespace
+
+std::string status_text(const json::object& status) {
+  return headline(status) + facts(status) + workers_text(status) + ports_text(status) +
+         drops_text(status) + notices_text(status);
+}
+
+std::string services_text(const json::object& services) {
+  Table table({{"SERVICE"},
+               {"MODE"},
+               {"VIPS"},
+               {"PORTS"},
+               {"BACKENDS", Align::kRight},
+               {"FLOWS", Align::kRight},
+               {"NEW", Align::kRight},
+               {"SLOTS", Align::kRight}});
+  for (const json::object& service : objects_field(services, "services")) {
+    table.add({text_field(service, "name"),
+               text_field(service, "mode"),
+               joined(texts_field(service, "vips")),
+               joined(texts_field(service, "ports")),
+               share(count_field(service, "usable"), count_field(service, "backends")),
+               text_field(service, "flows"),
+               text_field(service, "new_flows"),
+               text_field(service, "slots")});
+  }
+  return table.text();
+}
+
+std::string backends_text(const json::object& backends) {
+  Table table({{"SERVICE"},
+               {"BACKEND"},
+               {"ADDRESS"},
+               {"WEIGHT", Align::kRight},
+               {"ADMIN"},
+               {"HEALTH"},
+               {"TAKES"},
+               {"FLOWS", Align::kRight},
+               {"NEW", Align::kRight},
+               {"CHECK"},
+               {"SINCE"},
+               {"CAUSE"}});
+  for (const json::object& backend : objects_field(backends, "backends")) {
+    const bool retired = flag_field(backend, "retired");
+    table.add({text_field(backend, "service"),
+               text_field(backend, "name"),
+               with_port(text_field(backend, "address"), count_field(backend, "port")),
+               text_field(backend, "weight"),
+               retired ? "retired" : text_field(backend, "admin"),
+               text_field(backend, "health"),
+               text_field(backend, "disposition"),
+               text_field(backend, "flows"),
+               text_field(backend, "new_flows"),
+               check_text(object_field(backend, "check")),
+               since_text(backend),
+               text_field(backend, "cause")});
+  }
+  return table.text();
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The views as a person reads them: from the API's JSON to aligned text. A key that is missing (an
+// older control) reads as "-", one that is new is ignored. Pure.
+#pragma once
+
+#include <string>
+
+#include <boost/json/object.hpp>
+
+namespace holdfast::control {
+
+std::string status_text(const boost::json::object& status);
+std::string services_text(const boost::json::object& services);
+std::string backends_text(const boost::json::object& backends);
+
+}  // namespace holdfast::control

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli/options.h"
+
+#include "config/diagnostic.h"
+#include "config/load.h"
+#include "control/cli/program.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <system_error>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+
+namespace holdfast::control {
+namespace {
+
+using std::chrono::milliseconds;
+
+struct Unit {
+  std::string_view name;
+  std::int64_t ms;
+};
+
+constexpr std::array<Unit, 4> kUnits = {{{"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}}};
+constexpr std::int64_t kYearMs = 365LL * 24 * 3'600'000;
+
+struct LongUnit {
+  const char* name;
+  long seconds;
+};
+constexpr std::array<LongUnit, 4> kLongUnits = {{{"d", 86'400}, {"h", 3'600}, {"m", 60}, {"s", 1}}};
+
+}  // namespace
+
+void add_format(CLI::App& verb, Format& format) {
+  static const std::map<std::string, Format> names = {{"table", Format::kTable},
+                                                      {"json", Format::kJson}};
+  verb.add_option_function<std::string>(
+          "-o,--output",
+          [&format](const std::string& name) { format = names.at(name); },
+          "table (default) or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->type_name("FORMAT");
+}
+
+void add_connection(CLI::App& verb, Connection& connection) {
+  verb.add_option(
+          "--socket",
+          connection.socket,
+          "control's socket; default: the configuration's, else " + config::Control().socket)
+      ->type_name("PATH");
+  verb.add_option("--config", connection.config, "configuration that names the sockets")
+      ->type_name("FILE");
+}
+
+std::optional<Sockets> find_sockets(const Connection& connection, Context& context) {
+  Sockets sockets{connection.socket, ""};
+  if (!connection.config.empty()) {
+    const auto loaded = config::load_config(connection.config);
+    if (!loaded) {
+      context.error << config::render(loaded.error());
+      context.exit_code = kExitInvalidConfiguration;
+      return std::nullopt;
+    }
+    sockets.dataplane = loaded->dataplane.socket + ".ro";
+    if (sockets.control.empty()) {
+      sockets.control = loaded->control.socket;
+    }
+    return sockets;
+  }
+  if (sockets.control.empty()) {
+    sockets.control = config::Control().socket;
+  }
+  // The two sockets stand side by side unless a configuration says otherwise.
+  sockets.dataplane = std::filesystem::path(sockets.control).replace_filename("dataplane.sock.ro");
+  return sockets;
+}
+
+std::optional<milliseconds> parse_duration(std::string_view text) {
+  std::int64_t amount = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
+  const std::string_view rest = text.substr(static_cast<std::size_t>(end - text.data()));
+  const auto* const unit = std::ranges::find(kUnits, rest, &Unit::name);
+  if (error != std::errc{} || unit == kUnits.end() || amount < 0 || amount > kYearMs / unit->ms) {
+    return std::nullopt;
+  }
+  return milliseconds(amount * unit->ms);
+}
+
+void add_timeout(CLI::App& verb, milliseconds& timeout) {
+  verb.add_option_function<std::string>(
+          "--timeout",
+          [&timeout](const std::string& text) { timeout = *parse_duration(text); },
+          "how long to wait; default " + duration_text(timeout))
+      ->check([](const std::string& text) {
+        return parse_duration(text) ? ""
+                                    : "'" + text + "' is no duration: write 500ms, 30s, 5m or 1h";
+      })
+      ->type_name("DURATION");
+}
+
+std::string duration_text(std::chrono::duration<double> duration) {
+  const double seconds = duration.count();
+  if (seconds < 1) {
+    return std::to_string(std::lround(std::max(seconds, 0.0) * 1e3)) + "ms";
+  }
+  long left = std::lround(seconds);
+  std::string text;
+  for (const LongUnit& unit : kLongUnits) {
+    if (left >= unit.seconds) {
+      const bool second = !text.empty();
+      text += (second ? " " : "") + std::to_string(left / unit.seconds) + unit.name;
+      left %= unit.seconds;
+      if (second) {
+        break;
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options that several verbs share, and what follows from them: where control and the dataplane
+// listen, how long to wait, table or JSON.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace holdfast::control {
+
+struct Context;
+
+enum class Format : std::uint8_t { kTable, kJson };
+
+// -o, --output table|json
+void add_format(CLI::App& verb, Format& format);
+
+// --socket PATH, --config FILE
+struct Connection {
+  std::string socket;
+  std::string config;
+};
+void add_connection(CLI::App& verb, Connection& connection);
+
+struct Sockets {
+  std::string control;
+  std::string dataplane;  // the read-only one
+};
+
+// From --socket, else from --config, else the defaults. Prints what is wrong with the configuration
+// and sets the exit code when there is nothing to return.
+std::optional<Sockets> find_sockets(const Connection& connection, Context& context);
+
+// "250ms", "5s", "2m", "1h"; nothing else, and at most a year.
+std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+
+// --timeout DURATION
+void add_timeout(CLI::App& verb, std::chrono::milliseconds& timeout);
+
+// "250ms", "5s", "2m 5s", "1h 2m", "4d 2h": the two largest units, for tables and messages.
+std::string duration_text(std::chrono::duration<double> duration);
+
+}  // namespace holdfast::control

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// `holdfast replay`: a capture through the pipeline, frame by frame. This is the part without
+// files: a record in, its verdict and what would be transmitted out. Each frame runs alone, in a
+// buffer of its own size with 128 bytes of room on both sides, at its record's time; flows stay
+// from record to record, so replies in the same capture are reversed. One thread.
+#pragma once
+
+#include "control/cli/capture.h"
+#include "control/cli/replay_clock.h"
+#include "dataplane/solo.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast::control {
+
+struct ReplayedFrame {
+  std::vector<std::byte> bytes;
+  std::uint32_t original_length = 0;  // more than bytes.size() when the record was cut
+  dataplane::PortIndex port = 0;      // by which it leaves
+};
+
+struct ReplayResult {
+  dataplane::Verdict verdict = dataplane::Verdict::kPending;
+  std::optional<dataplane::Drop> reason;  // with kDrop
+  std::string service;                    // empty: none, or unknown
+  std::string backend;                    // empty: none was chosen
+  std::vector<ReplayedFrame> sent;
+};
+
+class Replay {
+ public:
+  // Frames enter `entry`. Requires: `solo` outlives this.
+  Replay(dataplane::Solo& solo, dataplane::PortIndex entry) : solo_(solo), entry_(entry) {}
+
+  // Takes any record of a supported link type. Of a cut record the missing bytes count as there,
+  // but where a header is missing it is dropped as truncated.
+  ReplayResult push(CaptureRecord record);
+
+ private:
+  void pass_time(std::uint64_t until_ms);
+  void name_flow(ReplayResult& result) const;
+
+  dataplane::Solo& solo_;
+  dataplane::PortIndex entry_;
+  ReplayClock clock_;
+  std::uint64_t now_ms_ = 0;
+  dataplane::Burst burst_{};
+};
+
+// "forward", "reply", "kernel", "hold", "drop".
+std::string_view verdict_name(dataplane::Verdict verdict);
+
+}  // namespace holdfast::control

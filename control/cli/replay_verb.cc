@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb `replay`: a capture file in, a capture of what would be transmitted and one verdict per
+// record out. No daemon, no privilege, no DPDK.
+#include "control/cli/capture.h"
+#include "control/cli/capture_link.h"
+#include "control/cli/capture_writer.h"
+#include "control/cli/offline.h"
+#include "control/cli/replay.h"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <system_error>
+#include <utility>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using dataplane::Verdict;
+
+constexpr std::uint64_t kFlows = 65'536;
+constexpr const char* kStandardStream = "-";
+constexpr const char* kHelp =
+    "IN is a pcap or pcapng, in microseconds or nanoseconds, of Ethernet frames; raw IP, BSD\n"
+    "loopback and Linux cooked captures get an Ethernet header. Each frame passes the pipeline\n"
+    "alone, in order, at its time in the capture; time never runs backward, and a gap of more\n"
+    "than 32768 s counts as that. Up to 65536 flows are tracked. '-' is standard input or output.\n"
+    "\n"
+    "Every port has the MAC address 02:00:5e:10:00:01 and no limit on the size of a packet. "
+    "Frames\n"
+    "to backends leave by the second port, if there is one, those to clients by the first.\n"
+    "\n"
+    "OUT is a pcap with IN's resolution and times. A line of V belongs to one record of IN:\n"
+    "  frame    its number, from 0\n"
+    "  verdict  forward, reply, kernel, hold or drop\n"
+    "  reason   of a drop, else null\n"
+    "  service, backend   null when there is none\n"
+    "  out      numbers of OUT's records that came of it, from 0\n"
+    "\n"
+    "Exit codes: 1 IN is broken (what stands before is done) or an output cannot be written,\n"
+    "3 the configuration is invalid or IN has another link type.";
+
+struct Options {
+  OfflineOptions offline{.flows = kFlows};
+  std::string in;
+  std::string out;
+  std::string verdicts;  // empty: none
+};
+
+// A file, or a standard stream for '-'.
+class Output {
+ public:
+  Output(const std::string& path, Context& context)
+      : stream_(path == kStandardStream ? &context.out : &file_), path_(path) {
+    if (path != kStandardStream) {
+      file_.open(path, std::ios::binary | std::ios::trunc);
+    }
+  }
+
+  [[nodiscard]] std::ostream& stream() { return *stream_; }
+  // True when everything so far could be written.
+  [[nodiscard]] bool good() {
+    stream_->flush();
+    return stream_->good();
+  }
+  [[nodiscard]] std::string complaint() const {
+    return "cannot write " + path_ + ": " + std::strerror(errno);
+  }
+
+ private:
+  std::ofstream file_;
+  std::ostream* stream_;
+  std::string path_;
+};
+
+struct Tally {
+  std::uint64_t frames = 0;
+  std::array<std::uint64_t, 6> verdicts{};
+  std::array<std::uint64_t, dataplane::kDropCount> drops{};
+
+  void add(const ReplayResult& result) {
+    ++frames;
+    ++verdicts[static_cast<std::size_t>(result.verdict)];
+    if (result.reason) {
+      ++drops[static_cast<std::size_t>(*result.reason)];
+    }
+  }
+  [[nodiscard]] std::string text() const;
+};
+
+std::string Tally::text() const {
+  std::string text = std::to_string(frames) + " frames:";
+  for (const Verdict verdict :
+       {Verdict::kForward, Verdict::kReply, Verdict::kKernel, Verdict::kHold, Verdict::kDrop}) {
+    text.append(verdict == Verdict::kForward ? " " : ", ")
+        .append(verdict_name(verdict))
+        .append(" ")
+        .append(std::to_string(verdicts[static_cast<std::size_t>(verdict)]));
+  }
+  std::string_view separator = " (";
+  for (std::size_t i = 0; i < drops.size(); ++i) {
+    if (drops[i] > 0) {
+      text.append(separator)
+          .append(dataplane::kDropNames[i])
+          .append(" ")
+          .append(std::to_string(drops[i]));
+      separator = ", ";
+    }
+  }
+  return text + (separator == ", " ? ")" : "");
+}
+
+json::value text_or_null(const std::string& text) {
+  return text.empty() ? json::value(nullptr) : json::value(text);
+}
+
+std::string verdict_line(std::uint64_t frame, const ReplayResult& result, std::uint64_t first_out) {
+  json::array out;
+  for (std::size_t i = 0; i < result.sent.size(); ++i) {
+    out.emplace_back(first_out + i);
+  }
+  json::value reason = nullptr;
+  if (result.reason) {
+    reason = dataplane::drop_name(*result.reason);
+  }
+  return json::serialize(json::object{{"frame", frame},
+                                      {"verdict", verdict_name(result.verdict)},
+                                      {"reason", std::move(reason)},
+                                      {"service", text_or_null(result.service)},
+                                      {"backend", text_or_null(result.backend)},
+                                      {"out", std::move(out)}});
+}
+
+// One run: from here on only the files and the pipeline matter.
+class ReplayRun {
+ public:
+  ReplayRun(Offline offline, std::unique_ptr<CaptureReader> reader, Context& context)
+      : offline_(std::move(offline)),
+        replay_(*offline_.solo, offline_.entry),
+        reader_(std::move(reader)),
+        context_(context) {}
+
+  void run(const Options& options);
+
+ private:
+  void push(CaptureRecord record, CaptureWriter& writer, std::ostream* verdicts);
+  // The next record; nullopt at the end, and after what ended the run early was told.
+  std::optional<CaptureRecord> next();
+  void account();
+
+  Offline offline_;
+  Replay replay_;
+  std::unique_ptr<CaptureReader> reader_;
+  Context& context_;
+  Tally tally_;
+};
+
+std::optional<CaptureRecord> ReplayRun::next() {
+  auto record = reader_->next();
+  const std::string number = std::to_string(tally_.frames);
+  if (!record) {
+    context_.fail(kExitFailed, "frame " + number + ": " + record.error());
+    return std::nullopt;
+  }
+  if (*record && !is_supported_link((*record)->link)) {
+    context_.fail(kExitInvalidConfiguration,
+                  "frame " + number + ": " + unsupported_link((*record)->link));
+    return std::nullopt;
+  }
+  return std::move(*record);
+}
+
+void ReplayRun::push(CaptureRecord record, CaptureWriter& writer, std::ostream* verdicts) {
+  const CaptureTime time = record.time;
+  const ReplayResult result = replay_.push(std::move(record));
+  if (verdicts != nullptr) {
+    *verdicts << verdict_line(tally_.frames, result, writer.count()) << '\n';
+  }
+  for (const ReplayedFrame& frame : result.sent) {
+    writer.write(time, frame.bytes, frame.original_length);
+  }
+  tally_.add(result);
+}
+
+void ReplayRun::account() {
+  context_.error << "holdfast: " << tally_.text() << '\n';
+  if (const std::uint64_t lost = unaccounted(offline_.solo->worker().stats); lost != 0) {
+    context_.fail(kExitFailed, "defect: " + std::to_string(lost) + " frames are not accounted for");
+  }
+}
+
+void ReplayRun::run(const Options& options) {
+  // The first record tells the resolution of a pcapng.
+  std::optional<CaptureRecord> record = next();
+  Output out(options.out, context_);
+  CaptureWriter writer(out.stream(),
+                       reader_->has_nanoseconds() ? CaptureResolution::kNanoseconds
+                                                  : CaptureResolution::kMicroseconds);
+  std::optional<Output> verdicts;
+  if (!options.verdicts.empty()) {
+    verdicts.emplace(options.verdicts, context_);
+  }
+  while (record && out.stream().good() && (!verdicts || verdicts->stream().good())) {
+    push(std::move(*record), writer, verdicts ? &verdicts->stream() : nullptr);
+    record = next();
+  }
+  if (!out.good()) {
+    context_.fail(kExitFailed, out.complaint());
+  } else if (verdicts && !verdicts->good()) {
+    context_.fail(kExitFailed, verdicts->complaint());
+  }
+  account();
+}
+
+// True when both names lead to one file that would be read and written, or written twice.
+bool collide(const std::string& first, const std::string& second) {
+  std::error_code ignored;
+  return !second.empty() &&
+         (first == second || std::filesystem::equivalent(first, second, ignored));
+}
+
+void replay(const Options& options, Context& context) {
+  const bool in_place = options.in != kStandardStream &&
+                        (collide(options.in, options.out) || collide(options.in, options.verdicts));
+  if (in_place || collide(options.out, options.verdicts)) {
+    context.fail(kExitUsage, "--in, --out and --verdicts must be different files");
+    return;
+  }
+  auto offline = set_up_offline(options.offline, context);
+  if (!offline) {
+    return;
+  }
+  std::ifstream file;
+  if (options.in != kStandardStream) {
+    file.open(options.in, std::ios::binary);
+    if (!file) {
+      context.fail(kExitFailed, "cannot read " + options.in + ": " + std::strerror(errno));
+      return;
+    }
+  }
+  auto reader = open_capture(options.in == kStandardStream ? std::cin : file);
+  if (!reader) {
+    context.fail(kExitFailed, options.in + ": " + reader.error());
+    return;
+  }
+  ReplayRun(std::move(*offline), std::move(*reader), context).run(options);
+}
+
+}  // namespace
+
+void add_replay(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("replay", "Run a capture file through the forwarding");
+  add_offline(*verb, options->offline);
+  verb->add_option("--in", options->in, "capture of what is received")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("--out", options->out, "pcap of what would be transmitted")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("--verdicts", options->verdicts, "one JSON object per record")
+      ->type_name("FILE");
+  verb->add_option("--port", options->offline.port, "port that frames enter; default: the first")
+      ->type_name("NAME");
+  verb->add_flag("--match-mac",
+                 options->offline.match_mac,
+                 "drop frames to other stations than 02:00:5e:10:00:01");
+  verb->add_option_function<std::string>(
+          "--next-hop-mac",
+          [options](const std::string& text) { options->offline.next_hop = *parse_mac(text); },
+          "MAC address of every next hop; default " + mac_text(kNextHopMac))
+      ->check([](const std::string& text) {
+        return parse_mac(text) ? "" : "'" + text + "' is no MAC address: write 02:00:5e:20:00:01";
+      })
+      ->type_name("MAC");
+  verb->footer(kHelp);
+  verb->callback([options, &context] { replay(*options, context); });
+}
+
+}  // namespace holdfast::control

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli/trace.h"
+
+#include "control/cli/capture.h"
+#include "control/cli/replay.h"
+#include "dataplane/headers.h"
+
+#include <algorithm>
+#include <span>
+
+namespace holdfast::control {
+namespace {
+
+using dataplane::ChosenBy;
+using dataplane::CompiledService;
+using dataplane::Disposition;
+using dataplane::FlowKey;
+using dataplane::Generation;
+using dataplane::MemberSpec;
+using dataplane::Solo;
+using dataplane::TierTable;
+
+TraceHeaders read_headers(const std::vector<std::byte>& frame) {
+  // The trace's frames have neither tags nor options, before or after.
+  const auto ethernet = dataplane::load<dataplane::EthernetHeader>(frame.data());
+  const std::byte* const l3 = frame.data() + sizeof ethernet;
+  TraceHeaders headers{
+      .key = {}, .ttl = 0, .source_mac = ethernet.source, .destination_mac = ethernet.destination};
+  FlowKey& key = headers.key;
+  std::size_t l3_size = 0;
+  if (ethernet.type == dataplane::kEtherIpv4) {
+    const auto ip = dataplane::load<dataplane::Ipv4Header>(l3);
+    key.source = dataplane::Address::v4(ip.source);
+    key.destination = dataplane::Address::v4(ip.destination);
+    key.protocol = dataplane::Protocol{ip.protocol};
+    headers.ttl = ip.ttl;
+    l3_size = sizeof ip;
+  } else {
+    const auto ip = dataplane::load<dataplane::Ipv6Header>(l3);
+    key.source = dataplane::Address::v6(ip.source.data());
+    key.destination = dataplane::Address::v6(ip.destination.data());
+    key.protocol = dataplane::Protocol{ip.next_header};
+    headers.ttl = ip.hop_limit;
+    l3_size = sizeof ip;
+  }
+  key.source_port = dataplane::load<dataplane::Be16>(l3 + l3_size);
+  key.destination_port = dataplane::load<dataplane::Be16>(l3 + l3_size + 2);
+  return headers;
+}
+
+// Explains the choice of a service for one flow.
+class Explainer {
+ public:
+  Explainer(Solo& solo, const CompiledService& service, const FlowKey& key)
+      : solo_(solo),
+        service_(service),
+        v4_(key.source.is_v4()),
+        hash_(selection_hash(solo.generation(), service, key, solo.generation().hasher()(key))) {}
+
+  void explain(TraceReport& report) const;
+
+ private:
+  // Why a member takes no new flows; empty when it does.
+  [[nodiscard]] std::string obstacle(const MemberSpec& member) const;
+  [[nodiscard]] const MemberSpec& spec_of(std::uint16_t index) const;
+  [[nodiscard]] const TierTable* table(std::uint8_t tier) const;
+
+  Solo& solo_;
+  const CompiledService& service_;
+  bool v4_;
+  std::uint64_t hash_;
+};
+
+const MemberSpec& Explainer::spec_of(std::uint16_t index) const {
+  const std::string_view name = solo_.member_record({.index = index, .epoch = 0}).backend.view();
+  return *std::ranges::find(service_.members, name, &MemberSpec::backend);
+}
+
+const TierTable* Explainer::table(std::uint8_t tier) const {
+  for (const TierTable& table : *service_.tiers) {
+    if (table.tier == tier && table.v4 == v4_) {
+      return &table;
+    }
+  }
+  return nullptr;
+}
+
+std::string Explainer::obstacle(const MemberSpec& member) const {
+  if (member.address.is_v4() != v4_) {
+    return v4_ ? "its address is IPv6" : "its address is IPv4";
+  }
+  if (member.weight == 0) {
+    return "weight 0";
+  }
+  return member.disposition == Disposition::kNew ? "" : "down";
+}
+
+void Explainer::explain(TraceReport& report) const {
+  report.fields = service_.hash;
+  report.hash = hash_;
+  for (const MemberSpec& member : service_.members) {
+    report.members += member.address.is_v4() == v4_ ? 1U : 0U;
+    report.usable += obstacle(member).empty() ? 1U : 0U;
+  }
+  const auto choice =
+      choose_member(solo_.generation(), service_, solo_.worker().dispositions, v4_, hash_);
+  if (choice) {
+    report.choice =
+        TraceChoice{.slot = choice->slot,
+                    .slots = static_cast<std::uint32_t>(table(choice->tier)->slots.size()),
+                    .tier = choice->tier,
+                    .by = choice->by,
+                    .member = spec_of(choice->member.index)};
+  }
+  // Before the chosen one come the lower tiers, and the slot's own member.
+  for (const MemberSpec& member : service_.members) {
+    if (!choice || member.tier < choice->tier) {
+      report.passed_over.push_back({.backend = member.backend, .why = obstacle(member)});
+    }
+  }
+  if (choice && choice->by != ChosenBy::kSlot) {
+    const MemberSpec& own = spec_of(table(choice->tier)->slots[choice->slot]);
+    report.passed_over.push_back({.backend = own.backend, .why = obstacle(own)});
+  }
+}
+
+TraceTarget target_of(const Generation& generation, const FlowKey& key) {
+  if (generation.bindings().is_vip(key.destination)) {
+    return TraceTarget::kVip;
+  }
+  return generation.in_pool(key.destination) ? TraceTarget::kPool : TraceTarget::kOther;
+}
+
+}  // namespace
+
+TraceReport trace_packet(const Offline& offline, const FlowKey& key) {
+  Solo& solo = *offline.solo;
+  const Generation& generation = solo.generation();
+  TraceReport report{.target = target_of(generation, key), .key = offline.key};
+  const dataplane::BoundService* bound =
+      generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
+  std::vector<std::byte> frame = build_trace_frame(key, kOurMac, kNextHopMac);
+  report.before = read_headers(frame);
+  const auto length = static_cast<std::uint32_t>(frame.size());
+  ReplayResult result =
+      Replay(solo, offline.entry)
+          .push({.time = {}, .link = 1, .original_length = length, .bytes = std::move(frame)});
+  report.verdict = result.verdict;
+  report.reason = result.reason;
+  if (bound != nullptr) {
+    const CompiledService& service = generation.service(bound->service);
+    report.target = TraceTarget::kService;
+    report.service = service.name;
+    report.mode = service.mode;
+    report.decided = !result.backend.empty() || result.reason == dataplane::Drop::kNoBackend;
+    if (report.decided) {
+      Explainer(solo, service, key).explain(report);
+    }
+  }
+  if (result.verdict == dataplane::Verdict::kForward) {
+    report.after = read_headers(result.sent.front().bytes);
+    report.port = solo.neighborhood().link(result.sent.front().port).name;
+  }
+  return report;
+}
+
+}  // namespace holdfast::control

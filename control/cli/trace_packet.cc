@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/cli/trace_packet.h"
+
+#include "dataplane/checksum.h"
+#include "dataplane/headers.h"
+
+#include <charconv>
+#include <span>
+#include <system_error>
+
+namespace holdfast::control {
+namespace {
+
+using dataplane::Address;
+using dataplane::Be16;
+using dataplane::Be32;
+using dataplane::ChecksumSum;
+using dataplane::EthernetHeader;
+using dataplane::FlowKey;
+using dataplane::Ipv4Header;
+using dataplane::Ipv6Header;
+using dataplane::Protocol;
+using dataplane::TcpHeader;
+using dataplane::UdpHeader;
+
+constexpr std::uint16_t kWindow = 64'240;
+
+std::optional<std::uint16_t> parse_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    return std::nullopt;
+  }
+  return port;
+}
+
+template <typename Header>
+void append(std::vector<std::byte>& frame, const Header& header) {
+  const auto bytes = std::as_bytes(std::span(&header, 1));
+  frame.insert(frame.end(), bytes.begin(), bytes.end());
+}
+
+// The header with its checksum over itself and the pseudo header.
+template <typename Header>
+Header finish(Header header, const FlowKey& key) {
+  ChecksumSum sum = pseudo_header(key.source, key.destination, key.protocol, sizeof header);
+  sum.add(std::as_bytes(std::span(&header, 1)));
+  header.checksum = sum.checksum();
+  return header;
+}
+
+void append_upper(std::vector<std::byte>& frame, const FlowKey& key) {
+  if (key.protocol == Protocol::kTcp) {
+    append(frame,
+           finish(TcpHeader{.source_port = key.source_port,
+                            .destination_port = key.destination_port,
+                            .sequence = {},
+                            .acknowledgment = {},
+                            .data_offset = 5 << 4,
+                            .flags = dataplane::kTcpSyn,
+                            .window = Be16::from_host(kWindow),
+                            .checksum = {},
+                            .urgent = {}},
+                  key));
+  } else {
+    append(frame,
+           finish(UdpHeader{.source_port = key.source_port,
+                            .destination_port = key.destination_port,
+                            .length = Be16::from_host(sizeof(UdpHeader)),
+                            .checksum = {}},
+                  key));
+  }
+}
+
+void append_ipv4(std::vector<std::byte>& frame, const FlowKey& key, std::size_t upper) {
+  Ipv4Header ip{};
+  ip.version_and_length = 0x45;
+  ip.total_length = Be16::from_host(static_cast<std::uint16_t>(sizeof ip + upper));
+  ip.fragment = Be16::from_host(dataplane::kIpv4DontFragment);
+  ip.ttl = kTraceTtl;
+  ip.protocol = static_cast<std::uint8_t>(key.protocol);
+  ip.source = key.source.v4_bits();
+  ip.destination = key.destination.v4_bits();
+  ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
+  append(frame, ip);
+}
+
+void append_ipv6(std::vector<std::byte>& frame, const FlowKey& key, std::size_t upper) {
+  append(frame,
+         Ipv6Header{.version_class_flow = Be32::from_host(6U << 28),
+                    .payload_length = Be16::from_host(static_cast<std::uint16_t>(upper)),
+                    .next_header = static_cast<std::uint8_t>(key.protocol),
+                    .hop_limit = kTraceTtl,
+                    .source = key.source.bytes,
+                    .destination = key.destination.bytes});
+}
+
+}  // namespace
+
+std::expected<TraceEndpoint, std::string> parse_endpoint(std::string_view text) {
+  const std::string quoted = "'" + std::string(text) + "'";
+  const bool bracketed = text.starts_with('[');
+  const std::size_t end = bracketed ? text.find(']') : text.find(':');
+  const std::size_t colon = bracketed && end != std::string_view::npos ? end + 1 : end;
+  if (colon == std::string_view::npos || colon >= text.size() || text[colon] != ':') {
+    return std::unexpected(quoted + " has no port: write 192.0.2.1:80 or [2001:db8::1]:80");
+  }
+  const std::string_view host = bracketed ? text.substr(1, end - 1) : text.substr(0, end);
+  const auto address = Address::parse(host);
+  if (!address || address->is_v4() == bracketed) {
+    return std::unexpected(quoted + " has no address: write 192.0.2.1:80 or [2001:db8::1]:80");
+  }
+  const auto port = parse_port(text.substr(colon + 1));
+  if (!port) {
+    return std::unexpected(quoted + " has no port from 0 to 65535");
+  }
+  return TraceEndpoint{.address = *address, .port = *port};
+}
+
+std::string endpoint_text(const Address& address, std::uint16_t port) {
+  const std::string host = address.is_v4() ? address.text() : "[" + address.text() + "]";
+  return host + ":" + std::to_string(port);
+}
+
+std::vector<std::byte> build_trace_frame(const FlowKey& key,
+                                         const dataplane::MacAddress& destination,
+                                         const dataplane::MacAddress& source) {
+  const bool v4 = key.source.is_v4();
+  const std::size_t upper = key.protocol == Protocol::kTcp ? sizeof(TcpHeader) : sizeof(UdpHeader);
+  std::vector<std::byte> frame;
+  append(frame,
+         EthernetHeader{.destination = destination,
+                        .source = source,
+                        .type = v4 ? dataplane::kEtherIpv4 : dataplane::kEtherIpv6});
+  if (v4) {
+    append_ipv4(frame, key, upper);
+  } else {
+    append_ipv6(frame, key, upper);
+  }
+  append_upper(frame, key);
+  return frame;
+}
+
+}  // namespace holdfast::control

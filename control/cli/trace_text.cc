@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// A trace's report for eyes and for programs.
+#include "control/cli/replay.h"
+#include "control/cli/trace.h"
+
+#include <array>
+#include <cctype>
+#include <cstdio>
+#include <utility>
+
+#include <boost/json/array.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using dataplane::ChosenBy;
+using dataplane::Drop;
+using dataplane::FlowKey;
+using dataplane::HashFields;
+using dataplane::Mode;
+using dataplane::Protocol;
+using dataplane::Verdict;
+
+const char* mode_name(Mode mode) { return mode == Mode::kNat ? "nat" : "dsr"; }
+
+// As in the configuration.
+const char* fields_name(HashFields fields) {
+  switch (fields) {
+    case HashFields::kSource:
+      return "source";
+    case HashFields::kSourceAndPort:
+      return "source-and-port";
+    case HashFields::kDestinationPort:
+      return "destination-port";
+    case HashFields::kFiveTuple:
+      break;
+  }
+  return "5-tuple";
+}
+
+const char* chosen_by_name(ChosenBy by) {
+  switch (by) {
+    case ChosenBy::kRehash:
+      return "rehash";
+    case ChosenBy::kNextUsable:
+      return "next usable";
+    case ChosenBy::kPrevious:
+      return "previous table";
+    case ChosenBy::kSlot:
+      break;
+  }
+  return "slot";
+}
+
+// What a drop means here, where the packet is sound in itself.
+const char* explanation(Drop reason) {
+  switch (reason) {
+    case Drop::kNoService:
+      return "a VIP, but no service has this protocol and port";
+    case Drop::kNoBackend:
+      return "no backend of the packet's family takes new flows";
+    case Drop::kNoNatFlow:
+      return "an address of the NAT pool, where no flow is translated";
+    case Drop::kNatPoolExhausted:
+      return "no address of the packet's family in the NAT pool";
+    case Drop::kVipSource:
+      return "the source is an address of ours";
+    case Drop::kMartian:
+      return "the source is no address that may send";
+    case Drop::kLand:
+      return "source and destination are the same";
+    case Drop::kPortZero:
+      return "port 0";
+    default:
+      return "";
+  }
+}
+
+std::string hex(std::uint64_t value) {
+  std::array<char, 19> text{};
+  std::snprintf(text.data(), text.size(), "0x%016llx", static_cast<unsigned long long>(value));
+  return text.data();
+}
+
+std::string protocol_and_port(const FlowKey& key) {
+  return (key.protocol == Protocol::kTcp ? "tcp/" : "udp/") +
+         std::to_string(key.destination_port.to_host());
+}
+
+std::string source_text(const FlowKey& key) {
+  return endpoint_text(key.source, key.source_port.to_host());
+}
+std::string destination_text(const FlowKey& key) {
+  return endpoint_text(key.destination, key.destination_port.to_host());
+}
+
+class Lines {
+ public:
+  void add(std::string_view key, const std::string& value) {
+    constexpr std::size_t kWidth = 10;
+    text_.append(key).append(kWidth - key.size(), ' ').append(value).push_back('\n');
+  }
+  [[nodiscard]] std::string take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+std::string match_line(const TraceReport& report) {
+  const FlowKey& key = report.before.key;
+  switch (report.target) {
+    case TraceTarget::kService:
+      return "service " + report.service + " (vip " + key.destination.text() + ", " +
+             protocol_and_port(key) + ", mode " + mode_name(report.mode) + ")";
+    case TraceTarget::kVip:
+      return "vip " + key.destination.text() + ", but no service has " + protocol_and_port(key);
+    case TraceTarget::kPool:
+      return "nat pool address " + key.destination.text();
+    case TraceTarget::kOther:
+      break;
+  }
+  return "none: " + key.destination.text() + " is neither a vip nor in the nat pool";
+}
+
+std::string key_note(KeyOrigin origin) {
+  switch (origin) {
+    case KeyOrigin::kConfigured:
+      return "the configured key";
+    case KeyOrigin::kNode:
+      return "this node's own key";
+    case KeyOrigin::kFixed:
+      break;
+  }
+  return "a fixed key, not a node's";
+}
+
+std::string member_address(const dataplane::MemberSpec& member) {
+  return member.port == 0 ? member.address.text() : endpoint_text(member.address, member.port);
+}
+
+std::string choice_line(const TraceReport& report) {
+  const std::string usable = std::to_string(report.usable) + " of " +
+                             std::to_string(report.members) + " backends take new flows";
+  if (!report.choice) {
+    return "none: " + usable;
+  }
+  const TraceChoice& choice = *report.choice;
+  return "maglev slot " + std::to_string(choice.slot) + " of " + std::to_string(choice.slots) +
+         " -> " + choice.member.backend + " by " + chosen_by_name(choice.by) + " (" +
+         member_address(choice.member) + ", weight " + std::to_string(choice.member.weight) +
+         ", tier " + std::to_string(choice.tier) + "; " + usable + ")";
+}
+
+std::string rewrite_line(const TraceHeaders& before, const TraceHeaders& after) {
+  if (before.key == after.key && before.ttl == after.ttl) {
+    return "MAC addresses only";
+  }
+  return "src " + source_text(before.key) + " -> " + source_text(after.key) + "  dst " +
+         destination_text(before.key) + " -> " + destination_text(after.key) + "  ttl " +
+         std::to_string(before.ttl) + " -> " + std::to_string(after.ttl);
+}
+
+std::string verdict_line(const TraceReport& report) {
+  std::string text(verdict_name(report.verdict));
+  for (char& letter : text) {
+    letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  }
+  if (report.reason) {
+    const std::string why = explanation(*report.reason);
+    text.append(" ").append(drop_name(*report.reason)).append(why.empty() ? "" : ": " + why);
+  }
+  return text;
+}
+
+json::object headers_json(const TraceHeaders& headers) {
+  return {{"source", source_text(headers.key)},
+          {"destination", destination_text(headers.key)},
+          {"ttl", headers.ttl},
+          {"source_mac", mac_text(headers.source_mac)},
+          {"destination_mac", mac_text(headers.destination_mac)}};
+}
+
+json::value choice_json(const TraceReport& report) {
+  if (!report.choice) {
+    return nullptr;
+  }
+  const TraceChoice& choice = *report.choice;
+  return json::object{
+      {"slot", choice.slot},
+      {"slots", choice.slots},
+      {"by", chosen_by_name(choice.by)},
+      {"tier", choice.tier},
+      {"backend", choice.member.backend},
+      {"address", choice.member.address.text()},
+      {"port", choice.member.port},
+      {"weight", choice.member.weight},
+      {"usable", report.usable},
+      {"backends", report.members},
+  };
+}
+
+json::value match_json(const TraceReport& report) {
+  if (report.target != TraceTarget::kService) {
+    return nullptr;
+  }
+  const FlowKey& key = report.before.key;
+  return json::object{{"service", report.service},
+                      {"vip", key.destination.text()},
+                      {"protocol", key.protocol == Protocol::kTcp ? "tcp" : "udp"},
+                      {"port", key.destination_port.to_host()},
+                      {"mode", mode_name(report.mode)}};
+}
+
+}  // namespace
+
+std::string trace_text(const TraceReport& report) {
+  Lines lines;
+  lines.add("match", match_line(report));
+  if (report.decided) {
+    lines.add(
+        "hash",
+        hex(report.hash) + " of " + fields_name(report.fields) + ", by " + key_note(report.key));
+    lines.add("flow", "new: a trace begins with empty tables");
+    lines.add("choose", choice_line(report));
+    for (const PassedOver& passed : report.passed_over) {
+      lines.add("passed", passed.backend + ": " + passed.why);
+    }
+  }
+  if (report.after) {
+    lines.add("rewrite", rewrite_line(report.before, *report.after));
+    lines.add("out",
+              "port " + report.port + "  mac " + mac_text(report.after->source_mac) + " -> " +
+                  mac_text(report.after->destination_mac) + " (assumed: no node was asked)");
+  }
+  lines.add("verdict", verdict_line(report));
+  return lines.take();
+}
+
+json::object trace_json(const TraceReport& report) {
+  json::array passed;
+  for (const PassedOver& member : report.passed_over) {
+    passed.push_back(json::object{{"backend", member.backend}, {"why", member.why}});
+  }
+  json::value hash = nullptr;
+  if (report.decided) {
+    hash = json::object{{"value", hex(report.hash)},
+                        {"fields", fields_name(report.fields)},
+                        {"key", key_origin_name(report.key)}};
+  }
+  json::value reason = nullptr;
+  if (report.reason) {
+    reason = drop_name(*report.reason);
+  }
+  return {{"match", match_json(report)},
+          {"hash", std::move(hash)},
+          {"choose", choice_json(report)},
+          {"passed_over", std::move(passed)},
+          {"before", headers_json(report.before)},
+          {"after", report.after ? json::value(headers_json(*report.after)) : json::value(nullptr)},
+          {"out", report.after ? json::value(report.port) : json::value(nullptr)},
+          {"verdict", verdict_name(report.verdict)},
+          {"reason", std::move(reason)}};
+}
+
+}  // namespace holdfast::control

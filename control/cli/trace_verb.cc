@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb `trace`: how a packet would be decided, from the configuration alone. No daemon, no
+// privilege.
+#include "control/cli/options.h"
+#include "control/cli/trace.h"
+
+#include <memory>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <boost/json/serialize.hpp>
+
+namespace holdfast::control {
+namespace {
+
+constexpr const char* kHelp =
+    "The packet is a TCP SYN, or a UDP datagram, of a new flow; every backend is up, but for "
+    "those\n"
+    "of --down. What only a node knows is assumed: ports have the MAC address 02:00:5e:10:00:01,\n"
+    "next hops 02:00:5e:20:00:01, frames to backends leave by the second port if there is one, "
+    "and\n"
+    "`nat` takes the first endpoint of an empty pool. Choices hold for the hash key that `hash` "
+    "tells.\n"
+    "Exit codes: 0 the packet is forwarded, 1 it is not, 2 usage, 3 invalid configuration.";
+
+struct Options {
+  OfflineOptions offline;
+  std::string protocol;
+  std::string source;
+  std::string destination;
+  Format format = Format::kTable;
+};
+
+std::optional<dataplane::FlowKey> read_key(const Options& options, Context& context) {
+  const auto source = parse_endpoint(options.source);
+  const auto destination = parse_endpoint(options.destination);
+  for (const auto* end : {&source, &destination}) {
+    if (!*end) {
+      context.fail(kExitUsage, end->error());
+      return std::nullopt;
+    }
+  }
+  if (source->address.is_v4() != destination->address.is_v4()) {
+    context.fail(kExitUsage, "source and destination must both be IPv4 or both IPv6");
+    return std::nullopt;
+  }
+  return dataplane::FlowKey{.source = source->address,
+                            .destination = destination->address,
+                            .source_port = dataplane::Be16::from_host(source->port),
+                            .destination_port = dataplane::Be16::from_host(destination->port),
+                            .protocol = options.protocol == "tcp" ? dataplane::Protocol::kTcp
+                                                                  : dataplane::Protocol::kUdp};
+}
+
+void trace(const Options& options, Context& context) {
+  const auto key = read_key(options, context);
+  const auto offline = key ? set_up_offline(options.offline, context) : std::nullopt;
+  if (!offline) {
+    return;
+  }
+  const TraceReport report = trace_packet(*offline, *key);
+  if (options.format == Format::kJson) {
+    context.out << boost::json::serialize(trace_json(report)) << '\n';
+  } else {
+    context.out << trace_text(report);
+  }
+  context.exit_code = report.verdict == dataplane::Verdict::kForward ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+
+void add_trace(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("trace", "Tell how a packet would be decided, and why");
+  add_offline(*verb, options->offline);
+  verb->add_option("protocol", options->protocol, "tcp or udp")
+      ->required()
+      ->check(CLI::IsMember({"tcp", "udp"}));
+  verb->add_option("source", options->source, "the client: 198.51.100.7:40112, [2001:db8::7]:40112")
+      ->required()
+      ->type_name("SRC:PORT");
+  verb->add_option("destination", options->destination, "what it asks for: 203.0.113.10:80")
+      ->required()
+      ->type_name("DST:PORT");
+  add_format(*verb, options->format);
+  verb->footer(kHelp);
+  verb->callback([options, &context] { trace(*options, context); });
+}
+
+}  // namespace holdfast::control

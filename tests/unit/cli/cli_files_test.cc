@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs that read configurations: `check`, `startup`, and what `control` starts from.
+#include "control/cli/control_start.h"
+#include "control/cli/program.h"
+#include "control/engine/drains.h"
+#include "control/engine/revisions.h"
+#include "control/publish/durable_file.h"
+#include "dataplane/api/codec.h"
+#include "tests/support/temp_directory.h"
+
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <boost/json/parse.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using ::testing::HasSubstr;
+using testing::TempDirectory;
+
+constexpr const char* kExample = HOLDFAST_SOURCE_DIR "/config/example.yaml";
+
+struct Ran {
+  int exit_code = -1;
+  std::string out;
+  std::string error;
+};
+
+Ran run(const std::vector<std::string>& words) {
+  std::ostringstream out;
+  std::ostringstream error;
+  Context context{.out = out, .error = error, .program = "/usr/bin/holdfast"};
+  const int exit_code = run_program(words, context);
+  return {exit_code, out.str(), error.str()};
+}
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// A configuration with one service, whose files stand in the directory.
+std::string site(const TempDirectory& directory, const std::string& service) {
+  return "version: 1\ndataplane: {flows: 64k, socket: " + directory.file("dataplane.sock") +
+         ", directory: " + directory.file("dataplane") +
+         "}\nports:\n  p: {device: 'null'}\nservices:\n  - name: " + service +
+         "\n    vips: [203.0.113.10]\n    ports: [tcp/80]\n    mode: dsr\n    check: none\n"
+         "    backends:\n      - {name: a, address: 10.0.3.11}\n"
+         "control: {socket: " +
+         directory.file("control.sock") + ", directory: " + directory.file("control") + "}\n";
+}
+
+TEST(CheckVerb, CountsWhatAValidConfigurationHolds) {
+  const Ran ran = run({"check", kExample});
+  EXPECT_EQ(ran.exit_code, 0) << ran.error;
+  EXPECT_THAT(ran.out, HasSubstr(std::string(kExample) + ": ok ("));
+}
+
+TEST(CheckVerb, PrintsEveryMistakeWithItsPlace) {
+  const TempDirectory directory;
+  std::ofstream(directory.file("bad.yaml")) << "version: 1\nservces: []\n";
+  const Ran ran = run({"check", directory.file("bad.yaml"), kExample});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_THAT(ran.error, HasSubstr("bad.yaml:2:1: error: "));
+  EXPECT_THAT(ran.error, HasSubstr("did you mean 'services'?"));
+  EXPECT_THAT(ran.out, HasSubstr("example.yaml: ok ("));
+}
+
+TEST(CheckVerb, SaysThatAFileIsMissing) {
+  const Ran ran = run({"check", "/nowhere/site.yaml"});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_THAT(ran.error, HasSubstr("/nowhere/site.yaml"));
+}
+
+TEST(CheckVerb, PrintsJson) {
+  const TempDirectory directory;
+  std::ofstream(directory.file("bad.yaml")) << "version: 1\nservces: []\n";
+  const Ran ran = run({"check", "-o", "json", kExample, directory.file("bad.yaml")});
+  EXPECT_EQ(ran.exit_code, 3);
+  const json::value results = json::parse(ran.out);
+  EXPECT_EQ(results.at(0).at("ok"), true);
+  EXPECT_EQ(results.at(1).at("ok"), false);
+  EXPECT_EQ(results.at(1).at("diagnostics").at(0).at("line"), 2);
+}
+
+TEST(StartupVerb, WritesWhatTheDataplaneIsStartedWith) {
+  const TempDirectory directory;
+  const std::string config = directory.file("site.yaml");
+  const std::string out = directory.file("new/startup");
+  std::ofstream(config) << site(directory, "web");
+  const Ran ran = run({"startup", "--config", config, "--out", out});
+  ASSERT_EQ(ran.exit_code, 0) << ran.error;
+  seam::Startup message;
+  ASSERT_TRUE(message.ParseFromString(contents(out)));
+  const auto spec = seam::from_wire(message);
+  ASSERT_TRUE(spec) << spec.error();
+  EXPECT_EQ(spec->flows, 64'000U);
+  EXPECT_EQ(spec->socket, directory.file("dataplane.sock"));
+  struct stat file{};
+  ASSERT_EQ(::stat(out.c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777U, 0600U);  // it holds the hash key
+}
+
+TEST(StartupVerb, LeavesAnOlderFileAloneWhenTheConfigurationIsInvalid) {
+  const TempDirectory directory;
+  std::ofstream(directory.file("site.yaml")) << "version: 1\nservces: []\n";
+  std::ofstream(directory.file("startup")) << "older";
+  const Ran ran =
+      run({"startup", "--config", directory.file("site.yaml"), "--out", directory.file("startup")});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_THAT(ran.error, HasSubstr("site.yaml:2:1: error: "));
+  EXPECT_EQ(contents(directory.file("startup")), "older");
+}
+
+class ControlStartTest : public ::testing::Test {
+ protected:
+  void write(const std::string& text) { std::ofstream(path_) << text; }
+  void accept(std::uint64_t number, const std::string& text, const std::string& name) {
+    ASSERT_TRUE(make_directory(directory_.file("control")));
+    ASSERT_TRUE(save_revision(directory_.file("control"), {number, {{name, text}}}));
+  }
+  static std::string service_of(const ControlStart& start) {
+    return start.engine.config.services.at(0).name;
+  }
+
+  TempDirectory directory_;
+  std::string path_ = directory_.file("site.yaml");
+};
+
+TEST_F(ControlStartTest, TakesTheFileWhenNothingWasAcceptedYet) {
+  write(site(directory_, "web"));
+  const auto start = load_control_start(path_, "");
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(service_of(*start), "web");
+  EXPECT_EQ(start->engine.revision, 0U);
+  EXPECT_EQ(start->engine.directory, directory_.file("control"));
+  EXPECT_EQ(start->dataplane_socket, directory_.file("dataplane.sock"));
+}
+
+TEST_F(ControlStartTest, PrefersTheAcceptedRevisionToTheFile) {
+  write(site(directory_, "newer"));
+  accept(7, site(directory_, "accepted"), path_);
+  const auto start = load_control_start(path_, "");
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(service_of(*start), "accepted");
+  EXPECT_EQ(start->engine.revision, 7U);
+}
+
+TEST_F(ControlStartTest, StartsOnTheAcceptedRevisionWhenTheFileIsInvalid) {
+  write("version: 1\nservces: []\n");
+  accept(7, site(directory_, "accepted"), path_);
+  const auto start = load_control_start(path_, directory_.file("control"));
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(service_of(*start), "accepted");
+  EXPECT_EQ(start->settings.socket, directory_.file("control.sock"));
+}
+
+TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {
+  write("version: 1\nservces: []\n");
+  accept(7, site(directory_, "accepted"), "/etc/holdfast/other.yaml");
+  const auto start = load_control_start(path_, directory_.file("control"));
+  ASSERT_FALSE(start);
+  EXPECT_EQ(start.error().exit_code, kExitInvalidConfiguration);
+  EXPECT_THAT(start.error().text, HasSubstr("site.yaml:2:1: error: "));
+}
+
+TEST_F(ControlStartTest, BringsBackTheDrainsAndSaysWhatIsDamaged) {
+  write(site(directory_, "web"));
+  ASSERT_TRUE(make_directory(directory_.file("control")));
+  const Drains drains = {{{"web", "a"}, {5, "uid=0(root)", "disk"}}};
+  std::ofstream(directory_.file("control/drains")) << drains_to_text(drains) << "nonsense\n";
+  const auto start = load_control_start(path_, "");
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(start->engine.drains, drains);
+  ASSERT_EQ(start->engine.notices.size(), 1U);
+  EXPECT_THAT(start->engine.notices[0], HasSubstr("1 damaged lines"));
+}
+
+TEST_F(ControlStartTest, TellsASecondInstanceWhatToDo) {
+  write(site(directory_, "web"));
+  const auto first = load_control_start(path_, "");
+  ASSERT_TRUE(first);
+  const auto second = load_control_start(path_, "");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().exit_code, kExitRefused);
+  EXPECT_THAT(second.error().text,
+              HasSubstr("stop it, or give this one another control.directory"));
+}
+
+}  // namespace
+}  // namespace holdfast::control

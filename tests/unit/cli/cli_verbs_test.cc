@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs that talk to control, in this process, against the real API server with a fake operator
+// behind it: what they print and how they end.
+#include "control/admin/server.h"
+#include "control/cli/program.h"
+#include "tests/support/event_thread.h"
+#include "tests/support/fake_operator.h"
+#include "tests/support/temp_directory.h"
+
+#include <fstream>
+#include <future>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/json/parse.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using testing::EventThread;
+using testing::FakeOperator;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using testing::TempDirectory;
+
+struct Ran {
+  int exit_code = -1;
+  std::string out;
+  std::string error;
+};
+
+Ran run(const std::vector<std::string>& words) {
+  std::ostringstream out;
+  std::ostringstream error;
+  Context context{.out = out, .error = error, .program = "/usr/bin/holdfast"};
+  const int exit_code = run_program(words, context);
+  return {exit_code, out.str(), error.str()};
+}
+
+BackendView backend(const std::string& service, const std::string& name, std::uint64_t flows) {
+  BackendView view;
+  view.service = service;
+  view.name = name;
+  view.address = "10.0.3.11";
+  view.port = 8080;
+  view.weight = 100;
+  view.admin = "enabled";
+  view.health = "up";
+  view.disposition = "new";
+  view.cause = "http ok";
+  view.since_s = 3725;
+  view.check = {"http", 5, 1, 2, 4, "L7", "ok", 0.0012};
+  view.flows = flows;
+  view.new_flows = 400;
+  return view;
+}
+
+class CliVerbsTest : public ::testing::Test {
+ protected:
+  void start() {
+    thread_.run([&] {
+      server_ = std::make_unique<AdminServer>(thread_.context().get_executor(), operator_);
+      ASSERT_TRUE(server_->listen(path_));
+    });
+  }
+  ~CliVerbsTest() override {
+    thread_.run([&] { server_.reset(); });
+  }
+  Ran run_with_socket(std::vector<std::string> words) const {
+    words.insert(words.end(), {"--socket", path_});
+    return run(words);
+  }
+  std::vector<FakeOperator::Call> calls() {
+    return thread_.run([&] { return operator_.calls; });
+  }
+
+  TempDirectory directory_;
+  std::string path_ = directory_.file("control.sock");
+  FakeOperator operator_;
+  EventThread thread_;
+  std::unique_ptr<AdminServer> server_;
+};
+
+TEST_F(CliVerbsTest, ListsBackendsInAlignedColumns) {
+  operator_.backend_views = {backend("web", "a", 12), backend("web-dsr", "backend-7", 0)};
+  operator_.backend_views[1].address = "2001:db8::7";
+  operator_.backend_views[1].port = 0;
+  operator_.backend_views[1].flows.reset();
+  operator_.backend_views[1].check = {};
+  start();
+  const Ran ran = run_with_socket({"backends"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.error;
+  EXPECT_EQ(ran.out,
+            "SERVICE  BACKEND    ADDRESS         WEIGHT  ADMIN    HEALTH  TAKES  FLOWS  NEW  CHECK"
+            "              SINCE  CAUSE\n"
+            "web      a          10.0.3.11:8080     100  enabled  up      new       12  400  "
+            "http ok x4 1.2 ms  1h 2m  http ok\n"
+            "web-dsr  backend-7  [2001:db8::7]      100  enabled  up      new        -  400  -"
+            "                  1h 2m  http ok\n");
+  EXPECT_EQ(ran.error, "");
+}
+
+TEST_F(CliVerbsTest, ListsServices) {
+  ServiceView view;
+  view.name = "web";
+  view.mode = "nat";
+  view.vips = {"203.0.113.10", "2001:db8::10"};
+  view.ports = {"tcp/80", "tcp/443"};
+  view.backends = 3;
+  view.usable = 2;
+  view.slots = 65537;
+  operator_.service_views = {view};
+  start();
+  EXPECT_EQ(
+      run_with_socket({"services"}).out,
+      "SERVICE  MODE  VIPS                       PORTS           BACKENDS  FLOWS  NEW  SLOTS\n"
+      "web      nat   203.0.113.10 2001:db8::10  tcp/80 tcp/443    2 of 3      0    0  65537\n");
+}
+
+TEST_F(CliVerbsTest, ShowsTheStatus) {
+  StatusView& view = operator_.status_view;
+  view.version = "0.1.0";
+  view.dataplane_version = "0.1.0";
+  view.dataplane_connected = true;
+  view.revision = 3;
+  view.generation = 7;
+  view.reloads_applied = 2;
+  view.reloads_refused = 1;
+  view.last_reload = {"refused", 90, {"site.yaml:1:1: error: no"}};
+  view.adopted_ms = 12.5;
+  view.mbufs_available = 8000;
+  view.mbufs_total = 8192;
+  view.uptime_s = 200;
+  view.workers = {{0,
+                   {{"received", 10}, {"forwarded", 9}},
+                   {{"mtu", 1}, {"land", 0}},
+                   {},
+                   {{"v4", 3}},
+                   {{"v4", 100}},
+                   0}};
+  view.ports = {{"wan0", false, {{"received", 10}, {"transmitted", 9}}}};
+  view.notices = {"no huge pages: slower"};
+  start();
+  EXPECT_EQ(run_with_socket({"status"}).out,
+            "control 0.1.0, up 3m 20s; dataplane 0.1.0\n"
+            "revision 3; reloads: 2 applied, 1 refused; the last one was refused 1m 30s ago\n"
+            "  site.yaml:1:1: error: no\n"
+            "adopted the dataplane in 12.5 ms, state changes 0\n"
+            "generation 7; free packet buffers 8000 of 8192\n"
+            "\n"
+            "WORKER  RECEIVED  FORWARDED  REPLIED  TO KERNEL  DROPPED     FLOWS  UNACCOUNTED\n"
+            "0             10          9        -          -        1  3 of 100            0\n"
+            "\n"
+            "PORT  LINK  RECEIVED  TRANSMITTED  MISSED\n"
+            "wan0  DOWN        10            9       -\n"
+            "\n"
+            "DROPPED  FRAMES\n"
+            "mtu           1\n"
+            "\n"
+            "notice: no huge pages: slower\n");
+}
+
+TEST_F(CliVerbsTest, PrintsTheApisJson) {
+  operator_.backend_views = {backend("web", "a", 12)};
+  start();
+  const Ran ran = run_with_socket({"backends", "-o", "json"});
+  EXPECT_EQ(json::parse(ran.out).at("backends").at(0).at("flows"), 12);
+}
+
+TEST_F(CliVerbsTest, DrainsWithAReason) {
+  start();
+  const Ran ran = run_with_socket({"drain", "web/a", "--reason", "new disk"});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.out, "done\n");
+  ASSERT_EQ(calls().size(), 1U);
+  EXPECT_EQ(calls()[0].object, "web/a");
+  EXPECT_EQ(calls()[0].caller.reason, "new disk");
+}
+
+TEST_F(CliVerbsTest, WaitsUntilTheMembersThatWereMeantHaveNoFlows) {
+  operator_.backend_views = {backend("web", "a", 0), backend("web", "b", 7)};
+  start();
+  const Ran ran = run_with_socket({"drain", "web/a", "--wait"});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_EQ(ran.out, "done\nno flows left\n");
+}
+
+TEST_F(CliVerbsTest, SaysWhatIsLeftWhenADrainTakesTooLong) {
+  operator_.backend_views = {backend("web", "a", 7), backend("web-dsr", "a", 0)};
+  start();
+  const Ran ran = run_with_socket({"drain", "a", "--wait", "--timeout", "250ms"});
+  EXPECT_EQ(ran.exit_code, 6);
+  EXPECT_EQ(ran.error, "done\nnot drained within 250ms, and still draining: web/a: 7 flows\n");
+}
+
+TEST_F(CliVerbsTest, ARefusedVerbEndsWithItsReasonAndFive) {
+  operator_.result = {Outcome::kRefused, {"web would have no backend left"}};
+  start();
+  const Ran ran = run_with_socket({"drain", "web/a", "--wait"});
+  EXPECT_EQ(ran.exit_code, 5);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_EQ(ran.error, "web would have no backend left\n");
+}
+
+TEST_F(CliVerbsTest, UndrainsAndReloads) {
+  start();
+  EXPECT_EQ(run_with_socket({"undrain", "host:10.0.3.11"}).exit_code, 0);
+  EXPECT_EQ(run_with_socket({"reload", "--wait"}).out, "done\n");
+  ASSERT_EQ(calls().size(), 2U);
+  EXPECT_EQ(calls()[0].verb, "undrain");
+  EXPECT_EQ(calls()[1].verb, "reload");
+}
+
+TEST_F(CliVerbsTest, ReloadWithoutWaitAsksAndReturns) {
+  start();
+  const Ran ran = run_with_socket({"reload"});
+  EXPECT_EQ(ran.exit_code, 0);
+  EXPECT_THAT(ran.out, HasSubstr("`holdfast status` shows the result"));
+  // The server reads what was left for it before it sees the end of the connection.
+  while (calls().empty()) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(calls()[0].verb, "reload");
+}
+
+TEST_F(CliVerbsTest, AnInvalidConfigurationEndsAReloadWithThree) {
+  operator_.result = {Outcome::kInvalidConfiguration, {"site.yaml:1:1: error: no"}};
+  start();
+  const Ran ran = run_with_socket({"reload", "--wait", "-o", "json"});
+  EXPECT_EQ(ran.exit_code, 3);
+  EXPECT_EQ(json::parse(ran.out).at("outcome"), "invalid_configuration");
+}
+
+TEST_F(CliVerbsTest, SaysWhatToDoWhenControlIsNotThere) {
+  const Ran verb = run_with_socket({"drain", "a"});
+  EXPECT_EQ(verb.exit_code, 4);
+  EXPECT_THAT(verb.error,
+              HasSubstr("control does not answer on " + path_ +
+                        " (No such file or directory): start it, or name its socket"));
+  const Ran listing = run_with_socket({"status"});
+  EXPECT_EQ(listing.exit_code, 4);
+  EXPECT_THAT(listing.error, HasSubstr("nor does the dataplane: "));
+}
+
+TEST_F(CliVerbsTest, TimesOutOnAControlThatHangs) {
+  start();
+  std::promise<void> end;
+  thread_.post([&] { end.get_future().wait(); });
+  const Ran ran = run_with_socket({"reload", "--wait", "--timeout", "50ms"});
+  end.set_value();
+  EXPECT_EQ(ran.exit_code, 6);
+  EXPECT_THAT(ran.error, HasSubstr("did not answer within 50 ms"));
+}
+
+TEST_F(CliVerbsTest, FindsTheSocketInTheConfiguration) {
+  start();
+  std::ofstream(directory_.file("site.yaml")) << "version: 1\ncontrol: {socket: " << path_ << "}\n";
+  const Ran ran = run({"reload", "--wait", "--config", directory_.file("site.yaml")});
+  EXPECT_EQ(ran.exit_code, 0) << ran.error;
+}
+
+TEST(Cli, AMistakeInTheCommandLineIsUsage) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{},
+                                                                 {"fly"},
+                                                                 {"drain"},
+                                                                 {"status", "--blance"},
+                                                                 {"status", "-o", "xml"},
+                                                                 {"drain", "a", "--timeout", "5"},
+                                                                 {"check"},
+                                                                 {"startup", "--config", "x"}}) {
+    EXPECT_EQ(run(words).exit_code, 2) << ::testing::PrintToString(words);
+  }
+  EXPECT_EQ(run({"fly"}).error, "holdfast: there is no verb 'fly': see holdfast --help\n");
+  EXPECT_THAT(run({"drain", "a", "--timeout", "5"}).error,
+              HasSubstr("'5' is no duration: write 500ms, 30s, 5m or 1h"));
+}
+
+TEST(Cli, HelpNamesEveryVerbAndExitCode) {
+  const Ran ran = run({"--help"});
+  EXPECT_EQ(ran.exit_code, 0);
+  for (const char* word : {"run",
+                           "control",
+                           "check",
+                           "startup",
+                           "status",
+                           "services",
+                           "backends",
+                           "drain",
+                           "undrain",
+                           "reload",
+                           "version",
+                           "6 timed out"}) {
+    EXPECT_THAT(ran.out, HasSubstr(word));
+  }
+  EXPECT_THAT(run({"drain", "--help"}).out, HasSubstr("SERVICE/BACKEND"));
+}
+
+TEST(Cli, PrintsItsVersion) {
+  EXPECT_EQ(run({"version"}).out, std::string("holdfast ") + HOLDFAST_VERSION + "\n");
+  EXPECT_EQ(json::parse(run({"version", "-o", "json"}).out).at("version"), HOLDFAST_VERSION);
+}
+
+}  // namespace
+}  // namespace holdfast::control

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verb `trace`: what it tells of packets that are forwarded and of those that are not.
+#include "control/cli/trace_packet.h"
+#include "tests/support/packet.h"
+#include "tests/unit/cli/offline_config.h"
+
+#include <boost/json/parse.hpp>
+#include <gmock/gmock.h>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+using holdfast::testing::OfflineConfig;
+using holdfast::testing::VerbRun;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const std::string kClientText = "198.51.100.7:40112";
+const std::string kWeb = "203.0.113.10:80";
+
+VerbRun trace(const OfflineConfig& config, std::vector<std::string> words) {
+  return config.run("trace", std::move(words));
+}
+
+json::object trace_object(const OfflineConfig& config, std::vector<std::string> words) {
+  words.insert(words.begin(), {"-o", "json"});
+  return json::parse(trace(config, std::move(words)).out).as_object();
+}
+
+std::string backend_of(const json::object& report) {
+  const json::value& choice = report.at("choose");
+  return choice.is_null() ? "" : std::string(choice.at("backend").as_string());
+}
+
+TEST(Trace, TellsTheWholeWayOfATranslatedPacket) {
+  const OfflineConfig config;
+  const VerbRun run = trace(config, {"tcp", kClientText, kWeb});
+  EXPECT_EQ(run.code, 0);
+  EXPECT_THAT(run.out, HasSubstr("match     service web (vip 203.0.113.10, tcp/80, mode nat)\n"));
+  EXPECT_THAT(run.out, ContainsRegex("hash      0x[0-9a-f]+ of 5-tuple, by a fixed key"));
+  EXPECT_THAT(run.out, ContainsRegex("choose    maglev slot [0-9]+ of 4093 -> [ab] by slot"));
+  EXPECT_THAT(run.out, HasSubstr(":8080, weight 100, tier 0; 3 of 4 backends take new flows)\n"));
+  EXPECT_THAT(run.out,
+              ContainsRegex("rewrite   src 198.51.100.7:40112 -> 10.0.3.[0-9]+:1024  "
+                            "dst 203.0.113.10:80 -> 10.0.3.1[12]:8080  ttl 64 -> 63"));
+  EXPECT_THAT(run.out,
+              HasSubstr("out       port lan0  mac 02:00:5e:10:00:01 -> 02:00:5e:20:00:01"));
+  EXPECT_THAT(run.out, HasSubstr("verdict   FORWARD\n"));
+  EXPECT_THAT(run.error, HasSubstr("a fixed one is used"));
+}
+
+TEST(Trace, TellsThatDsrChangesOnlyMacAddresses) {
+  const OfflineConfig config;
+  const VerbRun run = trace(config, {"tcp", "[2001:db8:0:1::7]:5", "[2001:db8:0:2::a]:80"});
+  EXPECT_EQ(run.code, 0);
+  EXPECT_THAT(run.out, HasSubstr("of source, by"));
+  EXPECT_THAT(run.out, HasSubstr("-> a6 by slot (2001:db8:0:3::b, weight"));
+  EXPECT_THAT(run.out, HasSubstr("rewrite   MAC addresses only\n"));
+}
+
+TEST(Trace, PrintsTheSameAsJson) {
+  const OfflineConfig config;
+  const json::object report = trace_object(config, {"udp", "198.51.100.7:9", "203.0.113.10:53"});
+  EXPECT_EQ(report.at("match").at("service"), "web");
+  EXPECT_EQ(report.at("match").at("protocol"), "udp");
+  EXPECT_EQ(report.at("hash").at("key"), "fixed");
+  EXPECT_EQ(report.at("choose").at("slots"), 4093);
+  EXPECT_EQ(report.at("before").at("destination"), "203.0.113.10:53");
+  EXPECT_EQ(report.at("after").at("ttl"), 63);
+  EXPECT_EQ(report.at("out"), "lan0");
+  EXPECT_EQ(report.at("verdict"), "forward");
+  EXPECT_TRUE(report.at("reason").is_null());
+}
+
+TEST(Trace, PassesOverABackendThatIsDownAndMovesNoOtherFlow) {
+  const OfflineConfig config;
+  int moved = 0;
+  for (int port = 1000; port < 1040; ++port) {
+    const std::string client = "198.51.100.7:" + std::to_string(port);
+    const json::object before = trace_object(config, {"tcp", client, kWeb});
+    const json::object after = trace_object(config, {"--down", "web/a", "tcp", client, kWeb});
+    EXPECT_EQ(backend_of(after), "b");
+    if (backend_of(before) == "a") {
+      ++moved;
+      EXPECT_NE(after.at("choose").at("by"), "slot");
+      EXPECT_EQ(after.at("passed_over").at(0).at("backend"), "a");
+      EXPECT_EQ(after.at("passed_over").at(0).at("why"), "down");
+    } else {
+      EXPECT_TRUE(after.at("passed_over").as_array().empty());
+    }
+  }
+  EXPECT_GT(moved, 5);
+}
+
+TEST(Trace, GoesToTheNextTierWhenTheFirstIsDown) {
+  const OfflineConfig config;
+  const json::object report =
+      trace_object(config, {"--down", "web/a", "--down", "web/b", "tcp", kClientText, kWeb});
+  EXPECT_EQ(backend_of(report), "spare");
+  EXPECT_EQ(report.at("choose").at("tier"), 1);
+  EXPECT_EQ(report.at("passed_over").as_array().size(), 3U) << "a, b, and off with weight 0";
+}
+
+TEST(Trace, TellsOfEveryBackendWhyNoneIsLeft) {
+  const OfflineConfig config;
+  const VerbRun run =
+      trace(config, {"--down=web/a", "--down=web/b", "--down=web/spare", "tcp", kClientText, kWeb});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.out, HasSubstr("choose    none: 0 of 4 backends take new flows\n"));
+  EXPECT_THAT(run.out, HasSubstr("passed    spare: down\n"));
+  EXPECT_THAT(run.out, HasSubstr("passed    off: weight 0\n"));
+  EXPECT_THAT(run.out, HasSubstr("verdict   DROP no_backend: "));
+}
+
+struct Dropped {
+  const char* source;
+  const char* destination;
+  const char* verdict;
+};
+
+TEST(Trace, NamesTheReasonOfADrop) {
+  const OfflineConfig config;
+  for (const Dropped& packet : {Dropped{"198.51.100.7:1", "203.0.113.10:81", "DROP no_service: "},
+                                Dropped{"198.51.100.7:1", "10.0.3.16:80", "DROP no_nat_flow: "},
+                                Dropped{"198.51.100.7:1", "192.0.2.1:80", "KERNEL\n"},
+                                Dropped{"127.0.0.1:1", "203.0.113.10:80", "DROP martian: "},
+                                Dropped{"203.0.113.10:80", "203.0.113.10:80", "DROP land: "},
+                                Dropped{"203.0.113.11:1", "203.0.113.10:80", "DROP vip_source: "},
+                                Dropped{"198.51.100.7:0", "203.0.113.10:80", "DROP port_zero: "}}) {
+    const VerbRun run = trace(config, {"tcp", packet.source, packet.destination});
+    EXPECT_EQ(run.code, 1);
+    EXPECT_THAT(run.out, HasSubstr(std::string("verdict   ") + packet.verdict));
+    EXPECT_THAT(run.out, Not(HasSubstr("choose"))) << "it never came so far";
+  }
+}
+
+TEST(Trace, RefusesWhatItCannotAnswer) {
+  const OfflineConfig config;
+  EXPECT_EQ(trace(config, {"sctp", kClientText, kWeb}).code, 2);
+  EXPECT_EQ(trace(config, {"tcp", kClientText}).code, 2);
+  EXPECT_EQ(trace(config, {"tcp", "198.51.100.7", kWeb}).code, 2);
+  EXPECT_EQ(trace(config, {"tcp", "[2001:db8::7]:1", kWeb}).code, 2);
+  EXPECT_EQ(trace(config, {"--down", "web/z", "tcp", kClientText, kWeb}).code, 2);
+  EXPECT_EQ(trace(config, {"--down", "web", "tcp", kClientText, kWeb}).code, 2);
+  config.write("services: [\n");
+  EXPECT_EQ(trace(config, {"tcp", kClientText, kWeb}).code, 3);
+}
+
+TEST(Trace, TakesTheConfiguredHashKey) {
+  const OfflineConfig config;
+  const json::object before = trace_object(config, {"tcp", kClientText, kWeb});
+  const std::string key = config.file("hash_key");
+  std::ofstream(key) << "00112233445566778899aabbccddeeff\n";
+  std::filesystem::permissions(key, std::filesystem::perms::owner_read);
+  std::ofstream(config.path()) << "version: 1\ndataplane: {hash_key_file: " << key << "}\n"
+                               << OfflineConfig::kText;
+  const json::object after = trace_object(config, {"tcp", kClientText, kWeb});
+  EXPECT_EQ(after.at("hash").at("key"), "configured");
+  EXPECT_NE(after.at("hash").at("value"), before.at("hash").at("value"));
+  std::filesystem::remove(key);
+  EXPECT_EQ(trace(config, {"tcp", kClientText, kWeb}).code, 3) << "no silent default";
+}
+
+TEST(TraceEndpoint, IsReadStrictly) {
+  EXPECT_EQ(parse_endpoint("192.0.2.1:80")->port, 80);
+  EXPECT_EQ(parse_endpoint("[2001:db8::1]:65535")->port, 65535);
+  for (const char* text : {"",
+                           ":",
+                           ":80",
+                           "192.0.2.1",
+                           "192.0.2.1:",
+                           "192.0.2.1:65536",
+                           "192.0.2.1:-1",
+                           "192.0.2.1:80x",
+                           "192.0.2:80",
+                           "2001:db8::1:80",
+                           "[2001:db8::1]",
+                           "[2001:db8::1]80",
+                           "[2001:db8::1",
+                           "[192.0.2.1]:80",
+                           "[::ffff:192.0.2.1]:80",
+                           "host:80"}) {
+    EXPECT_FALSE(parse_endpoint(text).has_value()) << text;
+  }
+  EXPECT_EQ(endpoint_text(testing::v6(1, 7), 80), "[2001:db8:0:1::7]:80");
+}
+
+// The test's packet builder knows nothing of the product's checksums.
+TEST(TracePacket, IsTheFrameThatASenderWouldMake) {
+  using testing::kClient;
+  using testing::kClient6;
+  using testing::kVip;
+  using testing::kVip6;
+  for (const auto& [from, to] : {std::pair(kClient, kVip), std::pair(kClient6, kVip6)}) {
+    const auto frame = build_trace_frame({.source = from.address,
+                                          .destination = to.address,
+                                          .source_port = dataplane::Be16::from_host(from.port),
+                                          .destination_port = dataplane::Be16::from_host(to.port),
+                                          .protocol = dataplane::Protocol::kUdp},
+                                         to.mac,
+                                         from.mac);
+    testing::Bytes bytes(frame.size());
+    std::memcpy(bytes.data(), frame.data(), frame.size());
+    testing::Packet expected = testing::udp(from, to);
+    if (from.address.is_v4()) {
+      expected.ip_byte(6, 0x40);  // don't fragment
+    }
+    EXPECT_EQ(bytes, expected.bytes());
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::control

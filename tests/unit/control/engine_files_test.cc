@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine keeps on disk and writes to its log: drains, revisions, lines.
+#include "control/engine/drains.h"
+#include "control/engine/event_log.h"
+#include "control/engine/lateness.h"
+#include "control/engine/revisions.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/temp_directory.h"
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::control {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::FakeClock;
+using ::testing::HasSubstr;
+using testing::TempDirectory;
+
+TEST(Drains, SurviveTheirTextFormWhateverTheReasonSays) {
+  const Drains drains = {
+      {{"web", "a"}, {1'700'000'000'123, "uid=1000(ops)", "kernel 6.1 = 100 %\nand more"}},
+      {{"web", "b"}, {0, "", ""}},
+      {{"d\xc3\xa9mo", "c"}, {-5, "x", "\x01\x7f"}}};
+  const DrainsRead read = drains_from_text(drains_to_text(drains));
+  EXPECT_EQ(read.drains, drains);
+  EXPECT_EQ(read.damaged_lines, 0U);
+}
+
+TEST(Drains, SkipAndCountDamagedLines) {
+  const DrainsRead read = drains_from_text(
+      "drain web a 12 who why\nnonsense\ndrain web b x who why\ndrain web c 12 %4\n\n"
+      "undrain web d 12 who why\ndrain web e 12 who");
+  EXPECT_EQ(read.drains.size(), 1U);
+  EXPECT_EQ(read.damaged_lines, 5U);
+}
+
+TEST(Revisions, SurviveTheirTextFormWithAnyNamesAndBytes) {
+  const Revision revision{
+      .number = 7,
+      .sources = {{"/etc/holdfast.yaml", "version: 1\nfile 3 4\n"}, {"conf.d/new\nline.yaml", ""}}};
+  const auto back = revision_from_text(7, revision_to_text(revision));
+  ASSERT_TRUE(back.has_value()) << back.error();
+  EXPECT_EQ(back->sources, revision.sources);
+}
+
+TEST(Revisions, RefuseATextCutAtAnyByte) {
+  const std::string text = revision_to_text({.number = 1, .sources = {{"a", "one"}, {"b", "two"}}});
+  std::size_t accepted = 0;
+  for (std::size_t cut = 0; cut < text.size(); ++cut) {
+    accepted += revision_from_text(1, text.substr(0, cut)).has_value() ? 1U : 0U;
+  }
+  EXPECT_EQ(accepted, 1U);  // exactly at the end of the first file
+}
+
+TEST(Revisions, KeepTheLastTwentyAndFallBackOverDamagedOnes) {
+  const TempDirectory directory;
+  EXPECT_FALSE(load_newest_revision(directory.path()).revision.has_value());
+  for (std::uint64_t number = 1; number <= 25; ++number) {
+    const Revision revision{.number = number, .sources = {{"main", std::to_string(number)}}};
+    ASSERT_TRUE(save_revision(directory.path(), revision).has_value());
+  }
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(directory.path())) {
+    ++files;
+  }
+  EXPECT_EQ(files, kRevisionsKept);
+  std::ofstream(directory.file("revision-25")) << "torn";
+  std::ofstream(directory.file("revision-x")) << "other";
+  const NewestRevision newest = load_newest_revision(directory.path());
+  ASSERT_TRUE(newest.revision.has_value());
+  EXPECT_EQ(newest.revision->number, 24U);
+  EXPECT_EQ(newest.highest, 25U);
+  ASSERT_EQ(newest.problems.size(), 1U);
+  EXPECT_THAT(newest.problems[0], HasSubstr("revision-25"));
+}
+
+TEST(LogLine, QuotesWhatNeedsItAndEscapesWhatATerminalCouldActOn) {
+  EXPECT_EQ(log_line("state", {{"service", "web"}, {"cause", "L4 refused"}, {"empty", ""}}),
+            "event=state service=web cause=\"L4 refused\" empty=\"\"");
+  EXPECT_EQ(log_line("x", {{"a", "b=c"}, {"d", "\x1b[2J\n\"\\"}}),
+            "event=x a=\"b=c\" d=\"\\x1b[2J\\n\\\"\\\\\"");
+  EXPECT_LT(log_line("x", {{"a", std::string(100'000, ' ')}}).size(), 3000U);
+}
+
+TEST(EventLog, DropsWhatIsTooMuchAndSaysHowManyLinesOnceThereIsRoom) {
+  FakeClock clock;
+  std::vector<std::string> lines;
+  EventLog log(clock, [&](Severity, const std::string& line) { lines.push_back(line); });
+  for (int i = 0; i < 600; ++i) {
+    log.event(Severity::kInfo, "burst", {});
+  }
+  EXPECT_EQ(lines.size(), 500U);
+  EXPECT_EQ(log.suppressed(), 100U);
+  clock.advance(1s);
+  lines.clear();
+  log.event(Severity::kInfo, "after", {});
+  EXPECT_EQ(lines, (std::vector<std::string>{"event=log.suppressed lines=100", "event=after"}));
+}
+
+TEST(Lateness, GivesThePercentileOfTheNewestProbes) {
+  Lateness lateness;
+  EXPECT_EQ(lateness.p99(), 0ns);
+  for (int i = 1; i <= 100; ++i) {
+    lateness.add(std::chrono::milliseconds(i));
+  }
+  EXPECT_EQ(lateness.p99(), 99ms);
+  for (int i = 0; i < 2000; ++i) {
+    lateness.add(1ms);
+  }
+  EXPECT_EQ(lateness.p99(), 1ms);
+}
+
+}  // namespace
+}  // namespace holdfast::control

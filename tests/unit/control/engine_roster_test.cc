@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// The roster: what a reload keeps, what an adoption takes over, what time does.
+#include "control/engine/roster.h"
+#include "control/publish/build.h"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kNew = Disposition::kNew;
+constexpr auto kKeep = Disposition::kKeep;
+constexpr auto kAvoid = Disposition::kAvoid;
+constexpr auto kReset = Disposition::kReset;
+
+config::Backend backend(const std::string& name, std::uint8_t last) {
+  config::Backend result;
+  result.name = name;
+  result.address.bytes = {10, 0, 3, last};
+  result.port = 8080;
+  return result;
+}
+
+config::Config sample() {
+  config::Config config;
+  for (const char* name : {"web", "dsr"}) {
+    config::Service service;
+    service.name = name;
+    service.check.fall = 2;
+    service.check.rise = 2;
+    service.ports = {{.protocol = config::Protocol::kTcp, .first = 80, .last = 80, .place = {}}};
+    service.backends = {backend("a", 11), backend("b", 12), backend("c", 13)};
+    config.services.push_back(service);
+  }
+  return config;
+}
+
+class RosterTest : public ::testing::Test {
+ protected:
+  Instant now() const { return {Clock::TimePoint(1h) + passed, 1'000'000 + passed / 1ms}; }
+  CheckSpec check(const std::string& name) const {
+    return *roster.at(*roster.find({"web", name})).check;
+  }
+  Roster::Outcome report(const std::string& name, Reason reason) {
+    return roster.apply(check(name), {.layer = Layer::kL4, .reason = reason}, now());
+  }
+  void all_up() {
+    for (const char* name : {"a", "b", "c"}) {
+      report(name, Reason::kOk);
+    }
+  }
+  Disposition disposition(const std::string& service, const std::string& name) const {
+    return roster.at(*roster.find({service, name})).decision.disposition;
+  }
+  RunningState running() const {
+    RunningState state;
+    state.generation = build_generation(config, roster.decisions(), 5);
+    for (const dataplane::ServiceSpec& service : state.generation.services) {
+      for (const dataplane::MemberSpec& member : service.members) {
+        state.members.push_back({.service = service.name,
+                                 .backend = member.backend,
+                                 .address = member.address,
+                                 .port = member.port,
+                                 .disposition = member.disposition});
+      }
+    }
+    return state;
+  }
+  void reload(const Drains& drains = {}) {
+    roster = Roster(config, roster, drains, now());
+    roster.settle("reload", now());
+  }
+
+  config::Config config = sample();
+  std::chrono::nanoseconds passed{0};
+  Roster roster{config, {}, {}, {Clock::TimePoint(1h), 1'000'000}};
+};
+
+TEST_F(RosterTest, GivesOneResultToEveryServiceThatStandsOnTheCheck) {
+  EXPECT_EQ(roster.checks().size(), 3U);
+  const auto outcome = report("a", Reason::kOk);
+  ASSERT_EQ(outcome.changes.size(), 2U);
+  EXPECT_EQ(outcome.changes[0].cause, "L4 ok");
+  EXPECT_EQ(disposition("web", "a"), kNew);
+  EXPECT_EQ(disposition("dsr", "a"), kNew);
+  EXPECT_EQ(roster.check(check("a"))->passed, 1U);
+}
+
+TEST_F(RosterTest, AvoidsASuspectAtOnceAndTakesItDownAtTheConfirmation) {
+  all_up();
+  const auto first = report("b", Reason::kRefused);
+  EXPECT_TRUE(first.confirm);
+  ASSERT_EQ(first.changes.size(), 2U);
+  EXPECT_EQ(first.changes[0].after.disposition, kAvoid);
+  EXPECT_EQ(health_name(first.changes[0].after.health), "up");
+  const auto second = report("b", Reason::kRefused);
+  EXPECT_FALSE(second.confirm);
+  EXPECT_EQ(second.changes[0].cause, "L4 refused, 2 in a row");
+  EXPECT_EQ(second.changes[0].after.health, Health::kDown);
+}
+
+TEST_F(RosterTest, UsesAllDeadMembersAsTheLastResortAndSaysWhy) {
+  all_up();
+  for (const char* name : {"a", "b"}) {
+    report(name, Reason::kRefused);
+    report(name, Reason::kRefused);
+  }
+  EXPECT_EQ(disposition("web", "a"), kAvoid);
+  report("c", Reason::kRefused);
+  const auto outcome = report("c", Reason::kRefused);
+  EXPECT_EQ(disposition("web", "a"), kNew);
+  EXPECT_EQ(outcome.changes[0].cause, "last resort: every member is down");
+  EXPECT_TRUE(roster.services()[0].last_resort);
+  report("a", Reason::kOk);
+  report("a", Reason::kOk);
+  EXPECT_EQ(disposition("web", "b"), kAvoid);
+}
+
+TEST_F(RosterTest, TakesAMemberOutOfTheTableAfterTenSecondsAndBackWhenItRecovers) {
+  all_up();
+  report("b", Reason::kRefused);
+  report("b", Reason::kRefused);
+  passed = 9s;
+  EXPECT_FALSE(roster.tick(now()).weights_changed);
+  passed = 10s;
+  EXPECT_TRUE(roster.tick(now()).weights_changed);
+  EXPECT_EQ(roster.decisions()[0].members[1].weight, 0U);
+  EXPECT_FALSE(roster.tick(now()).weights_changed);
+  report("b", Reason::kOk);
+  EXPECT_TRUE(report("b", Reason::kOk).weights_changed);
+  EXPECT_EQ(roster.decisions()[0].members[1].weight, 100U);
+}
+
+TEST_F(RosterTest, KeepsHealthOverAReloadThatLeavesTheAddressAlone) {
+  all_up();
+  report("c", Reason::kRefused);
+  report("c", Reason::kRefused);
+  config.services[0].check.fall = 9;           // thresholds
+  config.services[1].check.interval = 5000ms;  // another check
+  config.services[0].backends[0].weight = 7;   // weight
+  std::swap(config.services[0].backends[1], config.services[0].backends[2]);
+  config.services[0].backends.push_back(backend("d", 14));
+  reload();
+  EXPECT_EQ(disposition("web", "a"), kNew);
+  EXPECT_EQ(disposition("web", "c"), kAvoid);
+  EXPECT_EQ(disposition("dsr", "a"), kNew);
+  EXPECT_EQ(disposition("dsr", "c"), kAvoid);
+  EXPECT_EQ(disposition("web", "d"), kKeep);
+  EXPECT_EQ(roster.at(*roster.find({"web", "a"})).changes, 1U);
+  config.services[0].backends[0].address.bytes[3] = 99;
+  reload();
+  EXPECT_EQ(disposition("web", "a"), kKeep);  // a new member, not probed yet
+}
+
+TEST_F(RosterTest, AdoptsWhatRunsWithoutAnyStateChange) {
+  all_up();
+  report("b", Reason::kRefused);
+  report("b", Reason::kRefused);
+  passed = 20s;
+  roster.tick(now());
+  roster.apply(*roster.find({"web", "c"}), AdminEvent::kDrain, "drain", now());
+  const RunningState state = running();
+  const Drains drains = {{{"web", "c"}, {.since_unix_ms = now().unix_ms, .who = "", .reason = ""}}};
+  Roster fresh(config, {}, drains, now());
+  fresh.settle("start", now());
+  fresh.adopt(state, now());
+  const auto outcome = fresh.settle("adopted", now());
+  EXPECT_TRUE(outcome.changes.empty());
+  EXPECT_FALSE(outcome.weights_changed);
+  EXPECT_EQ(build_generation(config, fresh.decisions(), 5), state.generation);
+  EXPECT_EQ(health_name(fresh.at(*fresh.find({"web", "b"})).judgement.health), "down");
+}
+
+TEST_F(RosterTest, DoesNotAdoptAnotherAddressARetiredMemberOrWhatItKnowsBetter) {
+  all_up();
+  RunningState state = running();
+  state.members[0].address = to_dataplane(backend("x", 99).address);
+  state.members[1].retired = true;
+  report("c", Reason::kRefused);
+  report("c", Reason::kRefused);
+  roster.adopt(state, now());
+  EXPECT_EQ(roster.at(*roster.find({"web", "c"})).judgement.health, Health::kDown);
+  Roster fresh(config, {}, {}, now());
+  fresh.adopt(state, now());
+  EXPECT_EQ(fresh.at(*fresh.find({"web", "a"})).judgement.health, Health::kUnknown);
+  EXPECT_EQ(fresh.at(*fresh.find({"web", "b"})).judgement.health, Health::kUnknown);
+  EXPECT_EQ(fresh.at(*fresh.find({"web", "c"})).judgement.health, Health::kUp);
+}
+
+TEST_F(RosterTest, ResetsADrainedMemberAtItsDeadlineAlsoAfterARestart) {
+  all_up();
+  const MemberPlace place = *roster.find({"web", "a"});
+  roster.apply(place, AdminEvent::kDrain, "drain", now());
+  EXPECT_EQ(disposition("web", "a"), kKeep);
+  EXPECT_EQ(disposition("dsr", "a"), kNew);
+  passed = 299s;
+  roster.tick(now());
+  EXPECT_EQ(disposition("web", "a"), kKeep);
+  const Drains drains = {{{"web", "a"}, {.since_unix_ms = 1'000'000, .who = "", .reason = ""}}};
+  Roster restarted(config, {}, drains, now());
+  passed = 300s;
+  roster.tick(now());
+  EXPECT_EQ(disposition("web", "a"), kReset);
+  restarted.tick(now());
+  EXPECT_EQ(restarted.at(place).decision.disposition, kReset);
+  roster.apply(place, AdminEvent::kUndrain, "undrain", now());
+  EXPECT_EQ(disposition("web", "a"), kNew);
+}
+
+TEST_F(RosterTest, NeverResetsWhatIsToBeKept) {
+  config.services[0].drain.then = config::DrainEnd::kKeep;
+  reload();
+  all_up();
+  roster.apply(*roster.find({"web", "a"}), AdminEvent::kDrain, "drain", now());
+  passed = 24h;
+  roster.tick(now());
+  EXPECT_EQ(disposition("web", "a"), kKeep);
+}
+
+TEST_F(RosterTest, TakesMembersWithoutCheckAsUp) {
+  config.services[0].has_check = false;
+  reload();
+  EXPECT_EQ(disposition("web", "a"), kNew);
+  EXPECT_EQ(disposition("dsr", "a"), kKeep);
+}
+
+TEST_F(RosterTest, FindsObjectsByServiceAndBackendByBackendAndByHost) {
+  EXPECT_EQ(roster.resolve("web/a").size(), 1U);
+  EXPECT_EQ(roster.resolve("a").size(), 2U);
+  EXPECT_EQ(roster.resolve("host:10.0.3.12").size(), 2U);
+  EXPECT_TRUE(roster.resolve("web/x").empty());
+  EXPECT_TRUE(roster.resolve("host:a").empty());
+  EXPECT_TRUE(roster.resolve("").empty());
+}
+
+}  // namespace
+}  // namespace holdfast::control
