@@ -197,7 +197,7 @@ def reload_broken(stage: Stage) -> None:
 
 
 def _fixed(member: dict) -> tuple:
-    return (member["address"], member["weight"], member["admin"], member["disposition"])
+    return (member["address"], member["weight"], member["admin"])
 
 
 def control_dies(stage: Stage) -> None:

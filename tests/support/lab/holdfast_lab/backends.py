@@ -19,18 +19,18 @@ MESSAGE_UDP_PORT = 7001
 _NGINX = """\
 daemon off;
 {user}
-pid {folder}/nginx.pid;
+pid "{folder}/nginx.pid";
 worker_processes 1;
-error_log {folder}/nginx.log warn;
+error_log "{folder}/nginx.log" warn;
 events {{ worker_connections 8192; }}
 http {{
   access_log off;
   default_type text/plain;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+  client_body_temp_path "{folder}/body";
+  proxy_temp_path "{folder}/proxy";
+  fastcgi_temp_path "{folder}/fastcgi";
+  uwsgi_temp_path "{folder}/uwsgi";
+  scgi_temp_path "{folder}/scgi";
   server {{
     listen {port} backlog=8192;
     listen [::]:{port} backlog=8192;
