@@ -70,8 +70,8 @@ struct MemberStats {
   Counter bytes_to_member;
   Counter packets_to_client;  // `nat` only: the other modes do not see them
   Counter bytes_to_client;
-  Counter live_flows;         // goes down too
-  Counter entries;            // that name the member: live flows and closed ones in quarantine
+  Counter live_flows;        // goes down too
+  Counter entries;           // that name the member: live flows and closed ones in quarantine
   Counter last_new_flow_ms;  // set, not added: the worker's clock at the newest flow
 };
 

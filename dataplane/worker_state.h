@@ -63,7 +63,7 @@ class WorkerState {
   DispositionTable dispositions;
   WorkerStats stats;
   std::vector<MemberStats> members;        // by registry index
-  std::vector<Counter> binding_entries;      // by binding
+  std::vector<Counter> binding_entries;    // by binding
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   Notices notices;
 
