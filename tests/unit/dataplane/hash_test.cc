@@ -151,7 +151,7 @@ TEST(Hash, SpreadsConsecutivePortsEvenlyOverBuckets) {
     ++buckets[hash(key) % buckets.size()];
   }
   // 1024 expected, deviation 32: six deviations.
-  EXPECT_THAT(buckets, testing::Each(testing::AllOf(testing::Gt(832), testing::Lt(1216))));
+  EXPECT_THAT(buckets, ::testing::Each(::testing::AllOf(::testing::Gt(832), ::testing::Lt(1216))));
 }
 
 TEST(Hash, WordsMatchTheSpanForm) {
