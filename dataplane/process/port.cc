@@ -19,7 +19,6 @@
 #include <pcap/pcap.h>
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -84,14 +83,6 @@ std::string_view driver_of(PortDevice device) {
 // DPDK separates device arguments by commas and knows no quoting.
 bool usable_in_arguments(const std::string& text) {
   return text.find_first_of(",=[]()\"'") == std::string::npos;
-}
-
-// Whether this many bytes can be locked now: CAP_IPC_LOCK lifts the limit, but not in every user
-// namespace, so it is tried.
-bool can_lock(std::size_t bytes) {
-  void* const memory =
-      ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
-  return memory != MAP_FAILED && ::munmap(memory, bytes) == 0;
 }
 
 }  // namespace
@@ -290,9 +281,6 @@ std::uint32_t affordable_ring_frames(std::size_t ports, std::uint32_t frame_byte
   }
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_MEMLOCK, &limit);
-  if (can_lock(ports * 2 * std::size_t{frame_bytes} * kRingFrames)) {
-    return kRingFrames;
-  }
   // A tenth stays for what else the process locks; receive and transmit ring are of one size.
   const std::uint64_t frames = limit.rlim_cur / 10 * 9 / ports / (2 * std::uint64_t{frame_bytes});
   const std::uint64_t rounded = frames / kLeastRingFrames * kLeastRingFrames;
