@@ -41,6 +41,11 @@ class Fields {
   const Node* set(Key key, T& target, Reader read) const {
     return assign(find(key), key, target, read);
   }
+  // The same; false only when the key is there and could not be read.
+  template <typename T, typename Reader>
+  bool set_if_there(Key key, T& target, Reader read) const {
+    return set(key, target, read) != nullptr || !has(key);
+  }
   // The same for a key that must be there.
   template <typename T, typename Reader>
   const Node* set_required(Key key, T& target, Reader read) const {

@@ -141,13 +141,9 @@ Check read_check(const Node& node, const Check& base, std::string name, Journal&
   const std::string what = check.name.empty() ? "a check" : "check " + quote(check.name);
   const Fields fields(node, what, kCheckKeys, journal);
   const bool type_known =
-      !fields.has("type") ||
-      fields.set("type", check.type, word(kCheckTypes, kLaterCheckTypes)) != nullptr;
-  const bool intervals_known =
-      (!fields.has("interval") ||
-       fields.set("interval", check.interval, duration(10ms, 1h)) != nullptr) &
-      (!fields.has("timeout") ||
-       fields.set("timeout", check.timeout, duration(1ms, 1h)) != nullptr);
+      fields.set_if_there("type", check.type, word(kCheckTypes, kLaterCheckTypes));
+  const bool interval_known = fields.set_if_there("interval", check.interval, duration(10ms, 1h));
+  const bool timeout_known = fields.set_if_there("timeout", check.timeout, duration(1ms, 1h));
   fields.set("fall", check.fall, integer(1, kMostInARow));
   fields.set("rise", check.rise, integer(1, kMostInARow));
   fields.set("port", check.port, integer(1, 65535));
@@ -156,7 +152,7 @@ Check read_check(const Node& node, const Check& base, std::string name, Journal&
   } else {
     fields.refuse(kHttpKeys, "to a check of type 'tcp'");
   }
-  if (intervals_known) {
+  if (interval_known && timeout_known) {
     check_timeout(fields, check);
   }
   return check;

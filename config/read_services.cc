@@ -99,8 +99,8 @@ class ServiceReader {
     service.place = journal_.place(draft_.name);
     read_vips();
     read_ports();
-    if (fields_.has("mode")) {
-      draft_.mode_known = fields_.set("mode", service.mode, read_mode) != nullptr;
+    if (!fields_.set_if_there("mode", service.mode, read_mode)) {
+      draft_.mode_known = false;
     }
     read_balance_keys();
     read_check_key();
@@ -280,8 +280,7 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   if (const Node* value = fields.find("timeouts")) {
     read_timeouts(*value, "'defaults'", defaults.timeouts, journal);
   }
-  defaults.mode_known =
-      !fields.has("mode") || fields.set("mode", defaults.mode, read_mode) != nullptr;
+  defaults.mode_known = fields.set_if_there("mode", defaults.mode, read_mode);
   return defaults;
 }
 

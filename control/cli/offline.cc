@@ -159,7 +159,7 @@ std::optional<Offline> set_up_offline(const OfflineOptions& options, Context& co
     return std::nullopt;
   }
   const auto entry = find_port(*config, options.port, context);
-  const auto spec = entry ? specify(*config, options, context) : std::nullopt;
+  auto spec = entry ? specify(*config, options, context) : std::nullopt;
   const auto key = spec ? find_key(config->dataplane, context) : std::nullopt;
   if (!key) {
     return std::nullopt;
@@ -172,7 +172,8 @@ std::optional<Offline> set_up_offline(const OfflineOptions& options, Context& co
     context.fail(kExitInvalidConfiguration, options.config + ": " + solo.error());
     return std::nullopt;
   }
-  return Offline{.solo = std::move(*solo), .entry = *entry, .key = key->origin};
+  return Offline{
+      .solo = std::move(*solo), .spec = std::move(*spec), .entry = *entry, .key = key->origin};
 }
 
 std::optional<MacAddress> parse_mac(std::string_view text) {

@@ -43,6 +43,7 @@ struct OfflineOptions {
 
 struct Offline {
   std::unique_ptr<dataplane::Solo> solo;
+  dataplane::GenerationSpec spec;  // what it was built from
   dataplane::PortIndex entry = 0;
   KeyOrigin key = KeyOrigin::kFixed;
 };

@@ -124,6 +124,18 @@ void Explainer::explain(TraceReport& report) const {
   }
 }
 
+// Requires: the service has a binding for this key.
+dataplane::BindingSpec find_binding(const dataplane::GenerationSpec& spec,
+                                    std::string_view service,
+                                    const FlowKey& key) {
+  const auto owner = std::ranges::find(spec.services, service, &dataplane::ServiceSpec::name);
+  const std::uint16_t port = key.destination_port.to_host();
+  return *std::ranges::find_if(owner->bindings, [&](const dataplane::BindingSpec& binding) {
+    return binding.vip == key.destination && binding.protocol == key.protocol &&
+           binding.first_port <= port && port <= binding.last_port;
+  });
+}
+
 TraceTarget target_of(const Generation& generation, const FlowKey& key) {
   if (generation.bindings().is_vip(key.destination)) {
     return TraceTarget::kVip;
@@ -151,6 +163,7 @@ TraceReport trace_packet(const Offline& offline, const FlowKey& key) {
     const CompiledService& service = generation.service(bound->service);
     report.target = TraceTarget::kService;
     report.service = service.name;
+    report.binding = find_binding(offline.spec, service.name, key);
     report.mode = service.mode;
     report.decided = !result.backend.empty() || result.reason == dataplane::Drop::kNoBackend;
     if (report.decided) {

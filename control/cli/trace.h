@@ -50,7 +50,8 @@ struct TraceHeaders {
 
 struct TraceReport {
   TraceTarget target = TraceTarget::kOther;
-  std::string service;  // with kService; so is the mode
+  std::string service;  // with kService; so are the next two
+  dataplane::BindingSpec binding;
   dataplane::Mode mode = dataplane::Mode::kNat;
   bool decided = false;  // the packet came as far as the choice of a member; then what follows
   dataplane::HashFields fields = dataplane::HashFields::kFiveTuple;

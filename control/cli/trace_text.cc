@@ -88,6 +88,15 @@ std::string protocol_and_port(const FlowKey& key) {
          std::to_string(key.destination_port.to_host());
 }
 
+// As the configuration writes it: tcp/80, udp/5000-5010.
+std::string port_rule(const dataplane::BindingSpec& binding) {
+  const std::string first = std::to_string(binding.first_port);
+  return (binding.protocol == Protocol::kTcp ? "tcp/" : "udp/") +
+         (binding.first_port == binding.last_port
+              ? first
+              : first + "-" + std::to_string(binding.last_port));
+}
+
 std::string source_text(const FlowKey& key) {
   return endpoint_text(key.source, key.source_port.to_host());
 }
@@ -112,7 +121,7 @@ std::string match_line(const TraceReport& report) {
   switch (report.target) {
     case TraceTarget::kService:
       return "service " + report.service + " (vip " + key.destination.text() + ", " +
-             protocol_and_port(key) + ", mode " + mode_name(report.mode) + ")";
+             port_rule(report.binding) + ", mode " + mode_name(report.mode) + ")";
     case TraceTarget::kVip:
       return "vip " + key.destination.text() + ", but no service has " + protocol_and_port(key);
     case TraceTarget::kPool:
@@ -204,11 +213,9 @@ json::value match_json(const TraceReport& report) {
   if (report.target != TraceTarget::kService) {
     return nullptr;
   }
-  const FlowKey& key = report.before.key;
   return json::object{{"service", report.service},
-                      {"vip", key.destination.text()},
-                      {"protocol", key.protocol == Protocol::kTcp ? "tcp" : "udp"},
-                      {"port", key.destination_port.to_host()},
+                      {"vip", report.binding.vip.text()},
+                      {"ports", port_rule(report.binding)},
                       {"mode", mode_name(report.mode)}};
 }
 

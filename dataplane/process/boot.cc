@@ -21,7 +21,7 @@ void take(std::vector<std::string>& to, const std::vector<std::string>& from) {
   std::ranges::copy(from, std::back_inserter(to));
 }
 
-// // What is known of the ports before they are open: links, MTUs of the kernel's interfaces,
+// // // What is known of the ports before they are open: links, MTUs of the kernel's interfaces,
 // frames of repeated captures.
 struct PortDemands {
   std::vector<Link> links;

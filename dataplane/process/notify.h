@@ -3,16 +3,13 @@
 // happens. Main thread.
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string>
 
 namespace holdfast::dataplane {
 
 void notify_ready(const std::string& status);
 void notify_stopping();
+// For WatchdogSec=2 and longer: called four times a second.
 void notify_alive();
-// How often to ping at most; nullopt when systemd does not watch.
-std::optional<std::chrono::microseconds> watchdog_interval();
 
 }  // namespace holdfast::dataplane

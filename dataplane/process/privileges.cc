@@ -59,7 +59,7 @@ CapabilityNeeds capability_needs(bool has_packet_ports) {
   if (!has_packet_ports) {
     return {};
   }
-  return {.starting = kCapNetRaw | kCapNetAdmin, .running = kCapNetAdmin};
+  return {.starting = kCapNetRaw | kCapNetAdmin | kCapIpcLock, .running = kCapNetAdmin};
 }
 
 Result<Account> find_account(const std::string& name) {

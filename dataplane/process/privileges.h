@@ -3,12 +3,13 @@
 // dropped before a thread is made, or by the thread itself before it does anything else.
 //
 //   ports         while starting          main thread after start     workers and DPDK's threads
-//   af_packet     NET_RAW, NET_ADMIN      NET_ADMIN                    none
+//   //   af_packet     NET_RAW, NET_ADMIN,     NET_ADMIN                    none
+//                 IPC_LOCK
 //   in-process    none                    none                         none
 //
 // NET_RAW opens the packet sockets; NET_ADMIN sets the link flags at their start and changes the
 // nft ingress table with each generation. Before anything else, no_new_privs is set and the
-// bounding set emptied, so nothing that is gone comes back.
+// bounding set emptied, so nothing that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
 #pragma once
 
 #include "dataplane/process/failure.h"
@@ -22,6 +23,7 @@ using CapabilitySet = std::uint64_t;  // bit n is capability n of capabilities(7
 
 inline constexpr CapabilitySet kCapNetAdmin = 1ULL << 12U;
 inline constexpr CapabilitySet kCapNetRaw = 1ULL << 13U;
+inline constexpr CapabilitySet kCapIpcLock = 1ULL << 14U;
 
 // Capabilities that each kind of port needs; see the table above.
 struct CapabilityNeeds {

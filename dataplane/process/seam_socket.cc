@@ -20,6 +20,13 @@ namespace {
 
 constexpr int kBacklog = 16;
 
+// Others than root cannot give files away, and service managers may kill who tries.
+void give(const std::string& path, uid_t uid, gid_t gid) {
+  if (::geteuid() == 0) {
+    [[maybe_unused]] const int status = ::lchown(path.c_str(), uid, gid);
+  }
+}
+
 Result<Descriptor> listen_on(const std::string& path, unsigned group) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -38,7 +45,7 @@ Result<Descriptor> listen_on(const std::string& path, unsigned group) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("cannot listen on {}: {}", path, strerror(errno)));
   }
-  [[maybe_unused]] const int status = ::lchown(path.c_str(), static_cast<uid_t>(-1), group);
+  give(path, static_cast<uid_t>(-1), group);
   return socket;
 }
 
@@ -60,7 +67,7 @@ Result<void> make_directory(const std::string& path, unsigned uid, unsigned gid)
     return fail(ExitCode::kEnvironment,
                 fmt::format("cannot make the directory {}: {}", path, strerror(errno)));
   }
-  [[maybe_unused]] const int status = ::lchown(folder.c_str(), uid, gid);
+  give(path, uid, gid);
   return {};
 }
 

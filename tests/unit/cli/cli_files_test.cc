@@ -6,9 +6,10 @@
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
 #include "dataplane/api/codec.h"
+#include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
 
-#include <chrono>
+#include <algorithm>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -48,17 +49,6 @@ std::string contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// A configuration with one service, whose files stand in the directory.
-std::string site(const TempDirectory& directory, const std::string& service) {
-  return "version: 1\ndataplane: {flows: 64k, socket: " + directory.file("dataplane.sock") +
-         ", directory: " + directory.file("dataplane") +
-         "}\nports:\n  p: {device: 'null'}\nservices:\n  - name: " + service +
-         "\n    vips: [203.0.113.10]\n    ports: [tcp/80]\n    mode: dsr\n    check: none\n"
-         "    backends:\n      - {name: a, address: 10.0.3.11}\n"
-         "control: {socket: " +
-         directory.file("control.sock") + ", directory: " + directory.file("control") + "}\n";
-}
-
 TEST(CheckVerb, CountsWhatAValidConfigurationHolds) {
   const Ran ran = run({"check", kExample});
   EXPECT_EQ(ran.exit_code, 0) << ran.error;
@@ -89,14 +79,19 @@ TEST(CheckVerb, PrintsJson) {
   const json::value results = json::parse(ran.out);
   EXPECT_EQ(results.at(0).at("ok"), true);
   EXPECT_EQ(results.at(1).at("ok"), false);
-  EXPECT_EQ(results.at(1).at("diagnostics").at(0).at("line"), 2);
+  const json::array& diagnostics = results.at(1).at("diagnostics").as_array();
+  const auto misspelt = std::ranges::find(diagnostics, 2, [](const json::value& diagnostic) {
+    return diagnostic.at("line").to_number<int>();
+  });
+  ASSERT_NE(misspelt, diagnostics.end());
+  EXPECT_EQ(misspelt->at("help"), "did you mean 'services'?");
 }
 
 TEST(StartupVerb, WritesWhatTheDataplaneIsStartedWith) {
   const TempDirectory directory;
   const std::string config = directory.file("site.yaml");
   const std::string out = directory.file("new/startup");
-  std::ofstream(config) << site(directory, "web");
+  std::ofstream(config) << testing::site_config(directory, "web");
   const Ran ran = run({"startup", "--config", config, "--out", out});
   ASSERT_EQ(ran.exit_code, 0) << ran.error;
   seam::Startup message;
@@ -137,7 +132,7 @@ class ControlStartTest : public ::testing::Test {
 };
 
 TEST_F(ControlStartTest, TakesTheFileWhenNothingWasAcceptedYet) {
-  write(site(directory_, "web"));
+  write(testing::site_config(directory_, "web"));
   const auto start = load_control_start(path_, "");
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(service_of(*start), "web");
@@ -147,8 +142,8 @@ TEST_F(ControlStartTest, TakesTheFileWhenNothingWasAcceptedYet) {
 }
 
 TEST_F(ControlStartTest, PrefersTheAcceptedRevisionToTheFile) {
-  write(site(directory_, "newer"));
-  accept(7, site(directory_, "accepted"), path_);
+  write(testing::site_config(directory_, "newer"));
+  accept(7, testing::site_config(directory_, "accepted"), path_);
   const auto start = load_control_start(path_, "");
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(service_of(*start), "accepted");
@@ -157,7 +152,7 @@ TEST_F(ControlStartTest, PrefersTheAcceptedRevisionToTheFile) {
 
 TEST_F(ControlStartTest, StartsOnTheAcceptedRevisionWhenTheFileIsInvalid) {
   write("version: 1\nservces: []\n");
-  accept(7, site(directory_, "accepted"), path_);
+  accept(7, testing::site_config(directory_, "accepted"), path_);
   const auto start = load_control_start(path_, directory_.file("control"));
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(service_of(*start), "accepted");
@@ -166,7 +161,7 @@ TEST_F(ControlStartTest, StartsOnTheAcceptedRevisionWhenTheFileIsInvalid) {
 
 TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {
   write("version: 1\nservces: []\n");
-  accept(7, site(directory_, "accepted"), "/etc/holdfast/other.yaml");
+  accept(7, testing::site_config(directory_, "accepted"), "/etc/holdfast/other.yaml");
   const auto start = load_control_start(path_, directory_.file("control"));
   ASSERT_FALSE(start);
   EXPECT_EQ(start.error().exit_code, kExitInvalidConfiguration);
@@ -174,7 +169,7 @@ TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {
 }
 
 TEST_F(ControlStartTest, BringsBackTheDrainsAndSaysWhatIsDamaged) {
-  write(site(directory_, "web"));
+  write(testing::site_config(directory_, "web"));
   ASSERT_TRUE(make_directory(directory_.file("control")));
   const Drains drains = {{{"web", "a"}, {5, "uid=0(root)", "disk"}}};
   std::ofstream(directory_.file("control/drains")) << drains_to_text(drains) << "nonsense\n";
@@ -186,7 +181,7 @@ TEST_F(ControlStartTest, BringsBackTheDrainsAndSaysWhatIsDamaged) {
 }
 
 TEST_F(ControlStartTest, TellsASecondInstanceWhatToDo) {
-  write(site(directory_, "web"));
+  write(testing::site_config(directory_, "web"));
   const auto first = load_control_start(path_, "");
   ASSERT_TRUE(first);
   const auto second = load_control_start(path_, "");

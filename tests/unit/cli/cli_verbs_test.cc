@@ -5,6 +5,7 @@
 #include "control/cli/program.h"
 #include "tests/support/event_thread.h"
 #include "tests/support/fake_operator.h"
+#include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
 
 #include <fstream>
@@ -260,7 +261,7 @@ TEST_F(CliVerbsTest, TimesOutOnAControlThatHangs) {
 
 TEST_F(CliVerbsTest, FindsTheSocketInTheConfiguration) {
   start();
-  std::ofstream(directory_.file("site.yaml")) << "version: 1\ncontrol: {socket: " << path_ << "}\n";
+  std::ofstream(directory_.file("site.yaml")) << testing::site_config(directory_, "web");
   const Ran ran = run({"reload", "--wait", "--config", directory_.file("site.yaml")});
   EXPECT_EQ(ran.exit_code, 0) << ran.error;
 }

@@ -47,7 +47,7 @@ nat: {pool: [10.0.3.16-10.0.3.31]}
 services:
   - name: web
     vips: [203.0.113.10]
-    ports: [tcp/80, udp/53]
+    ports: [tcp/80, udp/53-54]
     mode: nat
     check: none
     balance: {slots: 4093}

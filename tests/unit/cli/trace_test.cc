@@ -64,7 +64,7 @@ TEST(Trace, PrintsTheSameAsJson) {
   const OfflineConfig config;
   const json::object report = trace_object(config, {"udp", "198.51.100.7:9", "203.0.113.10:53"});
   EXPECT_EQ(report.at("match").at("service"), "web");
-  EXPECT_EQ(report.at("match").at("protocol"), "udp");
+  EXPECT_EQ(report.at("match").at("ports"), "udp/53-54");
   EXPECT_EQ(report.at("hash").at("key"), "fixed");
   EXPECT_EQ(report.at("choose").at("slots"), 4093);
   EXPECT_EQ(report.at("before").at("destination"), "203.0.113.10:53");

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Persisted generations: what comes back, and what does not when the file was touched.
+#include "dataplane/process/generation_store.h"
+
+#include "tests/support/temp_directory.h"
+#include "tests/unit/process/seam_helpers.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using holdfast::testing::TempDirectory;
+using ::testing::HasSubstr;
+
+std::string read_all(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void write_all(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+TEST(GenerationStore, GivesBackTheNewest) {
+  const TempDirectory folder;
+  const GenerationStore store(folder.path());
+  EXPECT_FALSE(store.load().spec.has_value());
+  ASSERT_TRUE(store.save(small_generation(1)));
+  ASSERT_TRUE(store.save(small_generation(2)));
+  const auto loaded = store.load();
+  EXPECT_EQ(loaded.spec, small_generation(2));
+  EXPECT_EQ(loaded.notice, "");
+  const auto mode = std::filesystem::status(folder.file("generation.current")).permissions();
+  EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+TEST(GenerationStore, FallsBackToThePreviousWhateverByteIsDamaged) {
+  const TempDirectory folder;
+  const GenerationStore store(folder.path());
+  ASSERT_TRUE(store.save(small_generation(1)));
+  ASSERT_TRUE(store.save(small_generation(2)));
+  const std::string good = read_all(folder.file("generation.current"));
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ 0x41);
+    write_all(folder.file("generation.current"), bad);
+    const auto loaded = store.load();
+    ASSERT_EQ(loaded.spec, small_generation(1)) << "byte " << i;
+    ASSERT_THAT(loaded.notice, HasSubstr("generation.current is not used")) << "byte " << i;
+  }
+}
+
+TEST(GenerationStore, FallsBackToThePreviousWhereverTheFileIsCut) {
+  const TempDirectory folder;
+  const GenerationStore store(folder.path());
+  ASSERT_TRUE(store.save(small_generation(1)));
+  ASSERT_TRUE(store.save(small_generation(2)));
+  const std::string good = read_all(folder.file("generation.current"));
+  for (std::size_t size = 0; size < good.size(); ++size) {
+    write_all(folder.file("generation.current"), good.substr(0, size));
+    ASSERT_EQ(store.load().spec, small_generation(1)) << size << " bytes";
+  }
+}
+
+TEST(GenerationStore, FollowsNoLinkAndReadsNoDirectory) {
+  const TempDirectory folder;
+  const GenerationStore store(folder.path());
+  ASSERT_TRUE(store.save(small_generation(1)));
+  std::filesystem::rename(folder.file("generation.current"), folder.file("elsewhere"));
+  std::filesystem::create_symlink(folder.file("elsewhere"), folder.file("generation.current"));
+  std::filesystem::create_directory(folder.file("generation.previous"));
+  const auto loaded = store.load();
+  EXPECT_FALSE(loaded.spec.has_value());
+  EXPECT_THAT(loaded.notice, HasSubstr("generation.current"));
+  EXPECT_THAT(loaded.notice, HasSubstr("generation.previous"));
+}
+
+TEST(GenerationStore, SaysWhyItCannotWrite) {
+  const TempDirectory folder;
+  const GenerationStore store(folder.file("missing"));
+  const auto saved = store.save(small_generation(1));
+  ASSERT_FALSE(saved.has_value());
+  EXPECT_THAT(saved.error(), HasSubstr("No such file"));
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory decided at start: what fits, what does not, and what the refusal says.
+#include "dataplane/process/memory_plan.h"
+
+#include "dataplane/process/eal.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr std::size_t kGiB = 1U << 30U;
+
+MachineMemory machine(std::size_t available, std::size_t huge) {
+  return {.available_bytes = available, .huge_free_bytes = huge, .usable_cores = 4};
+}
+
+StartupSpec startup(std::uint64_t flows) {
+  StartupSpec spec;
+  spec.flows = flows;
+  return spec;
+}
+
+TEST(MemoryPlan, TakesOneWorkerPerCoreLessOne) {
+  EXPECT_EQ(plan_memory(startup(1000), {}, 0, machine(kGiB, 0))->workers, 3U);
+  MachineMemory small = machine(kGiB, 0);
+  small.usable_cores = 1;
+  EXPECT_EQ(plan_memory(startup(1000), {}, 0, small)->workers, 1U);
+}
+
+TEST(MemoryPlan, UsesHugePagesForWhatFitsOnThem) {
+  const auto none = plan_memory(startup(1000), {}, 0, machine(kGiB, 0));
+  EXPECT_FALSE(none->huge_buffers);
+  EXPECT_FALSE(none->huge_state);
+  const auto all = plan_memory(startup(1000), {}, 0, machine(kGiB, kGiB));
+  EXPECT_TRUE(all->huge_buffers);
+  EXPECT_TRUE(all->huge_state);
+  const auto buffers = plan_memory(startup(1000), {}, 0, machine(kGiB, all->buffer_bytes));
+  EXPECT_TRUE(buffers->huge_buffers);
+  EXPECT_FALSE(buffers->huge_state);
+  StartupSpec unwanted = startup(1000);
+  unwanted.huge_pages = false;
+  EXPECT_FALSE(plan_memory(unwanted, {}, 0, machine(kGiB, kGiB))->huge_buffers);
+}
+
+TEST(MemoryPlan, RefusesMoreThanTheConfigurationAllows) {
+  StartupSpec spec = startup(10'000'000);
+  spec.memory_bytes = 100U << 20U;
+  const auto plan = plan_memory(spec, {}, 0, machine(100 * kGiB, 0));
+  ASSERT_FALSE(plan.has_value());
+  EXPECT_EQ(plan.error().code, ExitCode::kInvalid);
+  EXPECT_THAT(plan.error().text, HasSubstr("dataplane.memory allows 100 MiB"));
+}
+
+TEST(MemoryPlan, RefusesMoreThanTheMachineHas) {
+  const auto plan = plan_memory(startup(10'000'000), {}, 0, machine(kGiB, 0));
+  ASSERT_FALSE(plan.has_value());
+  EXPECT_EQ(plan.error().code, ExitCode::kEnvironment);
+  EXPECT_THAT(plan.error().text, HasSubstr("1024 MiB are available"));
+}
+
+TEST(MemoryPlan, MakesRoomForJumboFramesAndRepeatedCaptures) {
+  const auto plain = plan_memory(startup(1000), {1500}, 0, machine(kGiB, 0));
+  const auto jumbo = plan_memory(startup(1000), {1500, 9000}, 0, machine(kGiB, 0));
+  EXPECT_GE(jumbo->mbuf_data_room, 9000 + 18);
+  EXPECT_GE(plain->mbuf_data_room, 1500 + 18);
+  const auto repeated = plan_memory(startup(1000), {}, 65'536, machine(kGiB, 0));
+  EXPECT_EQ(repeated->mbufs, plain->mbufs + 65'536);
+}
+
+TEST(EalArguments, NeverMixInMemoryAndNoHuge) {
+  MemoryPlan plan;
+  plan.huge_buffers = true;
+  const auto huge = build_eal_arguments(plan, "a");
+  EXPECT_THAT(huge, Contains("--in-memory"));
+  EXPECT_THAT(huge, Not(Contains("--no-huge")));
+  plan.huge_buffers = false;
+  const auto ordinary = build_eal_arguments(plan, "a");
+  EXPECT_THAT(ordinary, Contains("--no-huge"));
+  EXPECT_THAT(ordinary, Not(Contains("--in-memory")));
+  EXPECT_THAT(ordinary, Contains("--file-prefix=holdfast-a"));
+  EXPECT_THAT(ordinary, Contains("--no-telemetry"));
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane

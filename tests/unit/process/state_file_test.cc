@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The state file: adopted when it fits, put aside with a reason when not, whatever stands in it.
+#include "dataplane/process/state_file.h"
+
+#include "dataplane/generation.h"
+#include "tests/support/temp_directory.h"
+#include "tests/unit/process/seam_helpers.h"
+
+#include <filesystem>
+#include <random>
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using holdfast::testing::TempDirectory;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+struct Files {
+  TempDirectory folder;
+  StartupSpec startup;
+  MemoryPlan plan;
+
+  explicit Files(std::uint64_t flows = 1000) {
+    startup.flows = flows;
+    startup.state_file = folder.file("flows.state");
+    startup.hash_key = {7};
+    plan.geometry = StateGeometry::from(flows, 1);
+    plan.state_bytes = plan.geometry.bytes();
+  }
+  [[nodiscard]] Result<StateFile> open() const { return StateFile::open(startup, plan); }
+};
+
+TEST(StateFile, IsAdoptedByTheNextProcess) {
+  const Files files;
+  {
+    const auto first = files.open();
+    ASSERT_TRUE(first.has_value()) << first.error().text;
+    EXPECT_FALSE(first->adopted());
+    first->state().member_records()[3].state = RegistryState::kActive;
+  }
+  const auto second = files.open();
+  ASSERT_TRUE(second.has_value());
+  EXPECT_TRUE(second->adopted());
+  EXPECT_EQ(second->state().member_records()[3].state, RegistryState::kActive);
+  const auto mode = std::filesystem::status(files.startup.state_file).permissions();
+  EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+}
+
+TEST(StateFile, HasOneOwner) {
+  const Files files;
+  const auto first = files.open();
+  const auto second = files.open();
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().code, ExitCode::kRefused);
+  EXPECT_THAT(second.error().text, HasSubstr("process " + std::to_string(::getpid())));
+}
+
+TEST(StateFile, OfOtherSizesIsPutAsideWithTheReason) {
+  Files files;
+  ASSERT_TRUE(files.open().has_value());
+  files.plan.geometry = StateGeometry::from(5000, 1);
+  files.plan.state_bytes = files.plan.geometry.bytes();
+  const auto other = files.open();
+  ASSERT_TRUE(other.has_value());
+  EXPECT_FALSE(other->adopted());
+  EXPECT_THAT(other->notices(), Contains(HasSubstr("other sizes")));
+  EXPECT_TRUE(std::filesystem::exists(files.startup.state_file + ".aside"));
+}
+
+TEST(StateFile, UnderAnotherHashKeyIsPutAside) {
+  Files files;
+  ASSERT_TRUE(files.open().has_value());
+  files.startup.hash_key = {8};
+  const auto other = files.open();
+  ASSERT_TRUE(other.has_value());
+  EXPECT_THAT(other->notices(), Contains(HasSubstr("another hash key")));
+}
+
+TEST(StateFile, FollowsNoLink) {
+  const Files files;
+  std::filesystem::create_symlink("/etc/passwd", files.startup.state_file);
+  const auto opened = files.open();
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_THAT(opened.error().text, HasSubstr("flows.state"));
+}
+
+TEST(StateFile, WithDamageIsRefusedOrValidatedNeverTrusted) {
+  const Files files(200);
+  ASSERT_TRUE(files.open().has_value());
+  const FlowHasher hasher(files.startup.hash_key);
+  std::mt19937_64 random(4711);
+  for (int round = 0; round < 40; ++round) {
+    const int file = ::open(files.startup.state_file.c_str(), O_RDWR | O_CLOEXEC);
+    ASSERT_GE(file, 0);
+    for (int i = 0; i < 2000; ++i) {
+      // Half the hits in the tables at the end, half anywhere.
+      const std::size_t span = files.plan.state_bytes / (i % 2 == 0 ? 1 : 50);
+      const std::size_t at = files.plan.state_bytes - 1 - random() % span;
+      const auto byte = static_cast<char>(random());
+      ASSERT_EQ(::pwrite(file, &byte, 1, static_cast<off_t>(at)), 1);
+    }
+    ::close(file);
+    const auto opened = files.open();
+    ASSERT_TRUE(opened.has_value()) << opened.error().text;
+    MemberRegistry members(opened->state().member_records());
+    BindingRegistry bindings(opened->state().binding_records());
+    const auto built = build_generation(small_generation(1), members, bindings, hasher, nullptr);
+    if (built) {
+      WorkerTables tables = opened->state().tables(0);
+      validate_tables(tables, *built->generation, opened->state().dispositions());
+      EXPECT_LE(tables.nat.used(), tables.nat.records().size());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// Workers turned by hand over ring ports, without threads: the owner rule, accounting and mbufs.
+#include "dataplane/process/worker.h"
+
+#include "dataplane/process/boot.h"
+#include "dataplane/process/eal.h"
+#include "dataplane/process/mbuf_frame.h"
+#include "dataplane/process/publisher.h"
+#include "tests/support/packet.h"
+#include "tests/support/temp_directory.h"
+#include "tests/unit/process/seam_helpers.h"
+
+#include <algorithm>
+#include <numeric>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using holdfast::testing::Bytes;
+using holdfast::testing::kClient;
+using holdfast::testing::kVip;
+using holdfast::testing::tcp;
+using holdfast::testing::TempDirectory;
+
+constexpr std::uint64_t kSecond = 1'000'000'000;
+
+// DPDK starts once per process, and so do its ports; every test takes them over as the one before
+// left them.
+struct Devices {
+  std::unique_ptr<rte_mempool, FreePool> pool;
+  std::unique_ptr<Port> in;   // what is transmitted there is received there: loopback
+  std::unique_ptr<Port> out;  // the last port: where everything leaves
+
+  static Devices& get() {
+    static Devices devices;
+    return devices;
+  }
+
+ private:
+  Devices() {
+    StartupSpec startup;
+    startup.huge_pages = false;
+    startup.flows = 1000;
+    const auto plan = plan_memory(startup, {}, 0, load_machine_memory());
+    if (auto started = start_eal(*plan, "worker-test"); !started) {
+      throw std::runtime_error(started.error().text);
+    }
+    pool.reset(rte_pktmbuf_pool_create("test", 8191, 0, 0, 2176, SOCKET_ID_ANY));
+    in = open("in", 0);
+    out = open("out", 1);
+  }
+  std::unique_ptr<Port> open(const char* name, PortIndex index) {
+    const PortSpec spec{.name = name, .device = PortDevice::kRing};
+    auto port = Port::open(spec, {.index = index, .shared = true}, pool.get());
+    if (!port) {
+      throw std::runtime_error(port.error().text);
+    }
+    return std::move(*port);
+  }
+};
+
+class Workers {
+ public:
+  explicit Workers(std::uint32_t count)
+      : hasher_(HashKey{1}),
+        quiescence_(count),
+        geometry_(StateGeometry::from(10'000, count)),
+        memory_(geometry_.bytes() / sizeof(Line) + 1),
+        shared_(
+            SharedState::format(std::as_writable_bytes(std::span(memory_)), geometry_, HashKey{1})),
+        rings_(DispatchRings::create(count)) {
+    Devices& devices = Devices::get();
+    surroundings_.ports.push_back(std::move(devices.in));
+    surroundings_.ports.push_back(std::move(devices.out));
+    surroundings_.pool = devices.pool.get();
+    surroundings_.hasher = &hasher_;
+    surroundings_.quiescence = &quiescence_;
+    surroundings_.workers = count;
+    std::vector<Link> links = {in().link(), out().link()};
+    publisher_ = std::make_unique<Publisher>(
+        shared_,
+        surroundings_,
+        GenerationStore(folder_.path()),
+        Neighborhood::everything_via(std::move(links), 1, {2, 0, 0, 0, 0, 9}),
+        false);
+    EXPECT_TRUE(publisher_->start(small_generation(1)));
+    for (std::uint32_t i = 0; i < count; ++i) {
+      workers_.push_back(std::make_unique<Worker>(surroundings_, *rings_, shared_, i));
+    }
+    publisher_->set_workers(workers_);
+  }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+  ~Workers() {
+    workers_.clear();
+    rings_.reset();
+    drain();
+    Devices::get().in = std::move(surroundings_.ports[0]);
+    Devices::get().out = std::move(surroundings_.ports[1]);
+  }
+
+  Worker& operator[](std::size_t index) { return *workers_[index]; }
+  Publisher& publisher() { return *publisher_; }
+
+  // Puts a frame where worker 0 finds it.
+  void receive(const Bytes& bytes) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(surroundings_.pool);
+    std::ranges::copy(bytes,
+                      reinterpret_cast<std::uint8_t*>(
+                          rte_pktmbuf_append(packet, static_cast<std::uint16_t>(bytes.size()))));
+    ASSERT_EQ(in().transmit(std::span(&packet, 1)), 1);
+  }
+  // Frames that left, freed.
+  std::size_t drain() {
+    std::size_t count = 0;
+    std::array<rte_mbuf*, 32> packets{};
+    while (const std::uint16_t got = out().receive(packets)) {
+      rte_pktmbuf_free_bulk(packets.data(), got);
+      count += got;
+    }
+    return count;
+  }
+  [[nodiscard]] unsigned free_mbufs() const { return rte_mempool_avail_count(surroundings_.pool); }
+  [[nodiscard]] std::uint64_t sum(Counter WorkerStats::* counter) const {
+    return std::accumulate(
+        workers_.begin(), workers_.end(), std::uint64_t{0}, [&](auto total, const auto& worker) {
+          return total + (worker->state().stats.*counter).get();
+        });
+  }
+  void expect_accounted() const {
+    for (const auto& worker : workers_) {
+      EXPECT_EQ(unaccounted(worker->state().stats), 0U);
+    }
+  }
+
+ private:
+  struct alignas(64) Line {
+    std::array<std::byte, 64> bytes;
+  };
+  Port& in() { return *surroundings_.ports[0]; }
+  Port& out() { return *surroundings_.ports[1]; }
+
+  TempDirectory folder_;
+  FlowHasher hasher_;
+  Quiescence quiescence_;
+  StateGeometry geometry_;
+  std::vector<Line> memory_;
+  SharedState shared_;
+  WorkerSurroundings surroundings_;
+  std::unique_ptr<DispatchRings> rings_;
+  std::unique_ptr<Publisher> publisher_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+Bytes syn(std::uint16_t client_port) {
+  return tcp(kClient.at_port(client_port), kVip).syn().bytes();
+}
+
+TEST(Worker, ForwardsAndAccountsForEveryFrame) {
+  Workers workers(1);
+  const unsigned level = workers.free_mbufs();
+  for (std::uint16_t i = 0; i < 100; ++i) {
+    workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
+  }
+  workers.receive(tcp(kClient, kVip.at_port(81)).syn().bytes());  // no service
+  while (workers[0].turn(kSecond)) {
+  }
+  EXPECT_EQ(workers.sum(&WorkerStats::received), 101U);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 100U);
+  EXPECT_EQ(workers.sum(&WorkerStats::transmitted), 100U);
+  const WorkerStats& stats = workers[0].state().stats;
+  EXPECT_EQ(stats.drops[static_cast<std::size_t>(Drop::kNoService)].get(), 1U);
+  workers.expect_accounted();
+  EXPECT_EQ(workers.drain(), 100U);
+  EXPECT_EQ(workers.free_mbufs(), level);
+}
+
+TEST(Worker, EveryFlowHasOneOwner) {
+  Workers workers(2);
+  const unsigned level = workers.free_mbufs();
+  constexpr std::uint16_t kFlows = 200;
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint16_t i = 0; i < kFlows; ++i) {
+      workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
+    }
+    while (workers[0].turn(kSecond) | workers[1].turn(kSecond)) {
+    }
+  }
+  EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFlows);
+  const std::uint64_t crossed = workers[0].state().stats.handed_over.get();
+  EXPECT_EQ(workers[1].state().stats.taken_over.get(), crossed);
+  EXPECT_NEAR(static_cast<double>(crossed), 1.5 * kFlows, 0.5 * kFlows);
+  workers.expect_accounted();
+  EXPECT_EQ(workers.drain(), 3U * kFlows);
+  EXPECT_EQ(workers.free_mbufs(), level);
+}
+
+TEST(Worker, CountsWhatTheOwnersRingDoesNotTake) {
+  Workers workers(2);
+  const unsigned level = workers.free_mbufs();
+  constexpr std::uint16_t kFrames = 4000;
+  for (std::uint16_t i = 0; i < kFrames; ++i) {
+    workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
+    workers[0].turn(kSecond);
+    workers.drain();
+  }
+  const WorkerStats& stats = workers[0].state().stats;
+  const std::uint64_t full = stats.drops[static_cast<std::size_t>(Drop::kDispatchFull)].get();
+  EXPECT_EQ(stats.handed_over.get(), kDispatchRingFrames - 1);
+  EXPECT_GT(full, 0U);
+  EXPECT_EQ(stats.received.get() + stats.handed_over.get(), kFrames);
+  workers.expect_accounted();
+  while (workers[1].turn(kSecond)) {
+    workers.drain();
+  }
+  workers.expect_accounted();
+  EXPECT_EQ(workers.free_mbufs(), level);
+}
+
+TEST(Worker, AnnouncementsAreGeneratedAndTransmitted) {
+  Workers workers(1);
+  workers[0].announcements.push({.address = address("203.0.113.10"), .mac = {2}, .port = 1});
+  workers[0].announcements.push({.address = address("2001:db8::10"), .mac = {2}, .port = 1});
+  EXPECT_TRUE(workers[0].turn(kSecond));
+  const auto kind = static_cast<std::size_t>(Generated::kAnnouncement);
+  EXPECT_EQ(workers[0].state().stats.generated[kind].get(), 2U);
+  EXPECT_EQ(workers.sum(&WorkerStats::transmitted), 2U);
+  workers.expect_accounted();
+  EXPECT_EQ(workers.drain(), 2U);
+}
+
+TEST(Worker, LeavesASnapshotBetweenBursts) {
+  Workers workers(1);
+  workers[0].request_snapshot();
+  EXPECT_FALSE(workers[0].snapshot_ready());
+  workers.receive(syn(1024));
+  workers[0].turn(kSecond);
+  ASSERT_TRUE(workers[0].snapshot_ready());
+  EXPECT_EQ(workers[0].snapshot().received.get(), 1U);
+  EXPECT_EQ(unaccounted(workers[0].snapshot()), 0U);
+}
+
+TEST(Worker, MeetsTheNewGenerationAtItsNextBurst) {
+  Workers workers(1);
+  GenerationSpec other = small_generation(2);
+  other.services[0].bindings[0].first_port = 81;
+  other.services[0].bindings[0].last_port = 81;
+  ASSERT_TRUE(workers.publisher().publish(other).has_value());
+  workers.receive(syn(1024));
+  workers[0].turn(kSecond);
+  const WorkerStats& stats = workers[0].state().stats;
+  EXPECT_EQ(stats.drops[static_cast<std::size_t>(Drop::kNoService)].get(), 1U);
+}
+
+// A packet of these segments.
+rte_mbuf* chain(rte_mempool* pool, const std::vector<std::size_t>& sizes, std::uint16_t tailroom) {
+  rte_mbuf* head = nullptr;
+  std::uint8_t next = 0;
+  for (const std::size_t size : sizes) {
+    rte_mbuf* segment = rte_pktmbuf_alloc(pool);
+    segment->data_off =
+        static_cast<std::uint16_t>(segment->buf_len - size - (head == nullptr ? tailroom : 0));
+    auto* bytes = rte_pktmbuf_append(segment, static_cast<std::uint16_t>(size));
+    std::generate_n(reinterpret_cast<std::uint8_t*>(bytes), size, [&] { return next++; });
+    if (head == nullptr) {
+      head = segment;
+    } else {
+      rte_pktmbuf_chain(head, segment);
+    }
+  }
+  return head;
+}
+
+TEST(MbufFrame, HeadersBecomeContiguousInPlaceOrByACopy) {
+  rte_mempool* pool = Devices::get().pool.get();
+  const unsigned level = rte_mempool_avail_count(pool);
+  for (const std::uint16_t tailroom : {std::uint16_t{1000}, std::uint16_t{0}}) {
+    rte_mbuf* packet = chain(pool, {20, 30, 400}, tailroom);
+    const Frame frame = to_frame(packet, 3);
+    EXPECT_EQ(frame.length, 450U);
+    ASSERT_GE(frame.contiguous, kContiguousHeaders);
+    for (std::size_t i = 0; i < kContiguousHeaders; ++i) {
+      ASSERT_EQ(std::to_integer<std::uint8_t>(frame.data[i]), i % 256);
+    }
+    EXPECT_EQ(frame.port, 3);
+    EXPECT_EQ(rte_mbuf_check(packet, 1, nullptr), 0);
+    rte_pktmbuf_free(to_packet(frame));
+  }
+  EXPECT_EQ(rte_mempool_avail_count(pool), level);
+}
+
+TEST(MbufFrame, ShorterFrameGivesItsOtherSegmentsBack) {
+  rte_mempool* pool = Devices::get().pool.get();
+  const unsigned level = rte_mempool_avail_count(pool);
+  rte_mbuf* packet = chain(pool, {300, 300}, 0);
+  Frame frame = to_frame(packet, 0);
+  frame.length = 54;
+  frame.contiguous = 54;
+  rte_mbuf* answer = to_packet(frame);
+  EXPECT_EQ(answer->pkt_len, 54U);
+  EXPECT_EQ(answer->nb_segs, 1);
+  rte_pktmbuf_free(answer);
+  EXPECT_EQ(rte_mempool_avail_count(pool), level);
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane
