@@ -47,7 +47,7 @@ nat: {pool: [10.0.3.16-10.0.3.31]}
 services:
   - name: web
     vips: [203.0.113.10]
-    ports: [tcp/80, udp/53-54]
+    ports: [tcp/80, udp/53]
     mode: nat
     check: none
     balance: {slots: 4093}
@@ -55,7 +55,7 @@ services:
       - {name: a, address: 10.0.3.11, port: 8080}
       - {name: b, address: 10.0.3.12, port: 8080}
       - {name: spare, address: 10.0.3.13, port: 8080, tier: 1}
-      - {name: off, address: 10.0.3.14, port: 8080, weight: 0}
+      - {name: 'off', address: 10.0.3.14, port: 8080, weight: 0}
   - name: direct
     vips: [203.0.113.11, '2001:db8:0:2::a']
     ports: [tcp/80]

@@ -64,7 +64,7 @@ TEST(Trace, PrintsTheSameAsJson) {
   const OfflineConfig config;
   const json::object report = trace_object(config, {"udp", "198.51.100.7:9", "203.0.113.10:53"});
   EXPECT_EQ(report.at("match").at("service"), "web");
-  EXPECT_EQ(report.at("match").at("ports"), "udp/53-54");
+  EXPECT_EQ(report.at("match").at("ports"), "udp/53");
   EXPECT_EQ(report.at("hash").at("key"), "fixed");
   EXPECT_EQ(report.at("choose").at("slots"), 4093);
   EXPECT_EQ(report.at("before").at("destination"), "203.0.113.10:53");
@@ -205,7 +205,7 @@ TEST(TracePacket, IsTheFrameThatASenderWouldMake) {
     std::memcpy(bytes.data(), frame.data(), frame.size());
     testing::Packet expected = testing::udp(from, to);
     if (from.address.is_v4()) {
-      expected.ip_byte(6, 0x40);  // don't fragment
+      expected.ip_byte(5, 0).ip_byte(6, 0x40);  // id 0, do not fragment
     }
     EXPECT_EQ(bytes, expected.bytes());
   }
