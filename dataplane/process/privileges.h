@@ -9,7 +9,8 @@
 //
 // NET_RAW opens the packet sockets; NET_ADMIN sets the link flags at their start and changes the
 // nft ingress table with each generation. Before anything else, no_new_privs is set and the
-// bounding set emptied, so nothing that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
+// bounding set emptied, so nothing that is gone comes back. IPC_LOCK lets the driver lock its
+// packet rings.
 #pragma once
 
 #include "dataplane/process/failure.h"
