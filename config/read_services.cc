@@ -99,8 +99,8 @@ class ServiceReader {
     service.place = journal_.place(draft_.name);
     read_vips();
     read_ports();
-    if (!fields_.set_if_there("mode", service.mode, read_mode)) {
-      draft_.mode_known = false;
+    if (fields_.has("mode")) {
+      draft_.mode_known = fields_.set("mode", service.mode, read_mode) != nullptr;
     }
     read_balance_keys();
     read_check_key();

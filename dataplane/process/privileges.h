@@ -3,7 +3,7 @@
 // dropped before a thread is made, or by the thread itself before it does anything else.
 //
 //   ports         while starting          main thread after start     workers and DPDK's threads
-//   //   af_packet     NET_RAW, NET_ADMIN,     NET_ADMIN                    none
+//   af_packet     NET_RAW, NET_ADMIN,     NET_ADMIN                    none
 //                 IPC_LOCK
 //   in-process    none                    none                         none
 //

@@ -22,16 +22,18 @@ using ::testing::HasSubstr;
 
 class HostileSeam : public ::testing::Test {
  protected:
-  HostileSeam() : dataplane_(instance_, instance_.startup()), control_(dataplane_.client(1)) {}
+  HostileSeam() : dataplane_(instance_, instance_.startup()) {
+    const seam::Client answering = dataplane_.client(0);
+  }
   void TearDown() override {
-    EXPECT_TRUE(publish(control_, small_generation(1)).has_publish());
+    seam::Client control = dataplane_.client(1000);
+    EXPECT_EQ(get_counters(control).workers_size(), 1);
     EXPECT_EQ(dataplane_.end(SIGTERM).exit_code, 0);
   }
   [[nodiscard]] RawPeer connect() const { return RawPeer::to_unix(instance_.startup().socket); }
 
   Instance instance_;
   RunningDataplane dataplane_;
-  seam::Client control_;
 };
 
 TEST_F(HostileSeam, AnnouncedLengthAboveTheLimitIsRefusedAtOnce) {
@@ -81,7 +83,8 @@ TEST_F(HostileSeam, MutatedRequestsGetAnswersOrAClosedConnection) {
   seam::Request hello;
   hello.mutable_hello()->set_version_min(seam::kVersionMin);
   hello.mutable_hello()->set_version_max(seam::kVersionMax);
-  for (int i = 0; i < 300; ++i) {
+  for (unsigned i = 0; i < 300; ++i) {
+    hello.mutable_hello()->set_writer_epoch(i + 1);
     std::string bad = good;
     for (int hits = 0; hits < 4; ++hits) {
       bad[random() % bad.size()] = static_cast<char>(random());
