@@ -15,7 +15,7 @@ from test_forwarding import target
 @pytest.fixture
 def load(lab, balancer):
     load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
-    time.sleep(1)
+    load.wait_answered()
     yield load
     load.stop()
 

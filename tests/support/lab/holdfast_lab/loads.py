@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import topology
 from .message_client import ANSWER_LIMIT_SECONDS, LoadPlan
-from .process import Process
+from .process import Process, wait_until
 
 
 @dataclass
@@ -42,6 +42,10 @@ class MessageLoad:
 
     def report(self) -> dict:
         return self._ask("report")
+
+    def wait_answered(self, limit_seconds: float = 10.0) -> float:
+        """Waits until a backend has answered on every flow. Returns the seconds it took."""
+        return wait_until(lambda: self.report()["unanswered_flows"] == 0, "answers", limit_seconds)
 
     def close(self, service: str, backend: str) -> int:
         """Ends a member's flows in order. Returns how many."""

@@ -327,7 +327,13 @@ class MessageClient:
                 sys.exit(0)  # whoever started us is gone
 
     def _report(self) -> dict:
-        return {"time": time.time(), "tcp": self.tcp.report(), "udp": self.udp.report()}
+        flows = self.tcp.flows + self.udp.flows
+        return {
+            "time": time.time(),
+            "unanswered_flows": sum(1 for flow in flows if not flow.backend and not flow.retired),
+            "tcp": self.tcp.report(),
+            "udp": self.udp.report(),
+        }
 
     def _say(self, answer: dict) -> None:
         print(json.dumps(answer), flush=True)
