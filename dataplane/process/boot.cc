@@ -79,7 +79,7 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
   return {};
 }
 
-Result<void> open_ports(const StartupSpec& startup, std::uint32_t ring_frames, Booted& booted) {
+Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
   booted.pool.reset(rte_pktmbuf_pool_create("frames",
                                             booted.plan.mbufs,
                                             kPoolCache,
@@ -93,7 +93,6 @@ Result<void> open_ports(const StartupSpec& startup, std::uint32_t ring_frames, B
   }
   for (const PortSpec& spec : startup.ports) {
     const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
-                        .ring_frames = ring_frames,
                         .shared = booted.plan.workers > 1};
     auto port = Port::open(spec, plan, booted.pool.get());
     if (!port) {
@@ -162,10 +161,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
     return booted;
   }
   note_memory(startup, *booted);
-  const std::uint16_t mtu =
-      demands->mtus.empty() ? std::uint16_t{1500} : std::ranges::max(demands->mtus);
-  const std::uint32_t ring_frames =
-      affordable_ring_frames(demands->mtus.size(), ring_frame_bytes(mtu));
+  raise_lock_limit();
   const CapabilityNeeds needs = capability_needs(!demands->mtus.empty());
   booted->running_capabilities = needs.running;
   auto dropped = drop_privileges(*account, needs.starting);
@@ -181,7 +177,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   if (auto started = start_eal(*plan, startup.instance); !started) {
     return std::unexpected(started.error());
   }
-  if (auto opened = open_ports(startup, ring_frames, *booted); !opened) {
+  if (auto opened = open_ports(startup, *booted); !opened) {
     return std::unexpected(opened.error());
   }
   return booted;

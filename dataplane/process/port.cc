@@ -19,6 +19,7 @@
 #include <pcap/pcap.h>
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -135,11 +136,12 @@ Result<void> Port::create_packet_device(const std::string& device) {
   }
   link_ = link_of(*facts, plan_.index, spec_.name);
   const std::uint32_t frame = ring_frame_bytes(facts->mtu);
+  const std::uint32_t ring_frames = affordable_ring_frames(frame);
   const std::string arguments = fmt::format("iface={},qpairs=1,framesz={},blocksz={},framecnt={}",
                                             spec_.interface,
                                             frame,
                                             std::max(frame, 4096U),
-                                            plan_.ring_frames);
+                                            ring_frames);
   const std::set<int> before = packet_sockets();
   if (rte_vdev_init(device.c_str(), arguments.c_str()) != 0) {
     return fail(ExitCode::kEnvironment,
@@ -147,7 +149,7 @@ Result<void> Port::create_packet_device(const std::string& device) {
                             "and {} MiB of locked memory (ulimit -l): {}",
                             spec_.name,
                             spec_.interface,
-                            (2 * std::size_t{frame} * plan_.ring_frames) >> 20U,
+                            (2 * std::size_t{frame} * ring_frames) >> 20U,
                             take_eal_log()));
   }
   for (const int socket : packet_sockets()) {
@@ -163,12 +165,12 @@ Result<void> Port::create_packet_device(const std::string& device) {
         spec_.interface,
         fmt::join(offloads, " off ")));
   }
-  if (plan_.ring_frames < kRingFrames) {
+  if (ring_frames < kRingFrames) {
     notices_.push_back(
         fmt::format("port {}: packet ring of {} instead of {} frames, bursts may be missed: raise "
                     "the limit on locked memory (ulimit -l)",
                     spec_.name,
-                    plan_.ring_frames,
+                    ring_frames,
                     kRingFrames));
   }
   return join_all_multicast();
@@ -272,20 +274,32 @@ Result<std::uint64_t> count_capture(const std::string& file) {
   return count;
 }
 
-std::uint32_t affordable_ring_frames(std::size_t ports, std::uint32_t frame_bytes) {
+void raise_lock_limit() {
   const rlimit unlimited{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
   rlimit limit{};
-  if (ports == 0 || ::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 ||
-      ::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
-    return kRingFrames;
+  if (::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 || ::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
+    return;
   }
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_MEMLOCK, &limit);
-  // A tenth stays for what else the process locks; receive and transmit ring are of one size.
-  const std::uint64_t frames = limit.rlim_cur / 10 * 9 / ports / (2 * std::uint64_t{frame_bytes});
-  const std::uint64_t rounded = frames / kLeastRingFrames * kLeastRingFrames;
-  return static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>(rounded, kLeastRingFrames, kRingFrames));
+}
+
+// The kernel compares the length of each locked mapping with the limit, but charges a packet
+// ring's pages to nobody: so a trial of that length, without access and therefore without pages,
+// tells, and every port gets the same.
+std::uint32_t affordable_ring_frames(std::uint32_t frame_bytes) {
+  std::uint32_t frames = kRingFrames;
+  while (frames > kLeastRingFrames) {
+    const std::size_t both_rings = 2 * std::size_t{frame_bytes} * frames;
+    void* trial = ::mmap(
+        nullptr, both_rings, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+    if (trial != MAP_FAILED) {
+      ::munmap(trial, both_rings);
+      break;
+    }
+    frames /= 2;
+  }
+  return frames;
 }
 
 }  // namespace holdfast::dataplane

@@ -43,7 +43,6 @@ struct PortCounters {
 // How a port is opened.
 struct PortPlan {
   PortIndex index = 0;
-  std::uint32_t ring_frames = 4096;  // af_packet
   bool shared = false;               // several workers transmit
 };
 
@@ -92,8 +91,11 @@ class Port {
 // Records of a capture file, for what a repeating pcap port keeps in memory.
 Result<std::uint64_t> count_capture(const std::string& file);
 
-// Frames per packet ring that the limit on locked memory allows `ports` of them, at most 4096:
-// the driver locks its rings. Raises the limit as far as it may.
-std::uint32_t affordable_ring_frames(std::size_t ports, std::uint32_t frame_bytes);
+// Raises the limit on locked memory, by which packet rings are sized, as far as it may go.
+// Call it before CAP_SYS_RESOURCE is dropped.
+void raise_lock_limit();
+
+// Frames per packet ring that may be locked, as the driver does: 4096 if possible, at least 128.
+std::uint32_t affordable_ring_frames(std::uint32_t frame_bytes);
 
 }  // namespace holdfast::dataplane
