@@ -61,23 +61,24 @@ bool has_family(const ServiceDraft& draft, bool v6) {
                              [&](const IpAddress& vip) { return vip.v6 == v6; });
 }
 
-// A packet keeps its family: from a VIP only backends of the same one can be reached.
+bool has_backend(const ServiceDraft& draft, bool v6) {
+  return std::ranges::any_of(draft.backends, [&](const BackendDraft& backend) {
+    return backend.backend.address.v6 == v6;
+  });
+}
+
+// A packet keeps its family: from a VIP only backends of the same one can be reached. A VIP may
+// wait for its backends; a backend that nothing can reach is a mistake.
 void check_families(const ServiceDraft& draft, Journal& journal) {
-  const auto backend_has = [&](bool v6) {
-    return std::ranges::any_of(draft.backends, [&](const BackendDraft& backend) {
-      return backend.backend.address.v6 == v6;
-    });
-  };
   const bool can_miss_backend = draft.backends_complete && !draft.backends.empty();
   for (std::size_t i = 0; can_miss_backend && i < draft.vips.size(); ++i) {
     const IpAddress& vip = draft.service.vips[i];
-    if (!backend_has(vip.v6)) {
-      journal.error(
-          draft.vips[i],
-          fmt::format("VIP {} has no {} backend: translation between IPv4 and IPv6 is not "
-                      "available",
-                      vip.text(),
-                      family_name(vip.v6)));
+    if (!has_backend(draft, vip.v6)) {
+      journal.warning(draft.vips[i],
+                      fmt::format("VIP {} has no {} backend: its packets are dropped as "
+                                  "no_backend, since IPv4 and IPv6 are not translated yet",
+                                  vip.text(),
+                                  family_name(vip.v6)));
     }
   }
   for (const BackendDraft& backend : draft.backends) {
@@ -101,7 +102,8 @@ void check_nat_pool(const ServiceDraft& service, const Draft& draft, Journal& jo
     const bool v6 = service.service.vips[i].v6;
     const bool has_pool = std::ranges::any_of(
         draft.pools, [&](const PoolDraft& pool) { return pool.range.first.v6 == v6; });
-    if (!has_pool && reported.insert(v6).second) {
+    const bool needs_pool = service.backends.empty() || has_backend(service, v6);
+    if (needs_pool && !has_pool && reported.insert(v6).second) {
       journal.error(service.vips[i],
                     fmt::format("service '{}' is in mode 'nat', but 'nat: pool' has no {} address",
                                 service.service.name,

@@ -208,21 +208,17 @@ void NeighborMirror::take_neighbor(const NetlinkNeighbor& neighbor) {
   }
   const auto key = std::pair(neighbor.address, neighbor.interface_index);
   const auto found = neighbors_.find(key);
-  if (!neighbor.mac) {
-    if (found != neighbors_.end()) {
-      const MacAddress mac = found->second;
-      neighbors_.erase(found);
-      changed_ = true;
-      if (neighbor.gone) {
-        remember({.address = neighbor.address, .mac = mac, .port = link->port});
-      }
+  if (neighbor.mac) {
+    changed_ |= found == neighbors_.end() || found->second.mac != *neighbor.mac;
+    neighbors_[key] = {.mac = *neighbor.mac};
+  } else if (found != neighbors_.end() && neighbor.gone) {
+    if (!found->second.failed) {
+      remember({.address = neighbor.address, .mac = found->second.mac, .port = link->port});
     }
-    if (!neighbor.gone) {
-      forget(neighbor.address, link->port);
-    }
-  } else if (found == neighbors_.end() || found->second != *neighbor.mac) {
-    neighbors_[key] = *neighbor.mac;
+    neighbors_.erase(found);
     changed_ = true;
+  } else if (found != neighbors_.end()) {
+    found->second.failed = true;
   }
 }
 
@@ -271,14 +267,6 @@ void NeighborMirror::remember(const LearnedEntry& told) {
   entry.order = ++learned_order_;
 }
 
-void NeighborMirror::forget(const Address& address, PortIndex port) {
-  LearnedEntry& entry = place_for(address, port);
-  if (entry.used != 0 && entry.address == address && entry.port == port) {
-    entry = {};
-    changed_ = true;
-  }
-}
-
 Neighborhood NeighborMirror::build() const {
   std::vector<Route> routes;
   for (const NetlinkRoute& route : routes_) {
@@ -297,9 +285,9 @@ Neighborhood NeighborMirror::build() const {
     }
   }
   // The kernel's come last: they win.
-  for (const auto& [key, mac] : neighbors_) {
+  for (const auto& [key, known] : neighbors_) {
     if (const Link* link = link_of(key.second)) {
-      neighbors.push_back({.address = key.first, .mac = mac, .port = link->port});
+      neighbors.push_back({.address = key.first, .mac = known.mac, .port = link->port});
     }
   }
   return Neighborhood(links_, routes, neighbors);

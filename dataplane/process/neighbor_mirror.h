@@ -3,9 +3,10 @@
 // neighbours, dumped at start and followed by netlink; plus the neighbours that the kernel does not
 // know, learned from frames. The publisher gets a Neighborhood built from it. Main thread.
 //
-// An entry that the kernel merely forgets (its cache is full, the interface was touched) is kept as
-// learned: flows bypass the kernel, so it cannot know that the neighbour is in use. Only a failed
-// resolution ends it.
+// Flows bypass the kernel, so it cannot know that a neighbour is in use, and its questions get lost
+// like other frames. So an address that it resolved stays until it resolves another one: also while
+// its own attempts fail, and, as learned, when it forgets a neighbour that had not failed (its cache
+// is full, the interface was touched). A frame to a dead neighbour's last address harms nobody.
 //
 // The kernel resolves neighbours for us: after the privilege drop we cannot add entries, so a small
 // UDP datagram to port 9 makes it ask, for members and gateways only, never for a client's address.
@@ -50,7 +51,7 @@ class NeighborMirror {
   // kernel does not know it. When all places are taken, the one learned longest ago gives way.
   void learn(const LearnedEntry& told, const Neighborhood& neighborhood);
 
-  // // The MAC address of an in-process port, known once it is open.
+  // The MAC address of an in-process port, known once it is open.
   void set_mac(PortIndex port, const MacAddress& mac) { links_[port].mac = mac; }
 
   // True once after anything that a Neighborhood is built from has changed.
@@ -71,6 +72,10 @@ class NeighborMirror {
     void operator()(mnl_socket* socket) const;
   };
   using Socket = std::unique_ptr<mnl_socket, CloseSocket>;
+  struct Resolved {
+    MacAddress mac;
+    bool failed = false;  // the last attempt to resolve it again
+  };
 
   NeighborMirror(std::vector<Link> links, std::span<LearnedEntry> learned);
   bool dump_all();
@@ -82,7 +87,6 @@ class NeighborMirror {
   [[nodiscard]] Link* link_of(std::uint32_t interface_index);
   [[nodiscard]] const Link* link_of(std::uint32_t interface_index) const;
   void remember(const LearnedEntry& told);
-  void forget(const Address& address, PortIndex port);
   [[nodiscard]] LearnedEntry& place_for(const Address& address, PortIndex port);
 
   std::vector<Link> links_;
@@ -92,7 +96,7 @@ class NeighborMirror {
   std::vector<NetlinkRoute> routes_;
   std::set<NetlinkAddress> addresses_;
   std::map<std::uint32_t, std::string> interface_names_;
-  std::map<std::pair<Address, std::uint32_t>, MacAddress> neighbors_;  // by interface index
+  std::map<std::pair<Address, std::uint32_t>, Resolved> neighbors_;  // by interface index
   std::vector<PortIndex> links_up_;
   bool routes_stale_ = false;
   bool changed_ = true;

@@ -291,8 +291,8 @@ std::uint32_t affordable_ring_frames(std::uint32_t frame_bytes) {
   std::uint32_t frames = kRingFrames;
   while (frames > kLeastRingFrames) {
     const std::size_t both_rings = 2 * std::size_t{frame_bytes} * frames;
-    void* trial = ::mmap(
-        nullptr, both_rings, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+    void* trial =
+        ::mmap(nullptr, both_rings, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
     if (trial != MAP_FAILED) {
       ::munmap(trial, both_rings);
       break;

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mirror beside the real kernel: what happens to an entry there, and what is left of it here.
+#include "dataplane/process/neighbor_mirror.h"
+
+#include "dataplane/process/interface.h"
+#include "tests/unit/process/network_lab.h"
+#include "tests/unit/process/seam_helpers.h"
+
+#include <array>
+#include <chrono>
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr MacAddress kFirst = {2, 0, 0, 0, 0, 1};
+constexpr MacAddress kSecond = {2, 0, 0, 0, 0, 2};
+
+class MirroredPort {
+ public:
+  MirroredPort() : mirror_(open(learned_)) {}
+
+  // Runs a command and takes what the kernel says about it. Returns the hop to the backend.
+  NextHop after(const std::string& command) {
+    run_command(command);
+    pollfd waiting{mirror_->descriptor(), POLLIN, 0};
+    EXPECT_EQ(::poll(&waiting, 1, 5000), 1);
+    mirror_->read();
+    return mirror_->build().resolve(address("10.0.3.11"));
+  }
+
+ private:
+  static std::unique_ptr<NeighborMirror> open(std::span<LearnedEntry> learned) {
+    const auto facts = load_interface("lan0");
+    auto mirror = NeighborMirror::open({link_of(*facts, 0, "lan")}, learned);
+    EXPECT_TRUE(mirror);
+    return std::move(*mirror);
+  }
+
+  std::array<LearnedEntry, 4> learned_{};
+  std::unique_ptr<NeighborMirror> mirror_;
+};
+
+class NeighborMirrorTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = lab_obstacle(); !why.empty()) {
+      GTEST_SKIP() << why;
+    }
+  }
+};
+
+TEST_F(NeighborMirrorTest, KeepsTheAddressWhileTheKernelFailsToResolveItAgain) {
+  in_new_network([] {
+    const Lab lab;
+    MirroredPort port;
+    const auto resolved = NextHop::State::kResolved;
+    const NextHop hop =
+        port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
+    ASSERT_EQ(hop.state, resolved);
+    EXPECT_EQ(hop.destination, kFirst);
+    EXPECT_EQ(port.after("ip neigh change 10.0.3.11 nud failed dev lan0").destination, kFirst);
+    EXPECT_EQ(
+        port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:02 nud reachable dev lan0")
+            .destination,
+        kSecond);
+  });
+}
+
+TEST_F(NeighborMirrorTest, KeepsAnAddressThatTheKernelForgetsWithTheInterfacesOwn) {
+  in_new_network([] {
+    const Lab lab;
+    MirroredPort port;
+    port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
+    EXPECT_EQ(port.after("ip link set dev lan0 address 02:00:00:00:00:aa").destination, kFirst);
+  });
+}
+
+TEST_F(NeighborMirrorTest, ForgetsWhatTheOperatorDeletes) {
+  in_new_network([] {
+    const Lab lab;
+    MirroredPort port;
+    port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
+    EXPECT_EQ(port.after("ip neigh del 10.0.3.11 dev lan0").state, NextHop::State::kNoNeighbor);
+  });
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane
