@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -175,12 +176,15 @@ services:
 
 
 def counters(binary: Path, config: Path) -> dict[str, int]:
+    """The workers' counters, summed; empty when nobody answers yet."""
     done = subprocess.run([binary, "status", "--config", config, "-o", "json"],
                           capture_output=True, text=True, timeout=20)
     if done.returncode:
         return {}
-    workers = json.loads(done.stdout).get("workers", [])
-    return {count["name"]: count["value"] for worker in workers for count in worker["counters"]}
+    total: Counter[str] = Counter()
+    for worker in json.loads(done.stdout).get("workers", []):
+        total.update(worker["counters"])
+    return total
 
 
 def dataplane_pid(parent: int) -> int:
