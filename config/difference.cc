@@ -4,6 +4,7 @@
 #include "config/scalar.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,34 +21,32 @@ std::string memory_text(const std::optional<std::uint64_t>& value) {
   return value ? size_text(*value) : "auto";
 }
 
+// One section of the file, key by key.
+template <typename Section>
 class Comparison {
  public:
-  Comparison(const Config& running, const Config& wanted)
-      : running_(running.dataplane), wanted_(wanted.dataplane) {}
+  Comparison(std::string name, std::string remedy, const Section& running, const Section& wanted)
+      : name_(std::move(name)), remedy_(std::move(remedy)), running_(running), wanted_(wanted) {}
 
   template <typename T>
-  void key(const std::string& name, T Dataplane::* member) {
+  void key(const std::string& key, T Section::* member) {
     if (running_.*member != wanted_.*member) {
-      add(name, text_of(running_.*member), text_of(wanted_.*member));
+      add(key, text_of(running_.*member), text_of(wanted_.*member));
     }
   }
-  void memory() {
-    if (running_.memory_bytes != wanted_.memory_bytes) {
-      add("memory", memory_text(running_.memory_bytes), memory_text(wanted_.memory_bytes));
-    }
+  void add(const std::string& key, const std::string& from, const std::string& to) {
+    const auto place = wanted_.places.find(key);
+    const std::string prefix = place == wanted_.places.end() ? "" : place->second.text() + ": ";
+    lines_.push_back(fmt::format(
+        "{}{}.{} cannot change from {} to {} without {}", prefix, name_, key, from, to, remedy_));
   }
   std::vector<std::string> take() { return std::move(lines_); }
 
  private:
-  void add(const std::string& name, const std::string& from, const std::string& to) {
-    const auto place = wanted_.places.find(name);
-    const std::string prefix = place == wanted_.places.end() ? "" : place->second.text() + ": ";
-    lines_.push_back(fmt::format(
-        "{}dataplane.{} cannot change from {} to {} without a restart", prefix, name, from, to));
-  }
-
-  const Dataplane& running_;
-  const Dataplane& wanted_;
+  std::string name_;
+  std::string remedy_;
+  const Section& running_;
+  const Section& wanted_;
   std::vector<std::string> lines_;
 };
 
@@ -83,9 +82,13 @@ std::vector<std::string> port_differences(const Config& running, const Config& w
 }  // namespace
 
 std::vector<std::string> startup_differences(const Config& running, const Config& wanted) {
-  Comparison comparison(running, wanted);
+  const Dataplane& before = running.dataplane;
+  const Dataplane& after = wanted.dataplane;
+  Comparison comparison("dataplane", "a restart", before, after);
   comparison.key("workers", &Dataplane::workers);
-  comparison.memory();
+  if (before.memory_bytes != after.memory_bytes) {
+    comparison.add("memory", memory_text(before.memory_bytes), memory_text(after.memory_bytes));
+  }
   comparison.key("flows", &Dataplane::flows);
   comparison.key("huge_pages", &Dataplane::huge_pages);
   comparison.key("hash_key_file", &Dataplane::hash_key_file);
@@ -96,6 +99,14 @@ std::vector<std::string> startup_differences(const Config& running, const Config
   std::vector<std::string> lines = comparison.take();
   std::ranges::move(port_differences(running, wanted), std::back_inserter(lines));
   return lines;
+}
+
+std::vector<std::string> control_differences(const Control& running, const Control& wanted) {
+  Comparison comparison("control", "a restart of control", running, wanted);
+  comparison.key("socket", &Control::socket);
+  comparison.key("directory", &Control::directory);
+  comparison.key("metrics", &Control::metrics);
+  return comparison.take();
 }
 
 }  // namespace holdfast::config

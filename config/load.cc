@@ -36,6 +36,7 @@ class Loader {
   // Follows the main file's `include`.
   void follow_includes();
   LoadResult finish();
+  std::optional<Endpoints> endpoints();
 
  private:
   struct File {
@@ -171,6 +172,14 @@ LoadResult Loader::finish() {
   return config;
 }
 
+std::optional<Endpoints> Loader::endpoints() {
+  if (!files_.front().tree) {
+    return std::nullopt;
+  }
+  read_main(*files_.front().tree);
+  return Endpoints{std::move(draft_.config.dataplane), std::move(draft_.config.control)};
+}
+
 void Loader::read_sections() {
   read_main(*files_.front().tree);
   std::vector<const Node*> services;
@@ -269,6 +278,17 @@ LoadResult load_config(std::string_view path, const LoadOptions& options) {
   loader.add({name, std::move(*text)});
   loader.follow_includes();
   return loader.finish();
+}
+
+std::optional<Endpoints> load_endpoints(std::string_view path) {
+  std::expected<std::string, std::string> text =
+      read_file(std::string(path), LoadOptions().max_bytes);
+  if (!text) {
+    return std::nullopt;
+  }
+  Loader loader{LoadOptions()};
+  loader.add({std::string(path), std::move(*text)});
+  return loader.endpoints();
 }
 
 LoadResult parse_config(std::string_view text,

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,8 +42,20 @@ LoadResult parse_config(std::string_view text,
 // Requires: !sources.empty().
 LoadResult parse_sources(std::vector<SourceFile> sources, const LoadOptions& options = {});
 
+// Where the processes listen and keep their files, as far as it can be read of a file that may have
+// errors: a value with an error is the default. For who must find a running system nevertheless.
+// Returns nothing when the file is no YAML or cannot be read. Reads no includes.
+struct Endpoints {
+  Dataplane dataplane;
+  Control control;
+};
+std::optional<Endpoints> load_endpoints(std::string_view path);
+
 // What a reload from `running` to `wanted` would have to change but cannot, one sentence for each
 // start-up key (dataplane.*, ports), with the place in `wanted` where there is one. Empty: reload.
 std::vector<std::string> startup_differences(const Config& running, const Config& wanted);
+
+// The same for control's own keys (control.*): they need a restart of control only.
+std::vector<std::string> control_differences(const Control& running, const Control& wanted);
 
 }  // namespace holdfast::config

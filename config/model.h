@@ -60,6 +60,7 @@ struct Control {
   std::string socket = "/run/holdfast/control.sock";
   std::string directory = "/var/lib/holdfast/control";
   std::string metrics = "127.0.0.1:9180";  // address:port; port 0 picks one; "none" for none
+  std::map<std::string, Place> places;     // of the keys that the file sets
 };
 
 struct AddressRange {

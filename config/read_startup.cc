@@ -101,6 +101,18 @@ void check_repeated(const std::vector<Port>& ports,
   }
 }
 
+std::map<std::string, Place> places_of(const Fields& fields,
+                                       std::span<const Key> keys,
+                                       const Journal& journal) {
+  std::map<std::string, Place> places;
+  for (const Key key : keys) {
+    if (fields.has(key)) {
+      places.emplace(key, journal.place(fields.where(key)));
+    }
+  }
+  return places;
+}
+
 }  // namespace
 
 void read_dataplane(const Node& node, Dataplane& dataplane, Journal& journal) {
@@ -118,11 +130,7 @@ void read_dataplane(const Node& node, Dataplane& dataplane, Journal& journal) {
   fields.set("directory", dataplane.directory, path(kLongestPath));
   fields.set("state_file", dataplane.state_file, path(kLongestPath));
   fields.set("instance", dataplane.instance, read_name);
-  for (const Key key : kDataplaneKeys) {
-    if (fields.has(key)) {
-      dataplane.places.emplace(key, journal.place(fields.where(key)));
-    }
-  }
+  dataplane.places = places_of(fields, kDataplaneKeys, journal);
 }
 
 void read_control(const Node& node, Control& control, Journal& journal) {
@@ -133,6 +141,7 @@ void read_control(const Node& node, Control& control, Journal& journal) {
   if (metrics != nullptr && listens_publicly(control.metrics)) {
     journal.warning(metrics->where, "metrics are open to everybody who reaches this address");
   }
+  control.places = places_of(fields, kControlKeys, journal);
 }
 
 void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal) {

@@ -78,11 +78,15 @@ class Control {
     if (settings_.metrics == "none") {
       return {};
     }
-    const auto port = metrics_.listen(settings_.metrics, settings_.directory + "/metrics.port");
-    if (!port) {
-      return std::unexpected(port.error());
+    const auto listening =
+        metrics_.listen(settings_.metrics, settings_.directory + "/metrics.port");
+    if (!listening) {
+      return std::unexpected(listening.error());
     }
-    log_.event(Severity::kInfo, "metrics.listening", {{"port", std::to_string(*port)}});
+    log_.event(Severity::kInfo, "metrics.listening", {{"port", std::to_string(listening->port)}});
+    if (!listening->file_problem.empty()) {
+      log_.event(Severity::kWarning, "disk.error", {{"reason", listening->file_problem}});
+    }
     return {};
   }
 
@@ -170,17 +174,21 @@ class Control {
   MetricsServer metrics_;
 };
 
-struct Options {
-  std::string config;
-  std::string directory;
-};
+// A SIGHUP that comes before there is a handler waits for it instead of ending the process.
+void hold_reload_signal(int how) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGHUP);
+  ::pthread_sigmask(how, &set, nullptr);
+}
 
-void run_control(const Options& options, Context& context) {
+void run_control(StartPlace place, Context& context) {
+  hold_reload_signal(SIG_BLOCK);
   std::signal(SIGPIPE, SIG_IGN);
   raise_limits();
   // Absolute: revisions remember which file they were made from.
-  const std::string config = std::filesystem::absolute(options.config);
-  auto start = load_control_start(config, options.directory);
+  place.config = std::filesystem::absolute(place.config);
+  auto start = load_control_start(place);
   if (!start) {
     context.fail(start.error().exit_code, start.error().text);
     return;
@@ -190,20 +198,25 @@ void run_control(const Options& options, Context& context) {
     context.fail(kExitRefused, listening.error());
     return;
   }
+  hold_reload_signal(SIG_UNBLOCK);
   control.run();
 }
 
 }  // namespace
 
 void add_control(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto place = std::make_shared<StartPlace>();
   CLI::App* verb = app.add_subcommand("control", "Run the control plane until SIGTERM");
-  verb->add_option("--config", options->config, "the configuration")->required()->type_name("FILE");
+  verb->add_option("--config", place->config, "the configuration")->required()->type_name("FILE");
   verb->add_option("--directory",
-                   options->directory,
+                   place->directory,
                    "where accepted revisions are kept; default: control.directory")
       ->type_name("PATH");
-  verb->callback([options, &context] { run_control(*options, context); });
+  verb->add_option("--last-directory",
+                   place->last_directory,
+                   "link that remembers this directory, for a start with a broken configuration")
+      ->type_name("PATH");
+  verb->callback([place, &context] { run_control(*place, context); });
 }
 
 }  // namespace holdfast::control

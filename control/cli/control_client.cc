@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See control_client.h.
 #include "control/cli/control_client.h"
 
 #include "control/cli/program.h"
@@ -40,13 +41,10 @@ constexpr std::uint64_t kLargestAnswer = std::uint64_t{256} << 20U;
 
 constexpr std::size_t kShownBytes = 200;  // of an answer that is not control's
 
-enum class Wait : std::uint8_t { kForAnswer, kForNothing };
-
 struct Outgoing {
   std::string socket;
   Request request;
   std::chrono::milliseconds limit;
-  Wait wait;
 };
 
 struct Incoming {
@@ -74,7 +72,7 @@ asio::awaitable<Incoming> exchange(Outgoing out) {
     co_await http::async_write(
         stream, out.request, asio::redirect_error(asio::use_awaitable, in.error));
   }
-  if (in.error || out.wait == Wait::kForNothing) {
+  if (in.error) {
     co_return in;
   }
   beast::flat_buffer buffer;
@@ -142,28 +140,12 @@ std::expected<json::object, ClientFailure> answer(const Outgoing& out) {
 
 std::expected<json::object, ClientFailure> ControlClient::get(
     const std::string& target, std::chrono::milliseconds limit) const {
-  return answer({socket_, make_request(http::verb::get, target, ""), limit, Wait::kForAnswer});
+  return answer({socket_, make_request(http::verb::get, target, ""), limit});
 }
 
 std::expected<json::object, ClientFailure> ControlClient::post(
     const std::string& target, const json::object& body, std::chrono::milliseconds limit) const {
-  return answer({socket_,
-                 make_request(http::verb::post, target, json::serialize(body)),
-                 limit,
-                 Wait::kForAnswer});
-}
-
-std::expected<void, ClientFailure> ControlClient::post_only(const std::string& target,
-                                                            const json::object& body,
-                                                            std::chrono::milliseconds limit) const {
-  const auto sent = run({socket_,
-                         make_request(http::verb::post, target, json::serialize(body)),
-                         limit,
-                         Wait::kForNothing});
-  if (!sent) {
-    return std::unexpected(sent.error());
-  }
-  return {};
+  return answer({socket_, make_request(http::verb::post, target, json::serialize(body)), limit});
 }
 
 }  // namespace holdfast::control

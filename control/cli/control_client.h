@@ -27,10 +27,6 @@ class ControlClient {
   std::expected<boost::json::object, ClientFailure> post(const std::string& target,
                                                          const boost::json::object& body,
                                                          std::chrono::milliseconds limit) const;
-  // Hands the request over and does not wait for what becomes of it.
-  std::expected<void, ClientFailure> post_only(const std::string& target,
-                                               const boost::json::object& body,
-                                               std::chrono::milliseconds limit) const;
 
  private:
   std::string socket_;

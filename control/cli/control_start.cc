@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See control_start.h.
 #include "control/cli/control_start.h"
 
 #include "config/load.h"
@@ -8,8 +9,10 @@
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
 
+#include <filesystem>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <variant>
 
@@ -91,33 +94,61 @@ Drains load_drains(const std::string& directory, std::vector<std::string>& notic
   return std::move(read.drains);
 }
 
+std::string find_directory(const StartPlace& place, const config::LoadResult& file) {
+  if (!place.directory.empty()) {
+    return place.directory;
+  }
+  if (file) {
+    return file->control.directory;
+  }
+  const auto endpoints = config::load_endpoints(place.config);
+  if (endpoints && endpoints->control.places.contains("directory")) {
+    return endpoints->control.directory;
+  }
+  std::error_code error;
+  const std::filesystem::path last = std::filesystem::read_symlink(place.last_directory, error);
+  return error ? config::Control().directory : last.string();
+}
+
+// Without it a start may not find the accepted revision while the file is broken: no reason to
+// stop.
+void remember_directory(const std::string& link, const std::string& directory) {
+  if (link.empty()) {
+    return;
+  }
+  const std::string draft = link + ".new";
+  std::error_code ignored;
+  std::filesystem::remove(draft, ignored);
+  std::filesystem::create_symlink(directory, draft, ignored);
+  std::filesystem::rename(draft, link, ignored);
+}
+
 }  // namespace
 
-std::expected<ControlStart, StartFailure> load_control_start(const std::string& config_path,
-                                                             const std::string& directory) {
-  const auto file = config::load_config(config_path);
-  ControlStart start;
-  start.settings = file ? file->control : config::Control();
-  const std::string where = directory.empty() ? start.settings.directory : directory;
+std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& place) {
+  const auto file = config::load_config(place.config);
+  const std::string where = find_directory(place, file);
   auto lock = lock_directory(where);
   if (!lock) {
     return std::unexpected(lock.error());
   }
+  ControlStart start;
   start.lock = std::move(*lock);
-  Accepted accepted = load_accepted(where, config_path);
+  Accepted accepted = load_accepted(where, place.config);
   if (!file && !accepted.config) {
     return fail(kExitInvalidConfiguration, text_of(file.error()));
   }
+  remember_directory(place.last_directory, where);
   start.engine.config = accepted.config ? std::move(*accepted.config) : *file;
   start.engine.revision = accepted.number;
   start.engine.highest_revision = accepted.highest;
   start.engine.notices = std::move(accepted.notices);
   start.engine.drains = load_drains(where, start.engine.notices);
-  start.engine.config_path = config_path;
+  start.engine.config_path = place.config;
   start.engine.directory = where;
-  if (!file) {
-    start.settings = start.engine.config.control;
-  }
+  start.settings = file ? file->control : start.engine.config.control;
+  // What control runs with from now on, whatever the accepted revision said of it.
+  start.engine.config.control = start.settings;
   start.settings.directory = where;
   start.dataplane_socket = file ? file->dataplane.socket : start.engine.config.dataplane.socket;
   return start;

@@ -24,9 +24,15 @@ struct ControlStart {
   FileDescriptor lock;           // on the directory: one control at a time
 };
 
-// `directory` may be empty: then control.directory of the file, or its default while the file
-// cannot be read. A revision counts only when it was made from the same file.
-std::expected<ControlStart, StartFailure> load_control_start(const std::string& config_path,
-                                                             const std::string& directory);
+struct StartPlace {
+  std::string config;     // absolute
+  std::string directory;  // empty: control.directory of the file
+  // A symbolic link that each start points at its directory, for a later start with a file from
+  // which even that cannot be read; empty: none.
+  std::string last_directory;
+};
+
+// A revision counts only when it was made from the same file.
+std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& place);
 
 }  // namespace holdfast::control

@@ -3,12 +3,14 @@
 // until the members have no flows left, and says how many are left when it gives up.
 #include "control/cli/control_client.h"
 #include "control/cli/drain_wait.h"
+#include "control/cli/json_fields.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
 #include "control/cli/verb_answer.h"
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include <CLI/App.hpp>
@@ -31,12 +33,12 @@ struct Options {
   std::string object;
   std::string reason;
   bool wait = false;
-  std::chrono::milliseconds timeout{300'000};
+  std::optional<std::chrono::milliseconds> timeout;  // nullopt: as long as it takes
 };
 
 // Until the members have no flows left. Adds what it found to the answer's lines.
 void wait_for_drain(const ControlClient& client, const Options& options, json::object& answer) {
-  const auto deadline = Clock::now() + options.timeout;
+  const auto start = Clock::now();
   for (;;) {
     const auto backends = client.get("/v1/backends", kVerbLimit);
     const DrainProgress progress =
@@ -45,15 +47,32 @@ void wait_for_drain(const ControlClient& client, const Options& options, json::o
       add_outcome(answer, Outcome::kOk, "no flows left");
       return;
     }
-    if (Clock::now() + kPoll > deadline) {
+    if (options.timeout && Clock::now() + kPoll > start + *options.timeout) {
       const std::string last = backends ? progress.members : backends.error().text;
-      add_outcome(
-          answer,
-          Outcome::kTimedOut,
-          "not drained within " + duration_text(options.timeout) + ", and still draining: " + last);
+      add_outcome(answer,
+                  Outcome::kTimedOut,
+                  "not drained within " + duration_text(*options.timeout) +
+                      ", and still draining: " + last);
       return;
     }
     std::this_thread::sleep_for(kPoll);  // also while control is being started again
+  }
+}
+
+// Which members a bare name or a host stands for, before anything happens to them.
+void list_meant(const ControlClient& client, const std::string& object, Context& context) {
+  const auto backends = client.get("/v1/backends", kVerbLimit);
+  if (!backends) {
+    return;  // the verb itself will say so
+  }
+  std::string members;
+  for (const json::object& backend : objects_field(*backends, "backends")) {
+    if (is_meant(backend, object)) {
+      members += ' ' + text_field(backend, "service") + '/' + text_field(backend, "name");
+    }
+  }
+  if (!members.empty()) {
+    context.out << object << ":" << members << '\n';
   }
 }
 
@@ -63,6 +82,9 @@ void run(const std::string& name, const Options& options, Context& context) {
     return;
   }
   const ControlClient client(sockets->control);
+  if (options.format == Format::kTable && !options.object.contains('/')) {
+    list_meant(client, options.object, context);
+  }
   auto answer = client.post(
       "/v1/" + name, {{"object", options.object}, {"reason", options.reason}}, kVerbLimit);
   if (!answer) {
@@ -100,7 +122,9 @@ void add_drain(CLI::App& app, Context& context) {
   CLI::App* verb = add_verb(
       "drain", "Give backends no new flows; their established ones live on", options, app, context);
   verb->add_flag("--wait", options->wait, "wait until no flows are left");
-  add_timeout(*verb, options->timeout);
+  add_timeout(*verb,
+              "how long to wait; default: until the last flow has ended",
+              [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
 }
 
 void add_undrain(CLI::App& app, Context& context) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See options.h.
 #include "control/cli/options.h"
 
 #include "config/diagnostic.h"
@@ -12,6 +13,7 @@
 #include <filesystem>
 #include <map>
 #include <system_error>
+#include <utility>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -62,18 +64,17 @@ void add_connection(CLI::App& verb, Connection& connection) {
 
 std::optional<Sockets> find_sockets(const Connection& connection, Context& context) {
   Sockets sockets{connection.socket, ""};
-  if (!connection.config.empty()) {
-    const auto loaded = config::load_config(connection.config);
-    if (!loaded) {
-      context.error << config::render(loaded.error());
-      context.exit_code = kExitInvalidConfiguration;
+  if (sockets.control.empty() && !connection.config.empty()) {
+    // A file with errors is no reason not to find what runs.
+    const auto endpoints = config::load_endpoints(connection.config);
+    if (!endpoints) {
+      const auto loaded = config::load_config(connection.config);
+      context.error << (loaded ? "" : config::render(loaded.error()));
+      context.fail(kExitInvalidConfiguration,
+                   "the sockets cannot be read from " + connection.config + ": use --socket");
       return std::nullopt;
     }
-    sockets.dataplane = loaded->dataplane.socket + ".ro";
-    if (sockets.control.empty()) {
-      sockets.control = loaded->control.socket;
-    }
-    return sockets;
+    return Sockets{endpoints->control.socket, endpoints->dataplane.socket + ".ro"};
   }
   if (sockets.control.empty()) {
     sockets.control = config::Control().socket;
@@ -94,11 +95,11 @@ std::optional<milliseconds> parse_duration(std::string_view text) {
   return milliseconds(amount * unit->ms);
 }
 
-void add_timeout(CLI::App& verb, milliseconds& timeout) {
+void add_timeout(CLI::App& verb, std::string_view meaning, std::function<void(milliseconds)> take) {
   verb.add_option_function<std::string>(
           "--timeout",
-          [&timeout](const std::string& text) { timeout = *parse_duration(text); },
-          "how long to wait; default " + duration_text(timeout))
+          [take = std::move(take)](const std::string& text) { take(*parse_duration(text)); },
+          std::string(meaning))
       ->check([](const std::string& text) {
         return parse_duration(text) ? ""
                                     : "'" + text + "' is no duration: write 500ms, 30s, 5m or 1h";

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,15 +36,17 @@ struct Sockets {
   std::string dataplane;  // the read-only one
 };
 
-// From --socket, else from --config, else the defaults. Prints what is wrong with the configuration
-// and sets the exit code when there is nothing to return.
+// From --socket, else from --config, even one with errors, else the defaults. Prints why and sets
+// the exit code when there is nothing to return.
 std::optional<Sockets> find_sockets(const Connection& connection, Context& context);
 
 // "250ms", "5s", "2m", "1h"; nothing else, and at most a year.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
-// --timeout DURATION
-void add_timeout(CLI::App& verb, std::chrono::milliseconds& timeout);
+// --timeout DURATION. `meaning` says what happens without it.
+void add_timeout(CLI::App& verb,
+                 std::string_view meaning,
+                 std::function<void(std::chrono::milliseconds)> take);
 
 // "250ms", "5s", "2m 5s", "1h 2m", "4d 2h": the two largest units, for tables and messages.
 std::string duration_text(std::chrono::duration<double> duration);

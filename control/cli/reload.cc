@@ -6,6 +6,7 @@
 #include "control/cli/program.h"
 #include "control/cli/verb_answer.h"
 
+#include <algorithm>
 #include <memory>
 
 #include <CLI/App.hpp>
@@ -16,6 +17,7 @@ namespace holdfast::control {
 namespace {
 
 constexpr const char* kTarget = "/v1/reload";
+constexpr std::chrono::milliseconds kSoon{1'000};
 
 struct Options {
   Connection connection;
@@ -25,30 +27,25 @@ struct Options {
   std::chrono::milliseconds timeout{30'000};
 };
 
+// What control says at once is told in any case; the result of what takes longer, with --wait only.
 void reload(const Options& options, Context& context) {
   const auto sockets = find_sockets(options.connection, context);
   if (!sockets) {
     return;
   }
-  const ControlClient client(sockets->control);
-  const boost::json::object body = {{"reason", options.reason}};
-  if (options.wait) {
-    const auto answer = client.post(kTarget, body, options.timeout);
-    if (answer) {
-      print_answer(*answer, options.format, context);
-    } else {
-      context.fail(answer.error().exit_code, answer.error().text);
-    }
-    return;
+  const auto limit = options.wait ? options.timeout : std::min(options.timeout, kSoon);
+  auto answer = ControlClient(sockets->control).post(kTarget, {{"reason", options.reason}}, limit);
+  if (!answer && !options.wait && answer.error().exit_code == kExitTimedOut) {
+    answer.emplace();
+    add_outcome(*answer,
+                Outcome::kOk,
+                "control is still at the reload; `holdfast status` shows the result");
   }
-  const auto sent = client.post_only(kTarget, body, options.timeout);
-  if (!sent) {
-    context.fail(sent.error().exit_code, sent.error().text);
-    return;
+  if (answer) {
+    print_answer(*answer, options.format, context);
+  } else {
+    context.fail(answer.error().exit_code, answer.error().text);
   }
-  boost::json::object answer;
-  add_outcome(answer, Outcome::kOk, "asked control to reload; `holdfast status` shows the result");
-  print_answer(answer, options.format, context);
 }
 
 }  // namespace
@@ -56,8 +53,11 @@ void reload(const Options& options, Context& context) {
 void add_reload(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("reload", "Make control read its configuration again");
-  verb->add_flag("--wait", options->wait, "wait for the result; without it only ask");
-  add_timeout(*verb, options->timeout);
+  verb->add_flag(
+      "--wait", options->wait, "wait for the result, however long it takes up to --timeout");
+  add_timeout(*verb,
+              "how long to wait; default " + duration_text(options->timeout),
+              [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
   verb->add_option("--reason", options->reason, "why, for the log")->type_name("TEXT");
   add_connection(*verb, options->connection);
   add_format(*verb, options->format);

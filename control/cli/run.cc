@@ -38,7 +38,12 @@ SupervisorPlan make_plan(const Options& options, const std::string& program) {
                     .prepare = {program, "startup", "--config", options.config, "--out", startup},
                     .prepared_file = startup},
                    {.name = "control",
-                    .command = {program, "control", "--config", options.config},
+                    .command = {program,
+                                "control",
+                                "--config",
+                                options.config,
+                                "--last-directory",
+                                options.run_directory + "/control.directory"},
                     .prepare = {},
                     .prepared_file = {}}},
       .reloaded = "control"};
@@ -47,8 +52,10 @@ SupervisorPlan make_plan(const Options& options, const std::string& program) {
 // Everything that this process and its children print goes there from now on.
 bool redirect_output(const std::string& path) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  const bool done =
-      file >= 0 && ::dup2(file, STDOUT_FILENO) >= 0 && ::dup2(file, STDERR_FILENO) >= 0;
+  if (file < 0) {
+    return false;
+  }
+  const bool done = ::dup2(file, STDOUT_FILENO) >= 0 && ::dup2(file, STDERR_FILENO) >= 0;
   ::close(file);
   return done;
 }
@@ -75,7 +82,8 @@ void add_run(CLI::App& app, Context& context) {
       ->type_name("PATH");
   verb->add_option("--run-directory",
                    options->run_directory,
-                   "for lock files; default: " + options->run_directory)
+                   "for lock files and what the children are started with; default: " +
+                       options->run_directory)
       ->type_name("PATH");
   verb->add_option("--startup-file",
                    options->startup_file,

@@ -29,12 +29,13 @@ struct Settings {
 };
 
 void set_clean_slate(Settings& settings) {
-  sigset_t none;
+  sigset_t held;  // until the child has a handler: a reload right after the start is not its end
   sigset_t all;
-  ::sigemptyset(&none);
+  ::sigemptyset(&held);
+  ::sigaddset(&held, SIGHUP);
   ::sigfillset(&all);
   ::posix_spawnattr_setpgroup(&settings.attributes, 0);
-  ::posix_spawnattr_setsigmask(&settings.attributes, &none);
+  ::posix_spawnattr_setsigmask(&settings.attributes, &held);
   ::posix_spawnattr_setsigdefault(&settings.attributes, &all);
   ::posix_spawnattr_setflags(
       &settings.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// See supervisor_log.h.
 #include "control/cli/supervisor_log.h"
 
+#include <chrono>
 #include <string>
 
+#include <fmt/chrono.h>
 #include <unistd.h>
 
 namespace holdfast::control {
 
 void log_event(std::string_view event, std::string_view child, std::string_view detail) {
-  std::string line = "component=supervisor event=" + std::string(event);
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  std::string line = fmt::format(
+      "time={:%Y-%m-%dT%H:%M:%S}Z level=info component=supervisor event={}", now, event);
   if (!child.empty()) {
     line += " child=" + std::string(child);
   }

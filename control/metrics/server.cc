@@ -70,19 +70,20 @@ HttpResponse MetricsServer::answer(const HttpRequest& request) {
   return reason.empty() ? plain(200, "ok\n") : plain(503, reason + "\n");
 }
 
-std::expected<std::uint16_t, std::string> MetricsServer::listen(std::string_view endpoint,
-                                                                const std::string& port_file) {
+std::expected<MetricsServer::Listening, std::string> MetricsServer::listen(
+    std::string_view endpoint, const std::string& port_file) {
   auto listener = listen_tcp(endpoint);
   if (!listener) {
     return std::unexpected(listener.error());
   }
+  Listening listening{.port = listener->port, .file_problem = {}};
   if (!port_file.empty() && !write_port(port_file, listener->port)) {
-    return std::unexpected("cannot write " + port_file + ": make its directory writable");
+    listening.file_problem = "cannot write " + port_file;
   }
   listener_ = std::move(*listener);
   port_file_ = port_file;
   http_.serve(listener_.socket.get(), family_of(listener_.address));
-  return listener_.port;
+  return listening;
 }
 
 void MetricsServer::stop() {

@@ -24,9 +24,14 @@ class MetricsServer {
   MetricsServer(boost::asio::any_io_executor executor, Operator& source, HttpLimits limits = {});
 
   // Opens "address:port" (port 0: a free one) and begins to answer, or says why not and what to
-  // do. Writes the port as bound to `port_file` unless that is empty. Requires: called once.
-  std::expected<std::uint16_t, std::string> listen(std::string_view endpoint,
-                                                   const std::string& port_file);
+  // do. Writes the port as bound to `port_file` unless that is empty; a full disk only means that
+  // it is not there. Requires: called once.
+  struct Listening {
+    std::uint16_t port = 0;
+    std::string file_problem;  // empty: written
+  };
+  std::expected<Listening, std::string> listen(std::string_view endpoint,
+                                               const std::string& port_file);
   // Closes the connections and removes the port file.
   void stop();
 

@@ -3,8 +3,10 @@
 #include "dataplane/process/log.h"
 
 #include <atomic>
+#include <chrono>
 #include <string>
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
@@ -48,8 +50,12 @@ std::string escaped(std::string_view text) {
 }  // namespace
 
 void log_line(LogLevel level, std::string_view event, std::string_view detail) {
-  std::string line =
-      fmt::format("level={} event={} detail=\"{}\"", name_of(level), event, escaped(detail));
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  std::string line = fmt::format("time={:%Y-%m-%dT%H:%M:%S}Z level={} event={} detail=\"{}\"",
+                                 now,
+                                 name_of(level),
+                                 event,
+                                 escaped(detail));
   line.resize(std::min(line.size(), kLongestLine - 1));
   line += '\n';
   pollfd ready{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};

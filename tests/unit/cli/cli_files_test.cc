@@ -129,11 +129,13 @@ class ControlStartTest : public ::testing::Test {
 
   TempDirectory directory_;
   std::string path_ = directory_.file("site.yaml");
+  std::string link_ = directory_.file("last");
 };
 
 TEST_F(ControlStartTest, TakesTheFileWhenNothingWasAcceptedYet) {
   write(testing::site_config(directory_, "web"));
-  const auto start = load_control_start(path_, "");
+  const auto start =
+      load_control_start({.config = path_, .directory = "", .last_directory = link_});
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(service_of(*start), "web");
   EXPECT_EQ(start->engine.revision, 0U);
@@ -144,7 +146,8 @@ TEST_F(ControlStartTest, TakesTheFileWhenNothingWasAcceptedYet) {
 TEST_F(ControlStartTest, PrefersTheAcceptedRevisionToTheFile) {
   write(testing::site_config(directory_, "newer"));
   accept(7, testing::site_config(directory_, "accepted"), path_);
-  const auto start = load_control_start(path_, "");
+  const auto start =
+      load_control_start({.config = path_, .directory = "", .last_directory = link_});
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(service_of(*start), "accepted");
   EXPECT_EQ(start->engine.revision, 7U);
@@ -153,16 +156,48 @@ TEST_F(ControlStartTest, PrefersTheAcceptedRevisionToTheFile) {
 TEST_F(ControlStartTest, StartsOnTheAcceptedRevisionWhenTheFileIsInvalid) {
   write("version: 1\nservces: []\n");
   accept(7, testing::site_config(directory_, "accepted"), path_);
-  const auto start = load_control_start(path_, directory_.file("control"));
+  const auto start = load_control_start(
+      {.config = path_, .directory = directory_.file("control"), .last_directory = ""});
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(service_of(*start), "accepted");
   EXPECT_EQ(start->settings.socket, directory_.file("control.sock"));
 }
 
+TEST_F(ControlStartTest, FindsTheRevisionByTheDirectoryThatABrokenFileStillNames) {
+  write(testing::site_config(directory_, "web") + "servces: []\n");
+  accept(7, testing::site_config(directory_, "accepted"), path_);
+  const auto start = load_control_start({.config = path_, .directory = "", .last_directory = ""});
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(service_of(*start), "accepted");
+}
+
+TEST_F(ControlStartTest, FindsTheRevisionByTheLastStartWhenTheFileIsNoYaml) {
+  write(testing::site_config(directory_, "web"));
+  ASSERT_TRUE(load_control_start({.config = path_, .directory = "", .last_directory = link_}));
+  accept(7, testing::site_config(directory_, "accepted"), path_);
+  write("services: [\n");
+  const auto start =
+      load_control_start({.config = path_, .directory = "", .last_directory = link_});
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(service_of(*start), "accepted");
+}
+
+TEST_F(ControlStartTest, ListensWhereTheFileSaysAndNotWhereTheRevisionDid) {
+  write(testing::site_config(directory_, "web"));
+  std::string other = testing::site_config(directory_, "accepted");
+  other.replace(other.find("control.sock"), 12, "elsewhere.sock");
+  accept(7, other, path_);
+  const auto start = load_control_start({.config = path_, .directory = "", .last_directory = ""});
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_EQ(start->settings.socket, directory_.file("control.sock"));
+  EXPECT_EQ(start->engine.config.control.socket, directory_.file("control.sock"));
+}
+
 TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {
   write("version: 1\nservces: []\n");
   accept(7, testing::site_config(directory_, "accepted"), "/etc/holdfast/other.yaml");
-  const auto start = load_control_start(path_, directory_.file("control"));
+  const auto start = load_control_start(
+      {.config = path_, .directory = directory_.file("control"), .last_directory = ""});
   ASSERT_FALSE(start);
   EXPECT_EQ(start.error().exit_code, kExitInvalidConfiguration);
   EXPECT_THAT(start.error().text, HasSubstr("site.yaml:2:1: error: "));
@@ -173,7 +208,8 @@ TEST_F(ControlStartTest, BringsBackTheDrainsAndSaysWhatIsDamaged) {
   ASSERT_TRUE(make_directory(directory_.file("control")));
   const Drains drains = {{{"web", "a"}, {5, "uid=0(root)", "disk"}}};
   std::ofstream(directory_.file("control/drains")) << drains_to_text(drains) << "nonsense\n";
-  const auto start = load_control_start(path_, "");
+  const auto start =
+      load_control_start({.config = path_, .directory = "", .last_directory = link_});
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(start->engine.drains, drains);
   ASSERT_EQ(start->engine.notices.size(), 1U);
@@ -182,9 +218,11 @@ TEST_F(ControlStartTest, BringsBackTheDrainsAndSaysWhatIsDamaged) {
 
 TEST_F(ControlStartTest, TellsASecondInstanceWhatToDo) {
   write(testing::site_config(directory_, "web"));
-  const auto first = load_control_start(path_, "");
+  const auto first =
+      load_control_start({.config = path_, .directory = "", .last_directory = link_});
   ASSERT_TRUE(first);
-  const auto second = load_control_start(path_, "");
+  const auto second =
+      load_control_start({.config = path_, .directory = "", .last_directory = link_});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().exit_code, kExitRefused);
   EXPECT_THAT(second.error().text,

@@ -30,7 +30,7 @@ class MetricsServerTest : public ::testing::Test {
       server_ = std::make_unique<MetricsServer>(thread_.context().get_executor(), operator_);
       const auto listening = server_->listen("127.0.0.1:0", directory_.file("metrics.port"));
       ASSERT_TRUE(listening) << listening.error();
-      port_ = *listening;
+      port_ = listening->port;
     });
   }
   ~MetricsServerTest() override {
