@@ -74,6 +74,7 @@ def _living_total(stage: Stage) -> int:
 def backend_dies(stage: Stage) -> None:
     moments: dict[str, float] = {}
     own = sum(counts.get(KILLED, 0) for counts in stage.living("tcp").values())
+    before = stage.balancer.members()
     witness = SynWatch(stage.lab, KILLED)
 
     def kill() -> None:
@@ -84,7 +85,12 @@ def backend_dies(stage: Stage) -> None:
     attempts = witness.result()
     members = stage.balancer.members()
     for service, vip in VIPS.items():
-        last = members[(service, KILLED)]["last_new_flow_unix_ns"] / 1e9
+        member = members[(service, KILLED)]
+        last = member["last_new_flow_unix_ns"] / 1e9
+        stage.figures.at_least(
+            f"{service}: new connections sent to it until then",
+            member["new_flows"] - before[(service, KILLED)]["new_flows"], 1,
+        )  # fmt: skip
         stage.figures.at_most(
             f"{service}: kill to last new connection sent to it",
             max(0.0, 1e3 * (last - killed_at)), FAILOVER_LIMIT_MS, "ms",
@@ -94,8 +100,8 @@ def backend_dies(stage: Stage) -> None:
         stage.figures.at_most(
             f"{service}: the same, seen at the backend",
             max(0.0, 1e3 * (seen - killed_at)), FAILOVER_LIMIT_MS, "ms",
-            reason=f"{count} attempts while watched",
         )  # fmt: skip
+        stage.figures.at_least(f"{service}: attempts seen at the backend", count, 1)
     nothing_suffered(stage, watched, "backend killed", without=KILLED)
     stage.figures.note("backend killed: its own long-lived connections", own)
     ended = watched.tcp.broken.get(KILLED, 0)
@@ -197,7 +203,7 @@ def reload_broken(stage: Stage) -> None:
 
 
 def _fixed(member: dict) -> tuple:
-    return (member["address"], member["weight"], member["admin"])
+    return tuple(member[key] for key in ("address", "weight", "admin", "health", "disposition"))
 
 
 def control_dies(stage: Stage) -> None:

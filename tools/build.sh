@@ -86,7 +86,12 @@ build_preset() {
   tree=$(build_root)/$preset
   mkdir -p "$tree"
   (
-    flock 8
+    if ! flock --nonblock 8; then
+      echo "waiting for another build of $preset to end"
+      until flock --timeout 8 8; do
+        echo "waiting for another build of $preset to end"
+      done
+    fi
     forget_foreign_tree "$tree"
     mkdir -p "$tree"
     cd "$root"

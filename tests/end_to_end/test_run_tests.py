@@ -43,6 +43,14 @@ def test_every_case_is_counted_once_and_skips_say_why(tmp_path):
     ]
 
 
+def test_a_report_without_any_case_is_a_failure(tmp_path):
+    path = tmp_path / "report.xml"
+    path.write_text('<testsuite tests="0"/>')
+    tally = run_tests.Tally()
+    tally.read_junit("dev", path)
+    assert tally.line() == "0 passed, 1 failed, 0 skipped"
+
+
 def test_figures_have_every_key(tmp_path):
     path = tmp_path / "figures.json"
     run_tests.write_figures(path, run_tests.Tally(passed=3, stages=[("dev", 1.5, 3)]))
