@@ -10,7 +10,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-// The oldest half-open record gives way.
+// The half-open record that was used least recently gives way.
 bool recycle(WorkerState& state, const Generation& generation) {
   const std::uint32_t oldest = state.tables.nat.oldest_half_open();
   if (oldest == kNoRecord) {
@@ -115,10 +115,6 @@ bool open_nat_flow(
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const MemberForward& member = *generation.member(b.member[i]);
-  const std::uint32_t index = take_record(state, generation);
-  if (index == kNoRecord) {
-    return b.drop(i, Drop::kNatTableFull);
-  }
   const std::optional<FlowKey> reply =
       find_endpoint(state,
                     generation,
@@ -129,8 +125,11 @@ bool open_nat_flow(
                      .destination_port = {},
                      .protocol = key.protocol});
   if (!reply) {
-    nat.give(index);
     return b.drop(i, Drop::kNatPoolExhausted);
+  }
+  const std::uint32_t index = take_record(state, generation);
+  if (index == kNoRecord) {
+    return b.drop(i, Drop::kNatTableFull);
   }
   if (!enter(nat, index, b.hash[i], generation.hasher()(*reply))) {
     nat.give(index);

@@ -15,9 +15,9 @@ namespace holdfast::dataplane {
 inline constexpr std::uint32_t kEndpointTries = 128;
 
 // Sets flow[slot]. Requires: member[slot] is chosen. False: dropped as kNatPoolExhausted, or as
-// kNatTableFull when no record is free and none half-open can give way. Every flow begins
-// half-open, UDP until the member has answered: a flood of either replaces its own records, never
-// an established flow.
+// kNatTableFull when no record is free and none half-open can give way; only those that this burst
+// has not used can. Every flow begins half-open, UDP until the member has answered: a flood of
+// either replaces its own records, never an established flow.
 bool open_nat_flow(Burst& burst,
                    Slot slot,
                    const Generation& generation,

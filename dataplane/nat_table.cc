@@ -112,10 +112,20 @@ void NatTable::give(std::uint32_t index) {
 }
 
 void NatTable::begin_half_open(std::uint32_t index) {
-  half_open_links_[index] = {.older = newest_, .newer = kNoRecord};
+  half_open_links_[index] = {.older = newest_, .newer = kNoRecord, .burst = burst_};
   (newest_ == kNoRecord ? oldest_ : half_open_links_[newest_].newer) = index;
   newest_ = index;
   ++half_open_;
+}
+
+void NatTable::renew_half_open(std::uint32_t index) {
+  end_half_open(index);
+  begin_half_open(index);
+}
+
+// What this burst used stands at the newest end: when the oldest is such a one, all are.
+std::uint32_t NatTable::oldest_half_open() const {
+  return oldest_ != kNoRecord && half_open_links_[oldest_].burst != burst_ ? oldest_ : kNoRecord;
 }
 
 void NatTable::end_half_open(std::uint32_t index) {

@@ -150,10 +150,15 @@ class NatTable {
   std::uint32_t take();
   // Gives a record back. Requires: it stands in neither index.
   void give(std::uint32_t index);
-  // Records that have shown one side only, oldest first: the ones that may give way.
+  // Records that have shown one side only, least recently used first: the ones that may give way.
+  // A burst's frames name their records by index until they are rewritten, so that what begins or
+  // is renewed in a burst does not give way in it.
+  void begin_burst() { ++burst_; }
   void begin_half_open(std::uint32_t index);
+  void renew_half_open(std::uint32_t index);
   void end_half_open(std::uint32_t index);
-  [[nodiscard]] std::uint32_t oldest_half_open() const { return oldest_; }  // or kNoRecord
+  // The one to give way; kNoRecord when there is none that this burst has not used.
+  [[nodiscard]] std::uint32_t oldest_half_open() const;
 
   [[nodiscard]] std::size_t used() const { return records_.size() - free_count_; }
   [[nodiscard]] std::size_t half_open() const { return half_open_; }
@@ -174,10 +179,12 @@ class NatTable {
   struct Links {
     std::uint32_t older = kNoRecord;
     std::uint32_t newer = kNoRecord;
+    std::uint32_t burst = 0;  // that used the record last
   };
   std::vector<Links> half_open_links_;  // by record; process memory, rebuilt after mapping
   std::uint32_t oldest_ = kNoRecord;
   std::uint32_t newest_ = kNoRecord;
+  std::uint32_t burst_ = 0;
   std::size_t half_open_ = 0;
 };
 

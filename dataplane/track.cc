@@ -102,8 +102,8 @@ void touch(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now)
   } else if (b.direction[i] == Direction::kToClient) {
     record.state = FlowState::kUdp;
   }
-  if (was_half_open && record.state != FlowState::kHalfOpen) {
-    nat.end_half_open(index);
+  if (was_half_open) {
+    record.state == FlowState::kHalfOpen ? nat.renew_half_open(index) : nat.end_half_open(index);
   }
   if (!record.ended && closed(record)) {
     record.ended = true;
@@ -208,6 +208,7 @@ bool track_slot(Burst& b, Slot i, const Generation& generation, WorkerState& sta
 
 void track(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   const Stamp now = stamp_of(now_ms);
+  state.tables.nat.begin_burst();
   prefetch(b, generation, state.tables);
   b.filter([&](Slot i) { return track_slot(b, i, generation, state, now); });
 }

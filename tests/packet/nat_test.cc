@@ -4,8 +4,11 @@
 #include "tests/support/appliance.h"
 #include "tests/support/frame_difference.h"
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <tuple>
 
 #include <gtest/gtest.h>
 
@@ -258,6 +261,61 @@ TEST(Nat, AFloodReplacesItsOwnRecordsOnly) {
     EXPECT_EQ(appliance.send(tcp(kClient.at_port(port), kVip).ack()).verdict, Verdict::kForward);
     EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
   }
+}
+
+TEST(Nat, ARecordServesOneFlowThroughoutABurst) {
+  Appliance appliance(three_backends(Mode::kNat), 64);
+  std::vector<Translated> half_open;
+  for (std::uint16_t port = 1; port <= 16; ++port) {
+    half_open.push_back(translated(appliance.send(tcp(kClient.at_port(port), kVip).syn())));
+  }
+  const Translated& oldest = half_open.front();
+  std::vector<Arrival> burst = {{tcp(oldest.backend, oldest.pool).syn().ack().bytes(), kLan}};
+  for (std::uint16_t port = 101; port < 132; ++port) {
+    burst.push_back({tcp(kClient.at_port(port), kVip).syn().bytes(), kWan});
+  }
+  const auto outcomes = appliance.send_burst(burst);
+  ASSERT_EQ(outcomes[0].verdict, Verdict::kForward);
+  EXPECT_EQ(fields(outcomes[0].bytes).at("tcp.destination_port"), "1");
+  std::set<std::tuple<std::string, std::uint8_t, std::uint16_t>> endpoints;
+  std::size_t forwarded = 0;
+  for (std::size_t i = 1; i < outcomes.size(); ++i) {
+    if (outcomes[i].verdict == Verdict::kForward) {
+      const Translated flow = translated(outcomes[i]);
+      endpoints.emplace(outcomes[i].backend, flow.pool.address.bytes[15], flow.pool.port);
+      ++forwarded;
+    } else {
+      EXPECT_EQ(outcomes[i].reason, Drop::kNatTableFull);
+    }
+  }
+  EXPECT_EQ(forwarded, 15U);  // those of earlier bursts gave way
+  EXPECT_EQ(endpoints.size(), forwarded);
+}
+
+TEST(Nat, AOneWayStreamIsNotTheOldestHalfOpenFlow) {
+  Appliance appliance(three_backends(Mode::kNat), 1000);
+  const Packet datagram = udp(kClient, kVip.at_port(53)).payload(8);
+  const Bytes first = appliance.send(datagram).bytes;
+  for (std::uint32_t i = 0; i < 5'000; ++i) {
+    Endpoint attacker = kClient;
+    attacker.address = v4(100, 64, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+    appliance.send(tcp(attacker, kVip).syn());
+    if (i % 100 == 0) {
+      expect_same(appliance.send(datagram).bytes, first);
+    }
+  }
+}
+
+TEST(Nat, AFlowWithoutAnEndpointTakesNobodysRecord) {
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.pools = {{.first = kPool6.address, .last = kPool6.address}};
+  Appliance appliance(spec, 64);
+  for (std::uint16_t port = 1; port <= 16; ++port) {
+    appliance.send(tcp(kClient6.at_port(port), kVip6).syn());
+  }
+  ASSERT_TRUE(appliance.solo().worker().tables.nat.half_open_full());
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn()).reason, Drop::kNatPoolExhausted);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.half_open(), 16U);
 }
 
 TEST(Nat, ResetsBothSidesOfAFlowWhoseMemberIsReset) {

@@ -100,9 +100,21 @@ Outcome Appliance::send(const Bytes& frame, dataplane::PortIndex port) {
 
 std::vector<Outcome> Appliance::send_burst(std::span<const Bytes> frames,
                                            dataplane::PortIndex port) {
+  std::vector<Arrival> arrivals;
+  for (const Bytes& frame : frames) {
+    arrivals.push_back({.frame = frame, .port = port});
+  }
+  return send_burst(arrivals);
+}
+
+std::vector<Outcome> Appliance::send_burst(std::span<const Arrival> arrivals) {
+  std::vector<Bytes> frames;
+  for (const Arrival& arrival : arrivals) {
+    frames.push_back(arrival.frame);
+  }
   ExactBurst burst(frames, {.head = 128, .tail = 128, .beyond = 0});
   for (dataplane::Slot i = 0; i < frames.size(); ++i) {
-    burst.frame(i).port = port;
+    burst.frame(i).port = arrivals[i].port;
   }
   solo_->run(*burst, now_ms_);
   std::vector<Outcome> outcomes;
@@ -118,6 +130,9 @@ std::vector<Outcome> Appliance::send_burst(std::span<const Bytes> frames,
     }
     if (outcome.verdict == dataplane::Verdict::kForward) {
       outcome.backend = solo_->member_record(burst->member[i]).backend.view();
+      EXPECT_TRUE(burst->flow[i] == dataplane::kNoFlow ||
+                  translated_by_own_record(*burst, i, *solo_))
+          << "frame " << unsigned{i} << " of the burst went another flow's way";
     }
     sent += outcome.verdict == dataplane::Verdict::kForward ||
                     outcome.verdict == dataplane::Verdict::kReply
@@ -128,6 +143,27 @@ std::vector<Outcome> Appliance::send_burst(std::span<const Bytes> frames,
   solo_->worker().stats.transmitted.add(sent);
   EXPECT_EQ(dataplane::unaccounted(stats()), 0U);
   return outcomes;
+}
+
+bool translated_by_own_record(const dataplane::Burst& burst,
+                              dataplane::Slot slot,
+                              dataplane::Solo& solo) {
+  const dataplane::NatRecord& record = solo.worker().tables.nat.record(burst.flow[slot]);
+  const dataplane::FlowKey& came = burst.key[slot];
+  const std::byte* l3 = burst.frame[slot].data + burst.l3_offset[slot];
+  const std::byte* l4 = burst.frame[slot].data + burst.l4_offset[slot];
+  const auto address_at = [&](std::size_t v4_offset, std::size_t v6_offset) {
+    return came.source.is_v4() ? Address::v4(dataplane::load<Be32>(l3 + v4_offset))
+                               : Address::v6(l3 + v6_offset);
+  };
+  if (burst.direction[slot] == dataplane::Direction::kToMember) {
+    return record.client == came.source && record.client_port == came.source_port &&
+           record.service_port == came.destination_port && record.pool == address_at(12, 8) &&
+           record.pool_port == dataplane::load<Be16>(l4);
+  }
+  return record.pool == came.destination && record.pool_port == came.destination_port &&
+         record.client == address_at(16, 24) &&
+         record.client_port == dataplane::load<Be16>(l4 + sizeof(Be16));
 }
 
 void Appliance::publish(const GenerationSpec& spec) {

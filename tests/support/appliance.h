@@ -22,6 +22,11 @@ inline constexpr dataplane::PortIndex kLan = 1;
 inline constexpr Endpoint kPool = {v4(10, 0, 3, 16), 0, kLanMac};
 inline constexpr Endpoint kPool6 = {v6(3, 16), 0, kLanMac};
 
+struct Arrival {
+  Bytes frame;
+  dataplane::PortIndex port = kWan;
+};
+
 // What became of a frame.
 struct Outcome {
   dataplane::Verdict verdict = dataplane::Verdict::kPending;
@@ -43,7 +48,8 @@ class Appliance {
   Outcome send(const Packet& packet, dataplane::PortIndex port = kWan) {
     return send(packet.bytes(), port);
   }
-  // All in one burst.
+  // All in one burst. Checks that each translated frame bears what its own flow's record says.
+  std::vector<Outcome> send_burst(std::span<const Arrival> arrivals);
   std::vector<Outcome> send_burst(std::span<const Bytes> frames, dataplane::PortIndex port = kWan);
 
   void advance(std::uint64_t milliseconds) { now_ms_ += milliseconds; }
@@ -59,5 +65,12 @@ class Appliance {
 
 // The links, routes and neighbours of every Appliance.
 dataplane::Neighborhood lab_neighborhood();
+
+// True when a translated frame goes between the client and the pool endpoint of the record that its
+// slot names, and came as that flow's frame. Requires: forwarded, flow[slot] is not kNoFlow; the
+// burst is the last that ran.
+bool translated_by_own_record(const dataplane::Burst& burst,
+                              dataplane::Slot slot,
+                              dataplane::Solo& solo);
 
 }  // namespace holdfast::testing

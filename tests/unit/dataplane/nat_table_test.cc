@@ -53,6 +53,7 @@ TEST(NatTable, HalfOpenRecordsGiveWayOldestFirst) {
     nat.record(taken.back()).state = FlowState::kHalfOpen;
     nat.begin_half_open(taken.back());
   }
+  nat.begin_burst();
   EXPECT_EQ(nat.oldest_half_open(), taken[0]);
   nat.end_half_open(taken[0]);
   nat.record(taken[0]).state = FlowState::kEstablished;
@@ -65,6 +66,26 @@ TEST(NatTable, HalfOpenRecordsGiveWayOldestFirst) {
   nat.rebuild_lists();
   EXPECT_EQ(nat.half_open(), 1U);
   EXPECT_EQ(nat.used(), 2U);
+}
+
+TEST(NatTable, AHalfOpenRecordOfThisBurstDoesNotGiveWay) {
+  std::vector<NatRecord> records(8);
+  std::vector<NatIndex::Bucket> forward(2);
+  std::vector<NatIndex::Bucket> reply(2);
+  NatTable nat(records, forward, reply);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    ASSERT_EQ(nat.take(), i);
+    nat.record(i).state = FlowState::kHalfOpen;
+    nat.begin_half_open(i);
+  }
+  nat.begin_burst();
+  nat.renew_half_open(0);
+  EXPECT_EQ(nat.oldest_half_open(), 1U);
+  nat.renew_half_open(1);
+  nat.renew_half_open(2);
+  EXPECT_EQ(nat.oldest_half_open(), kNoRecord);
+  nat.begin_burst();
+  EXPECT_EQ(nat.oldest_half_open(), 0U);
 }
 
 TEST(NatTable, GivesOutEveryRecordOnce) {
