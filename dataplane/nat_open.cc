@@ -58,27 +58,65 @@ bool in_use(const NatTable& nat,
   }) != kNoRecord;
 }
 
-// The next endpoint that no record uses towards this member. `reply` comes with the member's side.
-std::optional<FlowKey> find_endpoint(WorkerState& state,
-                                     const Generation& generation,
-                                     MemberId member,
-                                     FlowKey reply) {
-  const Endpoints endpoints{.addresses = generation.pool_addresses(reply.source.is_v4()),
-                            .block = port_block(state.worker, state.workers)};
-  const std::uint32_t count = endpoints.count();
-  if (count == 0) {
+// A walk over the endpoints towards one member, from where the last one ended, so that an endpoint
+// is used again as late as possible.
+class EndpointWalk {
+ public:
+  // `reply` comes with the member's side.
+  EndpointWalk(WorkerState& state,
+               const Generation& generation,
+               MemberId member,
+               const FlowKey& reply)
+      : nat_(state.tables.nat),
+        generation_(generation),
+        endpoints_{.addresses = generation.pool_addresses(reply.source.is_v4()),
+                   .block = port_block(state.worker, state.workers)},
+        cursor_(state.pool_cursor[member.index]),
+        reply_(reply) {}
+
+  // The next endpoint that no record uses towards the member. As they are given out in turn,
+  // long-lived flows stand in blocks: a block is passed by jumps, each about four times as far as
+  // the one before, the last ones to anywhere. Jumps are keyed, so that nobody can place flows
+  // where they lead.
+  std::optional<FlowKey> next() {
+    const std::uint32_t count = endpoints_.count();
+    if (count == 0) {
+      return std::nullopt;
+    }
+    if (free_in_a_row(std::min(kTriesInARow, count))) {
+      return reply_;
+    }
+    std::uint64_t reach = kTriesInARow;
+    for (std::uint32_t jump = 0; jump < kJumps; ++jump) {
+      reach = std::min<std::uint64_t>(reach * 4, count);
+      cursor_ =
+          static_cast<std::uint32_t>((cursor_ + generation_.hasher()(reply_) % reach) % count);
+      if (free_in_a_row(std::min(kTriesPerJump, count))) {
+        return reply_;
+      }
+    }
     return std::nullopt;
   }
-  std::uint32_t& cursor = state.pool_cursor[member.index];
-  for (std::uint32_t tried = 0; tried < std::min(kEndpointTries, count); ++tried) {
-    cursor = cursor + 1 >= count ? 0 : cursor + 1;
-    endpoints.fill(cursor, reply);
-    if (!in_use(state.tables.nat, generation, generation.hasher()(reply), reply)) {
-      return reply;
+
+ private:
+  // Moves the cursor on; true when it stands at a free endpoint, which reply_ holds.
+  bool free_in_a_row(std::uint32_t tries) {
+    for (; tries > 0; --tries) {
+      cursor_ = cursor_ + 1 >= endpoints_.count() ? 0 : cursor_ + 1;
+      endpoints_.fill(cursor_, reply_);
+      if (!in_use(nat_, generation_, generation_.hasher()(reply_), reply_)) {
+        return true;
+      }
     }
+    return false;
   }
-  return std::nullopt;
-}
+
+  const NatTable& nat_;
+  const Generation& generation_;
+  Endpoints endpoints_;
+  std::uint32_t& cursor_;
+  FlowKey reply_;
+};
 
 // Puts a filled record into both indexes.
 bool enter(NatTable& nat, std::uint32_t index, std::uint64_t forward, std::uint64_t reply) {
@@ -115,15 +153,13 @@ bool open_nat_flow(
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const MemberForward& member = *generation.member(b.member[i]);
+  const FlowKey member_side{.source = member.address,
+                            .destination = {},
+                            .source_port = member_port_of(member, key.destination_port),
+                            .destination_port = {},
+                            .protocol = key.protocol};
   const std::optional<FlowKey> reply =
-      find_endpoint(state,
-                    generation,
-                    b.member[i],
-                    {.source = member.address,
-                     .destination = {},
-                     .source_port = member_port_of(member, key.destination_port),
-                     .destination_port = {},
-                     .protocol = key.protocol});
+      EndpointWalk(state, generation, b.member[i], member_side).next();
   if (!reply) {
     return b.drop(i, Drop::kNatPoolExhausted);
   }

@@ -11,8 +11,11 @@
 
 namespace holdfast::dataplane {
 
-// Endpoints tried per flow before the pool counts as exhausted towards that member.
-inline constexpr std::uint32_t kEndpointTries = 128;
+// Endpoints tried per flow before the pool counts as exhausted towards that member: so many in a
+// row, then a few at each of some places further on.
+inline constexpr std::uint32_t kTriesInARow = 64;
+inline constexpr std::uint32_t kJumps = 16;
+inline constexpr std::uint32_t kTriesPerJump = 8;
 
 // Sets flow[slot]. Requires: member[slot] is chosen. False: dropped as kNatPoolExhausted, or as
 // kNatTableFull when no record is free and none half-open can give way; only those that this burst

@@ -119,6 +119,45 @@ TEST(Nat, GivesEveryFlowItsOwnPoolEndpoint) {
   }
 }
 
+// One backend behind one pool address: 64 512 endpoints.
+dataplane::GenerationSpec one_backend() {
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.pools = {{.first = kPool.address, .last = kPool.address}};
+  for (dataplane::ServiceSpec& service : spec.services) {
+    service.members = {{.backend = "1", .address = kBackend1.address}};
+  }
+  return spec;
+}
+
+Endpoint numbered_client(std::uint32_t number) {
+  Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + number % 50'000));
+  client.address = v4(198, 51, static_cast<std::uint8_t>(100 + number / 50'000), 7);
+  return client;
+}
+
+// Opens a flow whole. The drop reason when its SYN was dropped.
+std::optional<Drop> establish(Appliance& appliance, const Endpoint& client) {
+  const Outcome syn = appliance.send(tcp(client, kVip).syn());
+  if (syn.verdict == Verdict::kForward) {
+    const Translated flow = translated(syn);
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(client, kVip).ack());
+  }
+  return syn.reason;
+}
+
+TEST(Nat, FindsAFreeEndpointBehindABlockOfLongLivedFlows) {
+  Appliance appliance(one_backend(), 200'000);
+  for (std::uint32_t i = 0; i < 10'500; ++i) {
+    ASSERT_EQ(establish(appliance, numbered_client(i)), std::nullopt);
+  }
+  // After a restart, or once round, the walk meets them again.
+  std::ranges::fill(appliance.solo().worker().pool_cursor, 0);
+  for (std::uint32_t i = 10'500; i < 14'000; ++i) {
+    ASSERT_EQ(establish(appliance, numbered_client(i)), std::nullopt) << i;
+  }
+}
+
 TEST(Nat, ServesMoreFlowsThanPortsOfOneAddressTowardsDifferentBackends) {
   dataplane::GenerationSpec spec = three_backends(Mode::kNat);
   spec.pools = {{.first = kPool.address, .last = kPool.address}};
@@ -139,17 +178,11 @@ TEST(Nat, ServesMoreFlowsThanPortsOfOneAddressTowardsDifferentBackends) {
 }
 
 TEST(Nat, CountsAnExhaustedPoolAndReusesNothing) {
-  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
-  spec.pools = {{.first = kPool.address, .last = kPool.address}};
-  for (dataplane::ServiceSpec& service : spec.services) {
-    service.members = {{.backend = "1", .address = kBackend1.address}};
-  }
-  Appliance appliance(spec, 200'000);
+  Appliance appliance(one_backend(), 200'000);
   std::map<std::optional<Drop>, std::uint32_t> reasons;
   std::set<std::uint16_t> ports;
   for (std::uint32_t i = 0; i < 70'000; ++i) {
-    Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + i % 50'000));
-    client.address = v4(198, 51, static_cast<std::uint8_t>(100 + i / 50'000), 7);
+    const Endpoint client = numbered_client(i);
     const Outcome syn = appliance.send(tcp(client, kVip).syn());
     ++reasons[syn.reason];
     if (syn.verdict == Verdict::kForward) {
