@@ -94,6 +94,26 @@ void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint
   record.detached = true;
 }
 
+void give_up_nat_flow(WorkerState& state,
+                      const Generation& generation,
+                      std::uint32_t index,
+                      Stamp now) {
+  NatRecord& record = state.tables.nat.record(index);
+  detach_nat_flow(state, generation, index);
+  if (record.ended) {
+    return;  // closed in order, or given up before: its quarantine goes on
+  }
+  if (record.state == FlowState::kHalfOpen) {
+    state.tables.nat.end_half_open(index);
+  }
+  record.state = FlowState::kClosing;
+  record.client_side = SideState::kReset;
+  record.member_side = SideState::kReset;
+  record.stamp = now;
+  record.ended = true;
+  count_end(state, {record.member, record.epoch});
+}
+
 void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index) {
   NatRecord& record = state.tables.nat.record(index);
   if (!record.detached) {

@@ -39,4 +39,11 @@ void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_
 // The client's 5-tuple serves a newer flow: the record is found by replies only from now on.
 void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index);
 
+// Ends a flow whose member is reset or down: detaches it and, unless it has ended before, closes it
+// as if both sides had reset it now. Its record keeps the endpoint for the quarantine.
+void give_up_nat_flow(WorkerState& state,
+                      const Generation& generation,
+                      std::uint32_t index,
+                      Stamp now);
+
 }  // namespace holdfast::dataplane

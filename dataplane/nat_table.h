@@ -195,6 +195,12 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags);
 // True once both sides have closed, or one has reset.
 bool closed(const NatRecord& record);
 
+// True for a flow that was ended from here (give_up_nat_flow). Its state changes no more.
+inline bool given_up(const NatRecord& record) {
+  return record.detached && record.client_side == SideState::kReset &&
+         record.member_side == SideState::kReset;
+}
+
 // How long a record lives without traffic, in seconds: the service's timeouts while the flow lives,
 // the quarantine once it is closed.
 std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts);

@@ -93,7 +93,7 @@ bool track_entry(
 }
 
 // Advances a record by one packet.
-void touch(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now) {
+void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now) {
   NatTable& nat = state.tables.nat;
   NatRecord& record = nat.record(index);
   const bool was_half_open = record.state == FlowState::kHalfOpen;
@@ -110,6 +110,14 @@ void touch(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now)
     count_end(state, {record.member, record.epoch});
   }
   record.stamp = now;
+}
+
+// The packet belongs to this record.
+void follow(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now) {
+  const NatRecord& record = state.tables.nat.record(index);
+  if (!given_up(record)) {
+    advance(b, i, state, index, now);
+  }
   b.known[i] = true;
   b.flow[i] = index;
   b.member[i] = {record.member, record.epoch};
@@ -135,11 +143,11 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
   const bool closing = record.state == FlowState::kClosing;
   switch (judge(b, i, record.state, state.dispositions.get(member))) {
     case Found::kReset:
-      detach_nat_flow(state, generation, index);
+      give_up_nat_flow(state, generation, index, now);
       return reset_flow(b, i, state);
     case Found::kChooseAgain:
       state.stats.flows_rechosen.add(1);
-      detach_nat_flow(state, generation, index);
+      give_up_nat_flow(state, generation, index, now);
       return true;
     case Found::kStays:
       break;
@@ -150,7 +158,7 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
     detach_nat_flow(state, generation, index);
     return true;
   }
-  touch(b, i, state, index, now);
+  follow(b, i, state, index, now);
   return true;
 }
 
@@ -165,11 +173,14 @@ bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& s
     return b.drop(i, Drop::kNoNatFlow);
   }
   const NatRecord& record = nat.record(index);
+  // A flow that was given up is over for its member too, should it still live.
   if (key.protocol == Protocol::kTcp &&
-      state.dispositions.get({record.member, record.epoch}) == Disposition::kReset) {
+      (given_up(record) ||
+       state.dispositions.get({record.member, record.epoch}) == Disposition::kReset)) {
+    give_up_nat_flow(state, generation, index, now);
     return reset_flow(b, i, state);
   }
-  touch(b, i, state, index, now);
+  follow(b, i, state, index, now);
   b.binding[i] = nat.record(index).binding;
   return true;
 }

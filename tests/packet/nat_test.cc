@@ -233,35 +233,6 @@ TEST(Nat, ANewConnectionOnAClosedTupleGetsAnotherEndpoint) {
             Verdict::kForward);
 }
 
-TEST(Nat, FreesAClosedFlowAfterItsQuarantine) {
-  Appliance appliance(three_backends(Mode::kNat));
-  const auto live = [&] { return appliance.solo().worker().tables.nat.used(); };
-  const auto pass = [&](int seconds) {
-    for (int i = 0; i < seconds; ++i) {
-      appliance.advance(1000);
-      appliance.send(tcp(kClient, kVip.at_port(81)).syn());
-    }
-  };
-  for (const bool client_first : {true, false}) {
-    const Endpoint client = kClient.at_port(client_first ? 1111 : 2222);
-    const Translated flow = translated(appliance.send(tcp(client, kVip).syn()));
-    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
-    appliance.send(tcp(client, kVip).ack());
-    if (client_first) {
-      appliance.send(tcp(client, kVip).fin().ack());
-      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
-    } else {
-      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
-      appliance.send(tcp(client, kVip).fin().ack());
-    }
-  }
-  EXPECT_EQ(live(), 2U);
-  pass(35);
-  EXPECT_EQ(live(), 1U);  // the one whose member closed first may be in TIME_WAIT there
-  pass(60);
-  EXPECT_EQ(live(), 0U);
-}
-
 TEST(Nat, DropsAtTtlOneAndWhenTheSourceIsAVip) {
   Appliance appliance(three_backends(Mode::kNat));
   EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn().ttl(1)).reason, Drop::kTtlExpired);
@@ -351,6 +322,40 @@ TEST(Nat, AFlowWithoutAnEndpointTakesNobodysRecord) {
   EXPECT_EQ(appliance.solo().worker().tables.nat.half_open(), 16U);
 }
 
+std::uint64_t live_flows(Appliance& appliance) {
+  std::uint64_t flows = 0;
+  for (const dataplane::MemberStats& member : appliance.solo().worker().members) {
+    flows += member.live_flows.get();
+  }
+  return flows;
+}
+
+// Time in which the sweeper comes round.
+void pass(Appliance& appliance, int seconds) {
+  for (int i = 0; i < seconds; ++i) {
+    appliance.advance(1000);
+    appliance.send(tcp(kClient, kVip.at_port(81)).syn());  // nothing listens
+  }
+}
+
+TEST(Nat, ANewConnectionPastADeadMemberEndsTheOldOne) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated old = translated(syn);
+  appliance.send(tcp(old.backend, old.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.set(syn.backend, Disposition::kAvoid);
+  const Outcome again = appliance.send(tcp(kClient, kVip).syn());
+  ASSERT_EQ(again.verdict, Verdict::kForward);
+  EXPECT_NE(again.backend, syn.backend);
+  EXPECT_EQ(live_flows(appliance), 1U);
+  // Should the old member still live: its connection is over, and the client hears nothing of it.
+  EXPECT_EQ(appliance.send(tcp(old.backend, old.pool).ack(), kLan).verdict, Verdict::kReply);
+  EXPECT_EQ(appliance.send(tcp(old.backend, old.pool).rst(), kLan).reason, Drop::kMemberReset);
+  pass(appliance, 6);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 1U);
+}
+
 TEST(Nat, ResetsBothSidesOfAFlowWhoseMemberIsReset) {
   Appliance appliance(three_backends(Mode::kNat));
   const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
@@ -365,6 +370,37 @@ TEST(Nat, ResetsBothSidesOfAFlowWhoseMemberIsReset) {
   EXPECT_EQ(to_client.verdict, Verdict::kReply);
   EXPECT_EQ(to_client.port, kWan);
   EXPECT_EQ(appliance.stats().resets_sent.get(), 2U);
+  EXPECT_EQ(live_flows(appliance), 0U);
+  // Once over it stays so, whatever becomes of the member.
+  appliance.set(syn.backend, Disposition::kNew);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kReply);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kReply);
+  pass(appliance, 6);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
+  EXPECT_EQ(appliance.stats().flows_ended.get(), 1U);
+}
+
+TEST(Nat, FreesAClosedFlowAfterItsQuarantine) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const auto live = [&] { return appliance.solo().worker().tables.nat.used(); };
+  for (const bool client_first : {true, false}) {
+    const Endpoint client = kClient.at_port(client_first ? 1111 : 2222);
+    const Translated flow = translated(appliance.send(tcp(client, kVip).syn()));
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(client, kVip).ack());
+    if (client_first) {
+      appliance.send(tcp(client, kVip).fin().ack());
+      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
+    } else {
+      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
+      appliance.send(tcp(client, kVip).fin().ack());
+    }
+  }
+  EXPECT_EQ(live(), 2U);
+  pass(appliance, 35);
+  EXPECT_EQ(live(), 1U);  // the one whose member closed first may be in TIME_WAIT there
+  pass(appliance, 60);
+  EXPECT_EQ(live(), 0U);
 }
 
 TEST(Nat, FlowsOutliveTheGenerationThatMadeThem) {
