@@ -161,15 +161,15 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
       record.client_closed_first = from_client;
     }
     side = SideState::kReset;
-  } else if ((tcp_flags & kTcpFin) != 0 && side != SideState::kReset) {
+  } else if ((tcp_flags & kTcpFin) != 0) {
     if (!over(side) && !over(other)) {
       record.client_closed_first = from_client;
     }
     side = SideState::kFin;
   } else if ((tcp_flags & kTcpSyn) != 0) {
     side = side == SideState::kIdle ? SideState::kSyn : side;
-  } else if (side == SideState::kSyn || side == SideState::kIdle) {
-    side = SideState::kOpen;
+  } else if (side != SideState::kFin) {
+    side = SideState::kOpen;  // also after a reset: who goes on sending has not sent it
   }
   if (over(record.client_side) || over(record.member_side)) {
     record.state = FlowState::kClosing;
@@ -181,6 +181,10 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
 bool closed(const NatRecord& record) {
   return (over(record.client_side) && over(record.member_side)) ||
          record.client_side == SideState::kReset || record.member_side == SideState::kReset;
+}
+
+bool finished(const NatRecord& record) {
+  return record.client_side == SideState::kFin && record.member_side == SideState::kFin;
 }
 
 std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts) {

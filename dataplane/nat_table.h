@@ -47,7 +47,7 @@ struct alignas(64) NatRecord {
   // The client reuses its 5-tuple for a newer flow: found by replies only, until the quarantine
   // ends.
   bool detached = false;
-  // Both sides are done: no longer counted as a flow, kept for the quarantine.
+  // The flow is over for certain: no longer counted as one, kept for the quarantine.
   bool ended = false;
   // Room for what later needs state per direction, so that the layout stays: SYN cookies and the
   // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. Always 0 now.
@@ -194,6 +194,10 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags);
 
 // True once both sides have closed, or one has reset.
 bool closed(const NatRecord& record);
+
+// True once both sides have closed in order. A reset may be wrong and ignored by both (no sequence
+// numbers are known here): it shortens the record's life, and traffic of its side takes it back.
+bool finished(const NatRecord& record);
 
 // True for a flow that was ended from here (give_up_nat_flow). Its state changes no more.
 inline bool given_up(const NatRecord& record) {

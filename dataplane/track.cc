@@ -105,7 +105,7 @@ void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp no
   if (was_half_open) {
     record.state == FlowState::kHalfOpen ? nat.renew_half_open(index) : nat.end_half_open(index);
   }
-  if (!record.ended && closed(record)) {
+  if (!record.ended && finished(record)) {
     record.ended = true;
     count_end(state, {record.member, record.epoch});
   }

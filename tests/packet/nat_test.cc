@@ -338,6 +338,30 @@ void pass(Appliance& appliance, int seconds) {
   }
 }
 
+TEST(Nat, AResetThatBothSidesIgnoreEndsNothing) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.send(tcp(kClient, kVip).rst().sequence(77));
+  appliance.send(tcp(flow.backend, flow.pool).rst().sequence(77), kLan);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kForward);
+  pass(appliance, 120);
+  EXPECT_EQ(live_flows(appliance), 1U);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+}
+
+TEST(Nat, AResetThatCountsEndsTheFlowWithinSeconds) {
+  Appliance appliance(three_backends(Mode::kNat));
+  ASSERT_EQ(establish(appliance, kClient), std::nullopt);
+  appliance.send(tcp(kClient, kVip).rst());
+  pass(appliance, 6);
+  EXPECT_EQ(live_flows(appliance), 0U);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
+}
+
 TEST(Nat, ANewConnectionPastADeadMemberEndsTheOldOne) {
   Appliance appliance(three_backends(Mode::kNat));
   const Outcome syn = appliance.send(tcp(kClient, kVip).syn());

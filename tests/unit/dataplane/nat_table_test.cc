@@ -136,6 +136,30 @@ TEST(AdvanceTcp, FollowsAConnectionFromHandshakeToQuarantine) {
   EXPECT_EQ(lifetime_of(refused, timeouts), kQuarantineClientFirst);
 }
 
+TEST(AdvanceTcp, TrafficAfterAResetTakesItBack) {
+  const TimeoutSpec timeouts;
+  const std::uint8_t syn_ack = kTcpSyn | kTcpAck;
+  const std::uint8_t fin_ack = kTcpFin | kTcpAck;
+  for (const bool client : {true, false}) {
+    const NatRecord ignored = after({{false, syn_ack},
+                                     {true, kTcpAck},
+                                     {client, kTcpRst},
+                                     {!client, kTcpAck},
+                                     {client, kTcpAck}});
+    EXPECT_EQ(ignored.state, FlowState::kEstablished);
+    EXPECT_EQ(lifetime_of(ignored, timeouts), timeouts.established);
+    const NatRecord taken =
+        after({{false, syn_ack}, {true, kTcpAck}, {client, kTcpRst}, {!client, kTcpAck}});
+    EXPECT_EQ(lifetime_of(taken, timeouts), kQuarantineClientFirst);
+    const NatRecord closed_later = after({{false, syn_ack},
+                                          {true, kTcpAck},
+                                          {client, kTcpRst},
+                                          {client, fin_ack},
+                                          {!client, fin_ack}});
+    EXPECT_EQ(lifetime_of(closed_later, timeouts), client ? kQuarantineClientFirst : kQuarantine);
+  }
+}
+
 TEST(PortBlock, EveryPortBelongsToTheWorkerWhoseBlockHoldsIt) {
   for (const std::uint32_t workers : {1U, 2U, 3U, 8U}) {
     for (std::uint32_t worker = 0; worker < workers; ++worker) {
