@@ -120,11 +120,13 @@ void count(const Burst& b, Slot i, WorkerState& state) {
 }
 
 // A client on our own link tells its MAC address with each packet; the kernel need not know it.
-void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {
+// Until the flow stands its packets are few, and any of them may be the one that gets through.
+void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
   const Frame& frame = b.frame[i];
-  if (b.direction[i] == Direction::kToMember && !b.known[i] &&
+  if (b.direction[i] == Direction::kToMember &&
+      state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen &&
       forwarding.neighborhood->on_link(b.key[i].source, frame.port)) {
-    notices.learn(b.key[i].source, load<EthernetHeader>(frame.data).source, frame.port);
+    state.notices.learn(b.key[i].source, load<EthernetHeader>(frame.data).source, frame.port);
   }
 }
 
@@ -134,6 +136,7 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
   FlowKey to = b.key[i];
   if (nat) {
     to = translated_key(b, i, *forwarding.generation, state.tables.nat);
+    learn_client(b, i, forwarding, state);
   }
   const NextHop hop = to_client ? forwarding.neighborhood->resolve(to.destination)
                                 : forwarding.member_hops[b.member[i].index];
@@ -150,7 +153,6 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
     if (ttl_of(b, i) <= 1) {
       return b.drop(i, Drop::kTtlExpired);
     }
-    learn_client(b, i, forwarding, state.notices);
     translate(b, i, to);
   }
   count(b, i, state);

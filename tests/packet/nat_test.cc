@@ -427,6 +427,25 @@ TEST(Nat, FreesAClosedFlowAfterItsQuarantine) {
   EXPECT_EQ(live(), 0U);
 }
 
+TEST(Nat, LearnsAClientOnTheLinkThoughItsFirstPacketIsDropped) {
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  for (dataplane::ServiceSpec& service : spec.services) {
+    service.members = {{.backend = "far", .address = v4(10, 0, 3, 99)}};
+  }
+  Appliance appliance(spec);
+  const Endpoint neighbor = {v4(192, 0, 2, 77), 40000, {2, 0, 0, 0, 9, 9}};
+  dataplane::Notices& notices = appliance.solo().worker().notices;
+  // The second time it is a retransmission: the first notice may not have fitted.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(appliance.send(tcp(neighbor, kVip).syn()).reason, Drop::kNoNeighbour);
+    ASSERT_EQ(notices.learned_count, 1);
+    EXPECT_EQ(notices.learned[0].address, neighbor.address);
+    EXPECT_EQ(notices.learned[0].mac, neighbor.mac);
+    EXPECT_EQ(notices.learned[0].port, kWan);
+    notices.clear();
+  }
+}
+
 TEST(Nat, FlowsOutliveTheGenerationThatMadeThem) {
   Appliance appliance(three_backends(Mode::kNat));
   const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
