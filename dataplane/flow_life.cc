@@ -126,6 +126,7 @@ void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_
     count_end(state, {record.member, record.epoch});
   }
   count_gone(state, {record.member, record.epoch}, record.binding);
+  --state.binding_records[record.binding];
   state.tables.nat.give(index);
 }
 
@@ -137,6 +138,7 @@ void WorkerState::count_adopted() {
       members[record.member].live_flows.add(record.ended ? 0 : 1);
       members[record.member].entries.add(1);
       binding_entries[record.binding].add(1);
+      ++binding_records[record.binding];
     }
   }
 }

@@ -175,6 +175,7 @@ bool open_nat_flow(
   nat.begin_half_open(index);
   b.flow[i] = index;
   count_begin(state, b.member[i], b.binding[i], now_ms);
+  ++state.binding_records[b.binding[i]];
   return true;
 }
 

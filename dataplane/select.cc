@@ -39,9 +39,14 @@ std::optional<Choice> choose(const Burst& b,
     return choose_member(generation, service, state.dispositions, v4, hash);
   }
   const auto choice = choose_for_unknown(generation, service, state.dispositions, v4, hash);
-  if (choice && choice->by == ChosenBy::kPrevious) {
-    state.stats.follow_previous.add(1);
+  if (!choice || choice->by != ChosenBy::kPrevious) {
+    return choice;
   }
+  if (generation.member(choice->member)->mode != service.mode) {
+    // The previous table is of another mode: its member would not know what to do with the packet.
+    return choose_member(generation, service, state.dispositions, v4, hash);
+  }
+  state.stats.follow_previous.add(1);
   return choice;
 }
 

@@ -204,17 +204,28 @@ void prefetch(const Burst& b, const Generation& generation, const WorkerTables& 
   }
 }
 
+bool track_untranslated(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  return b.key[i].source.is_v4() ? track_entry(b, i, state.tables.v4, generation, state, now)
+                                 : track_entry(b, i, state.tables.v6, generation, state, now);
+}
+
 }  // namespace
 
+// After a change of a service's mode its older flows stand in the tables of the other mode.
 bool track_slot(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   if (b.direction[i] == Direction::kToClient) {
     return track_member(b, i, generation, state, now);
   }
+  const std::uint16_t binding = b.binding[i];
   if (translates(b, i, generation)) {
-    return track_client(b, i, generation, state, now);
+    return track_client(b, i, generation, state, now) &&
+           (b.known[i] || state.binding_entries[binding].get() == state.binding_records[binding] ||
+            track_untranslated(b, i, generation, state, now));
   }
-  return b.key[i].source.is_v4() ? track_entry(b, i, state.tables.v4, generation, state, now)
-                                 : track_entry(b, i, state.tables.v6, generation, state, now);
+  return track_untranslated(b, i, generation, state, now) &&
+         (b.known[i] || state.binding_records[binding] == 0 ||
+          track_client(b, i, generation, state, now));
 }
 
 void track(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {

@@ -4,7 +4,8 @@
 //   drops: kNoNatFlow, kMemberReset
 // Runs in phases over the burst (prefetch all, then look up all), because a lookup that misses the
 // cache costs more than everything else together. Also applies the SYN rule of design.md §3: a SYN
-// on an entry that is closing, or whose member takes no new flows, makes the flow new again.
+// on an entry that is closing, or whose member takes no new flows, makes the flow new again. A flow
+// that began under another mode of its service goes on in that mode.
 #pragma once
 
 #include "dataplane/flow_table.h"

@@ -55,6 +55,7 @@ class WorkerState {
         dispositions(shared.dispositions()),
         members(kRegistryCapacity),
         binding_entries(kRegistryCapacity),
+        binding_records(kRegistryCapacity),
         pool_cursor(kRegistryCapacity) {}
 
   const std::uint32_t worker;
@@ -62,8 +63,9 @@ class WorkerState {
   WorkerTables tables;
   DispositionTable dispositions;
   WorkerStats stats;
-  std::vector<MemberStats> members;        // by registry index
-  std::vector<Counter> binding_entries;    // by binding
+  std::vector<MemberStats> members;            // by registry index
+  std::vector<Counter> binding_entries;        // by binding; of either kind, as in MemberStats
+  std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   Notices notices;
 

@@ -123,6 +123,33 @@ TEST(Dsr, RemovedBackendKeepsItsFlowsAndTakesNoNewOnes) {
   }
 }
 
+TEST(Dsr, FlowsOutliveAChangeOfTheMode) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  const Endpoint client = client_of(appliance, "2");
+  const Bytes before = appliance.send(tcp(client, kVip).ack()).bytes;
+  const Bytes before6 = appliance.send(udp(kClient6, kVip6.at_port(53)).payload(9)).bytes;
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.number = 2;
+  appliance.publish(spec);
+  expect_same(appliance.send(tcp(client, kVip).ack()).bytes, before);
+  expect_same(appliance.send(udp(kClient6, kVip6.at_port(53)).payload(9)).bytes, before6);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
+}
+
+TEST(Dsr, APacketWithoutEntryGoesToNoMemberOfAnotherMode) {
+  Appliance appliance(three_backends(Mode::kNat));
+  dataplane::GenerationSpec spec = three_backends(Mode::kDsr);
+  spec.number = 2;
+  for (dataplane::ServiceSpec& service : spec.services) {
+    std::erase_if(service.members, [](const auto& member) { return member.backend == "2"; });
+  }
+  appliance.publish(spec);
+  for (std::uint16_t port = 1; port < 200; ++port) {
+    EXPECT_NE(appliance.send(tcp(kClient.at_port(port), kVip).ack()).backend, "2");
+  }
+  EXPECT_EQ(appliance.stats().follow_previous.get(), 0U);
+}
+
 TEST(Dsr, APacketWithoutEntryFollowsThePreviousTable) {
   Appliance before(three_backends(Mode::kDsr));
   std::map<std::uint16_t, std::string> old_choice;

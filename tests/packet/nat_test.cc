@@ -446,6 +446,27 @@ TEST(Nat, LearnsAClientOnTheLinkThoughItsFirstPacketIsDropped) {
   }
 }
 
+TEST(Nat, FlowsOutliveAChangeOfTheMode) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated flow = translated(syn);
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  const Bytes before = appliance.send(tcp(kClient, kVip).ack()).bytes;
+  dataplane::GenerationSpec spec = three_backends(Mode::kDsr);
+  spec.number = 2;
+  spec.pools = three_backends(Mode::kNat).pools;
+  appliance.publish(spec);
+  expect_same(appliance.send(tcp(kClient, kVip).ack()).bytes, before);
+  const Outcome reply = appliance.send(tcp(flow.backend, flow.pool).ack(), kLan);
+  expect_same(reply.bytes, tcp(kVip, kClient).ack().ttl(63).bytes());
+  // What begins now is of the new mode, also on the old 5-tuple.
+  appliance.send(tcp(kClient, kVip).fin().ack());
+  const Outcome again = appliance.send(tcp(kClient, kVip).syn());
+  ASSERT_EQ(again.verdict, Verdict::kForward);
+  EXPECT_EQ(source_of(again.bytes), kClient.address);
+  EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 1U);
+}
+
 TEST(Nat, FlowsOutliveTheGenerationThatMadeThem) {
   Appliance appliance(three_backends(Mode::kNat));
   const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
