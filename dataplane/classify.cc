@@ -32,9 +32,14 @@ void learn(Notices& notices, const std::optional<LearnedNeighbor>& learned, Port
   }
 }
 
+// Whether to answer for the address on this port, by the rule by which it is announced.
+bool answers_for(const Address& address, const Forwarding& forwarding, PortIndex port) {
+  return forwarding.generation->is_ours(address) && forwarding.neighborhood->on_link(address, port);
+}
+
 bool classify_arp(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {
   const std::optional<ArpPacket> arp = read_arp(b.frame[i]);
-  if (!arp || !forwarding.generation->is_ours(arp_target(*arp))) {
+  if (!arp || !answers_for(arp_target(*arp), forwarding, b.frame[i].port)) {
     return b.end(i, Verdict::kKernel);
   }
   learn(notices, learn_from_arp(*arp), b.frame[i].port);
@@ -43,7 +48,8 @@ bool classify_arp(Burst& b, Slot i, const Forwarding& forwarding, Notices& notic
 }
 
 bool classify_solicitation(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {
-  if (!forwarding.generation->is_ours(solicited_target(b.frame[i], b, i))) {
+  if (b.tagged[i] ||
+      !answers_for(solicited_target(b.frame[i], b, i), forwarding, b.frame[i].port)) {
     return b.end(i, Verdict::kKernel);
   }
   learn(notices, learn_from_solicitation(b.frame[i], b, i), b.frame[i].port);
@@ -58,6 +64,10 @@ bool classify_echo(Burst& b, Slot i, const Generation& generation) {
   }
   if (b.tagged[i]) {
     return b.drop(i, Drop::kVlanUnknown);
+  }
+  const auto link = load<EthernetHeader>(b.frame[i].data);
+  if (is_group(link.destination) || is_group(link.source)) {
+    return b.drop(i, Drop::kNotOurMac);  // there is no address to answer from, or to
   }
   if (!answer_echo(b.frame[i], b, i)) {
     return b.drop(i, Drop::kBadChecksum);

@@ -3,8 +3,8 @@
 //   reads: frame, kind, fault, key    writes: service, binding, direction
 //   drops: kOwnEgress, kNotOurMac, kNoService, kVlanUnknown, kBadChecksum (echo), fault[i]
 // A packet for a VIP's port goes on towards a member, one for a pool address towards its client.
-// Pings, ARP and neighbour discovery for either are answered here; everything else that is not for
-// an address of ours belongs to the kernel, faulty or not.
+// Pings are answered here, and ARP and neighbour discovery on the ports where the address is
+// on-link; everything else that is not for an address of ours belongs to the kernel, faulty or not.
 #pragma once
 
 #include "dataplane/pipeline.h"

@@ -22,10 +22,7 @@ bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
 bool is_group(const Address& v6) { return v6.bytes[0] == 0xff; }
 
 // The link header of the reply, if it can be sent.
-std::optional<EthernetHeader> reverse_link(EthernetHeader link, std::optional<MacAddress> ours) {
-  if (is_group(link.destination)) {
-    link.destination = ours.value_or(link.destination);
-  }
+std::optional<EthernetHeader> reverse_link(EthernetHeader link) {
   if (is_group(link.source) || is_group(link.destination)) {
     return std::nullopt;
   }
@@ -169,8 +166,8 @@ Address v4_address(const std::array<std::uint8_t, 4>& wire) {
 
 }  // namespace
 
-bool answer_echo(Frame& frame, const Burst& burst, Slot slot, std::optional<MacAddress> ours) {
-  const auto link = reverse_link(load<EthernetHeader>(frame.data), ours);
+bool answer_echo(Frame& frame, const Burst& burst, Slot slot) {
+  const auto link = reverse_link(load<EthernetHeader>(frame.data));
   if (!link || (is_contiguous(frame, burst, slot) && !icmp_verifies(frame, burst, slot))) {
     return false;
   }

@@ -17,18 +17,13 @@
 namespace holdfast::dataplane {
 
 // Turns an echo request into its reply (RFC 792; RFC 4443 §4.2): MAC and IP addresses swapped,
-// TTL 64, checksum updated. A request that was sent to a group's MAC address is answered from
-// `ours` where that is given. IPv4 options are overwritten with no-operations, because what they
+// TTL 64, checksum updated. IPv4 options are overwritten with no-operations, because what they
 // asked for (routes, timestamps) is not done here; IPv6 extension headers go back as they came.
-// Returns false and leaves the frame as it is when the request's own checksum is wrong, when its
-// sender has a group's MAC address, or when there is no address to answer from: to be dropped as
-// kBadChecksum. A checksum over bytes that are not contiguous is not verified; being updated, a
-// wrong one stays wrong for the receiver. Requires: kind[slot] is kEchoRequest, `frame` is the
-// slot's.
-bool answer_echo(Frame& frame,
-                 const Burst& burst,
-                 Slot slot,
-                 std::optional<MacAddress> ours = std::nullopt);
+// Returns false and leaves the frame as it is when the request's own checksum is wrong, or one of
+// its MAC addresses is a group's. A checksum over bytes that are not contiguous is not verified;
+// being updated, a wrong one stays wrong for the receiver. Requires: kind[slot] is kEchoRequest,
+// `frame` is the slot's.
+bool answer_echo(Frame& frame, const Burst& burst, Slot slot);
 
 // The ARP packet of an untagged frame; nullopt when there is none. Any frame may be asked.
 std::optional<ArpPacket> read_arp(const Frame& frame);

@@ -48,7 +48,7 @@ void respond(ExactBurst& burst) {
     answer_arp(frame, kOurs);
   }
   if (burst->kind[0] == Kind::kEchoRequest) {
-    answer_echo(frame, *burst, 0, kOurs);
+    answer_echo(frame, *burst, 0);
   }
   if (burst->kind[0] == Kind::kNeighborSolicitation) {
     learn_from_solicitation(frame, *burst, 0);

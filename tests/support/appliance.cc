@@ -52,9 +52,11 @@ Neighborhood lab_neighborhood() {
                              {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = 1500}};
   const Address router = v4(192, 0, 2, 1);
   const Address router6 = v6(1, 1);
-  const std::array<Route, 5> routes = {
+  const std::array<Route, 7> routes = {
       Route{.prefix = v4(0, 0, 0, 0), .length = 0, .gateway = router, .port = kWan},
       Route{.prefix = v4(192, 0, 2, 0), .length = 24, .gateway = {}, .port = kWan},
+      Route{.prefix = v4(203, 0, 113, 0), .length = 24, .gateway = {}, .port = kWan},
+      Route{.prefix = v6(2, 0), .length = 64, .gateway = {}, .port = kWan},
       Route{.prefix = v4(10, 0, 3, 0), .length = 24, .gateway = {}, .port = kLan},
       Route{.prefix = v6(1, 0), .length = 64, .gateway = router6, .port = kWan},
       Route{.prefix = v6(3, 0), .length = 64, .gateway = {}, .port = kLan}};

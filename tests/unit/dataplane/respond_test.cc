@@ -114,14 +114,6 @@ TEST(AnswerEcho, RefusesGroupMacAddresses) {
   }
 }
 
-TEST(AnswerEcho, AnswersARequestToAGroupFromTheAddressGiven) {
-  ExactBurst burst = parsed(echo_request(kClient, kVip.at_mac(kBroadcastMac)).bytes());
-  ASSERT_TRUE(answer_echo(burst.frame(), *burst, 0, kOurMac));
-  expect_same(burst.bytes(), echo_reply(kVip, kClient).bytes());
-  burst = parsed(echo_request(kClient.at_mac(kBroadcastMac), kVip).bytes());
-  EXPECT_FALSE(answer_echo(burst.frame(), *burst, 0, kOurMac)) << "sender is a group";
-}
-
 TEST(AnswerEcho, UpdatesAChecksumOverBytesItCannotReach) {
   const Bytes whole = echo_request(kClient, kVip).payload(1000).bytes();
   const Bytes first(whole.begin(), whole.begin() + 256);
