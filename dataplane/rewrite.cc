@@ -106,7 +106,7 @@ std::optional<Drop> refusal(const Burst& b, Slot i, const NextHop& hop) {
     case NextHop::State::kResolved:
       break;
   }
-  if (b.l3_length[i] > hop.mtu) {
+  if (b.frame[i].length - b.l3_offset[i] > hop.mtu) {
     return Drop::kMtu;
   }
   return std::nullopt;
@@ -130,6 +130,18 @@ void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerSt
   }
 }
 
+// What stands behind the IP packet (padding of short frames, mostly) was for the link it came from.
+// Where the frame is not contiguous it stays, and counts for the MTU.
+void cut_trailer(Burst& b, Slot i) {
+  Frame& frame = b.frame[i];
+  const std::uint32_t end = std::uint32_t{b.l3_offset[i]} + b.l3_length[i];
+  if (frame.contiguous == frame.length && end < frame.length) {
+    frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.length - end);
+    frame.contiguous = static_cast<std::uint16_t>(end);
+    frame.length = end;
+  }
+}
+
 bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
   const bool nat = b.flow[i] != kNoFlow;
   const bool to_client = b.direction[i] == Direction::kToClient;
@@ -138,6 +150,7 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
     to = translated_key(b, i, *forwarding.generation, state.tables.nat);
     learn_client(b, i, forwarding, state);
   }
+  cut_trailer(b, i);
   const NextHop hop = to_client ? forwarding.neighborhood->resolve(to.destination)
                                 : forwarding.member_hops[b.member[i].index];
   if (const std::optional<Drop> why = refusal(b, i, hop); why) {

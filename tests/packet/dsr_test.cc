@@ -194,6 +194,17 @@ TEST(Dsr, DropsWhatIsTooLongForTheEgressPort) {
   EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack().payload(1460)).verdict, Verdict::kForward);
 }
 
+TEST(Dsr, ForwardsNothingThatStandsBehindTheIpPacket) {
+  for (const std::size_t payload : {std::size_t{0}, std::size_t{1460}}) {
+    Appliance appliance(three_backends(Mode::kDsr));
+    Packet packet = tcp(kClient, kVip).ack().payload(payload);
+    const std::size_t bare = packet.bytes().size();
+    const Outcome outcome = appliance.send(packet.pad_to(bare + 40));
+    ASSERT_EQ(outcome.verdict, Verdict::kForward);
+    EXPECT_EQ(outcome.bytes.size(), bare);
+  }
+}
+
 TEST(Dsr, AsksForTheNeighbourOfABackendItCannotReach) {
   dataplane::GenerationSpec spec = three_backends(Mode::kDsr);
   for (dataplane::ServiceSpec& service : spec.services) {
