@@ -18,8 +18,8 @@ enum class Drop : std::uint8_t {
   // parse (only frames for a VIP or a pool address; others are the kernel's)
   kTruncated,        // a header reaches past the end of the frame
   kBadVersion,       // IP version does not match the EtherType
-  kBadHeaderLength,  // IHL < 5, TCP data offset < 5, UDP length < 8
-  kBadLength,        // IP or UDP length field contradicts the frame
+  kBadHeaderLength,  // IHL < 5, TCP data offset < 5, either one past the packet
+  kBadLength,        // IP or UDP length field contradicts the frame, UDP length < 8
   kBadChecksum,      // IPv4 header checksum
   kVlanUnknown,      // tagged frame for a VIP on a port without that VLAN
   kFragment,         // IP fragment

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A frame as the stages see it, and the pool concept that makes new ones. The worker builds frames
-// from mbufs, replay and tests from heap buffers of the exact size; the stages cannot tell.
+// A frame as the stages see it. The worker builds frames from mbufs, replay and tests from heap
+// buffers of the exact size; the stages cannot tell.
 #pragma once
 
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -22,13 +21,6 @@ struct Frame {
   void* handle = nullptr;        // its owner's token, opaque here
 
   [[nodiscard]] std::span<std::byte> bytes() const { return {data, contiguous}; }
-};
-
-// Where generated frames (resets, announcements) come from. `allocate` returns a frame of `length`
-// contiguous bytes, or one with data == nullptr when the pool is empty: counted, never fatal.
-template <typename Pool>
-concept FramePool = requires(Pool pool, std::uint16_t length) {
-  { pool.allocate(length) } -> std::same_as<Frame>;
 };
 
 }  // namespace holdfast::dataplane

@@ -18,7 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <span>
 
 #ifdef __AES__
 #include <wmmintrin.h>
@@ -271,9 +270,5 @@ class FlowHasher {
  private:
   HashSchedule schedule_;
 };
-
-inline std::uint64_t hash_words(const FlowHasher& hasher, std::span<const std::uint64_t, 2> words) {
-  return hasher.words(words[0], words[1]);
-}
 
 }  // namespace holdfast::dataplane

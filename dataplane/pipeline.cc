@@ -60,7 +60,8 @@ std::uint32_t owner_of(const Burst& b,
   if (generation.in_pool(b.key[i].destination)) {
     return worker_of_pool_port(b.key[i].destination_port, workers);
   }
-  // Bits that neither the Maglev slot nor a table's bucket is taken from.
+  // The highest bits of the lower half: the Maglev slot is taken from the upper half, a table's
+  // bucket from the lowest bits.
   return static_cast<std::uint32_t>((((b.hash[i] >> 16) & 0xffff) * workers) >> 16);
 }
 

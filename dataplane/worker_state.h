@@ -76,7 +76,6 @@ class WorkerState {
     std::size_t v6 = 0;
     std::size_t nat = 0;
   } sweep_position;
-  std::uint64_t completed_sweeps = 0;
 
   // Sets the live counts from the tables; once, after validate_tables().
   void count_adopted();
