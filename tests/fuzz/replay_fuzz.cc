@@ -4,10 +4,11 @@
 // that mutations reach deep: frames come from templates that are then damaged, answer what was
 // forwarded before, or are arbitrary bytes. Buffers have the exact size.
 //
-// Checked after every burst: each slot has a verdict, each drop a name, nothing is unaccounted, and
-// what was forwarded differs from what came in only where its mode allows. After every input time
-// passes until each flow has ended: then the tables must be empty. So one machine serves all
-// inputs; a new one for each would cost far more than the frames.
+// Checked after every burst: each slot has a verdict, each drop a name, nothing is unaccounted,
+// what was forwarded differs from what came in only where its mode allows, and what was translated
+// went between the two ends of its own flow. After every input time passes until each flow has
+// ended: then the tables must be empty. So one machine serves all inputs; a new one for each would
+// cost far more than the frames.
 #include "dataplane/checksum.h"
 #include "dataplane/solo.h"
 #include "tests/support/appliance.h"
@@ -102,6 +103,11 @@ GenerationSpec generation(std::uint8_t variant) {
     }
     if ((variant & 4) != 0) {
       std::ranges::reverse(service.members);
+    }
+  }
+  for (ServiceSpec& service : spec.services) {
+    if ((variant & 16) != 0 && service.name != "mapped") {
+      service.mode = service.mode == Mode::kNat ? Mode::kDsr : Mode::kNat;
     }
   }
   if ((variant & 8) != 0) {
@@ -200,7 +206,7 @@ class Machine {
     } else if (command < 48) {
       set_disposition(command, commands.byte());
     } else if (command < 50) {
-      publish(commands.byte() & 15);
+      publish(commands.byte() & 31);
     } else {
       run_burst(commands, 1 + command % 8);
     }
@@ -254,6 +260,11 @@ class Machine {
       frames.push_back(frame(commands));
     }
     ExactBurst burst(frames, room_);
+    for (Slot i = 0; i < count; ++i) {
+      const bool to_lan = std::ranges::equal(
+          std::span(frames[i]).first(std::min<std::size_t>(6, frames[i].size())), kLanMac);
+      burst.frame(i).port = to_lan ? kLan : kWan;
+    }
     solo_->run(*burst, now_ms_);
     WorkerStats& stats = solo_->worker().stats;
     for (Slot i = 0; i < count; ++i) {
@@ -271,6 +282,7 @@ class Machine {
         break;
       case Verdict::kForward:
         check_forwarded(*burst, i, before, burst.bytes(i));
+        require(burst->flow[i] == kNoFlow || translated_by_own_record(*burst, i, *solo_));
         remember(burst.bytes(i));
         break;
       case Verdict::kReply:
@@ -286,8 +298,9 @@ class Machine {
   }
 
   // In `dsr` only the MAC addresses change; in `nat` also IP addresses, TTL, ports and checksums.
-  static void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) {
-    require(after.size() == before.size());
+  void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) const {
+    const std::size_t packet_end = std::size_t{b.l3_offset[i]} + b.l3_length[i];
+    require(after.size() == (room_.beyond > 0 ? before.size() : packet_end));
     require(b.frame[i].length >= after.size());
     const bool translated = b.flow[i] != kNoFlow;
     const bool v4 = b.key[i].source.is_v4();
