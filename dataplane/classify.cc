@@ -14,9 +14,20 @@ namespace {
 
 bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
 
-// Frames that the kernel should never see twice, or that are another station's.
-bool for_this_station(Burst& b, Slot i, const Link& link) {
+// Frames that the kernel should never see twice, or that are another station's. Where MAC addresses
+// are not compared (replay), a frame to a group counts as sent to us, so that answers come from us.
+bool for_this_station(Burst& b, Slot i, const Forwarding& forwarding) {
+  const Link& link = forwarding.neighborhood->link(b.frame[i].port);
   const auto ethernet = load<EthernetHeader>(b.frame[i].data);
+  if (is_group(ethernet.source)) [[unlikely]] {
+    return b.drop(i, Drop::kMartian);  // no station sends from there, and an answer would go to all
+  }
+  if (!forwarding.check_macs) {
+    if (is_group(ethernet.destination)) {
+      store(b.frame[i].data, link.mac);
+    }
+    return true;
+  }
   if (ethernet.source == link.mac) {
     return b.drop(i, Drop::kOwnEgress);
   }
@@ -58,6 +69,11 @@ bool classify_solicitation(Burst& b, Slot i, const Forwarding& forwarding, Notic
       i, answer_neighbor_solicitation(b.frame[i], b, i, ours) ? Verdict::kReply : Verdict::kKernel);
 }
 
+// Unicast packets in a frame to everybody are discarded (RFC 1122 §3.3.6).
+bool sent_to_group(const Frame& frame) {
+  return is_group(load<EthernetHeader>(frame.data).destination);
+}
+
 bool classify_echo(Burst& b, Slot i, const Generation& generation) {
   if (!generation.is_ours(b.key[i].destination)) {
     return b.end(i, Verdict::kKernel);
@@ -65,19 +81,16 @@ bool classify_echo(Burst& b, Slot i, const Generation& generation) {
   if (b.tagged[i]) {
     return b.drop(i, Drop::kVlanUnknown);
   }
-  const auto link = load<EthernetHeader>(b.frame[i].data);
-  if (is_group(link.destination) || is_group(link.source)) {
-    return b.drop(i, Drop::kNotOurMac);  // there is no address to answer from, or to
+  if (sent_to_group(b.frame[i])) {
+    return b.drop(i, Drop::kNotOurMac);
+  }
+  if (generation.is_ours(b.key[i].source)) {
+    return b.drop(i, Drop::kVipSource);
   }
   if (!answer_echo(b.frame[i], b, i)) {
     return b.drop(i, Drop::kBadChecksum);
   }
   return b.end(i, Verdict::kReply);
-}
-
-// Unicast packets in a frame to everybody are discarded (RFC 1122 §3.3.6).
-bool sent_to_group(const Frame& frame) {
-  return is_group(load<EthernetHeader>(frame.data).destination);
 }
 
 bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
@@ -93,7 +106,7 @@ bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
   if (b.tagged[i]) {
     return b.drop(i, Drop::kVlanUnknown);
   }
-  if (forwarding.check_macs && sent_to_group(b.frame[i])) {
+  if (sent_to_group(b.frame[i])) {
     return b.drop(i, Drop::kNotOurMac);
   }
   b.direction[i] = pool ? Direction::kToClient : Direction::kToMember;
@@ -115,8 +128,7 @@ bool classify_faulty(Burst& b, Slot i, const Generation& generation) {
 
 void classify(Burst& b, const Forwarding& forwarding, Notices& notices) {
   b.filter([&](Slot i) {
-    if (forwarding.check_macs &&
-        !for_this_station(b, i, forwarding.neighborhood->link(b.frame[i].port))) {
+    if (!for_this_station(b, i, forwarding)) {
       return false;
     }
     switch (b.kind[i]) {

@@ -3,6 +3,7 @@
 #include "dataplane/nat_open.h"
 
 #include "dataplane/flow_life.h"
+#include "dataplane/rewrite.h"
 
 #include <algorithm>
 #include <optional>
@@ -83,6 +84,7 @@ class EndpointWalk {
     if (count == 0) {
       return std::nullopt;
     }
+    cursor_ = cursor_ < count ? cursor_ : 0;  // the pool may have become smaller
     if (free_in_a_row(std::min(kTriesInARow, count))) {
       return reply_;
     }
@@ -99,11 +101,11 @@ class EndpointWalk {
   }
 
  private:
-  // Moves the cursor on; true when it stands at a free endpoint, which reply_ holds.
+  // Moves the cursor behind the next free endpoint; true when reply_ holds that.
   bool free_in_a_row(std::uint32_t tries) {
     for (; tries > 0; --tries) {
-      cursor_ = cursor_ + 1 >= endpoints_.count() ? 0 : cursor_ + 1;
       endpoints_.fill(cursor_, reply_);
+      cursor_ = cursor_ + 1 >= endpoints_.count() ? 0 : cursor_ + 1;
       if (!in_use(nat_, generation_, generation_.hasher()(reply_), reply_)) {
         return true;
       }
@@ -150,6 +152,9 @@ void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply
 
 bool open_nat_flow(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
+  if (ttl_of(b, i) <= 1) {
+    return b.drop(i, Drop::kTtlExpired);  // before it costs another flow its record
+  }
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const MemberForward& member = *generation.member(b.member[i]);

@@ -59,17 +59,41 @@ bool is_contiguous(const Frame& frame, const Burst& burst, Slot slot) {
   return std::size_t{burst.l3_offset[slot]} + burst.l3_length[slot] <= frame.contiguous;
 }
 
-bool icmp_verifies(const Frame& frame, const Burst& burst, Slot slot) {
+// Over the whole message, and the pseudo header where there is one; swapped addresses do not
+// matter.
+ChecksumSum icmp_sum(const Frame& frame, const Burst& burst, Slot slot) {
   const FlowKey& key = burst.key[slot];
   const auto packet = upper_packet(frame, burst, slot);
-  ChecksumSum sum(packet);
-  if (key.protocol == Protocol::kIcmp6) {
-    sum = sum + pseudo_header(key.source,
-                              key.destination,
-                              Protocol::kIcmp6,
-                              static_cast<std::uint32_t>(packet.size()));
+  const ChecksumSum sum(packet);
+  return key.protocol == Protocol::kIcmp
+             ? sum
+             : sum + pseudo_header(key.source,
+                                   key.destination,
+                                   Protocol::kIcmp6,
+                                   static_cast<std::uint32_t>(packet.size()));
+}
+
+bool icmp_verifies(const Frame& frame, const Burst& burst, Slot slot) {
+  return icmp_sum(frame, burst, slot).verifies();
+}
+
+// The checksum after the type has become `reply`. What does not lie in one piece is not summed
+// again but updated, which cannot tell 0 from 0xffff when everything else is zero (RFC 1624 §3):
+// 0xffff verifies in both cases.
+void write_echo_type(Frame& frame, const Burst& burst, Slot slot, std::uint8_t reply) {
+  std::byte* const icmp = frame.data + burst.l4_offset[slot];
+  std::byte* const checksum = icmp + offsetof(IcmpHeader, checksum);
+  const auto before = load<Be16>(icmp);
+  store(icmp, reply);
+  if (is_contiguous(frame, burst, slot)) {
+    store(checksum, Be16{});
+    store(checksum, icmp_sum(frame, burst, slot).checksum());
+    return;
   }
-  return sum.verifies();
+  ChecksumSum change;
+  change.replace(before, load<Be16>(icmp));
+  const Be16 updated = update_checksum(load<Be16>(checksum), change);
+  store(checksum, updated == Be16{} ? Be16::from_host(0xffff) : updated);
 }
 
 // What stands in a valid neighbour solicitation.
@@ -172,14 +196,7 @@ bool answer_echo(Frame& frame, const Burst& burst, Slot slot) {
     return false;
   }
   const bool v4 = burst.key[slot].protocol == Protocol::kIcmp;
-  std::byte* icmp = frame.data + burst.l4_offset[slot];
-  const std::uint8_t reply = v4 ? kIcmpEchoReply : kIcmp6EchoReply;
-  ChecksumSum change;  // swapped addresses leave ICMPv6's pseudo header as it was
-  const auto before = load<Be16>(icmp);
-  store(icmp, reply);
-  change.replace(before, load<Be16>(icmp));
-  std::byte* checksum = icmp + offsetof(IcmpHeader, checksum);
-  store(checksum, update_checksum(load<Be16>(checksum), change));
+  write_echo_type(frame, burst, slot, v4 ? kIcmpEchoReply : kIcmp6EchoReply);
   std::byte* ip = frame.data + burst.l3_offset[slot];
   v4 ? reverse_ipv4(ip) : reverse_ipv6(ip);
   store(frame.data, *link);

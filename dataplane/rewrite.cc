@@ -73,11 +73,6 @@ void rewrite_transport(std::byte* l4, const FlowKey& from, const FlowKey& to) {
   }
 }
 
-std::uint8_t ttl_of(const Burst& b, Slot i) {
-  const std::byte* l3 = b.frame[i].data + b.l3_offset[i];
-  return b.key[i].source.is_v4() ? load<Ipv4Header>(l3).ttl : load<Ipv6Header>(l3).hop_limit;
-}
-
 void translate(Burst& b, Slot i, const FlowKey& to) {
   std::byte* const data = b.frame[i].data;
   if (to.source.is_v4()) {
@@ -173,6 +168,11 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
 }
 
 }  // namespace
+
+std::uint8_t ttl_of(const Burst& b, Slot i) {
+  const std::byte* l3 = b.frame[i].data + b.l3_offset[i];
+  return b.key[i].source.is_v4() ? load<Ipv4Header>(l3).ttl : load<Ipv6Header>(l3).hop_limit;
+}
 
 void rewrite(Burst& b, const Forwarding& forwarding, WorkerState& state) {
   b.filter([&](Slot i) { return rewrite_one(b, i, forwarding, state); });

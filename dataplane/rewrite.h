@@ -13,4 +13,7 @@ namespace holdfast::dataplane {
 
 void rewrite(Burst& burst, const Forwarding& forwarding, WorkerState& state);
 
+// TTL or hop limit of the slot's packet.
+std::uint8_t ttl_of(const Burst& burst, Slot slot);
+
 }  // namespace holdfast::dataplane

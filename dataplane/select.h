@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 5 of 7: select. Gives each packet without an entry a member, and the flow an entry.
 //   reads: key, hash, service, binding, known    writes: member, flow, chosen_slot
-//   drops: kVipSource, kNoBackend, kNoFlow, kNatPoolExhausted, kNatTableFull
+//   drops: kVipSource, kNoBackend, kNoFlow, kNatPoolExhausted, kNatTableFull,
+//          kTtlExpired (nat)
 // A full flow table leaves the flow to the hash. In `nat` a TCP packet of an unknown flow that is
 // no SYN is answered with a reset, since no member could place it.
 #pragma once

@@ -54,9 +54,26 @@ TEST(Answers, APingToAVipButNotInAFrameToEverybody) {
   EXPECT_EQ(appliance.send(echo_request(kClient, kVip.at_mac(kBroadcastMac))).reason,
             Drop::kNotOurMac);
   EXPECT_EQ(appliance.send(echo_request(kClient.at_mac(kBroadcastMac), kVip)).reason,
-            Drop::kNotOurMac);
+            Drop::kMartian);
+  EXPECT_EQ(appliance.send(echo_request(kPool.at_mac(kRouterMac), kVip)).reason,
+            Drop::kVipSource);
   EXPECT_EQ(appliance.send(echo_request(kClient, kVip).upper_byte(0, 8).byte(37, 1)).reason,
             Drop::kBadChecksum);
+}
+
+TEST(Answers, NothingGoesToAGroupAddress) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Endpoint everybody = kClient.at_mac(kBroadcastMac);
+  EXPECT_EQ(appliance.send(tcp(everybody, kVip).ack()).reason, Drop::kMartian);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip.at_mac(kBroadcastMac)).ack()).reason,
+            Drop::kNotOurMac);
+}
+
+TEST(Answers, AFrameOfVlanZeroIsOnlyPrioritized) {
+  Appliance appliance(three_backends(Mode::kNat));
+  EXPECT_EQ(appliance.send(echo_request(kClient, kVip).vlan(0)).verdict, Verdict::kReply);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn().vlan(0)).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn().vlan(7)).reason, Drop::kVlanUnknown);
 }
 
 }  // namespace

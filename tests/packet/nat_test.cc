@@ -236,10 +236,18 @@ TEST(Nat, ANewConnectionOnAClosedTupleGetsAnotherEndpoint) {
 TEST(Nat, DropsAtTtlOneAndWhenTheSourceIsAVip) {
   Appliance appliance(three_backends(Mode::kNat));
   EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn().ttl(1)).reason, Drop::kTtlExpired);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
   EXPECT_EQ(appliance.send(tcp(kVip.at_port(9).at_mac(kRouterMac), kVip).syn()).reason,
             Drop::kLand);
   EXPECT_EQ(appliance.send(tcp(kPool.at_port(9).at_mac(kRouterMac), kVip).syn()).reason,
             Drop::kVipSource);
+}
+
+TEST(Nat, BeginsWithTheFirstEndpointOfThePool) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated first = translated(appliance.send(tcp(kClient, kVip).syn()));
+  EXPECT_EQ(first.pool.address, kPool.address);
+  EXPECT_EQ(first.pool.port, 1024);
 }
 
 TEST(Nat, AFloodReplacesItsOwnRecordsOnly) {

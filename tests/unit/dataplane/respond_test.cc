@@ -91,6 +91,16 @@ TEST(AnswerEcho, ChecksumIsRightForAllValues) {
   }
 }
 
+// Nothing but zeros: the one message whose sum is 0 and whose checksum is therefore 0xffff.
+TEST(AnswerEcho, ChecksumOfAnAllZeroReplyIsAllOnes) {
+  for (const std::size_t size : {0U, 56U}) {
+    const Bytes request = echo_request(kClient, kVip).icmp(8, 0, 0).payload(Bytes(size, 0)).bytes();
+    const Bytes reply = echoed(request);
+    EXPECT_EQ(reply[36], 0xff);
+    EXPECT_EQ(reply[37], 0xff);
+  }
+}
+
 TEST(AnswerEcho, RefusesEveryWrongChecksumAndLeavesTheFrameAlone) {
   for (const Packet& request :
        {echo_request(kClient, kVip).payload(5), echo_request(kClient6, kVip6).payload(5)}) {
