@@ -37,7 +37,7 @@ inline constexpr std::array<std::string_view, kGeneratedCount> kGeneratedNames =
     "announcement",
 };
 
-struct alignas(64) WorkerStats {
+struct WorkerCounters {
   Counter received;
   std::array<Counter, kGeneratedCount> generated;
   Counter released;  // held frames that came back
@@ -62,6 +62,7 @@ struct alignas(64) WorkerStats {
   Counter polls;
   Counter busy_polls;  // polls that found frames
 };
+struct alignas(64) WorkerStats : WorkerCounters {};
 
 // Per member and worker; readable at any time.
 struct MemberStats {

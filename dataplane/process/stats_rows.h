@@ -38,10 +38,8 @@ inline constexpr std::array<CounterRow<WorkerStats>, 19> kWorkerRows = {{
     {"busy_polls", &WorkerStats::busy_polls},
 }};
 
-// Alignment pads WorkerStats up to whole cache lines; fewer than eight counters fit in there.
-static_assert(sizeof(WorkerStats) / sizeof(Counter) - kWorkerRows.size() - kDropCount -
-                      kGeneratedCount <
-                  alignof(WorkerStats) / sizeof(Counter),
+static_assert(sizeof(WorkerCounters) / sizeof(Counter) ==
+                  kWorkerRows.size() + kDropCount + kGeneratedCount,
               "every counter of WorkerStats has a row");
 
 // last_new_flow_ms and live_flows have fields of their own on the seam; entries are our own
