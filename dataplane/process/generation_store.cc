@@ -100,9 +100,15 @@ std::expected<void, std::string> GenerationStore::save(const GenerationSpec& spe
   if (!file.valid() || !write_all(file.get(), bytes) || ::fsync(file.get()) != 0) {
     return std::unexpected(fmt::format("cannot write {}: {}", fresh, strerror(errno)));
   }
-  ::rename(path("current").c_str(), path("previous").c_str());
+  // A second name for the current one, so that it stands there until the new one replaces it.
+  const std::string old = path("old");
+  ::unlink(old.c_str());
+  const bool kept = ::link(path("current").c_str(), old.c_str()) == 0;
   if (::rename(fresh.c_str(), path("current").c_str()) != 0) {
     return std::unexpected(fmt::format("cannot rename {}: {}", fresh, strerror(errno)));
+  }
+  if (kept) {
+    ::rename(old.c_str(), path("previous").c_str());
   }
   const Descriptor folder(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   ::fsync(folder.get());

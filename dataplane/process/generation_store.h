@@ -20,7 +20,8 @@ class GenerationStore {
   explicit GenerationStore(std::string directory) : directory_(std::move(directory)) {}
 
   // Writes `generation.current` whole (written beside, synced, renamed; mode 0600); what was there
-  // becomes `generation.previous`. The error says why it could not.
+  // becomes `generation.previous`. At every moment `generation.current` is whole, the old one or
+  // the new. The error says why it could not.
   std::expected<void, std::string> save(const GenerationSpec& spec) const;
 
   struct Loaded {

@@ -5,12 +5,15 @@
 #include "tests/support/temp_directory.h"
 #include "tests/unit/process/seam_helpers.h"
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 namespace holdfast::dataplane {
 namespace {
@@ -79,6 +82,46 @@ TEST(GenerationStore, FollowsNoLinkAndReadsNoDirectory) {
   EXPECT_FALSE(loaded.spec.has_value());
   EXPECT_THAT(loaded.notice, HasSubstr("generation.current"));
   EXPECT_THAT(loaded.notice, HasSubstr("generation.previous"));
+}
+
+// What happened to files of that name in a folder since.
+class Watch {
+ public:
+  explicit Watch(const std::string& folder)
+      : descriptor_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+    ::inotify_add_watch(descriptor_, folder.c_str(), IN_MOVE | IN_DELETE | IN_CREATE);
+  }
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+  ~Watch() { ::close(descriptor_); }
+
+  std::uint32_t seen_of(std::string_view name) {
+    std::uint32_t seen = 0;
+    alignas(inotify_event) std::array<char, 4096> buffer{};
+    for (ssize_t size = 0; (size = ::read(descriptor_, buffer.data(), buffer.size())) > 0;) {
+      for (ssize_t at = 0; at < size;) {
+        const auto* event = reinterpret_cast<const inotify_event*>(buffer.data() + at);
+        seen |= event->len > 0 && name == event->name ? event->mask : 0U;
+        at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+      }
+    }
+    return seen;
+  }
+
+ private:
+  int descriptor_;
+};
+
+TEST(GenerationStore, TheCurrentOneIsThereAtEveryMoment) {
+  const TempDirectory folder;
+  const GenerationStore store(folder.path());
+  ASSERT_TRUE(store.save(small_generation(1)));
+  Watch watch(folder.path());
+  ASSERT_TRUE(store.save(small_generation(2)));
+  EXPECT_EQ(watch.seen_of("generation.current"), std::uint32_t{IN_MOVED_TO});
+  ASSERT_TRUE(store.save(small_generation(3)));
+  std::filesystem::remove(folder.file("generation.current"));
+  EXPECT_EQ(store.load().spec, small_generation(2));
 }
 
 TEST(GenerationStore, SaysWhyItCannotWrite) {
