@@ -22,7 +22,7 @@ enum class Disposition : std::uint8_t {
   kKeep,   // existing flows only
   kAvoid,  // existing flows; new ones go to the slot's alternative
   kReset,  // existing flows are reset, none are new
-  kHold,   // frames of existing flows are held, new flows go to the alternative
+  kHold,   // frames of existing flows are held, new flows go to the alternative: not available yet
 };
 
 // Which parts of the 5-tuple choose the Maglev slot.
@@ -57,7 +57,11 @@ struct BindingSpec {
   constexpr bool operator==(const BindingSpec&) const = default;
 };
 
-// Idle times after which a flow entry ends, in seconds.
+// Stamps are seconds modulo 2^16, and the sweeper comes round within a minute: what is older than
+// this could look young again before it is seen.
+inline constexpr std::uint16_t kLongestTimeout = 64'800;  // 18 h
+
+// Idle times after which a flow entry ends, in seconds, at most kLongestTimeout.
 struct TimeoutSpec {
   std::uint16_t half_open = 10;
   std::uint16_t established = 7440;  // RFC 5382 REQ-5: at least 2 h 4 min

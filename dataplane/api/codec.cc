@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <set>
 #include <type_traits>
 #include <utility>
@@ -85,7 +84,7 @@ void limit(std::size_t count, std::size_t most, const char* what, Fault& fault) 
 }
 
 TimeoutSpec timeouts(const Timeouts& message, Fault& fault) {
-  constexpr auto kMost = std::numeric_limits<std::uint16_t>::max();
+  constexpr std::uint16_t kMost = dataplane::kLongestTimeout;
   return {
       .half_open = narrow<std::uint16_t>(message.half_open(), 1, kMost, "half_open", fault),
       .established = narrow<std::uint16_t>(message.established(), 1, kMost, "established", fault),
