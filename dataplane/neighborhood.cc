@@ -11,7 +11,7 @@ namespace holdfast::dataplane {
 namespace {
 
 bool goes_on_link(const Route& route) {
-  return route.gateway == Address{} || route.gateway == Address::v4(Be32{});
+  return !route.refuses && (route.gateway == Address{} || route.gateway == Address::v4(Be32{}));
 }
 
 // Neighbors are few and their number is bounded by the kernel, so the mixing needs no key.
@@ -40,7 +40,7 @@ Neighborhood Neighborhood::everything_via(std::vector<Link> links, PortIndex por
 
 void Neighborhood::build_routes(std::span<const Route> routes) {
   for (const Route& route : routes) {
-    if (route.port < links_.size()) {
+    if (route.refuses || route.port < links_.size()) {
       routes_.push_back(route);
     }
   }
@@ -96,7 +96,7 @@ NextHop Neighborhood::resolve(const Address& destination) const {
     return hop_on(everything_via_->port, &everything_via_->mac);
   }
   const auto index = by_prefix_.longest(destination);
-  if (!index) [[unlikely]] {
+  if (!index || routes_[*index].refuses) [[unlikely]] {
     return {};
   }
   const Route& route = routes_[*index];
@@ -110,7 +110,7 @@ Address Neighborhood::next_hop_address(const Address& destination) const {
     return destination;
   }
   const auto index = by_prefix_.longest(destination);
-  if (!index) {
+  if (!index || routes_[*index].refuses) {
     return {};
   }
   const Route& route = routes_[*index];

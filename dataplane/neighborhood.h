@@ -35,6 +35,7 @@ struct Route {
   Address gateway;          // all zero: on-link
   PortIndex port = 0;
   std::uint32_t metric = 0;  // smaller wins among equal prefixes
+  bool refuses = false;      // no way there, whatever shorter prefixes say; port and gateway unused
 };
 
 struct Neighbor {

@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kBufferBytes = 64U << 10U;
 constexpr int kReceiveQueueBytes = 4 << 20;
 constexpr int kMessagesPerRead = 256;  // then others get their turn
+constexpr int kDumpTries = 3;          // in a row, while changes tear them
 constexpr std::uint16_t kDiscardPort = 9;
 
 constexpr unsigned kGroups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
@@ -64,16 +65,77 @@ Result<std::unique_ptr<NeighborMirror>> NeighborMirror::open(std::vector<Link> l
 
 int NeighborMirror::descriptor() const { return mnl_socket_get_fd(events_.get()); }
 
-bool NeighborMirror::dump_all() {
-  addresses_.clear();
-  neighbors_.clear();
-  routes_.clear();
-  routes_stale_ = false;
-  changed_ = true;
-  return dump(RTM_GETLINK) && dump(RTM_GETADDR) && dump(RTM_GETROUTE) && dump(RTM_GETNEIGH);
+// The kernel marks a dump during which something changed; the next one is mostly whole.
+template <typename Parse>
+auto NeighborMirror::dump(std::uint16_t type, Parse&& parse) {
+  using Found = std::vector<typename decltype(parse(nullptr))::value_type>;
+  for (int i = 0; i < kDumpTries; ++i) {
+    Found found;
+    const bool whole = dump_once(type, [&](const nlmsghdr* message) {
+      if (const auto one = parse(message)) {
+        found.push_back(*one);
+      }
+    });
+    if (whole) {
+      return std::optional(std::move(found));
+    }
+    if (errno != EINTR) {
+      break;
+    }
+  }
+  return std::optional<Found>();
 }
 
-bool NeighborMirror::dump(std::uint16_t type) {
+// Nothing of before is given up before its successor is whole.
+bool NeighborMirror::dump_all() {
+  const auto links = dump(RTM_GETLINK, parse_link);
+  const auto addresses = dump(RTM_GETADDR, parse_address);
+  if (!links || !addresses) {
+    return false;
+  }
+  std::ranges::for_each(*links, [this](const NetlinkLink& link) { take_link(link); });
+  addresses_ = {addresses->begin(), addresses->end()};
+  return dump_routes() && dump_neighbors();
+}
+
+bool NeighborMirror::dump_routes() {
+  auto routes = dump(RTM_GETROUTE, [this](const nlmsghdr* message) {
+    const std::vector<NetlinkRoute> hops = parse_route(message);
+    const auto ours = std::ranges::find_if(hops, [this](const NetlinkRoute& hop) {
+      return hop.refuses || link_of(hop.interface_index) != nullptr;
+    });
+    return ours == hops.end() ? std::nullopt : std::optional(*ours);
+  });
+  if (!routes) {
+    return false;
+  }
+  routes_ = std::move(*routes);
+  changed_ = true;
+  return true;
+}
+
+// Each neighbour is taken as if an event told of it, and one that the dump does not name as one
+// that the kernel forgot, so that the rules of take_neighbor() hold over a loss of events.
+bool NeighborMirror::dump_neighbors() {
+  auto told = dump(RTM_GETNEIGH, parse_neighbor);
+  if (!told) {
+    return false;
+  }
+  std::set<std::pair<Address, std::uint32_t>> named;
+  for (const NetlinkNeighbor& neighbor : *told) {
+    named.emplace(neighbor.address, neighbor.interface_index);
+  }
+  for (const auto& [key, known] : neighbors_) {
+    if (!named.contains(key)) {
+      told->push_back(
+          {.address = key.first, .interface_index = key.second, .mac = std::nullopt, .gone = true});
+    }
+  }
+  std::ranges::for_each(*told, [this](const NetlinkNeighbor& one) { take_neighbor(one); });
+  return true;
+}
+
+bool NeighborMirror::dump_once(std::uint16_t type, const Take& take) {
   const Socket socket(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
   const timeval limit{.tv_sec = 2, .tv_usec = 0};
   if (!socket || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0 ||
@@ -91,8 +153,8 @@ bool NeighborMirror::dump(std::uint16_t type) {
   if (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0) {
     return false;
   }
-  const auto each = [](const nlmsghdr* message, void* self) {
-    static_cast<NeighborMirror*>(self)->take(message);
+  const auto each = [](const nlmsghdr* message, void* call) {
+    (*static_cast<const Take*>(call))(message);
     return MNL_CB_OK;
   };
   int status = MNL_CB_OK;
@@ -106,7 +168,7 @@ bool NeighborMirror::dump(std::uint16_t type) {
                         1,
                         mnl_socket_get_portid(socket.get()),
                         each,
-                        this);
+                        const_cast<Take*>(&take));
   }
   return status == MNL_CB_STOP;
 }
@@ -116,8 +178,8 @@ void NeighborMirror::read() {
   for (int i = 0; i < kMessagesPerRead; ++i) {
     const ssize_t size = mnl_socket_recvfrom(events_.get(), buffer.data(), buffer.size());
     if (size < 0 && errno == ENOBUFS) {
-      dump_all();
-      return;
+      everything_stale_ = true;  // what is still queued is older than the dump: taken before it
+      continue;
     }
     if (size <= 0) {
       break;
@@ -134,11 +196,15 @@ void NeighborMirror::read() {
       }
     }
   }
-  if (routes_stale_) {
-    routes_stale_ = false;
-    routes_.clear();
-    changed_ = true;
-    dump(RTM_GETROUTE);
+  refresh();
+}
+
+void NeighborMirror::refresh() {
+  if (everything_stale_) {
+    everything_stale_ = !dump_all();
+    routes_stale_ = everything_stale_;
+  } else if (routes_stale_) {
+    routes_stale_ = !dump_routes();
   }
 }
 
@@ -160,14 +226,6 @@ void NeighborMirror::take(const nlmsghdr* message) {
     case RTM_DELNEIGH:
       if (const auto neighbor = parse_neighbor(message)) {
         take_neighbor(*neighbor);
-      }
-      break;
-    case RTM_NEWROUTE:
-      for (const NetlinkRoute& route : parse_route(message)) {
-        if (link_of(route.interface_index) != nullptr) {
-          routes_.push_back(route);
-          break;
-        }
       }
       break;
     default:
@@ -270,12 +328,14 @@ void NeighborMirror::remember(const LearnedEntry& told) {
 Neighborhood NeighborMirror::build() const {
   std::vector<Route> routes;
   for (const NetlinkRoute& route : routes_) {
-    if (const Link* link = link_of(route.interface_index)) {
+    const Link* link = link_of(route.interface_index);
+    if (route.refuses || link != nullptr) {
       routes.push_back({.prefix = route.prefix,
                         .length = route.length,
                         .gateway = route.gateway,
-                        .port = link->port,
-                        .metric = route.metric});
+                        .port = link == nullptr ? PortIndex{0} : link->port,
+                        .metric = route.metric,
+                        .refuses = route.refuses});
     }
   }
   std::vector<Neighbor> neighbors;

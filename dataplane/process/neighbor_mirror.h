@@ -5,8 +5,9 @@
 //
 // Flows bypass the kernel, so it cannot know that a neighbour is in use, and its questions get lost
 // like other frames. So an address that it resolved stays until it resolves another one: also while
-// its own attempts fail, and, as learned, when it forgets a neighbour that had not failed (its cache
-// is full, the interface was touched). A frame to a dead neighbour's last address harms nobody.
+// its own attempts fail, and, as learned, when it forgets a neighbour that had not failed (its
+// cache is full, the interface was touched). A frame to a dead neighbour's last address harms
+// nobody.
 //
 // The kernel resolves neighbours for us: after the privilege drop we cannot add entries, so a small
 // UDP datagram to port 9 makes it ask, for members and gateways only, never for a client's address.
@@ -21,6 +22,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -44,8 +46,10 @@ class NeighborMirror {
 
   // Readable when there is something to read().
   [[nodiscard]] int descriptor() const;
-  // Takes what netlink has. After an overflow everything is dumped again.
+  // Takes what netlink has. What a loss of events or a changed route made stale is dumped again;
+  // until a dump succeeds, what was known stays, and stale() asks for another read().
   void read();
+  [[nodiscard]] bool stale() const { return everything_stale_ || routes_stale_; }
 
   // A neighbour learned from a frame (address, MAC, port): taken when it is on-link there and the
   // kernel does not know it. When all places are taken, the one learned longest ago gives way.
@@ -79,7 +83,15 @@ class NeighborMirror {
 
   NeighborMirror(std::vector<Link> links, std::span<LearnedEntry> learned);
   bool dump_all();
-  bool dump(std::uint16_t type);
+  bool dump_routes();
+  bool dump_neighbors();
+  // What `parse` makes of a whole dump; nullopt when it failed or changes tore it again and again.
+  template <typename Parse>
+  static auto dump(std::uint16_t type, Parse&& parse);
+  // Calls `take` for each message.
+  using Take = std::function<void(const nlmsghdr*)>;
+  static bool dump_once(std::uint16_t type, const Take& take);
+  void refresh();
   void take(const nlmsghdr* message);
   void take_link(const NetlinkLink& link);
   void take_address(const NetlinkAddress& address);
@@ -99,6 +111,7 @@ class NeighborMirror {
   std::map<std::pair<Address, std::uint32_t>, Resolved> neighbors_;  // by interface index
   std::vector<PortIndex> links_up_;
   bool routes_stale_ = false;
+  bool everything_stale_ = false;
   bool changed_ = true;
 };
 

@@ -103,6 +103,11 @@ const Header* header_of(const nlmsghdr* message) {
              : static_cast<const Header*>(mnl_nlmsg_get_payload(message));
 }
 
+bool refuses(std::uint8_t type) {
+  return type == RTN_BLACKHOLE || type == RTN_UNREACHABLE || type == RTN_PROHIBIT ||
+         type == RTN_THROW;
+}
+
 // The hops of RTA_MULTIPATH.
 void add_hops(const nlattr* multipath,
               int family,
@@ -169,7 +174,7 @@ std::optional<NetlinkAddress> parse_address(const nlmsghdr* message) {
 
 std::vector<NetlinkRoute> parse_route(const nlmsghdr* message) {
   const auto* header = header_of<rtmsg>(message);
-  if (header == nullptr || header->rtm_type != RTN_UNICAST ||
+  if (header == nullptr || (header->rtm_type != RTN_UNICAST && !refuses(header->rtm_type)) ||
       (header->rtm_flags & RTM_F_CLONED) != 0) {
     return {};
   }
@@ -184,6 +189,11 @@ std::vector<NetlinkRoute> parse_route(const nlmsghdr* message) {
       .gateway = gateway_in(family, attributes),
       .interface_index = attributes.number(RTA_OIF).value_or(0),
       .metric = attributes.number(RTA_PRIORITY).value_or(0)};
+  if (refuses(header->rtm_type)) {  // IPv6 has these on the loopback interface
+    route.refuses = true;
+    route.gateway = {};
+    route.interface_index = 0;
+  }
   std::vector<NetlinkRoute> routes;
   if (route.length > (family == AF_INET ? 32 : 128)) {
     return {};

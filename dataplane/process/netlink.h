@@ -31,13 +31,15 @@ struct NetlinkAddress {
   auto operator<=>(const NetlinkAddress&) const = default;
 };
 
-// One hop of a unicast route of the main table.
+// One hop of a route of the main table, or a route by which the kernel refuses its prefix
+// (blackhole, unreachable, prohibit; throw, behind which no table of ours comes).
 struct NetlinkRoute {
   Address prefix;
   std::uint8_t length = 0;
   Address gateway;  // all zero: on-link
   std::uint32_t interface_index = 0;
   std::uint32_t metric = 0;
+  bool refuses = false;  // no hop: interface 0, no gateway
 };
 
 struct NetlinkNeighbor {

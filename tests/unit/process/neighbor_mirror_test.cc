@@ -11,6 +11,8 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 namespace holdfast::dataplane {
 namespace {
@@ -21,6 +23,19 @@ constexpr MacAddress kSecond = {2, 0, 0, 0, 0, 2};
 class MirroredPort {
  public:
   MirroredPort() : mirror_(open(learned_)) {}
+
+  // Makes the kernel lose events of ours. What happens from here on is known by dumps only.
+  void overflow() {
+    const int least = 1;
+    ::setsockopt(mirror_->descriptor(), SOL_SOCKET, SO_RCVBUF, &least, sizeof(least));
+    run_command(
+        "for i in $(seq 100); do echo neigh replace 10.0.3.$((i + 100)) lladdr 02:00:00:00:01:01 "
+        "nud reachable dev lan0; done | ip -batch -");
+  }
+  NextHop read() {
+    mirror_->read();
+    return mirror_->build().resolve(address("10.0.3.11"));
+  }
 
   // Runs a command and takes what the kernel says about it. Returns the hop to the backend.
   NextHop after(const std::string& command) {
@@ -75,6 +90,48 @@ TEST_F(NeighborMirrorTest, KeepsAnAddressThatTheKernelForgetsWithTheInterfacesOw
     MirroredPort port;
     port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
     EXPECT_EQ(port.after("ip link set dev lan0 address 02:00:00:00:00:aa").destination, kFirst);
+  });
+}
+
+TEST_F(NeighborMirrorTest, KeepsTheAddressOfAFailedNeighbourOverALossOfEvents) {
+  in_new_network([] {
+    const Lab lab;
+    MirroredPort port;
+    port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
+    port.after("ip neigh change 10.0.3.11 nud failed dev lan0");
+    port.overflow();
+    EXPECT_EQ(port.read().destination, kFirst);
+  });
+}
+
+TEST_F(NeighborMirrorTest, KeepsWhatItKnowsWhileADumpFailsAndDumpsAgain) {
+  in_new_network([] {
+    const Lab lab;
+    MirroredPort port;
+    port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
+    port.overflow();
+    run_command("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:02 nud reachable dev lan0");
+    rlimit descriptors{};
+    ::getrlimit(RLIMIT_NOFILE, &descriptors);
+    const rlimit none{.rlim_cur = 0, .rlim_max = descriptors.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    EXPECT_EQ(port.read().destination, kFirst);
+    ::setrlimit(RLIMIT_NOFILE, &descriptors);
+    EXPECT_EQ(port.read().destination, kSecond);
+  });
+}
+
+TEST_F(NeighborMirrorTest, APrefixThatTheKernelRefusesHasNoRoute) {
+  in_new_network([] {
+    const Lab lab;
+    MirroredPort port;
+    EXPECT_NE(port.after("ip route add default via 10.0.3.254 dev lan0").state,
+              NextHop::State::kNoRoute);
+    for (const char* kind : {"blackhole", "unreachable", "prohibit", "throw"}) {
+      const std::string route = std::string(kind) + " 10.0.3.0/28";
+      EXPECT_EQ(port.after("ip route add " + route).state, NextHop::State::kNoRoute) << kind;
+      EXPECT_EQ(port.after("ip route del " + route).state, NextHop::State::kNoNeighbor) << kind;
+    }
   });
 }
 
