@@ -46,9 +46,11 @@ std::optional<Choice> choose_in(const TierTable& table,
   return std::nullopt;
 }
 
-const TierTable* first_table(const Tiers& tiers, bool v4) {
-  if (tiers != nullptr) {
-    for (const TierTable& table : *tiers) {
+// The first table of that family that has slots; nullptr when there is none.
+template <typename Tables>
+auto first_table(const Tables& tables, bool v4) -> decltype(tables->data()) {
+  if (tables != nullptr) {
+    for (const auto& table : *tables) {
       if (table.v4 == v4 && !table.slots.empty()) {
         return &table;
       }
@@ -103,27 +105,28 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
                                          const CompiledService& service,
                                          const DispositionTable& dispositions,
                                          bool v4,
-                                         std::uint64_t hash) {
+                                         std::uint64_t hash,
+                                         std::uint64_t now_ms) {
   const TierTable* now = first_table(service.tiers, v4);
-  const TierTable* before = first_table(service.previous, v4);
-  if (now != nullptr) {
-    const std::uint32_t slot = maglev_slot(hash, static_cast<std::uint32_t>(now->slots.size()));
-    const MemberId own = id_of(generation, now->slots[slot]);
-    if (before != nullptr) {
-      const std::uint32_t old_slot =
-          maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()));
-      const std::uint16_t index = before->slots[old_slot];
-      if (index != own.index && generation.members()[index].live &&
-          keeps_flows(dispositions, id_of(generation, index))) {
-        return Choice{.member = id_of(generation, index),
-                      .slot = old_slot,
-                      .tier = before->tier,
-                      .by = ChosenBy::kPrevious};
-      }
+  if (now == nullptr) {
+    return std::nullopt;
+  }
+  const std::uint32_t slot = maglev_slot(hash, static_cast<std::uint32_t>(now->slots.size()));
+  const MemberId own = id_of(generation, now->slots[slot]);
+  const FormerTable* before =
+      now_ms < service.previous_until_ms ? first_table(service.previous, v4) : nullptr;
+  if (before != nullptr) {
+    const std::uint32_t old_slot =
+        maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()));
+    const MemberId former = before->slots[old_slot];
+    if (former != own && generation.member(former) != nullptr &&
+        keeps_flows(dispositions, former)) {
+      return Choice{
+          .member = former, .slot = old_slot, .tier = before->tier, .by = ChosenBy::kPrevious};
     }
-    if (keeps_flows(dispositions, own)) {
-      return Choice{.member = own, .slot = slot, .tier = now->tier, .by = ChosenBy::kSlot};
-    }
+  }
+  if (keeps_flows(dispositions, own)) {
+    return Choice{.member = own, .slot = slot, .tier = now->tier, .by = ChosenBy::kSlot};
   }
   return choose_member(generation, service, dispositions, v4, hash);
 }

@@ -41,12 +41,13 @@ std::optional<Choice> choose_member(const Generation& generation,
                                     std::uint64_t hash);
 
 // For a packet in the middle of a flow that has no entry: where the flow most likely lives, that is
-// the previous table's member while that table is retained and disagrees, else the slot's member
+// the previous table's member while that table is followed and disagrees, else the slot's member
 // when it keeps its flows; otherwise as choose_member().
 std::optional<Choice> choose_for_unknown(const Generation& generation,
                                          const CompiledService& service,
                                          const DispositionTable& dispositions,
                                          bool v4,
-                                         std::uint64_t hash);
+                                         std::uint64_t hash,
+                                         std::uint64_t now_ms);
 
 }  // namespace holdfast::dataplane

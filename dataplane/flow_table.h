@@ -150,7 +150,7 @@ class FlowTable {
   template <typename Rehash, typename Expired, typename Evict>
   Entry* make_room(
       std::uint64_t hash, FlowState state, Rehash&& rehash, Expired&& expired, Evict&& evict) {
-    if (state == FlowState::kHalfOpen && half_open() >= capacity() / kHalfOpenShare) {
+    if (state == FlowState::kHalfOpen && half_open_full()) {
       return nullptr;
     }
     const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
@@ -199,6 +199,7 @@ class FlowTable {
   [[nodiscard]] std::size_t capacity() const { return buckets_.size() * kWays; }
   [[nodiscard]] std::size_t used() const { return static_cast<std::size_t>(used_); }
   [[nodiscard]] std::size_t half_open() const { return static_cast<std::size_t>(half_open_); }
+  [[nodiscard]] bool half_open_full() const { return half_open() >= capacity() / kHalfOpenShare; }
 
  private:
   static constexpr std::uint64_t kSecondMultiplier = 0x9e3779b97f4a7c15;

@@ -49,6 +49,10 @@ std::string defect_of_members(const ServiceSpec& service) {
     if (++seen[member.backend] > 1) {
       return "service " + service.name + ": backend " + member.backend + " stands twice";
     }
+    if (member.disposition == Disposition::kHold) {
+      return "service " + service.name + ": hold, for " + member.backend +
+             ", is not available in this version";
+    }
     if (service.mode == Mode::kDsr && member.port != 0) {
       return "service " + service.name + ": dsr cannot change the port of " + member.backend;
     }
@@ -114,6 +118,30 @@ std::string defect_of_pools(std::span<const PoolSpec> pools) {
   return {};
 }
 
+// A destination is a VIP's or a pool's: the owner rule tells the directions apart by it.
+std::string defect_of_vips_in_pools(const GenerationSpec& spec) {
+  std::vector<std::pair<Address, std::string_view>> vips;
+  for (const ServiceSpec& service : spec.services) {
+    for (const BindingSpec& binding : service.bindings) {
+      vips.emplace_back(binding.vip, service.name);
+    }
+  }
+  std::vector<PoolSpec> pools = spec.pools;
+  std::ranges::sort(vips);
+  std::ranges::sort(pools, {}, &PoolSpec::first);
+  std::optional<Address> last;  // of the pools that begin at or before the VIP
+  auto pool = pools.begin();
+  for (const auto& [vip, service] : vips) {
+    for (; pool != pools.end() && pool->first <= vip; ++pool) {
+      last = std::max(last, std::optional(pool->last));
+    }
+    if (last && vip <= *last) {
+      return "service " + std::string(service) + ": VIP " + vip.text() + " is inside a NAT pool";
+    }
+  }
+  return {};
+}
+
 // Two bindings of one VIP and protocol whose ports overlap.
 std::string defect_of_overlap(const GenerationSpec& spec) {
   std::vector<std::pair<BindingSpec, std::string_view>> all;
@@ -171,6 +199,9 @@ std::string defect_of(const GenerationSpec& spec) {
   if (std::string defect = defect_of_pools(spec.pools); !defect.empty()) {
     return defect;
   }
+  if (std::string defect = defect_of_vips_in_pools(spec); !defect.empty()) {
+    return defect;
+  }
   return defect_of_overlap(spec);
 }
 
@@ -181,11 +212,13 @@ class GenerationBuilder {
                     MemberRegistry& members,
                     BindingRegistry& bindings,
                     const FlowHasher& hasher,
-                    const Generation* previous)
+                    const Generation* previous,
+                    std::uint64_t now_ms)
       : spec_(spec),
         members_(members),
         bindings_(bindings),
         previous_(previous),
+        now_ms_(now_ms),
         generation_(std::make_unique<Generation>()) {
     generation_->number_ = spec.number;
     generation_->hasher_ = &hasher;
@@ -343,8 +376,13 @@ class GenerationBuilder {
     service.tiers = built;
     if (before != nullptr) {
       const bool same = same_tables(*before->tiers, *built);
-      service.previous = same ? before->previous : before->tiers;
       service.tiers = same ? before->tiers : built;
+      if (same) {
+        keep_previous(*before, service);
+      } else {
+        service.previous = former_tables(*before->tiers);
+        service.previous_until_ms = now_ms_ + std::uint64_t{1000} * longest(service.timeouts);
+      }
       changes.push_back(change_of(*before, service));
     }
     generation_->services_.push_back(std::move(service));
@@ -395,7 +433,38 @@ class GenerationBuilder {
     });
   }
 
-  // Sums over the tables; one that is new or gone has moved as a whole.
+  // An earlier change's table, while it is followed. Shorter timeouts shorten that too.
+  void keep_previous(const CompiledService& before, CompiledService& service) const {
+    const std::uint64_t until =
+        std::min(before.previous_until_ms, now_ms_ + std::uint64_t{1000} * longest(service.timeouts));
+    if (before.previous != nullptr && now_ms_ < until) {
+      service.previous = before.previous;
+      service.previous_until_ms = until;
+    }
+  }
+
+  static std::uint16_t longest(const TimeoutSpec& timeouts) {
+    return std::max({timeouts.half_open, timeouts.established, timeouts.closing, timeouts.udp});
+  }
+
+  // Requires: `tiers` are of previous_.
+  [[nodiscard]] FormerTables former_tables(const std::vector<TierTable>& tiers) const {
+    auto former = std::make_shared<std::vector<FormerTable>>();
+    for (const TierTable& table : tiers) {
+      const auto same_family = [&](const FormerTable& one) { return one.v4 == table.v4; };
+      if (table.slots.empty() || std::ranges::any_of(*former, same_family)) {
+        continue;
+      }
+      FormerTable& kept = former->emplace_back(table.tier, table.v4);
+      kept.slots.reserve(table.slots.size());
+      for (const std::uint16_t index : table.slots) {
+        kept.slots.push_back({index, previous_->members()[index].epoch});
+      }
+    }
+    return former;
+  }
+
+  // Sums over the tables now in force; one that is new has moved as a whole.
   static ServiceChange change_of(const CompiledService& before, const CompiledService& after) {
     ServiceChange result{.service = after.name, .change = {}, .slots = 0};
     const auto counterpart = [](const std::vector<TierTable>& tables, const TierTable& of) {
@@ -419,6 +488,7 @@ class GenerationBuilder {
   MemberRegistry& members_;
   BindingRegistry& bindings_;
   const Generation* previous_;
+  std::uint64_t now_ms_;
   std::unique_ptr<Generation> generation_;
   std::vector<std::vector<std::uint16_t>> member_ids_;  // by service, then as specified
   std::vector<std::vector<std::uint16_t>> binding_ids_;
@@ -430,11 +500,12 @@ std::expected<BuiltGeneration, std::string> build_generation(const GenerationSpe
                                                              MemberRegistry& members,
                                                              BindingRegistry& bindings,
                                                              const FlowHasher& hasher,
-                                                             const Generation* previous) {
+                                                             const Generation* previous,
+                                                             std::uint64_t now_ms) {
   if (std::string defect = defect_of(spec); !defect.empty()) {
     return std::unexpected(std::move(defect));
   }
-  return GenerationBuilder(spec, members, bindings, hasher, previous).build();
+  return GenerationBuilder(spec, members, bindings, hasher, previous, now_ms).build();
 }
 
 }  // namespace holdfast::dataplane

@@ -31,14 +31,27 @@ struct TierTable {
 };
 using Tiers = std::shared_ptr<const std::vector<TierTable>>;
 
+// A table that was replaced: the first tier's of its family. Its members may be gone since and
+// their indexes in other hands, hence ids: look them up by Generation::member().
+struct FormerTable {
+  std::uint8_t tier = 0;
+  bool v4 = true;
+  std::vector<MemberId> slots;
+};
+using FormerTables = std::shared_ptr<const std::vector<FormerTable>>;
+
 struct CompiledService {
   std::string name;
   Mode mode = Mode::kNat;
   HashFields hash = HashFields::kFiveTuple;
   std::uint32_t slots = 0;
   TimeoutSpec timeouts;
-  Tiers tiers;     // tiers ascending; never null
-  Tiers previous;  // before the last change that moved slots; null when there was none
+  Tiers tiers;  // tiers ascending; never null
+  // Before the last change that moved slots; null when there was none. Followed until then by
+  // packets without entry: for as long as the service's longest timeout after the change, when
+  // every flow that was open then has ended or has shown itself.
+  FormerTables previous;
+  std::uint64_t previous_until_ms = 0;
   std::vector<MemberSpec> members;  // as given, to recognise that nothing changed
 };
 
@@ -132,12 +145,13 @@ struct BuiltGeneration {
 // Checks the whole specification, gives its members and bindings their ids, and compiles it. On an
 // error nothing has changed, and the text says what is wrong. `previous` may be null. `hasher` must
 // outlive the result. Members of `previous` that are missing now are retired: known, but without
-// new flows. Main thread; milliseconds.
+// new flows. `now_ms` is the workers' clock. Main thread; milliseconds.
 std::expected<BuiltGeneration, std::string> build_generation(const GenerationSpec& spec,
                                                              MemberRegistry& members,
                                                              BindingRegistry& bindings,
                                                              const FlowHasher& hasher,
-                                                             const Generation* previous);
+                                                             const Generation* previous,
+                                                             std::uint64_t now_ms);
 
 // The first defect of a specification, or an empty text.
 std::string defect_of(const GenerationSpec& spec);

@@ -28,30 +28,36 @@ FlowState first_state(const Burst& b, Slot i) {
   return is_syn(b, i) ? FlowState::kHalfOpen : FlowState::kEstablished;
 }
 
+// While half-open entries have their whole share, a segment without entry most likely completes a
+// handshake whose SYN got none: it goes where that went, by the table now in force.
+bool may_be_in_the_middle(const Burst& b, Slot i, const WorkerTables& tables) {
+  return is_tcp(b, i) && !is_syn(b, i) &&
+         !(b.key[i].source.is_v4() ? tables.v4.half_open_full() : tables.v6.half_open_full());
+}
+
 std::optional<Choice> choose(const Burst& b,
                              Slot i,
                              const Generation& generation,
-                             WorkerState& state) {
+                             WorkerState& state,
+                             std::uint64_t now_ms) {
   const CompiledService& service = generation.service(b.service[i]);
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   const bool v4 = b.key[i].source.is_v4();
-  if (!is_tcp(b, i) || is_syn(b, i)) {
-    return choose_member(generation, service, state.dispositions, v4, hash);
+  if (may_be_in_the_middle(b, i, state.tables)) {
+    const auto choice =
+        choose_for_unknown(generation, service, state.dispositions, v4, hash, now_ms);
+    // A member of the previous table may be of another mode, and not know what to do with it.
+    if (!choice || choice->by != ChosenBy::kPrevious ||
+        generation.member(choice->member)->mode == service.mode) {
+      return choice;
+    }
   }
-  const auto choice = choose_for_unknown(generation, service, state.dispositions, v4, hash);
-  if (!choice || choice->by != ChosenBy::kPrevious) {
-    return choice;
-  }
-  if (generation.member(choice->member)->mode != service.mode) {
-    // The previous table is of another mode: its member would not know what to do with the packet.
-    return choose_member(generation, service, state.dispositions, v4, hash);
-  }
-  state.stats.follow_previous.add(1);
-  return choice;
+  return choose_member(generation, service, state.dispositions, v4, hash);
 }
 
+// False when there is no room: the flow stays untracked.
 template <typename Table>
-void insert(Burst& b,
+bool insert(Burst& b,
             Slot i,
             Table& table,
             const Generation& generation,
@@ -73,7 +79,7 @@ void insert(Burst& b,
       });
   if (entry == nullptr) {
     state.stats.flows_untracked.add(1);
-    return;
+    return false;
   }
   entry->set_key(b.key[i], b.binding[i]);
   entry->member = b.member[i].index;
@@ -81,6 +87,40 @@ void insert(Burst& b,
   entry->stamp = now;
   table.set_state(*entry, first);
   count_begin(state, b.member[i], b.binding[i], now_ms);
+  return true;
+}
+
+void follow(Burst& b, Slot i, const Choice& choice) {
+  b.member[i] = choice.member;
+  b.chosen_slot[i] = choice.slot;
+}
+
+// An entry for what was chosen. Without room for one the hash decides for the whole flow (P9), so
+// the previous table, which its SYN did not follow, is not followed either.
+bool enter_flow(Burst& b,
+                Slot i,
+                const Choice& choice,
+                const Generation& generation,
+                WorkerState& state,
+                std::uint64_t now_ms) {
+  const bool v4 = b.key[i].source.is_v4();
+  const bool entered = v4 ? insert(b, i, state.tables.v4, generation, state, now_ms)
+                          : insert(b, i, state.tables.v6, generation, state, now_ms);
+  if (choice.by != ChosenBy::kPrevious) {
+    return true;
+  }
+  if (entered) {
+    state.stats.follow_previous.add(1);
+    return true;
+  }
+  const CompiledService& service = generation.service(b.service[i]);
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  const auto by_hash = choose_member(generation, service, state.dispositions, v4, hash);
+  if (!by_hash) {
+    return b.drop(i, Drop::kNoBackend);
+  }
+  follow(b, i, *by_hash);
+  return true;
 }
 
 bool refuse_unknown(Burst& b, Slot i, WorkerState& state) {
@@ -101,21 +141,13 @@ bool select_one(
   if (nat && is_tcp(b, i) && !is_syn(b, i)) {
     return refuse_unknown(b, i, state);
   }
-  const std::optional<Choice> choice = choose(b, i, generation, state);
+  const std::optional<Choice> choice = choose(b, i, generation, state, now_ms);
   if (!choice) {
     return b.drop(i, Drop::kNoBackend);
   }
-  b.member[i] = choice->member;
-  b.chosen_slot[i] = choice->slot;
-  if (nat) {
-    return open_nat_flow(b, i, generation, state, now_ms);
-  }
-  if (b.key[i].source.is_v4()) {
-    insert(b, i, state.tables.v4, generation, state, now_ms);
-  } else {
-    insert(b, i, state.tables.v6, generation, state, now_ms);
-  }
-  return true;
+  follow(b, i, *choice);
+  return nat ? open_nat_flow(b, i, generation, state, now_ms)
+             : enter_flow(b, i, *choice, generation, state, now_ms);
 }
 
 }  // namespace

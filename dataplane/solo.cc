@@ -44,7 +44,7 @@ std::expected<std::unique_ptr<Solo>, std::string> Solo::create(const GenerationS
 }
 
 std::expected<std::vector<ServiceChange>, std::string> Solo::publish(const GenerationSpec& spec) {
-  auto built = build_generation(spec, members_, bindings_, hasher_, generation_.get());
+  auto built = build_generation(spec, members_, bindings_, hasher_, generation_.get(), now_ms_);
   if (!built) {
     return std::unexpected(std::move(built.error()));
   }
@@ -74,6 +74,7 @@ void Solo::refresh_forwarding() {
 }
 
 void Solo::run(Burst& burst, std::uint64_t now_ms) {
+  now_ms_ = now_ms;
   sweep(*worker_, *generation_, now_ms);
   parse(burst);
   hash_keys(burst, hasher_);

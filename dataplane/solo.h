@@ -73,6 +73,7 @@ class Solo {
   Neighborhood neighborhood_;
   std::vector<NextHop> member_hops_;
   Forwarding forwarding_;
+  std::uint64_t now_ms_ = 0;  // of the last run
 };
 
 }  // namespace holdfast::dataplane

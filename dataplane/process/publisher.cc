@@ -3,6 +3,7 @@
 #include "dataplane/process/publisher.h"
 
 #include "dataplane/dispositions.h"
+#include "dataplane/process/clock.h"
 
 #include <algorithm>
 #include <map>
@@ -97,7 +98,8 @@ std::expected<std::vector<ServiceChange>, std::string> Publisher::build(
     }
   }
   const Generation* before = live_ ? live_->generation.get() : nullptr;
-  auto built = build_generation(spec, members_, bindings_, *surroundings_.hasher, before);
+  auto built = build_generation(
+      spec, members_, bindings_, *surroundings_.hasher, before, monotonic_ns() / 1'000'000);
   if (!built) {
     return std::unexpected(std::move(built.error()));
   }

@@ -170,6 +170,117 @@ TEST(Dsr, APacketWithoutEntryFollowsThePreviousTable) {
   EXPECT_GT(appliance.stats().follow_previous.get(), 20U);
 }
 
+// One service of three backends, of which the last, with the highest index, is removed and its
+// index freed, as the publisher does once nothing refers to it.
+struct Freed {
+  Appliance appliance;
+  dataplane::GenerationSpec spec;
+  std::vector<std::uint16_t> ports;  // of clients whose slot was the removed backend's
+
+  static dataplane::GenerationSpec one_service() {
+    dataplane::GenerationSpec spec = three_backends(Mode::kDsr);
+    spec.services.pop_back();
+    return spec;
+  }
+  [[nodiscard]] dataplane::MemberRegistry registry(std::size_t first) const {
+    return dataplane::MemberRegistry(
+        const_cast<Appliance&>(appliance).solo().shared().member_records().subspan(first));
+  }
+
+  Freed() : appliance(one_service()), spec(one_service()) {
+    Appliance before(spec);
+    for (std::uint16_t port = 1; port < 200; ++port) {
+      if (before.send(tcp(kClient6.at_port(port), kVip6).ack()).backend == "3v6") {
+        ports.push_back(port);
+      }
+    }
+    EXPECT_GT(ports.size(), 20U);
+    EXPECT_EQ(appliance.solo().member_record({.index = kHighest, .epoch = 1}).backend.view(),
+              "3v6");
+    spec.services[0].members.pop_back();
+    spec.number = 2;
+    appliance.publish(spec);
+    registry(0).free(kHighest);
+    spec.number = 3;
+  }
+  static constexpr std::uint16_t kHighest = 5;
+};
+
+TEST(Dsr, APacketWithoutEntryDoesNotFollowAMemberThatIsGone) {
+  Freed freed;
+  freed.appliance.publish(freed.spec);
+  for (const std::uint16_t port : freed.ports) {
+    const Outcome outcome = freed.appliance.send(tcp(kClient6.at_port(port), kVip6).ack());
+    EXPECT_EQ(outcome.verdict, Verdict::kForward);
+    EXPECT_NE(outcome.backend, "3v6");
+  }
+  EXPECT_EQ(freed.appliance.stats().follow_previous.get(), 0U);
+}
+
+TEST(Dsr, APacketWithoutEntryDoesNotFollowAnIndexInOtherHands) {
+  Freed freed;
+  dataplane::ServiceSpec other = freed.spec.services[0];
+  other.name = "other";
+  other.bindings = {{.vip = kVip6.address, .first_port = 99, .last_port = 99}};
+  other.members = {{.backend = "stranger", .address = kBackend6.address}};
+  ASSERT_TRUE(freed.registry(Freed::kHighest).allocate(other, other.members[0]).has_value());
+  freed.spec.services.push_back(other);
+  freed.appliance.publish(freed.spec);
+  for (const std::uint16_t port : freed.ports) {
+    EXPECT_NE(freed.appliance.send(tcp(kClient6.at_port(port), kVip6).ack()).backend, "stranger");
+  }
+}
+
+void add_backend(Appliance& appliance) {
+  dataplane::GenerationSpec spec = three_backends(Mode::kDsr);
+  spec.number = 2;
+  for (dataplane::ServiceSpec& service : spec.services) {
+    service.members.push_back({.backend = "4", .address = v4(10, 0, 3, 14)});
+  }
+  appliance.publish(spec);
+}
+
+TEST(Dsr, ThePreviousTableIsFollowedNoLongerThanAFlowLives) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  appliance.send(udp(kClient, kVip.at_port(53)).payload(9));
+  add_backend(appliance);
+  const std::uint64_t longest = dataplane::TimeoutSpec{}.established;
+  appliance.advance(longest * 1000 - 1);
+  for (std::uint16_t port = 1; port < 400; ++port) {
+    appliance.send(tcp(kClient.at_port(port), kVip).ack());
+  }
+  const std::uint64_t followed = appliance.stats().follow_previous.get();
+  EXPECT_GT(followed, 20U);
+  appliance.advance(1);
+  for (std::uint16_t port = 1000; port < 1400; ++port) {
+    appliance.send(tcp(kClient.at_port(port), kVip).ack());
+  }
+  EXPECT_EQ(appliance.stats().follow_previous.get(), followed);
+}
+
+TEST(Dsr, AHandshakeWithoutRoomForItsSynStaysWithOneBackendAfterAReload) {
+  Appliance appliance(three_backends(Mode::kDsr), 1000);
+  add_backend(appliance);
+  const auto& table = appliance.solo().worker().tables.v4;
+  for (std::uint32_t i = 0; i < 10 * table.capacity(); ++i) {
+    Endpoint attacker = kClient;
+    attacker.address = v4(100,
+                          static_cast<std::uint8_t>(i >> 16),
+                          static_cast<std::uint8_t>(i >> 8),
+                          static_cast<std::uint8_t>(i));
+    appliance.send(tcp(attacker, kVip).syn());
+    if (i % 16 == 0) {  // in between, honest clients
+      const Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + i / 16));
+      const std::uint64_t untracked = appliance.stats().flows_untracked.get();
+      const std::string backend = appliance.send(tcp(client, kVip).syn()).backend;
+      if (appliance.stats().flows_untracked.get() != untracked) {
+        ASSERT_EQ(appliance.send(tcp(client, kVip).ack()).backend, backend) << i;
+      }
+    }
+  }
+  EXPECT_GT(appliance.stats().flows_untracked.get(), 0U);
+}
+
 TEST(Dsr, AddingABackendMovesNoEstablishedFlow) {
   Appliance appliance(three_backends(Mode::kDsr));
   std::map<std::uint16_t, std::string> chosen;

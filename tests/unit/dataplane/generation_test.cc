@@ -21,7 +21,7 @@ struct Registries {
   FlowHasher hasher{{1}};
 
   auto build(const GenerationSpec& spec, const Generation* previous = nullptr) {
-    return build_generation(spec, members, bindings, hasher, previous);
+    return build_generation(spec, members, bindings, hasher, previous, 0);
   }
 };
 
@@ -71,6 +71,15 @@ TEST(Generation, RefusesADefectiveSpecificationAndChangesNothing) {
             }).find("stands twice"),
             std::string::npos);
   EXPECT_NE(refused([](auto& s) {
+              s.services[0].members[0].disposition = Disposition::kHold;
+            }).find("hold"),
+            std::string::npos);
+  EXPECT_NE(
+      refused([](auto& s) {
+        s.pools = {{.first = testing::v4(203, 0, 113, 1), .last = testing::v4(203, 0, 113, 99)}};
+      }).find("VIP 203.0.113.10 is inside a NAT pool"),
+      std::string::npos);
+  EXPECT_NE(refused([](auto& s) {
               s.pools = {{.first = testing::v4(10, 0, 0, 9), .last = testing::v4(10, 0, 0, 1)}};
             }).find("range"),
             std::string::npos);
@@ -100,8 +109,15 @@ TEST(Generation, UnchangedServicesShareTheirTables) {
   const auto second = r.build(next, first->generation.get());
   ASSERT_TRUE(second.has_value());
   EXPECT_NE(second->generation->services()[0].tiers, first->generation->services()[0].tiers);
-  EXPECT_EQ(second->generation->services()[0].previous, first->generation->services()[0].tiers);
+  const auto& former = *second->generation->services()[0].previous;
+  ASSERT_EQ(former.size(), 2U);  // one table per family
+  const auto& before = *first->generation->services()[0].tiers;
+  for (std::size_t i = 0; i < former.size(); ++i) {
+    EXPECT_EQ(former[i].v4, before[i].v4);
+    EXPECT_TRUE(std::ranges::equal(former[i].slots, before[i].slots, {}, &MemberId::index));
+  }
   EXPECT_EQ(second->generation->services()[1].tiers, first->generation->services()[1].tiers);
+  EXPECT_EQ(second->generation->services()[1].previous, nullptr);
   EXPECT_GT(second->changes[0].change.moved, 0U);
   EXPECT_EQ(second->changes[1].change.moved, 0U);
 }

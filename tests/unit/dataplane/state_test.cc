@@ -56,7 +56,7 @@ struct Adopted {
   AdoptionReport report;
 
   Adopted(const SharedState& shared, const GenerationSpec& spec) : state(shared) {
-    auto built = build_generation(spec, members, bindings, hasher, nullptr);
+    auto built = build_generation(spec, members, bindings, hasher, nullptr, 0);
     EXPECT_TRUE(built.has_value());
     generation = std::move(built->generation);
     report = validate_tables(worker.tables, *generation, state.dispositions());

@@ -128,6 +128,10 @@ TEST(Process, HoldIsRefusedAndUnknownMembersAreNamed) {
   ASSERT_TRUE(publish(client, small_generation(1)).has_publish());
   EXPECT_THAT(set_disposition(client, "a", Disposition::kHold).error().text(),
               HasSubstr("not available"));
+  GenerationSpec holding = small_generation(2);
+  holding.services[0].members[0].disposition = Disposition::kHold;
+  EXPECT_THAT(publish(client, holding).error().text(), HasSubstr("not available"));
+  EXPECT_EQ(get_counters(client).generation(), 1U);
   EXPECT_THAT(set_disposition(client, "z", Disposition::kKeep).error().text(), HasSubstr("web/z"));
 }
 

@@ -110,7 +110,8 @@ TEST(StateFile, WithDamageIsRefusedOrValidatedNeverTrusted) {
     ASSERT_TRUE(opened.has_value()) << opened.error().text;
     MemberRegistry members(opened->state().member_records());
     BindingRegistry bindings(opened->state().binding_records());
-    const auto built = build_generation(small_generation(1), members, bindings, hasher, nullptr);
+    const auto built =
+        build_generation(small_generation(1), members, bindings, hasher, nullptr, 0);
     if (built) {
       WorkerTables tables = opened->state().tables(0);
       validate_tables(tables, *built->generation, opened->state().dispositions());
