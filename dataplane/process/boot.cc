@@ -21,7 +21,7 @@ void take(std::vector<std::string>& to, const std::vector<std::string>& from) {
   std::ranges::copy(from, std::back_inserter(to));
 }
 
-// // // What is known of the ports before they are open: links, MTUs of the kernel's interfaces,
+// What is known of the ports before they are open: links, MTUs of the kernel's interfaces,
 // frames of repeated captures.
 struct PortDemands {
   std::vector<Link> links;
@@ -64,7 +64,11 @@ Result<MemoryPlan> plan_for(const StartupSpec& startup, const PortDemands& deman
   if (startup.socket.empty() || startup.directory.empty()) {
     return fail(ExitCode::kInvalid, "the start-up message names no socket or no directory");
   }
-  return plan_memory(startup, demands.mtus, demands.preloaded, load_machine_memory());
+  MachineMemory machine = load_machine_memory();
+  const StatesFound states = load_states_found(startup);
+  machine.huge_state = states.huge;
+  machine.ordinary_state = states.ordinary;
+  return plan_memory(startup, demands.mtus, demands.preloaded, machine);
 }
 
 Result<void> open_mirror(const PortDemands& demands, Booted& booted) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // holdfast-dataplane --startup FILE: forwards until SIGTERM. FILE is the seam's serialised Startup
-// message, written by `holdfast control` or `holdfast run`. No other configuration is read here.
+// message, written by `holdfast startup`. No other configuration is read here.
 #include "dataplane/api/codec.h"
 #include "dataplane/process/process.h"
 

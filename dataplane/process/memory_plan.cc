@@ -17,6 +17,7 @@ namespace holdfast::dataplane {
 namespace {
 
 constexpr std::size_t kMiB = 1U << 20U;
+constexpr std::size_t kHugePage = 2 * kMiB;
 constexpr std::size_t kProcessBytes = 64 * kMiB;  // generations, netlink, the binary
 constexpr std::size_t kEalBytes = 32 * kMiB;      // device structures, packet rings' tables
 constexpr std::size_t kRingHeader = 64;           // TPACKET2_HDRLEN, rounded up
@@ -25,7 +26,7 @@ constexpr std::uint32_t kMbufsBase = 8191;        // 2^n - 1: what a mempool's r
 
 std::size_t mebibytes(std::size_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 
-// A number from a one-line file such as those of sysfs; nullopt for "max" and missing files.
+// A number from a one-line file such as those of sysfs; `otherwise` for "max" and missing files.
 std::uint64_t number_in(const std::string& path, std::uint64_t otherwise) {
   std::ifstream file(path);
   std::uint64_t value = 0;
@@ -63,15 +64,34 @@ std::size_t cgroup_available() {
   return least;
 }
 
+// `left`: huge pages that nobody holds. An old state on huge pages gives way to a new one.
+bool state_on_huge_pages(std::size_t size, std::size_t left, const MachineMemory& machine) {
+  const bool fits = size <= left + machine.huge_state.held_bytes;
+  const bool elsewhere =
+      machine.huge_state.file_bytes != size && machine.ordinary_state.file_bytes == size;
+  return fits && !elsewhere;
+}
+
+// Ordinary memory that the state needs beyond what the file to be adopted holds.
+std::size_t new_state_bytes(const MemoryPlan& plan, const MachineMemory& machine) {
+  const StateFound& found = machine.ordinary_state;
+  const std::size_t held = found.file_bytes == plan.state_file_bytes() ? found.held_bytes : 0;
+  return plan.state_bytes - std::min(held, plan.state_bytes);
+}
+
 }  // namespace
 
 std::size_t MemoryPlan::total_bytes() const { return state_bytes + buffer_bytes + kProcessBytes; }
+
+std::size_t MemoryPlan::state_file_bytes() const {
+  return (state_bytes + kHugePage - 1) / kHugePage * kHugePage;
+}
 
 MachineMemory load_machine_memory() {
   MachineMemory machine;
   machine.available_bytes = std::min(memory_available(), cgroup_available());
   machine.huge_free_bytes =
-      number_in("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) * 2 * kMiB;
+      number_in("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) * kHugePage;
   cpu_set_t cores;
   if (::sched_getaffinity(0, sizeof(cores), &cores) == 0) {
     machine.usable_cores = static_cast<std::uint32_t>(CPU_COUNT(&cores));
@@ -107,7 +127,7 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
   if (startup.huge_pages) {
     plan.huge_buffers = plan.buffer_bytes <= machine.huge_free_bytes;
     const std::size_t left = machine.huge_free_bytes - (plan.huge_buffers ? plan.buffer_bytes : 0);
-    plan.huge_state = plan.state_bytes <= left;
+    plan.huge_state = state_on_huge_pages(plan.state_file_bytes(), left, machine);
   }
   if (startup.memory_bytes != 0 && plan.total_bytes() > startup.memory_bytes) {
     return fail(ExitCode::kInvalid,
@@ -119,7 +139,7 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
                             startup.memory_bytes / kMiB));
   }
   const std::size_t ordinary = kProcessBytes + (plan.huge_buffers ? 0 : plan.buffer_bytes) +
-                               (plan.huge_state ? 0 : plan.state_bytes);
+                               (plan.huge_state ? 0 : new_state_bytes(plan, machine));
   if (ordinary > machine.available_bytes) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("too little memory: {} flows with {} workers need {} MiB, {} MiB are "

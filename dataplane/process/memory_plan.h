@@ -27,6 +27,14 @@ struct MemoryPlan {
 
   // With room for generations and the process itself.
   [[nodiscard]] std::size_t total_bytes() const;
+  // Of the state file: a whole number of huge pages, wherever it is.
+  [[nodiscard]] std::size_t state_file_bytes() const;
+};
+
+// A state file that is there: what an earlier process left, with the memory it still holds.
+struct StateFound {
+  std::size_t file_bytes = 0;  // its size; 0: there is none
+  std::size_t held_bytes = 0;
 };
 
 // What the machine offers, as far as it matters here.
@@ -34,7 +42,10 @@ struct MachineMemory {
   std::size_t available_bytes = 0;  // for 4 KiB pages: the least of the machine's and the cgroup's
   std::size_t huge_free_bytes = 0;  // in 2 MiB pages
   std::uint32_t usable_cores = 1;
+  StateFound huge_state;      // on huge pages
+  StateFound ordinary_state;  // elsewhere
 };
+// All but the state files (state_file.h).
 MachineMemory load_machine_memory();
 
 // A frame of a kernel's packet ring for this MTU: a power of two that holds the frame, a VLAN tag
@@ -42,8 +53,9 @@ MachineMemory load_machine_memory();
 std::uint32_t ring_frame_bytes(std::uint16_t mtu);
 
 // `mtus` are those of the af_packet ports; `preloaded` counts frames that repeating pcap ports keep
-// in memory. Fails when `memory_bytes` or the machine is too small: the text says how much is
-// needed and what to change. Pure.
+// in memory. The state goes where one of its size already is, whose memory it takes over; else onto
+// huge pages when there is room. Fails when `memory_bytes` or the machine is too small: the text
+// says how much is needed and what to change. Pure.
 Result<MemoryPlan> plan_memory(const StartupSpec& startup,
                                const std::vector<std::uint16_t>& mtus,
                                std::uint64_t preloaded,

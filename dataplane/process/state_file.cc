@@ -22,8 +22,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::size_t kHugePage = 2U << 20U;
-
 // An empty text when no hugetlbfs is mounted where we may write.
 std::string huge_folder() {
   std::ifstream mounts("/proc/self/mounts");
@@ -43,10 +41,6 @@ std::string huge_folder() {
 bool on_huge_pages(const Descriptor& file) {
   struct statfs status{};
   return ::fstatfs(file.get(), &status) == 0 && status.f_type == HUGETLBFS_MAGIC;
-}
-
-std::size_t mapped_size(std::size_t bytes) {
-  return (bytes + kHugePage - 1) / kHugePage * kHugePage;
 }
 
 Result<Descriptor> open_locked(const std::string& path) {
@@ -132,7 +126,39 @@ Result<Opened> open_beside(const std::string& path, std::size_t size) {
   return opened;
 }
 
+// Removes the state in the default place that is not used, unless another process has it.
+void remove_other(const std::string& path, const StartupSpec& startup) {
+  for (const bool huge : {true, false}) {
+    const std::string other = default_state_path(startup.instance, huge);
+    const Descriptor file(::open(other.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    if (startup.state_file.empty() && other != path && file.valid() &&
+        lock_file(file, other).has_value()) {
+      ::unlink(other.c_str());
+    }
+  }
+}
+
 }  // namespace
+
+StatesFound load_states_found(const StartupSpec& startup) {
+  StatesFound found;
+  std::vector<std::string> paths = {startup.state_file};
+  if (startup.state_file.empty()) {
+    paths = {default_state_path(startup.instance, true),
+             default_state_path(startup.instance, false)};
+  }
+  for (const std::string& path : paths) {
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    struct stat status{};
+    if (file.valid() && ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode)) {
+      constexpr std::size_t kBlock = 512;  // of st_blocks, whatever the file system
+      (on_huge_pages(file) ? found.huge : found.ordinary) = {
+          .file_bytes = static_cast<std::size_t>(status.st_size),
+          .held_bytes = static_cast<std::size_t>(status.st_blocks) * kBlock};
+    }
+  }
+  return found;
+}
 
 std::string default_state_path(const std::string& instance, bool huge_pages) {
   const std::string folder = huge_pages ? huge_folder() : std::string();
@@ -166,7 +192,7 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
   const std::string path = startup.state_file.empty()
                                ? default_state_path(startup.instance, plan.huge_state)
                                : startup.state_file;
-  const std::size_t size = mapped_size(plan.state_bytes);
+  const std::size_t size = plan.state_file_bytes();
   auto file = open_locked(path);
   if (!file) {
     return std::unexpected(file.error());
@@ -180,6 +206,7 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
     if (auto state = SharedState::adopt(*memory, plan.geometry, startup.hash_key); state) {
       StateFile adopted(path, std::move(*file), *memory, *state);
       adopted.adopted_ = true;
+      remove_other(path, startup);
       adopted.note_pages();
       return adopted;
     } else {
@@ -197,12 +224,14 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
   if (!opened) {
     return std::unexpected(opened.error());
   }
-  const SharedState empty = SharedState::format(opened->memory, plan.geometry, startup.hash_key);
+  const SharedState empty =
+      SharedState::format(opened->memory, plan.geometry, startup.hash_key);
   StateFile fresh(path, std::move(opened->file), opened->memory, empty);
   if (!unusable.empty()) {
     fresh.notices_.push_back(fmt::format(
         "flows of before are lost: the state file was put aside as {}.aside: {}", path, unusable));
   }
+  remove_other(path, startup);
   fresh.note_pages();
   return fresh;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The state file: the shared state (state.h) as a mapping of a file that outlives this process. On
-// hugetlbfs when there is one with enough free pages, else in /dev/shm, which works and is slower.
+// The state file: the shared state (state.h) as a mapping of a file that outlives this process.
+// Where one that fits is already, else on hugetlbfs when there is one with enough free pages, else
+// in /dev/shm, which works and is slower.
 // One owner, by lock. Start-up only; the mapping stays until the process ends.
 #pragma once
 
@@ -20,7 +21,9 @@ namespace holdfast::dataplane {
 class StateFile {
  public:
   // Maps the file, adopts what an earlier process left in it, or puts it aside as `<file>.aside`
-  // and starts empty. Its lock makes a second instance fail with the owner's process id.
+  // and starts empty. One in the other of the default places is removed: what stands there is
+  // older, and must not be found by a later start. Its lock makes a second instance fail with the
+  // owner's process id.
   static Result<StateFile> open(const StartupSpec& startup, const MemoryPlan& plan);
   StateFile(StateFile&& other) noexcept;
   StateFile& operator=(StateFile&&) = delete;
@@ -46,5 +49,12 @@ class StateFile {
 // Where the file goes when the start-up message does not say: the first hugetlbfs of 2 MiB pages
 // that this process may write to, else /dev/shm.
 std::string default_state_path(const std::string& instance, bool huge_pages);
+
+// The state files that are there, for `MachineMemory`.
+struct StatesFound {
+  StateFound huge;
+  StateFound ordinary;
+};
+StatesFound load_states_found(const StartupSpec& startup);
 
 }  // namespace holdfast::dataplane

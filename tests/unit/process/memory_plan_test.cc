@@ -50,6 +50,43 @@ TEST(MemoryPlan, UsesHugePagesForWhatFitsOnThem) {
   EXPECT_FALSE(plan_memory(unwanted, {}, 0, machine(kGiB, kGiB))->huge_buffers);
 }
 
+// A state of the plan's size, wholly in memory.
+StateFound left_by(const MemoryPlan& plan) {
+  return {.file_bytes = plan.state_file_bytes(), .held_bytes = plan.state_file_bytes()};
+}
+
+TEST(MemoryPlan, ARestartTakesOverTheHugePagesOfItsState) {
+  // Pages for one state and no more: the old process's file holds them all.
+  const auto first = plan_memory(startup(1'000'000), {}, 0, machine(kGiB, kGiB));
+  MachineMemory after = machine(kGiB, 0);
+  after.huge_state = left_by(*first);
+  const auto second = plan_memory(startup(1'000'000), {}, 0, after);
+  EXPECT_TRUE(second->huge_state);
+  EXPECT_FALSE(second->huge_buffers);
+  after.huge_state.file_bytes /= 2;  // of another size: put aside, it gives way
+  EXPECT_TRUE(plan_memory(startup(1'000'000), {}, 0, after)->huge_state);
+  after.huge_state.held_bytes /= 2;
+  EXPECT_FALSE(plan_memory(startup(1'000'000), {}, 0, after)->huge_state);
+}
+
+TEST(MemoryPlan, ARestartStaysWithItsStateInOrdinaryMemory) {
+  MachineMemory after = machine(kGiB, kGiB);  // huge pages were provided since
+  after.ordinary_state = left_by(*plan_memory(startup(1000), {}, 0, machine(kGiB, 0)));
+  EXPECT_FALSE(plan_memory(startup(1000), {}, 0, after)->huge_state);
+  after.ordinary_state.file_bytes *= 2;
+  EXPECT_TRUE(plan_memory(startup(1000), {}, 0, after)->huge_state);
+}
+
+TEST(MemoryPlan, ARestartIsNotChargedForTheStateThatIsThere) {
+  const auto first = plan_memory(startup(1'000'000), {}, 0, machine(kGiB, 0));
+  MachineMemory after = machine(first->total_bytes() - first->state_bytes, 0);
+  EXPECT_FALSE(plan_memory(startup(1'000'000), {}, 0, after).has_value());
+  after.ordinary_state = left_by(*first);
+  EXPECT_TRUE(plan_memory(startup(1'000'000), {}, 0, after).has_value());
+  after.ordinary_state.file_bytes += 2U << 20U;  // stays beside the new one
+  EXPECT_FALSE(plan_memory(startup(1'000'000), {}, 0, after).has_value());
+}
+
 TEST(MemoryPlan, RefusesMoreThanTheConfigurationAllows) {
   StartupSpec spec = startup(10'000'000);
   spec.memory_bytes = 100U << 20U;

@@ -52,6 +52,33 @@ TEST(StateFile, IsAdoptedByTheNextProcess) {
   EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
+TEST(StateFile, IsFoundWithTheMemoryItHolds) {
+  const Files files;
+  EXPECT_EQ(load_states_found(files.startup).ordinary.file_bytes, 0U);
+  ASSERT_TRUE(files.open().has_value());
+  const StateFound found = load_states_found(files.startup).ordinary;
+  EXPECT_EQ(found.file_bytes, files.plan.state_file_bytes());
+  EXPECT_GE(found.held_bytes, files.plan.state_bytes);
+}
+
+TEST(StateFile, IsFoundInItsDefaultPlaceByTheNextProcess) {
+  Files files;
+  files.startup.state_file.clear();
+  files.startup.instance = "state-file-test-" + std::to_string(::getpid());
+  std::string path;
+  {
+    const auto first = files.open();
+    ASSERT_TRUE(first.has_value()) << first.error().text;
+    path = first->path();
+  }
+  EXPECT_EQ(path, default_state_path(files.startup.instance, false));
+  EXPECT_EQ(load_states_found(files.startup).ordinary.file_bytes, files.plan.state_file_bytes());
+  const auto second = files.open();
+  ASSERT_TRUE(second.has_value());
+  EXPECT_TRUE(second->adopted());
+  std::filesystem::remove(path);
+}
+
 TEST(StateFile, HasOneOwner) {
   const Files files;
   const auto first = files.open();
@@ -110,8 +137,7 @@ TEST(StateFile, WithDamageIsRefusedOrValidatedNeverTrusted) {
     ASSERT_TRUE(opened.has_value()) << opened.error().text;
     MemberRegistry members(opened->state().member_records());
     BindingRegistry bindings(opened->state().binding_records());
-    const auto built =
-        build_generation(small_generation(1), members, bindings, hasher, nullptr, 0);
+    const auto built = build_generation(small_generation(1), members, bindings, hasher, nullptr, 0);
     if (built) {
       WorkerTables tables = opened->state().tables(0);
       validate_tables(tables, *built->generation, opened->state().dispositions());
