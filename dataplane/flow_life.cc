@@ -91,7 +91,7 @@ void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint
   if (const std::optional<FlowKey> key = client_key_of(record, generation); key) {
     state.tables.nat.forward().erase(generation.hasher()(*key), index);
   }
-  record.detached = true;
+  record.detached = 1;
 }
 
 void give_up_nat_flow(WorkerState& state,
@@ -110,7 +110,7 @@ void give_up_nat_flow(WorkerState& state,
   record.client_side = SideState::kReset;
   record.member_side = SideState::kReset;
   record.stamp = now;
-  record.ended = true;
+  record.ended = 1;
   count_end(state, {record.member, record.epoch});
 }
 

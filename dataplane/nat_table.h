@@ -43,12 +43,12 @@ struct alignas(64) NatRecord {
   SideState client_side = SideState::kIdle;
   SideState member_side = SideState::kIdle;
   Stamp stamp = 0;
-  bool client_closed_first = false;
+  std::uint8_t client_closed_first = 0;  // 0 or 1, like the next two: read from a file
   // The client reuses its 5-tuple for a newer flow: found by replies only, until the quarantine
   // ends.
-  bool detached = false;
-  // The flow is over for certain: no longer counted as one, kept for the quarantine.
-  bool ended = false;
+  std::uint8_t detached = 0;
+  // The flow is over for certain: no longer counted as a flow, kept for the quarantine.
+  std::uint8_t ended = 0;
   // Room for what later needs state per direction, so that the layout stays: SYN cookies and the
   // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. Always 0 now.
   std::array<std::int32_t, 2> sequence_delta{};

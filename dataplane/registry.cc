@@ -59,6 +59,8 @@ std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
   record.address = member.address;
   record.port = member.port;
   record.mode = service.mode;
+  record.hold_deadline_ms = 0;
+  record.drain_deadline_ms = 0;
   ++record.epoch;
   record.state = RegistryState::kActive;
   return MemberId{*index, record.epoch};

@@ -40,12 +40,16 @@ struct MemberRecord {
   Mode mode = Mode::kNat;
   RegistryState state = RegistryState::kFree;
   std::uint8_t epoch = 0;
-  std::array<std::uint8_t, 11> reserved{};
+  std::array<std::uint8_t, 3> reserved{};
+  // Monotonic clock of the boot that the state's header names; 0: none. Room for holds and drains
+  // that end on time without control, so that the layout stays. Always 0 now.
+  std::uint64_t hold_deadline_ms = 0;
+  std::uint64_t drain_deadline_ms = 0;
 
   // True when the record, as read from a file that may be damaged, can be used.
   [[nodiscard]] bool plausible() const;
 };
-static_assert(sizeof(MemberRecord) == 160);
+static_assert(sizeof(MemberRecord) == 176);
 
 struct BindingRecord {
   Label service;

@@ -34,7 +34,7 @@ std::expected<std::unique_ptr<Solo>, std::string> Solo::create(const GenerationS
   const StateGeometry geometry = StateGeometry::from(options.flows, 1);
   Memory memory(static_cast<std::byte*>(::operator new[](geometry.bytes(), kAlignment)));
   const std::span region(memory.get(), geometry.bytes());
-  const SharedState shared = SharedState::format(region, geometry, options.key);
+  const SharedState shared = SharedState::format(region, geometry, options.key, BootId{});
   std::unique_ptr<Solo> solo(new Solo(std::move(memory), shared, options));
   solo->neighborhood_ = std::move(neighborhood);
   if (auto published = solo->publish(spec); !published) {

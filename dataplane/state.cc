@@ -21,6 +21,7 @@ struct Header {
   std::uint32_t registry_capacity = kRegistryCapacity;
   StateGeometry geometry;
   std::uint64_t key_id = 0;
+  BootId boot{};
   std::uint64_t checksum = 0;  // of all above
 };
 
@@ -102,7 +103,9 @@ bool plausible(const NatRecord& record,
                const DispositionTable& dispositions) {
   const MemberId member{record.member, record.epoch};
   return record.state <= FlowState::kUdp && record.client_side <= SideState::kReset &&
-         record.member_side <= SideState::kReset && client_key_of(record, generation) &&
+         record.member_side <= SideState::kReset && record.client_closed_first <= 1 &&
+         record.detached <= 1 && record.ended <= 1 &&
+         record.client.is_v4() == record.pool.is_v4() && client_key_of(record, generation) &&
          reply_key_of(record, generation) && dispositions.get(member) != Disposition::kReset;
 }
 
@@ -158,9 +161,10 @@ std::uint64_t key_id_of(const HashKey& key) {
 
 SharedState SharedState::format(std::span<std::byte> memory,
                                 const StateGeometry& geometry,
-                                const HashKey& key) {
+                                const HashKey& key,
+                                const BootId& boot) {
   std::ranges::fill(memory.first(geometry.bytes()), std::byte{0});
-  Header header{.geometry = geometry, .key_id = key_id_of(key)};
+  Header header{.geometry = geometry, .key_id = key_id_of(key), .boot = boot};
   header.checksum = checksum_of(header);
   std::memcpy(memory.data(), &header, sizeof(header));
   return {memory, geometry};
@@ -168,7 +172,8 @@ SharedState SharedState::format(std::span<std::byte> memory,
 
 std::expected<SharedState, std::string> SharedState::adopt(std::span<std::byte> memory,
                                                            const StateGeometry& geometry,
-                                                           const HashKey& key) {
+                                                           const HashKey& key,
+                                                           const BootId& boot) {
   Header header;
   if (memory.size() < sizeof(header)) {
     return std::unexpected("shorter than its header");
@@ -189,12 +194,33 @@ std::expected<SharedState, std::string> SharedState::adopt(std::span<std::byte> 
   if (header.key_id != key_id_of(key)) {
     return std::unexpected("written under another hash key");
   }
+  if (header.boot != boot) {
+    return std::unexpected("written before the machine last started: its times mean nothing now");
+  }
   SharedState state(memory, geometry);
   if (!std::ranges::all_of(state.member_records(), &MemberRecord::plausible) ||
       !std::ranges::all_of(state.binding_records(), &BindingRecord::plausible)) {
     return std::unexpected("damaged registry");
   }
+  state.mend_dispositions();
   return state;
+}
+
+void SharedState::mend_dispositions() {
+  const std::span<const MemberRecord> records = member_records();
+  const auto cells =
+      part<DispositionTable::Cell>(memory_, Layout(geometry_).dispositions, kRegistryCapacity);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (records[i].state == RegistryState::kFree) {
+      continue;
+    }
+    const std::uint16_t cell = cells[i].load(std::memory_order_relaxed);
+    const auto disposition = static_cast<Disposition>(cell & 0xff);
+    if (cell >> 8 != records[i].epoch || disposition > Disposition::kReset) {
+      dispositions().set({static_cast<std::uint16_t>(i), records[i].epoch}, Disposition::kKeep);
+      ++mended_dispositions_;
+    }
+  }
 }
 
 std::span<MemberRecord> SharedState::member_records() const {

@@ -23,8 +23,11 @@
 
 namespace holdfast::dataplane {
 
-inline constexpr std::uint32_t kStateLayout = 1;
+inline constexpr std::uint32_t kStateLayout = 2;
 inline constexpr std::size_t kLearnedCapacity = 4096;
+
+// Which boot's monotonic clock the stamps and deadlines in a state count on. All zero: unknown.
+using BootId = std::array<std::uint8_t, 16>;
 
 // Sizes that fix the layout. A file of another geometry is not used as it is.
 struct StateGeometry {
@@ -95,12 +98,15 @@ class SharedState {
   // Makes `memory` an empty state. Requires: memory.size() >= geometry.bytes(), 64-byte aligned.
   static SharedState format(std::span<std::byte> memory,
                             const StateGeometry& geometry,
-                            const HashKey& key);
+                            const HashKey& key,
+                            const BootId& boot);
   // Uses what an earlier process left. The error says why it cannot be used: another layout,
-  // geometry or key, or a damaged header or registry.
+  // geometry, key or boot, or a damaged header or registry. A member's disposition that is none,
+  // not available or of another epoch becomes kKeep.
   static std::expected<SharedState, std::string> adopt(std::span<std::byte> memory,
                                                        const StateGeometry& geometry,
-                                                       const HashKey& key);
+                                                       const HashKey& key,
+                                                       const BootId& boot);
 
   [[nodiscard]] std::span<MemberRecord> member_records() const;
   [[nodiscard]] std::span<BindingRecord> binding_records() const;
@@ -108,18 +114,22 @@ class SharedState {
   [[nodiscard]] std::span<LearnedEntry> learned() const;
   [[nodiscard]] WorkerTables tables(std::uint32_t worker) const;
   [[nodiscard]] const StateGeometry& geometry() const { return geometry_; }
+  // Dispositions that adopt() had to mend.
+  [[nodiscard]] std::size_t mended_dispositions() const { return mended_dispositions_; }
 
  private:
   SharedState(std::span<std::byte> memory, const StateGeometry& geometry)
       : memory_(memory), geometry_(geometry) {}
+  void mend_dispositions();
 
   std::span<std::byte> memory_;
   StateGeometry geometry_;
+  std::size_t mended_dispositions_ = 0;
 };
 
 // Checks every entry of a worker's tables against the generation: its binding and member are
-// known, its state is one, and its key hashes to where it stands. What fails is dropped. Rebuilds
-// the indexes and counts. Run before the worker starts.
+// known and of one family, its state is one, and its key hashes to where it stands. What fails is
+// dropped. Rebuilds the indexes and counts. Run before the worker starts.
 AdoptionReport validate_tables(WorkerTables& tables,
                                const Generation& generation,
                                const DispositionTable& dispositions);

@@ -106,7 +106,7 @@ void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp no
     record.state == FlowState::kHalfOpen ? nat.renew_half_open(index) : nat.end_half_open(index);
   }
   if (!record.ended && finished(record)) {
-    record.ended = true;
+    record.ended = 1;
     count_end(state, {record.member, record.epoch});
   }
   record.stamp = now;

@@ -4,6 +4,7 @@
 
 #include "dataplane/process/lock.h"
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -126,6 +127,21 @@ Result<Opened> open_beside(const std::string& path, std::size_t size) {
   return opened;
 }
 
+// Of this boot; all zero where the kernel does not say.
+BootId load_boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  BootId id{};
+  std::size_t digits = 0;
+  for (char c = 0; digits < 2 * id.size() && file.get(c);) {
+    if (std::isxdigit(static_cast<unsigned char>(c)) != 0) {
+      const int value = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+      id[digits / 2] = static_cast<std::uint8_t>(id[digits / 2] << 4 | value);
+      ++digits;
+    }
+  }
+  return id;
+}
+
 // Removes the state in the default place that is not used, unless another process has it.
 void remove_other(const std::string& path, const StartupSpec& startup) {
   for (const bool huge : {true, false}) {
@@ -193,6 +209,7 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
                                ? default_state_path(startup.instance, plan.huge_state)
                                : startup.state_file;
   const std::size_t size = plan.state_file_bytes();
+  const BootId boot = load_boot_id();
   auto file = open_locked(path);
   if (!file) {
     return std::unexpected(file.error());
@@ -203,10 +220,11 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
     if (!memory) {
       return std::unexpected(memory.error());
     }
-    if (auto state = SharedState::adopt(*memory, plan.geometry, startup.hash_key); state) {
+    if (auto state = SharedState::adopt(*memory, plan.geometry, startup.hash_key, boot); state) {
       StateFile adopted(path, std::move(*file), *memory, *state);
       adopted.adopted_ = true;
       remove_other(path, startup);
+      adopted.note_mended();
       adopted.note_pages();
       return adopted;
     } else {
@@ -225,7 +243,7 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
     return std::unexpected(opened.error());
   }
   const SharedState empty =
-      SharedState::format(opened->memory, plan.geometry, startup.hash_key);
+      SharedState::format(opened->memory, plan.geometry, startup.hash_key, boot);
   StateFile fresh(path, std::move(opened->file), opened->memory, empty);
   if (!unusable.empty()) {
     fresh.notices_.push_back(fmt::format(
@@ -234,6 +252,16 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
   remove_other(path, startup);
   fresh.note_pages();
   return fresh;
+}
+
+void StateFile::note_mended() {
+  if (const std::size_t mended = state_.mended_dispositions(); mended != 0) {
+    notices_.push_back(fmt::format(
+        "dispositions of {} members were damaged in {}: they keep their flows and take no new ones "
+        "until control says otherwise",
+        mended,
+        path_));
+  }
 }
 
 void StateFile::note_pages() {

@@ -37,6 +37,7 @@ class StateFile {
  private:
   StateFile(std::string path, Descriptor file, std::span<std::byte> memory, SharedState state);
   void note_pages();
+  void note_mended();
 
   std::string path_;
   Descriptor file_;  // carries the lock

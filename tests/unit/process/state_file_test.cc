@@ -79,6 +79,20 @@ TEST(StateFile, IsFoundInItsDefaultPlaceByTheNextProcess) {
   std::filesystem::remove(path);
 }
 
+TEST(StateFile, SaysThatDispositionsWereDamaged) {
+  const Files files;
+  {
+    const auto first = files.open();
+    ASSERT_TRUE(first.has_value());
+    first->state().member_records()[3].state = RegistryState::kActive;
+    first->state().dispositions().set({.index = 3, .epoch = 0}, static_cast<Disposition>(99));
+  }
+  const auto second = files.open();
+  ASSERT_TRUE(second.has_value());
+  EXPECT_TRUE(second->adopted());
+  EXPECT_THAT(second->notices(), Contains(HasSubstr("dispositions of 1 members")));
+}
+
 TEST(StateFile, HasOneOwner) {
   const Files files;
   const auto first = files.open();

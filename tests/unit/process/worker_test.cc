@@ -71,7 +71,7 @@ class Workers {
         geometry_(StateGeometry::from(10'000, count)),
         memory_(geometry_.bytes() / sizeof(Line) + 1),
         shared_(
-            SharedState::format(std::as_writable_bytes(std::span(memory_)), geometry_, HashKey{1})),
+            SharedState::format(std::as_writable_bytes(std::span(memory_)), geometry_, HashKey{1}, BootId{})),
         rings_(DispatchRings::create(count)) {
     surroundings_.ports.push_back(std::move(devices_.in));
     surroundings_.ports.push_back(std::move(devices_.out));
