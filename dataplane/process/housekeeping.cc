@@ -35,6 +35,16 @@ void MainLoop::watch_everything() {
   if (mirror_) {
     loop_.watch(mirror_->descriptor(), POLLIN, [this](short) { take_netlink(); });
     loop_.every(std::chrono::seconds(1), [this] { resolve_members(); });
+    loop_.every(std::chrono::milliseconds(100), [this] {
+      if (mirror_->stale()) {
+        take_netlink();
+      }
+    });
+    loop_.every(std::chrono::seconds(1), [this] {
+      if (!nft_notice_.empty()) {
+        protect_addresses();
+      }
+    });
   }
   loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
   loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
@@ -58,15 +68,28 @@ std::vector<std::string> MainLoop::notices() const {
 }
 
 void MainLoop::published() {
-  const GenerationSpec& spec = publisher_->spec();
-  if (spec.number != 0) {
-    const auto replaced = nft_.replace(spec);
-    nft_notice_ = replaced ? std::string() : replaced.error();
-  }
+  protect_addresses();
   announcer_.generation_changed(publisher_->generation());
-  counters_->members_changed();
   if (mirror_) {
     resolve_members();
+  }
+}
+
+// Keeps VIPs and pools from the kernel. What fails is tried again by a timer.
+void MainLoop::protect_addresses() {
+  const GenerationSpec& spec = publisher_->spec();
+  if (spec.number == 0) {
+    return;
+  }
+  const auto replaced = nft_.replace(spec);
+  const std::string notice = replaced ? std::string() : replaced.error();
+  if (notice != nft_notice_) {
+    if (replaced) {
+      log_line(LogLevel::kInfo, "nft.replaced", "VIPs and pools are kept from the kernel again");
+    } else {
+      log_line(LogLevel::kError, "nft.failed", notice);
+    }
+    nft_notice_ = notice;
   }
 }
 

@@ -157,6 +157,7 @@ void MainLoop::start_server() {
                    .version = options_.version,
                    .start_monotonic_ns = start_ns_,
                    .notices = [this] { return notices(); }};
+  publisher_->set_before_swap([this] { counters_->members_changed(); });
   requests_ = std::make_unique<Requests>(
       *publisher_, *counters_, std::move(facts), [this] { published(); });
   server_ = std::make_unique<SeamServer>(
@@ -224,6 +225,7 @@ void MainLoop::run() {
   notify_stopping();
   log_line(LogLevel::kInfo, "stopping", "on request; flows stay in the state file");
   stop_workers();
+  publisher_->save_rest();
   nft_.remove();
   server_->unlink_sockets();
 }

@@ -50,6 +50,7 @@ class MainLoop {
 
   [[nodiscard]] std::vector<std::string> notices() const;
   void published();
+  void protect_addresses();
   void take_worker_notices();
   void take_netlink();
   void refresh_neighborhood();

@@ -20,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 // Workers sleep at most 100 us and a burst takes less: one that has not come round by then is
 // stuck.
 constexpr std::chrono::seconds kPublicationLimit{1};
+// Dispositions stand in the shared state at once; the copy on disk, with its fsync, may lag.
+constexpr std::chrono::seconds kSaveEvery{1};
 
 std::uint64_t nanoseconds_since(Clock::time_point start) {
   return static_cast<std::uint64_t>(
@@ -103,7 +105,11 @@ std::expected<std::vector<ServiceChange>, std::string> Publisher::build(
   if (!built) {
     return std::unexpected(std::move(built.error()));
   }
+  take_back_given_up();
   apply_dispositions(spec, members_, dispositions_);
+  if (before_swap_) {
+    before_swap_();
+  }
   swap(std::move(built->generation));
   return std::move(built->changes);
 }
@@ -153,20 +159,19 @@ std::expected<Publication, std::string> Publisher::publish(GenerationSpec spec) 
   Publication publication{.number = spec.number,
                           .build_ns = nanoseconds_since(start),
                           .swap_ns = 0,
+                          .acknowledged = false,
                           .changes = std::move(*changes)};
   spec_ = std::move(spec);
   unsaved_ = true;
   const auto swapped = Clock::now();
-  if (!surroundings_.quiescence->wait(replaced_.back().token, kPublicationLimit)) {
-    return std::unexpected(
-        fmt::format("generation {} is in force, but a worker has not left the one before within "
-                    "{} s: not acknowledged yet",
-                    publication.number,
-                    kPublicationLimit.count()));
-  }
+  publication.acknowledged =
+      surroundings_.quiescence->wait(replaced_.back().token, kPublicationLimit);
   publication.swap_ns = nanoseconds_since(swapped);
-  reclaim();
-  acknowledge();
+  if (publication.acknowledged) {
+    reclaim();
+    acknowledge();
+    save_rest();
+  }
   return publication;
 }
 
@@ -202,8 +207,13 @@ void Publisher::set_neighborhood(Neighborhood neighborhood) {
 void Publisher::settle() {
   reclaim();
   acknowledge();
+  if (unsaved_ && acknowledged_ == spec_.number && Clock::now() - last_save_ >= kSaveEvery) {
+    save();
+  }
   if (replaced_.empty()) {
-    free_retired();
+    free_bindings();
+    free_given_up();
+    give_up_retired();
   }
 }
 
@@ -222,29 +232,73 @@ void Publisher::acknowledge() {
     return;
   }
   acknowledged_ = live;
-  if (unsaved_) {
+}
+
+void Publisher::save_rest() {
+  if (unsaved_ && acknowledged_ == spec_.number) {
     save();
   }
 }
 
 void Publisher::save() {
-  unsaved_ = false;
   const auto saved = store_.save(spec_);
+  unsaved_ = !saved;
+  last_save_ = Clock::now();
   store_notice_ = saved ? std::string() : "generations are not kept on disk: " + saved.error();
 }
 
-// Requires: no worker sees a generation in which a member retired since is active.
-void Publisher::free_retired() {
-  const auto unused = [&](auto&& entries_of) {
-    return std::ranges::all_of(
-        workers_, [&](const auto& worker) { return entries_of(worker->state()).get() == 0; });
-  };
+template <typename EntriesOf>
+bool Publisher::unused(EntriesOf&& entries_of) const {
+  return std::ranges::all_of(
+      workers_, [&](const auto& worker) { return entries_of(worker->state()).get() == 0; });
+}
+
+// A retired member keeps flows, also ones that have no entry: the previous table leads to it. So
+// one without entries gets kAvoid first, and its index is free once every worker has seen that and
+// there is still no entry. Requires: no worker sees a generation in which a member retired since is
+// active.
+void Publisher::give_up_retired() {
+  if (!given_up_.empty()) {
+    return;
+  }
   for (std::size_t i = 0; i < members_.records().size(); ++i) {
-    if (members_.records()[i].state == RegistryState::kRetired &&
+    const MemberRecord& record = members_.records()[i];
+    if (record.state == RegistryState::kRetired &&
         unused([&](auto& state) -> auto& { return state.members[i].entries; })) {
-      members_.free(static_cast<std::uint16_t>(i));
+      const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
+      dispositions_.set(id, Disposition::kAvoid);
+      given_up_.push_back(id);
     }
   }
+  if (!given_up_.empty()) {
+    given_up_token_ = surroundings_.quiescence->start();
+  }
+}
+
+// Before a build, which may make them active again; the others will be found again.
+void Publisher::take_back_given_up() {
+  for (const MemberId id : given_up_) {
+    dispositions_.set(id, Disposition::kKeep);
+  }
+  given_up_.clear();
+}
+
+void Publisher::free_given_up() {
+  if (given_up_.empty() || !surroundings_.quiescence->passed(given_up_token_)) {
+    return;
+  }
+  for (const MemberId id : given_up_) {
+    if (unused([&](auto& state) -> auto& { return state.members[id.index].entries; })) {
+      members_.free(id.index);
+    } else {
+      dispositions_.set(id, Disposition::kKeep);
+    }
+  }
+  given_up_.clear();
+}
+
+// No packet finds a retired binding, so nothing makes a new entry for it.
+void Publisher::free_bindings() {
   for (std::size_t i = 0; i < bindings_.records().size(); ++i) {
     if (bindings_.records()[i].state == RegistryState::kRetired &&
         unused([&](auto& state) -> auto& { return state.binding_entries[i]; })) {

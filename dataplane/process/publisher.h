@@ -33,6 +33,7 @@ struct Publication {
   std::uint64_t number = 0;
   std::uint64_t build_ns = 0;
   std::uint64_t swap_ns = 0;
+  bool acknowledged = false;  // else: in force, but a worker has not left the one before yet
   std::vector<ServiceChange> changes;
 };
 
@@ -54,9 +55,11 @@ class Publisher {
   std::expected<void, std::string> start(const GenerationSpec& spec);
   void set_workers(std::span<const std::unique_ptr<Worker>> workers) { workers_ = workers; }
   void set_objection(Objection objection) { objection_ = std::move(objection); }
+  // Called with the registry of a new generation in place, before any worker sees it.
+  void set_before_swap(std::function<void()> call) { before_swap_ = std::move(call); }
 
-  // The error says what is wrong with the specification, and then nothing has changed; or which
-  // worker still holds the old generation at the deadline: it is in force then, unacknowledged.
+  // The error says what is wrong with the specification, and then nothing has changed. Waits for
+  // the workers to leave the generation before, for a second at most.
   std::expected<Publication, std::string> publish(GenerationSpec spec);
   // Sets all active members of that name; returns how many, and nanoseconds until the last worker
   // saw it.
@@ -69,9 +72,11 @@ class Publisher {
                                                                 Disposition disposition);
   void set_neighborhood(Neighborhood neighborhood);
 
-  // Frees what no worker sees, acknowledges, and gives back retired members and bindings without
-  // flows. Call a few times a second.
+  // Frees what no worker sees, acknowledges, saves, and gives back retired members and bindings
+  // without flows. Call a few times a second.
   void settle();
+  // Saves what is not on disk yet. For an orderly stop.
+  void save_rest();
 
   [[nodiscard]] const Generation& generation() const { return *live_->generation; }
   [[nodiscard]] const Neighborhood& neighborhood() const { return *neighborhood_; }
@@ -103,7 +108,12 @@ class Publisher {
   void swap(std::shared_ptr<const Generation> generation);
   void reclaim();
   void acknowledge();
-  void free_retired();
+  void give_up_retired();
+  void take_back_given_up();
+  void free_given_up();
+  void free_bindings();
+  template <typename EntriesOf>
+  [[nodiscard]] bool unused(EntriesOf&& entries_of) const;
   void save();
 
   WorkerSurroundings& surroundings_;
@@ -113,13 +123,19 @@ class Publisher {
   BindingRegistry bindings_;
   DispositionTable dispositions_;
   Objection objection_;
+  std::function<void()> before_swap_;
   std::span<const std::unique_ptr<Worker>> workers_;
   std::shared_ptr<const Neighborhood> neighborhood_;
   std::unique_ptr<Published> live_;
   std::deque<Replaced> replaced_;  // oldest first
   GenerationSpec spec_;
   std::uint64_t acknowledged_ = 0;
+  // Retired members without entries, on the way to be freed, and when every worker has seen that
+  // they take no flow.
+  std::vector<MemberId> given_up_;
+  Quiescence::Token given_up_token_ = 0;
   bool unsaved_ = false;
+  std::chrono::steady_clock::time_point last_save_{};
   std::string store_notice_;
 };
 

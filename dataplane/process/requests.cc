@@ -73,24 +73,33 @@ void Requests::publish(const seam::Publish& request, seam::Reply& reply) {
   }
   const std::uint64_t before = publisher_.generation().number();
   const auto done = publisher_.publish(std::move(*spec));
-  if (publisher_.generation().number() != before) {
-    published_();
-  }
   if (!done) {
     log_line(LogLevel::kError, "generation.refused", done.error());
     return refuse(reply, done.error());
   }
-  log_line(LogLevel::kInfo,
-           "generation.published",
-           fmt::format("{} after {}, built in {} us, seen by all workers in {} us",
-                       done->number,
-                       before,
-                       done->build_ns / 1000,
-                       done->swap_ns / 1000));
+  published_();
+  if (done->acknowledged) {
+    log_line(LogLevel::kInfo,
+             "generation.published",
+             fmt::format("{} after {}, built in {} us, seen by all workers in {} us",
+                         done->number,
+                         before,
+                         done->build_ns / 1000,
+                         done->swap_ns / 1000));
+  } else {
+    log_line(LogLevel::kError,
+             "generation.unacknowledged",
+             fmt::format("{} after {} is in force, but a worker has not left {} within {} ms",
+                         done->number,
+                         before,
+                         before,
+                         done->swap_ns / 1'000'000));
+  }
   seam::PublishReply& out = *reply.mutable_publish();
   out.set_number(done->number);
   out.set_build_ns(done->build_ns);
   out.set_swap_ns(done->swap_ns);
+  out.set_unacknowledged(!done->acknowledged);
   for (const ServiceChange& change : done->changes) {
     seam::SlotsMoved& moved = *out.add_slots_moved();
     moved.set_service(change.service);
