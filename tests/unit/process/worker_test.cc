@@ -374,6 +374,65 @@ TEST(Publisher, AStormOfDispositionsIsSavedAtMostOnceASecond) {
   EXPECT_TRUE(settled(workers.publisher(), [&] { return on_disk() == Disposition::kAvoid; }));
 }
 
+GenerationSpec nat_generation(std::uint64_t number) {
+  GenerationSpec spec = small_generation(number);
+  spec.services[0].mode = Mode::kNat;
+  spec.pools = {{.first = address("10.0.3.16"), .last = address("10.0.3.17")}};
+  return spec;
+}
+
+TEST(Worker, ARepliesOwnerIsTheOneOfItsPoolPort) {
+  Workers workers(2);
+  ASSERT_TRUE(workers.publisher().publish(nat_generation(2)).has_value());
+  const unsigned level = workers.free_mbufs();
+  constexpr std::uint16_t kFlows = 200;
+  for (std::uint16_t i = 0; i < kFlows; ++i) {
+    workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
+  }
+  workers.run();
+  std::array<std::uint64_t, 2> flows{};
+  std::vector<Bytes> replies;
+  for (std::uint32_t worker = 0; worker < 2; ++worker) {
+    const PortBlock block = port_block(worker, 2);
+    for (const NatRecord& record : workers[worker].state().tables.nat.records()) {
+      if (record.state == FlowState::kFree) {
+        continue;
+      }
+      ++flows[worker];
+      EXPECT_GE(record.pool_port.to_host(), block.first);
+      EXPECT_LT(record.pool_port.to_host(), std::uint32_t{block.first} + block.count);
+      const Address member = workers.shared().member_records()[record.member].address;
+      replies.push_back(tcp({member, 80}, {record.pool, record.pool_port.to_host()})
+                            .flags(kTcpSyn | kTcpAck)
+                            .bytes());
+    }
+  }
+  EXPECT_EQ(flows[0] + flows[1], kFlows);
+  EXPECT_GT(flows[0], kFlows / 4U);
+  EXPECT_GT(flows[1], kFlows / 4U);
+  const std::uint64_t crossed = workers[0].state().stats.handed_over.get();
+  EXPECT_EQ(crossed, flows[1]);
+  for (const Bytes& reply : replies) {  // all arrive at worker 0's port
+    workers.receive(reply);
+  }
+  workers.run();
+  EXPECT_EQ(workers[0].state().stats.handed_over.get(), 2 * crossed);
+  EXPECT_EQ(workers[1].state().stats.taken_over.get(), 2 * crossed);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 2U * kFlows);
+  for (std::uint32_t worker = 0; worker < 2; ++worker) {
+    for (const NatRecord& record : workers[worker].state().tables.nat.records()) {
+      EXPECT_TRUE(record.state == FlowState::kFree || record.member_side != SideState::kIdle);
+    }
+    std::uint64_t to_client = 0;
+    for (const MemberStats& member : workers[worker].state().members) {
+      to_client += member.packets_to_client.get();
+    }
+    EXPECT_EQ(to_client, flows[worker]);
+  }
+  workers.expect_accounted();
+  EXPECT_EQ(workers.free_mbufs(), level);
+}
+
 // A packet of these segments.
 rte_mbuf* chain(rte_mempool* pool, const std::vector<std::size_t>& sizes, std::uint16_t tailroom) {
   rte_mbuf* head = nullptr;

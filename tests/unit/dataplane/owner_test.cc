@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The owner rule: which worker's tables hold a frame's flow.
+#include "dataplane/nat_table.h"
+#include "dataplane/pipeline.h"
+#include "tests/support/appliance.h"
+
+#include <map>
+
+#include <gtest/gtest.h>
+
+namespace holdfast::dataplane {
+namespace {
+
+using testing::Bytes;
+using testing::kClient;
+using testing::kPool;
+using testing::kVip;
+using testing::tcp;
+using testing::three_backends;
+
+class Owner : public ::testing::Test {
+ protected:
+  std::uint32_t of(const Bytes& frame, std::uint32_t self, std::uint32_t workers) {
+    testing::ExactBurst burst(frame);
+    parse(*burst);
+    hash_keys(*burst, appliance_.solo().generation().hasher());
+    return owner_of(*burst, 0, appliance_.solo().generation(), self, workers);
+  }
+
+ private:
+  testing::Appliance appliance_{three_backends(Mode::kNat)};
+};
+
+TEST_F(Owner, OfAReplyIsTheWorkerInWhoseBlockThePoolPortLies) {
+  for (const std::uint32_t workers : {2U, 3U, 7U}) {
+    for (std::uint32_t worker = 0; worker < workers; ++worker) {
+      const PortBlock block = port_block(worker, workers);
+      for (const int port : {int{block.first}, block.first + block.count - 1}) {
+        const testing::Endpoint pool = kPool.at_port(static_cast<std::uint16_t>(port));
+        for (const testing::Endpoint& member : {testing::kBackend1, testing::kBackend2}) {
+          EXPECT_EQ(of(tcp(member, pool).ack().bytes(), 0, workers), worker) << port;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(Owner, OfAPoolPortThatNobodyGivesOutIsStillAWorker) {
+  for (const std::uint32_t workers : {2U, 3U, 7U}) {
+    for (const int port : {0, 1, 1023, 65535}) {
+      const testing::Endpoint pool = kPool.at_port(static_cast<std::uint16_t>(port));
+      EXPECT_LT(of(tcp(testing::kBackend1, pool).ack().bytes(), 0, workers), workers);
+    }
+  }
+}
+
+TEST_F(Owner, OfAClientsFlowDependsOnItsKeyAloneAndIsSpreadEvenly) {
+  std::map<std::uint32_t, int> share;
+  for (std::uint16_t port = 1; port <= 3000; ++port) {
+    const auto client = kClient.at_port(port);
+    const std::uint32_t owner = of(tcp(client, kVip).syn().bytes(), 0, 3);
+    EXPECT_EQ(of(tcp(client, kVip).ack().payload(9).bytes(), 2, 3), owner);
+    ++share[owner];
+  }
+  for (std::uint32_t worker = 0; worker < 3; ++worker) {
+    EXPECT_NEAR(share[worker], 1000, 150) << worker;
+  }
+}
+
+TEST_F(Owner, OfAFrameWithoutAFlowIsWhoReceivedIt) {
+  EXPECT_EQ(of(testing::Packet(kClient, kVip, Protocol::kIcmp).icmp(8, 0).bytes(), 1, 3), 1U);
+  EXPECT_EQ(of(tcp(kClient, kVip).cut(20).bytes(), 2, 3), 2U);
+  EXPECT_EQ(of(tcp(kClient, kVip).syn().bytes(), 0, 1), 0U);
+}
+
+}  // namespace
+}  // namespace holdfast::dataplane
