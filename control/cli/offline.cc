@@ -118,7 +118,8 @@ std::vector<Link> build_links(const config::Config& config) {
 }
 
 // A default route by the entry port and one route per backend by the other port, all by one gateway
-// that is a neighbour on both.
+// that is a neighbour on both. A second default route, never taken, makes every address on-link at
+// the entry port: so what a capture asks by ARP or neighbour discovery is answered.
 Neighborhood build_neighborhood(const config::Config& config,
                                 const GenerationSpec& spec,
                                 PortIndex entry,
@@ -128,7 +129,9 @@ Neighborhood build_neighborhood(const config::Config& config,
   const PortIndex inner = alone ? entry : (entry == 0 ? PortIndex{1} : PortIndex{0});
   std::vector<dataplane::Route> routes = {
       {.prefix = Address::v4({}), .length = 0, .gateway = gateway, .port = entry},
-      {.prefix = Address{}, .length = 0, .gateway = gateway, .port = entry}};
+      {.prefix = Address{}, .length = 0, .gateway = gateway, .port = entry},
+      {.prefix = Address::v4({}), .length = 0, .gateway = {}, .port = entry, .metric = 1},
+      {.prefix = Address{}, .length = 0, .gateway = {}, .port = entry, .metric = 1}};
   for (const dataplane::ServiceSpec& service : spec.services) {
     for (const dataplane::MemberSpec& member : service.members) {
       const std::uint8_t bits = member.address.is_v4() ? 32 : 128;

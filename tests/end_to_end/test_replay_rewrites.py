@@ -96,13 +96,13 @@ def test_every_length_of_payload_keeps_its_checksum(replay, mode, family):
         assert untouched(result.only(number), mode == "nat") == untouched(frame, mode == "nat")
 
 
-def test_padding_and_udp_without_checksum_stay(replay):
+def test_padding_is_cut_and_udp_without_checksum_stays(replay):
     frame = captures.request("nat", 4, UDP(sport=5, chksum=0), b"x")
     frame[UDP].chksum = 0
     padded = bytes(frame) + bytes(60 - len(frame)) + b"trailer"
     result = replay.frames([padded])
     assert result.only(0)[UDP].chksum == 0
-    assert result.out[0].data[-7:] == b"trailer" and len(result.out[0].data) == len(padded)
+    assert len(result.out[0].data) == len(bytes(frame))
     assert_sound(result.only(0))
 
 

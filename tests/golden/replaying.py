@@ -182,6 +182,12 @@ def assert_sound(packet) -> None:
     assert packet.src == OUR_MAC and packet.dst == NEXT_HOP_MAC
 
 
+def without_trailer(frame: bytes) -> bytes:
+    """An untagged frame as far as its IP packet goes."""
+    ip = Ether(frame).payload
+    return frame[: 14 + (ip.len if isinstance(ip, IP) else 40 + ip.plen)]
+
+
 def untouched(packet, translated: bool) -> bytes:
     """The packet's bytes with what rewriting may change set to zero."""
     packet = packet.copy()
