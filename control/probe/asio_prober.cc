@@ -55,6 +55,8 @@ bool is_local(int error) {
     case EACCES:
     case EPERM:
     case EAFNOSUPPORT:
+    case ENETUNREACH:  // no route: the packet never left
+    case ENETDOWN:
     case EBADF:
     case EINVAL:
       return true;
@@ -71,9 +73,7 @@ Reason reason_of(int error, bool connecting) {
     case EPIPE:
       return connecting ? Reason::kRefused : Reason::kReset;
     case EHOSTUNREACH:
-    case ENETUNREACH:
     case EHOSTDOWN:
-    case ENETDOWN:
       return Reason::kUnreachable;
     case ETIMEDOUT:
       return Reason::kTimeout;
@@ -89,10 +89,8 @@ Verdict failed(const ProbeAttempt& attempt, Layer layer, const error_code& error
   if (error == asio::error::eof) {
     return {.layer = layer, .reason = Reason::kClosed};
   }
-  if (is_local(error.value())) {
-    return {.layer = Layer::kLocal, .reason = Reason::kLocal, .detail = error.value()};
-  }
-  return {.layer = layer, .reason = reason_of(error.value(), layer == Layer::kL4)};
+  const ProbeResult result = result_of_error(layer, error.value());
+  return {.layer = result.layer, .reason = result.reason, .detail = result.detail};
 }
 
 tcp::endpoint endpoint_of(const CheckSpec& check) {
@@ -159,6 +157,13 @@ asio::awaitable<Verdict> run_probe(ProbeAttempt* attempt, CheckSpec check) {
 }
 
 }  // namespace
+
+ProbeResult result_of_error(Layer layer, int error) {
+  if (is_local(error)) {
+    return {.layer = Layer::kLocal, .reason = Reason::kLocal, .detail = error};
+  }
+  return {.layer = layer, .reason = reason_of(error, layer == Layer::kL4)};
+}
 
 AsioProber::AsioProber(asio::io_context& context, Clock& clock)
     : context_(context), clock_(clock), all_ended_(context) {}

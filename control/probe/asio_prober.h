@@ -15,6 +15,10 @@
 
 namespace holdfast::control {
 
+// What a socket error at `layer` says: of the target, or (layer local) of this host alone, such as
+// no descriptor, no route, a link of our own that is down. Pure.
+ProbeResult result_of_error(Layer layer, int error);
+
 struct ProbeAttempt;
 
 // Requires: destroyed after stop() returned, or when `context` runs no more.

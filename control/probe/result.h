@@ -23,7 +23,7 @@ enum class Reason : std::uint8_t {
   kClosed,       // ended before the answer was whole
   kStatus,       // http: a status outside the expected ranges
   kGarbage,      // http: not an HTTP/1.x answer, or longer than we read
-  kLocal,        // we could not probe: descriptors, buffers, ports, permission
+  kLocal,        // we could not probe: descriptors, buffers, ports, permission, no route or link
   kCount
 };
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Reason::kCount)>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Probes over real loopback sockets: good servers, and every hostile one that the design names.
 // Each probe ends by its deadline, says layer and reason, and leaves nothing behind.
+#include "control/judge/judge.h"
 #include "control/probe/asio_clock.h"
 #include "control/probe/asio_prober.h"
 #include "tests/support/scripted_server.h"
@@ -239,6 +240,16 @@ TEST(AsioClock, RunsTasksInOrderAndForgetsCancelledOnes) {
   clock.cancel(Clock::Ticket{});
   context.run_for(5s);
   EXPECT_EQ(order, "abc");
+}
+
+TEST(ProbeErrors, OfThisHostAloneProveNothingOfTheTarget) {
+  for (const int error : {EMFILE, EADDRNOTAVAIL, ENETUNREACH, ENETDOWN}) {
+    const ProbeResult result = result_of_error(Layer::kL4, error);
+    EXPECT_EQ(result.reason, Reason::kLocal) << error;
+    EXPECT_EQ(evidence_of(result, 200ms), Evidence::kVoid) << error;
+  }
+  EXPECT_EQ(result_of_error(Layer::kL4, EHOSTUNREACH).reason, Reason::kUnreachable);
+  EXPECT_EQ(evidence_of(result_of_error(Layer::kL4, EHOSTUNREACH), 200ms), Evidence::kDefinitive);
 }
 
 }  // namespace
