@@ -57,14 +57,24 @@ void keep_state(Member& member, const Member& before) {
   member.down_since = before.down_since;
 }
 
-void set_admin(Member& member, const DrainOrder* order, const config::Drain& drain, Instant now) {
+// `running`: when the member's drain ends by the same rule already. Only a drain that is read from
+// disk, or whose rule changed, is timed by the wall clock.
+void set_admin(Member& member,
+               const DrainOrder* order,
+               std::optional<Clock::TimePoint> running,
+               const config::Drain& drain,
+               Instant now) {
   if (order == nullptr) {
     member.admin = Admin::kEnabled;
     member.drain_ends = Clock::TimePoint::max();
     return;
   }
-  member.drain_ends = drain_end(drain, order->since_unix_ms, now);
+  member.drain_ends = running ? *running : drain_end(drain, order->since_unix_ms, now);
   member.admin = member.drain_ends <= now.steady ? Admin::kDrained : Admin::kDraining;
+}
+
+bool same_rule(const config::Drain& one, const config::Drain& other) {
+  return one.deadline == other.deadline && one.then == other.then;
 }
 
 bool is_down_for_long(const Member& member, Instant now) {
@@ -113,7 +123,13 @@ Roster::Roster(const config::Config& config,
         keep_state(member, before.at(*old));
       }
       const auto order = drains.find(name);
-      set_admin(member, order == drains.end() ? nullptr : &order->second, service.drain, now);
+      const bool draining = old && before.at(*old).admin != Admin::kEnabled &&
+                            same_rule(before.services_[old->service].drain, service.drain);
+      set_admin(member,
+                order == drains.end() ? nullptr : &order->second,
+                draining ? std::optional(before.at(*old).drain_ends) : std::nullopt,
+                service.drain,
+                now);
       if (!kept) {
         member.shown.admin = member.admin;
       }

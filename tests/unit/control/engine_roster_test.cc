@@ -42,7 +42,9 @@ config::Config sample() {
 
 class RosterTest : public ::testing::Test {
  protected:
-  Instant now() const { return {Clock::TimePoint(1h) + passed, 1'000'000 + passed / 1ms}; }
+  Instant now() const {
+    return {Clock::TimePoint(1h) + passed, 1'000'000 + (passed + wall_jump) / 1ms};
+  }
   CheckSpec check(const std::string& name) const {
     return *roster.at(*roster.find({"web", name})).check;
   }
@@ -78,6 +80,7 @@ class RosterTest : public ::testing::Test {
 
   config::Config config = sample();
   std::chrono::nanoseconds passed{0};
+  std::chrono::nanoseconds wall_jump{0};
   Roster roster{config, {}, {}, {Clock::TimePoint(1h), 1'000'000}};
 };
 
@@ -210,6 +213,34 @@ TEST_F(RosterTest, ResetsADrainedMemberAtItsDeadlineAlsoAfterARestart) {
   EXPECT_EQ(restarted.at(place).decision.disposition, kReset);
   roster.apply(place, AdminEvent::kUndrain, "undrain", now());
   EXPECT_EQ(disposition("web", "a"), kNew);
+}
+
+TEST_F(RosterTest, KeepsADrainsDeadlineOverReloadsWhateverTheWallClockDoes) {
+  all_up();
+  const Drains drains = {{{"web", "a"}, {.since_unix_ms = 1'000'000, .who = "", .reason = ""}}};
+  roster.apply(*roster.find({"web", "a"}), AdminEvent::kDrain, "drain", now());
+  passed = 100s;
+  wall_jump = 1h;
+  reload(drains);
+  EXPECT_EQ(disposition("web", "a"), kKeep);
+  wall_jump = -1h;
+  reload(drains);
+  passed = 300s;
+  roster.tick(now());
+  EXPECT_EQ(disposition("web", "a"), kReset);
+}
+
+TEST_F(RosterTest, CountsADrainsNewDeadlineFromItsBegin) {
+  all_up();
+  const Drains drains = {{{"web", "a"}, {.since_unix_ms = 1'000'000, .who = "", .reason = ""}}};
+  roster.apply(*roster.find({"web", "a"}), AdminEvent::kDrain, "drain", now());
+  passed = 100s;
+  config.services[0].drain.deadline = 150s;
+  reload(drains);
+  EXPECT_EQ(disposition("web", "a"), kKeep);
+  passed = 150s;
+  roster.tick(now());
+  EXPECT_EQ(disposition("web", "a"), kReset);
 }
 
 TEST_F(RosterTest, NeverResetsWhatIsToBeKept) {
