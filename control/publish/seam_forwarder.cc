@@ -48,17 +48,25 @@ std::expected<RunningState, std::string> read_running(const seam::GetGenerationR
   return state;
 }
 
+// "2 s", "300 ms"
+std::string text_of(std::chrono::milliseconds time) {
+  return time.count() % 1000 == 0 ? std::to_string(time.count() / 1000) + " s"
+                                  : std::to_string(time.count()) + " ms";
+}
+
 }  // namespace
 
 // A request that waits for its answer.
 struct SeamForwarder::Pending {
-  explicit Pending(const asio::any_io_executor& executor) : answered(executor) {}
-  asio::steady_timer answered;
+  Pending(const asio::any_io_executor& executor, std::chrono::milliseconds time)
+      : limit(time), answered(executor) {}
+  std::chrono::milliseconds limit;
+  Condition answered;
   std::optional<AnyReply> reply;
 
   void answer(AnyReply value) {
     reply = std::move(value);
-    answered.cancel();
+    answered.notify();
   }
 };
 
@@ -67,7 +75,8 @@ SeamForwarder::SeamForwarder(asio::io_context& context, Settings settings)
       settings_(std::move(settings)),
       tasks_(context.get_executor()),
       socket_(context),
-      retry_(context) {}
+      retry_(context),
+      deadline_(context) {}
 
 SeamForwarder::~SeamForwarder() = default;
 
@@ -79,7 +88,7 @@ void SeamForwarder::start(Observer& observer) {
 asio::awaitable<void> SeamForwarder::stop() {
   stopping_ = true;
   retry_.cancel();
-  close();
+  close("control is stopping");
   co_await tasks_.join();
 }
 
@@ -89,10 +98,11 @@ asio::awaitable<void> SeamForwarder::run() {
   while (!stopping_) {
     std::string reason = co_await session();
     const bool had_session = std::exchange(connected_, false);
-    close();
+    close(reason);
     for (auto& [id, pending] : std::exchange(pending_, {})) {
-      pending->answer(std::unexpected("the dataplane's connection ended: " + reason));
+      pending->answer(std::unexpected(Failure{"the dataplane's connection ended: " + reason}));
     }
+    watch_oldest();
     // The same reason again and again is said once.
     if (!stopping_ && (had_session || reason != last_reason)) {
       observer_->on_disconnect(reason);
@@ -117,7 +127,7 @@ asio::awaitable<std::string> SeamForwarder::session() {
   while (writing_) {  // a write of the session before, on its way out
     co_await pause(std::chrono::milliseconds(1));
   }
-  ++sessions_;
+  end_reason_.clear();
   socket_ = Socket(context_);
   decoder_ = seam::FrameDecoder();
   if (settings_.socket.size() > 107) {
@@ -146,26 +156,19 @@ asio::awaitable<std::string> SeamForwarder::greet() {
   request.mutable_hello()->set_build(settings_.build);
   const std::uint64_t epoch = co_await settings_.next_epoch();
   request.mutable_hello()->set_writer_epoch(epoch);
-  auto pending = std::make_shared<Pending>(context_.get_executor());
+  auto pending = std::make_shared<Pending>(context_.get_executor(), settings_.call_limit);
   pending_.emplace(request.id(), pending);
-  // Until the answer is there this is the only reader; the deadline closes the socket under it.
-  pending->answered.expires_after(settings_.call_limit);
-  pending->answered.async_wait([this, pending](const error_code& cancelled) {
-    if (!cancelled && !pending->reply) {
-      close();
-    }
-  });
-  std::string ended;
+  watch_oldest();
+  std::string ended = end_reason_;
   if (send(request)) {
-    ended = co_await read_loop();
+    ended = co_await read_loop();  // until the answer is there, this is the only reader
   }
-  pending->answered.cancel();
   pending_.erase(request.id());
   if (!pending->reply) {
     co_return "no answer to the hello: " + ended;
   }
   if (!pending->reply->has_value()) {
-    co_return pending->reply->error();
+    co_return pending->reply->error().text;
   }
   if (!(*pending->reply)->has_hello()) {
     co_return "the dataplane answered something else than a hello";
@@ -181,6 +184,9 @@ asio::awaitable<std::string> SeamForwarder::read_loop() {
   while (true) {
     error_code error;
     const std::size_t size = co_await socket_.async_read_some(asio::buffer(piece), with(error));
+    if (!end_reason_.empty()) {
+      co_return end_reason_;
+    }
     if (error) {
       co_return error == asio::error::eof ? "closed by the dataplane" : error.message();
     }
@@ -220,19 +226,24 @@ void SeamForwarder::deliver(seam::Reply reply) {
   }
   auto node = pending_.extract(reply.id());
   if (node.empty()) {
-    return;  // answered after its deadline
+    return;  // nothing that we asked
   }
   if (reply.has_error()) {
-    node.mapped()->answer(std::unexpected(reply.error().text()));
+    node.mapped()->answer(std::unexpected(Failure{reply.error().text(), true}));
   } else {
     node.mapped()->answer(std::move(reply));
   }
+  watch_oldest();
 }
 
 bool SeamForwarder::send(const seam::Request& request) {
   auto bytes = seam::frame(request);
-  if (!bytes || outbox_bytes_ + bytes->size() > kMaxOutboxBytes) {
-    close();
+  if (!bytes) {
+    close(bytes.error());
+    return false;
+  }
+  if (outbox_bytes_ + bytes->size() > kMaxOutboxBytes) {
+    close("the dataplane takes no requests");
     return false;
   }
   outbox_bytes_ += bytes->size();
@@ -253,13 +264,34 @@ asio::awaitable<void> SeamForwarder::write_loop() {
     outbox_bytes_ -= bytes.size();
     co_await asio::async_write(socket_, asio::buffer(bytes), with(error));
     if (error) {
-      close();
+      close(error.message());
     }
   }
   writing_ = false;
 }
 
-void SeamForwarder::close() {
+void SeamForwarder::watch_oldest() {
+  const std::uint64_t id = pending_.empty() ? 0 : pending_.begin()->first;
+  if (std::exchange(watched_, id) == id) {
+    return;
+  }
+  deadline_.cancel();
+  if (id == 0) {
+    return;
+  }
+  const std::chrono::milliseconds limit = pending_.begin()->second->limit;
+  deadline_.expires_after(limit);
+  deadline_.async_wait([this, id, limit](const error_code& cancelled) {
+    if (!cancelled && watched_ == id) {
+      close("the dataplane did not answer within " + text_of(limit));
+    }
+  });
+}
+
+void SeamForwarder::close(std::string_view reason) {
+  if (end_reason_.empty()) {
+    end_reason_ = reason;
+  }
   error_code ignored;
   socket_.close(ignored);
   outbox_.clear();
@@ -268,26 +300,20 @@ void SeamForwarder::close() {
 
 asio::awaitable<SeamForwarder::Batch> SeamForwarder::call_all(std::vector<seam::Request> requests,
                                                               std::chrono::milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
   Batch batch;
   for (seam::Request& request : requests) {
-    auto& pending = batch.emplace_back(std::make_shared<Pending>(context_.get_executor()));
-    pending->answered.expires_at(deadline);
+    auto& pending = batch.emplace_back(std::make_shared<Pending>(context_.get_executor(), limit));
     request.set_id(++last_id_);
     if (!connected_ || !send(request)) {
-      pending->answer(std::unexpected("the dataplane is not connected"));
+      pending->answer(std::unexpected(Failure{"the dataplane is not connected"}));
       continue;
     }
     pending_.emplace(request.id(), pending);
   }
+  watch_oldest();
   for (const auto& pending : batch) {
-    error_code ignored;
-    if (!pending->reply) {
-      co_await pending->answered.async_wait(with(ignored));
-    }
-    if (!pending->reply) {
-      pending->answer(std::unexpected("the dataplane did not answer in time"));
-      close();
+    while (!pending->reply) {
+      co_await pending->answered.wait();
     }
   }
   co_return batch;
@@ -306,7 +332,7 @@ Forwarder::Answer<seam::PublishReply> SeamForwarder::publish(dataplane::Generati
   *request.mutable_publish()->mutable_generation() = seam::to_wire(generation);
   AnyReply reply = co_await call(std::move(request), settings_.publish_limit);
   if (!reply) {
-    co_return std::unexpected(std::move(reply.error()));
+    co_return std::unexpected(std::move(reply.error().text));
   }
   co_return reply->publish();
 }
@@ -320,16 +346,17 @@ Forwarder::Answer<std::vector<std::string>> SeamForwarder::set_dispositions(
     set.set_backend(change.backend);
     set.set_disposition(static_cast<std::uint32_t>(std::to_underlying(change.disposition)));
   }
-  const std::uint64_t session = sessions_;
   const Batch batch = co_await call_all(std::move(requests), settings_.call_limit);
-  if (session != sessions_ || !socket_.is_open()) {
-    co_return std::unexpected("the dataplane's connection ended");
-  }
   std::vector<std::string> refused;
   for (const auto& pending : batch) {
-    if (!pending->reply->has_value()) {
-      refused.push_back(pending->reply->error());
+    if (pending->reply->has_value()) {
+      continue;
     }
+    const Failure& failure = pending->reply->error();
+    if (!failure.refused) {
+      co_return std::unexpected(failure.text);
+    }
+    refused.push_back(failure.text);
   }
   co_return refused;
 }
@@ -339,7 +366,7 @@ Forwarder::Answer<RunningState> SeamForwarder::running() {
   request.mutable_get_generation();
   AnyReply reply = co_await call(std::move(request), settings_.call_limit);
   if (!reply) {
-    co_return std::unexpected(std::move(reply.error()));
+    co_return std::unexpected(std::move(reply.error().text));
   }
   co_return read_running(reply->get_generation());
 }
@@ -349,7 +376,7 @@ Forwarder::Answer<seam::GetCountersReply> SeamForwarder::counters() {
   request.mutable_get_counters()->set_members(true);
   AnyReply reply = co_await call(std::move(request), settings_.call_limit);
   if (!reply) {
-    co_return std::unexpected(std::move(reply.error()));
+    co_return std::unexpected(std::move(reply.error().text));
   }
   co_return std::move(*reply->mutable_get_counters());
 }

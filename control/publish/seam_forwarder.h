@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forwarder behind the seam's Unix socket: connects and connects again, says hello with a
-// rising writer epoch, matches replies to requests by id. A call that the dataplane does not answer
-// in time closes the connection: what it did is unknown, and the adoption after the next connect
-// finds out. Control thread only.
+// rising writer epoch, matches replies to requests by id. The dataplane answers in order, so only
+// the oldest unanswered call's time runs: what waits behind a long publication is not late. A call
+// that is not answered in time closes the connection: what it did is unknown, and the adoption
+// after the next connect finds out. Control thread only.
 #pragma once
 
 #include "control/publish/forwarder.h"
@@ -16,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -55,7 +57,11 @@ class SeamForwarder final : public Forwarder {
 
  private:
   using Socket = boost::asio::local::stream_protocol::socket;
-  using AnyReply = std::expected<seam::Reply, std::string>;
+  struct Failure {
+    std::string text;
+    bool refused = false;  // by the dataplane; else the connection ended first
+  };
+  using AnyReply = std::expected<seam::Reply, Failure>;
   struct Pending;
   using Batch = std::vector<std::shared_ptr<Pending>>;
 
@@ -74,7 +80,10 @@ class SeamForwarder final : public Forwarder {
                                          std::chrono::milliseconds limit);
   boost::asio::awaitable<AnyReply> call(seam::Request request, std::chrono::milliseconds limit);
   bool send(const seam::Request& request);
-  void close();
+  // Gives the oldest unanswered call its time, once.
+  void watch_oldest();
+  // Ends the session; the first reason is the one that is told.
+  void close(std::string_view reason);
 
   boost::asio::io_context& context_;
   Settings settings_;
@@ -89,9 +98,11 @@ class SeamForwarder final : public Forwarder {
   seam::FrameDecoder decoder_;
   std::deque<std::string> outbox_;
   std::size_t outbox_bytes_ = 0;
-  std::uint64_t sessions_ = 0;  // begun so far
   std::uint64_t last_id_ = 0;
-  std::map<std::uint64_t, std::shared_ptr<Pending>> pending_;
+  std::map<std::uint64_t, std::shared_ptr<Pending>> pending_;  // by id: the oldest first
+  boost::asio::steady_timer deadline_;                         // of the oldest
+  std::uint64_t watched_ = 0;                                  // its id; 0: none
+  std::string end_reason_;                                     // why we ended the session ourselves
 };
 
 }  // namespace holdfast::control

@@ -13,6 +13,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <gmock/gmock.h>
@@ -36,6 +37,8 @@ class ScriptedDataplane {
   }
   std::vector<std::uint64_t> epochs;
   std::function<void(stream_protocol::socket&)> on_session;
+  // How long an answer takes; later requests wait behind it.
+  std::function<std::chrono::milliseconds(const seam::Request&)> work;
   void drop_session() { session_->close(); }
 
  private:
@@ -64,6 +67,10 @@ class ScriptedDataplane {
         request.ParseFromString(*message);
         if (request.has_hello()) {
           epochs.push_back(request.hello().writer_epoch());
+        }
+        if (work) {
+          asio::steady_timer timer(session_->get_executor(), work(request));
+          co_await timer.async_wait(asio::use_awaitable);
         }
         auto reply = script_(request);
         if (reply) {
@@ -212,8 +219,29 @@ TEST_F(SeamForwarderTest, GivesUpAConnectionThatDoesNotAnswerAndFailsTheCall) {
   SeamForwarder forwarder(context, settings());
   forwarder.start(observer);
   run_until([&] { return forwarder.connected(); });
-  EXPECT_THAT(get(forwarder.counters()).error(), HasSubstr("in time"));
+  EXPECT_THAT(get(forwarder.counters()).error(), HasSubstr("did not answer within 300 ms"));
   run_until([&] { return observer.connects == 2; });
+  EXPECT_EQ(observer.reasons.at(0), "the dataplane did not answer within 300 ms");
+  stop(forwarder);
+}
+
+TEST_F(SeamForwarderTest, GivesACallItsWholeTimeAfterThePublicationThatItWaitedBehind) {
+  ScriptedDataplane dataplane(context, directory.file("seam.sock"), good);
+  dataplane.work = [](const seam::Request& request) { return request.has_publish() ? 700ms : 0ms; };
+  SeamForwarder forwarder(context, settings());
+  forwarder.start(observer);
+  run_until([&] { return forwarder.connected(); });
+  std::optional<bool> published;
+  asio::co_spawn(
+      context, forwarder.publish({}), [&](const std::exception_ptr&, const auto& outcome) {
+        published = outcome.has_value();
+      });
+  context.poll();
+  EXPECT_TRUE(get(forwarder.counters()).has_value());
+  EXPECT_EQ(published, true);
+  EXPECT_TRUE(get(forwarder.set_dispositions({{"web", "a", dataplane::Disposition::kKeep}})));
+  EXPECT_EQ(observer.connects, 1);
+  EXPECT_TRUE(observer.reasons.empty());
   stop(forwarder);
 }
 
