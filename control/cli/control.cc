@@ -33,6 +33,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <sys/resource.h>
+#include <unistd.h>
 
 namespace holdfast::control {
 namespace {
@@ -162,7 +163,7 @@ class Control {
   asio::thread_pool disk_{1};
   AsioClock clock_{context_};
   AsioProber prober_{context_, clock_};
-  StderrLog sink_;
+  StderrLog sink_{STDERR_FILENO};
   EventLog log_{
       clock_, [this](Severity severity, const std::string& line) { sink_.write(severity, line); }};
   Notifier notifier_{context_.get_executor()};

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the engine keeps on disk and writes to its log: drains, revisions, lines.
+#include "control/admin/file_descriptor.h"
 #include "control/engine/drains.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
 #include "control/engine/revisions.h"
+#include "control/engine/stderr_log.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temp_directory.h"
 
+#include <array>
+#include <chrono>
+#include <climits>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace holdfast::control {
 namespace {
@@ -102,6 +110,52 @@ TEST(EventLog, DropsWhatIsTooMuchAndSaysHowManyLinesOnceThereIsRoom) {
   lines.clear();
   log.event(Severity::kInfo, "after", {});
   EXPECT_EQ(lines, (std::vector<std::string>{"event=log.suppressed lines=100", "event=after"}));
+}
+
+class StderrLogTest : public ::testing::Test {
+ protected:
+  StderrLogTest() {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::pipe2(ends.data(), O_NONBLOCK | O_CLOEXEC), 0);
+    reader = FileDescriptor(ends[0]);
+    writer = FileDescriptor(ends[1]);
+  }
+  // Empties the pipe; "" when it is empty.
+  std::string taken() const {
+    std::string text(std::size_t{1} << 20U, '\0');
+    const ssize_t size = ::read(reader.get(), text.data(), text.size());
+    text.resize(size < 0 ? 0 : static_cast<std::size_t>(size));
+    return text;
+  }
+  FileDescriptor reader;
+  FileDescriptor writer;
+};
+
+TEST_F(StderrLogTest, CutsALineThatIsTooLongAndEndsItAllTheSame) {
+  {
+    StderrLog log(writer.get());
+    log.write(Severity::kInfo, std::string(10'000, 'x'));
+    log.write(Severity::kWarning, "event=next");
+  }  // written
+  const std::string text = taken();
+  EXPECT_THAT(text, HasSubstr("xxx...\ntime="));
+  EXPECT_THAT(text, HasSubstr(" level=warning event=next\n"));
+  EXPECT_EQ(text.find('\n'), PIPE_BUF - 1);
+}
+
+TEST_F(StderrLogTest, CountsTheLinesThatNobodyTook) {
+  StderrLog log(writer.get());
+  const std::string page(PIPE_BUF, 'x');
+  while (::write(writer.get(), page.data(), page.size()) > 0) {
+  }
+  for (int i = 0; i < 3; ++i) {
+    log.write(Severity::kInfo, "event=lost");
+  }
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  while (log.dropped() < 3 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(log.dropped(), 3U);
 }
 
 TEST(Lateness, GivesThePercentileOfTheNewestProbes) {
