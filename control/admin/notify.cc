@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See notify.h. The watchdog's coroutine shares its timer, so that it may end after the notifier.
 #include "control/admin/notify.h"
 
 #include <algorithm>

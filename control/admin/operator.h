@@ -45,7 +45,7 @@ struct BackendView {
   std::string name;
   std::string address;
   std::uint16_t port = 0;
-  std::uint32_t weight = 0;
+  std::uint32_t weight = 0;  // in force; 0 also while it is down for long
   std::uint8_t tier = 0;
   std::string admin;          // enabled, draining
   std::string health;         // unknown, up, down
@@ -54,14 +54,15 @@ struct BackendView {
   double since_s = 0;         // seconds since the last change
   std::uint64_t changes = 0;  // state changes since start
   CheckView check;
-  std::optional<std::uint64_t> flows;  // nullopt: the dataplane did not answer
-  std::uint64_t new_flows = 0;
-  std::uint64_t packets_to_member = 0;
-  std::uint64_t bytes_to_member = 0;
-  std::uint64_t packets_to_client = 0;
-  std::uint64_t bytes_to_client = 0;
-  std::uint64_t last_new_flow_unix_ns = 0;  // 0: none yet
-  bool retired = false;                     // no longer configured, its flows live on
+  // The dataplane's counters; nullopt while it does not answer.
+  std::optional<std::uint64_t> flows;
+  std::optional<std::uint64_t> new_flows;
+  std::optional<std::uint64_t> packets_to_member;
+  std::optional<std::uint64_t> bytes_to_member;
+  std::optional<std::uint64_t> packets_to_client;
+  std::optional<std::uint64_t> bytes_to_client;
+  std::optional<std::uint64_t> last_new_flow_unix_ns;  // 0: none yet
+  bool retired = false;                                // no longer configured, its flows live on
 };
 
 struct ServiceView {
@@ -71,9 +72,10 @@ struct ServiceView {
   std::vector<std::string> ports;  // "tcp/80", "udp/5000-5010"
   std::uint32_t slots = 0;
   std::uint32_t backends = 0;
-  std::uint32_t usable = 0;  // taking new flows
-  std::uint64_t flows = 0;
-  std::uint64_t new_flows = 0;
+  std::uint32_t usable = 0;  // taking new flows, with a weight
+  // Over all members, retired ones too; nullopt while the dataplane does not answer.
+  std::optional<std::uint64_t> flows = 0;
+  std::optional<std::uint64_t> new_flows = 0;
 };
 
 struct NamedCount {
@@ -108,19 +110,25 @@ struct StatusView {
   std::string dataplane_version;
   bool dataplane_connected = false;
   std::uint64_t revision = 0;
-  std::uint64_t generation = 0;  // acknowledged by the dataplane
   std::uint64_t reloads_applied = 0;
   std::uint64_t reloads_refused = 0;
+  std::uint64_t reloads_unchanged = 0;
   ReloadView last_reload;
   double adopted_ms = -1;  // how long the last adoption took; -1: none yet
   std::uint64_t adoption_state_changes = 0;
   std::uint64_t publish_failures = 0;
   std::uint64_t disk_errors = 0;
-  std::uint64_t mbufs_available = 0;
-  std::uint64_t mbufs_total = 0;
-  std::uint64_t state_bytes = 0;
   double probe_lateness_p99_s = 0;
+  std::uint64_t probes_skipped = 0;        // the one before was still in flight
+  std::uint64_t log_lines_suppressed = 0;  // too many at once
+  std::uint64_t log_lines_dropped = 0;     // written nowhere: stderr took them too slowly
   double uptime_s = 0;
+  // What the dataplane says; nullopt or empty while it does not answer.
+  std::optional<std::uint64_t> generation;  // acknowledged; 0: none yet
+  std::optional<std::uint64_t> mbufs_available;
+  std::optional<std::uint64_t> mbufs_total;
+  std::optional<std::uint64_t> state_bytes;
+  double counters_age_s = 0;  // of the buffers, workers and ports
   std::vector<WorkerView> workers;
   std::vector<PortView> ports;
   std::vector<std::string> notices;  // degraded modes, drift: one line each

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See peer.h.
 #include "control/admin/peer.h"
 
 #include <cstdio>

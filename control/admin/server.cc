@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See server.h.
 #include "control/admin/server.h"
 
 #include "control/admin/views_json.h"

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+// See views_json.h. A field of a view is a key here, and one more line of its test.
 #include "control/admin/views_json.h"
 
 #include <array>
+#include <optional>
 #include <utility>
 
 #include <boost/json/value_from.hpp>
@@ -68,6 +70,11 @@ json::object to_json(const ReloadView& reload) {
   return {{"result", reload.result}, {"age_s", reload.age_s}, {"lines", strings(reload.lines)}};
 }
 
+// null: not known.
+json::value known(const std::optional<std::uint64_t>& count) {
+  return count ? json::value(*count) : json::value();
+}
+
 template <typename View>
 json::array list(std::span<const View> views) {
   json::array result;
@@ -85,19 +92,24 @@ json::object to_json(const StatusView& status) {
           {"dataplane_version", status.dataplane_version},
           {"dataplane_connected", status.dataplane_connected},
           {"revision", status.revision},
-          {"generation", status.generation},
+          {"generation", known(status.generation)},
           {"reloads_applied", status.reloads_applied},
           {"reloads_refused", status.reloads_refused},
+          {"reloads_unchanged", status.reloads_unchanged},
           {"last_reload", to_json(status.last_reload)},
           {"adopted_ms", status.adopted_ms},
           {"adoption_state_changes", status.adoption_state_changes},
           {"publish_failures", status.publish_failures},
           {"disk_errors", status.disk_errors},
-          {"mbufs_available", status.mbufs_available},
-          {"mbufs_total", status.mbufs_total},
-          {"state_bytes", status.state_bytes},
+          {"mbufs_available", known(status.mbufs_available)},
+          {"mbufs_total", known(status.mbufs_total)},
+          {"state_bytes", known(status.state_bytes)},
           {"probe_lateness_p99_s", status.probe_lateness_p99_s},
+          {"probes_skipped", status.probes_skipped},
+          {"log_lines_suppressed", status.log_lines_suppressed},
+          {"log_lines_dropped", status.log_lines_dropped},
           {"uptime_s", status.uptime_s},
+          {"counters_age_s", status.counters_age_s},
           {"workers", list(std::span(status.workers))},
           {"ports", list(std::span(status.ports))},
           {"notices", strings(status.notices)}};
@@ -111,8 +123,8 @@ json::object to_json(const ServiceView& service) {
           {"slots", service.slots},
           {"backends", service.backends},
           {"usable", service.usable},
-          {"flows", service.flows},
-          {"new_flows", service.new_flows}};
+          {"flows", known(service.flows)},
+          {"new_flows", known(service.new_flows)}};
 }
 
 json::object to_json(const BackendView& backend) {
@@ -129,13 +141,13 @@ json::object to_json(const BackendView& backend) {
           {"since_s", backend.since_s},
           {"changes", backend.changes},
           {"check", to_json(backend.check)},
-          {"flows", backend.flows ? json::value(*backend.flows) : json::value()},
-          {"new_flows", backend.new_flows},
-          {"packets_to_member", backend.packets_to_member},
-          {"bytes_to_member", backend.bytes_to_member},
-          {"packets_to_client", backend.packets_to_client},
-          {"bytes_to_client", backend.bytes_to_client},
-          {"last_new_flow_unix_ns", backend.last_new_flow_unix_ns},
+          {"flows", known(backend.flows)},
+          {"new_flows", known(backend.new_flows)},
+          {"packets_to_member", known(backend.packets_to_member)},
+          {"bytes_to_member", known(backend.bytes_to_member)},
+          {"packets_to_client", known(backend.packets_to_client)},
+          {"bytes_to_client", known(backend.bytes_to_client)},
+          {"last_new_flow_unix_ns", known(backend.last_new_flow_unix_ns)},
           {"retired", backend.retired}};
 }
 

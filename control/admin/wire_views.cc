@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+// See wire_views.h. Counters go by name: what a newer dataplane adds is left out for members, kept
+// for workers and ports.
 #include "control/admin/wire_views.h"
 
 #include "dataplane/api/codec.h"
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 
 namespace holdfast::control {
@@ -22,7 +25,7 @@ std::vector<NamedCount> counts(const Values& values) {
 
 struct MemberField {
   std::string_view name;
-  std::uint64_t BackendView::* field;
+  std::optional<std::uint64_t> BackendView::* field;
 };
 
 constexpr std::array<MemberField, 5> kMemberFields = {{
@@ -95,6 +98,9 @@ BackendView to_view(const seam::MemberCounters& member) {
   view.retired = member.retired();
   view.flows = member.flows();
   view.last_new_flow_unix_ns = member.last_new_flow_ns();
+  for (const MemberField& known : kMemberFields) {
+    view.*(known.field) = 0;
+  }
   for (const seam::NamedValue& value : member.values()) {
     const auto* const known = std::ranges::find(kMemberFields, value.name(), &MemberField::name);
     if (known != kMemberFields.end()) {

@@ -113,6 +113,7 @@ class Control {
             .forwarder = forwarder_,
             .log = log_,
             .unix_ms = unix_ms,
+            .log_lines_dropped = [this] { return sink_.dropped(); },
             .on_reload_begin = [this] { notifier_.reloading(); },
             .on_reload_end = [this](const std::string& status) { notifier_.ready(status); }};
   }

@@ -43,18 +43,22 @@ BackendView backend_view(const DataplaneAnswers& answers, const seam::MemberCoun
 
 ServiceView service_view(const DataplaneAnswers& answers, const seam::Service& service) {
   ServiceView view = to_view(service);
+  std::uint64_t flows = 0;
+  std::uint64_t new_flows = 0;
   view.backends = static_cast<std::uint32_t>(service.members_size());
   for (const seam::MemberCounters& counters : answers.counters.members()) {
     if (counters.ref().service() != service.name()) {
       continue;
     }
     const BackendView member = backend_view(answers, counters);
-    view.flows += member.flows.value_or(0);
-    view.new_flows += member.new_flows;
+    flows += member.flows.value_or(0);
+    new_flows += member.new_flows.value_or(0);
     if (!member.retired && member.disposition == "new" && member.weight > 0) {
       ++view.usable;
     }
   }
+  view.flows = flows;
+  view.new_flows = new_flows;
   return view;
 }
 
@@ -104,12 +108,17 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
              "revision",
              "reloads_applied",
              "reloads_refused",
+             "reloads_unchanged",
              "last_reload",
              "adopted_ms",
              "adoption_state_changes",
              "publish_failures",
              "disk_errors",
              "probe_lateness_p99_s",
+             "probes_skipped",
+             "log_lines_suppressed",
+             "log_lines_dropped",
+             "counters_age_s",
              "uptime_s"});
   return status;
 }

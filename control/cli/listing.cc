@@ -89,6 +89,9 @@ std::string control_facts(const json::object& status) {
 }
 
 std::string facts(const json::object& status) {
+  if (text_field(status, "generation") == "-") {
+    return control_facts(status);  // the dataplane does not answer
+  }
   return control_facts(status) + "generation " + text_field(status, "generation") +
          "; free packet buffers " +
          share(count_field(status, "mbufs_available"), count_field(status, "mbufs_total")) + "\n";

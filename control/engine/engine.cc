@@ -106,6 +106,7 @@ void Engine::on_connect() {
 
 void Engine::on_disconnect(const std::string& reason) {
   adopted_ = false;
+  counters_.reset();
   publisher_.disconnect();
   changed_.notify();
   parts_.log.event(Severity::kWarning, "dataplane.disconnected", {{"reason", reason}});
@@ -251,7 +252,7 @@ asio::awaitable<void> Engine::poll_loop() {
     const std::uint64_t mine = polls_wanted_;
     polls_begun_ = mine;
     auto reply = co_await parts_.forwarder.counters();
-    if (reply) {
+    if (reply && parts_.forwarder.connected()) {
       counters_ = std::move(*reply);
       counters_at_ = parts_.clock.now();
       polls_answered_ = mine;

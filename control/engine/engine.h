@@ -53,6 +53,7 @@ struct EngineParts {
   std::function<std::int64_t()> unix_ms;
   // For the service manager; may be empty.
   std::function<void()> on_reload_begin;
+  std::function<std::uint64_t()> log_lines_dropped;  // by where the log goes; may be empty
   std::function<void(const std::string& status)> on_reload_end;
 };
 
@@ -136,7 +137,11 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<std::string> save_drains();
 
   // engine_views.cc
-  [[nodiscard]] BackendView view_of(MemberPlace place) const;
+  // `counters`: the member's, or nullptr when there are none.
+  [[nodiscard]] BackendView view_of(MemberPlace place, const seam::MemberCounters* counters) const;
+  // The newest counters of this connection; an empty reply when there are none.
+  [[nodiscard]] const seam::GetCountersReply& counted() const;
+  void add_counters(StatusView& view) const;
   [[nodiscard]] std::vector<std::string> build_notices() const;
 
   EngineParts parts_;
@@ -175,7 +180,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   Clock::TimePoint last_reload_at_;
   bool verb_busy_ = false;
 
-  seam::GetCountersReply counters_;
+  std::optional<seam::GetCountersReply> counters_;  // of this connection
   Clock::TimePoint counters_at_;
   bool polling_ = false;
   std::uint64_t polls_wanted_ = 0;
@@ -187,3 +192,4 @@ class Engine final : public Operator, private Forwarder::Observer {
 };
 
 }  // namespace holdfast::control
+  std::uint64_t reloads_unchanged_ = 0;

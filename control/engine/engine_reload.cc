@@ -181,3 +181,4 @@ VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const
 }
 
 }  // namespace holdfast::control
+  reloads_unchanged_ += kind == "unchanged" ? 1U : 0U;

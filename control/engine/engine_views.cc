@@ -1,78 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // See engine.h. What operators and metrics see: the roster beside the newest counters.
+#include "control/admin/wire_views.h"
 #include "control/engine/engine.h"
 #include "control/publish/build.h"
 #include "dataplane/api/codec.h"
 
 #include <algorithm>
 #include <map>
-#include <string_view>
+#include <optional>
 #include <tuple>
 
 namespace holdfast::control {
 namespace {
 
-using Values = google::protobuf::RepeatedPtrField<seam::NamedValue>;
-
 double seconds(Clock::TimePoint::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-std::vector<NamedCount> counts(const Values& values) {
-  std::vector<NamedCount> result;
-  for (const seam::NamedValue& one : values) {
-    result.push_back({one.name(), one.value()});
-  }
-  return result;
-}
-
-WorkerView view_of(const seam::WorkerCounters& worker) {
-  return {
-      .worker = worker.worker(),
-      .counters = counts(worker.values()),
-      .drops = counts(worker.drops()),
-      .generated = counts(worker.generated()),
-      .flows = {{"v4", worker.flows_v4()}, {"v6", worker.flows_v6()}, {"nat", worker.flows_nat()}},
-      .capacity = {{"v4", worker.capacity_v4()},
-                   {"v6", worker.capacity_v6()},
-                   {"nat", worker.capacity_nat()}},
-      .unaccounted = worker.unaccounted()};
-}
-
-void add_counters(BackendView& view, const seam::MemberCounters& counters) {
-  view.flows = counters.flows();
-  view.last_new_flow_unix_ns = counters.last_new_flow_ns();
-  const std::pair<std::string_view, std::uint64_t*> rows[] = {
-      {"new_flows", &view.new_flows},
-      {"packets_to_member", &view.packets_to_member},
-      {"bytes_to_member", &view.bytes_to_member},
-      {"packets_to_client", &view.packets_to_client},
-      {"bytes_to_client", &view.bytes_to_client},
-  };
-  for (const seam::NamedValue& value : counters.values()) {
-    for (const auto& [name, target] : rows) {
-      if (value.name() == name) {
-        *target = value.value();
-      }
-    }
-  }
-}
-
 BackendView retired_view(const seam::MemberCounters& counters) {
-  BackendView view;
-  view.service = counters.ref().service();
-  view.name = counters.ref().backend();
-  const auto address = seam::address_from_wire(counters.ref().address());
-  view.address = address ? address->text() : "";
-  view.port = static_cast<std::uint16_t>(counters.ref().port());
+  BackendView view = to_view(counters);
   view.admin = "enabled";
   view.health = "unknown";
-  const auto disposition = seam::disposition_from_wire(counters.disposition());
-  view.disposition = seam::disposition_name(disposition.value_or(dataplane::Disposition::kKeep));
   view.cause = "no longer configured";
-  view.retired = true;
-  add_counters(view, counters);
   return view;
+}
+
+// Adds what is known to what is known; a sum of nothing known is not known.
+void add(std::optional<std::uint64_t>& sum, const std::optional<std::uint64_t>& more) {
+  if (more) {
+    sum = sum.value_or(0) + *more;
+  }
 }
 
 CheckView view_of(const Member& member, const CheckEntry* entry) {
@@ -107,17 +64,25 @@ MemberKey key_of(const seam::MemberRef& ref) {
   return {ref.service(), ref.backend(), ref.address(), ref.port()};
 }
 
+MemberKey key_of(const Roster& roster, MemberPlace place) {
+  const auto [service, backend] = roster.name_of(place);
+  const config::Backend& asked = roster.at(place).backend;
+  return {service, backend, seam::to_wire(to_dataplane(asked.address)), asked.port};
+}
+
 }  // namespace
 
-BackendView Engine::view_of(MemberPlace place) const {
+const seam::GetCountersReply& Engine::counted() const {
+  return counters_ ? *counters_ : seam::GetCountersReply::default_instance();
+}
+
+BackendView Engine::view_of(MemberPlace place, const seam::MemberCounters* counters) const {
   const Member& member = roster_.at(place);
-  const auto [service, backend] = roster_.name_of(place);
-  BackendView view;
-  view.service = service;
-  view.name = backend;
+  BackendView view = counters != nullptr ? to_view(*counters) : BackendView();
+  std::tie(view.service, view.name) = roster_.name_of(place);
   view.address = member.backend.address.text();
   view.port = member.backend.port;
-  view.weight = member.backend.weight;
+  view.weight = member.decision.weight;
   view.tier = member.backend.tier;
   view.admin = admin_name(member.admin);
   view.health = health_name(member.judgement.health);
@@ -131,23 +96,19 @@ BackendView Engine::view_of(MemberPlace place) const {
 }
 
 std::vector<BackendView> Engine::backends() {
+  const auto& members = counted().members();
   std::map<MemberKey, const seam::MemberCounters*> counters;
-  for (const seam::MemberCounters& one : counters_.members()) {
+  for (const seam::MemberCounters& one : members) {
     counters[key_of(one.ref())] = &one;
   }
   std::vector<BackendView> views;
   for (std::size_t s = 0; s < roster_.services().size(); ++s) {
     for (std::size_t m = 0; m < roster_.services()[s].members.size(); ++m) {
-      BackendView& view = views.emplace_back(view_of({s, m}));
-      const config::Backend& backend = roster_.at({s, m}).backend;
-      const std::string address = seam::to_wire(to_dataplane(backend.address));
-      const auto found = counters.find({view.service, view.name, address, view.port});
-      if (found != counters.end() && parts_.forwarder.connected()) {
-        add_counters(view, *found->second);
-      }
+      const auto found = counters.find(key_of(roster_, {s, m}));
+      views.push_back(view_of({s, m}, found == counters.end() ? nullptr : found->second));
     }
   }
-  for (const seam::MemberCounters& one : counters_.members()) {
+  for (const seam::MemberCounters& one : members) {
     if (one.retired()) {
       views.push_back(retired_view(one));
     }
@@ -168,16 +129,18 @@ std::vector<ServiceView> Engine::services() {
       view.ports.push_back(port_text(port));
     }
     view.slots = service.balance.slots;
+    view.flows = view.new_flows = std::nullopt;
   }
   for (const BackendView& backend : backends()) {
     const auto view = std::ranges::find(views, backend.service, &ServiceView::name);
     if (view == views.end()) {
       continue;
     }
+    const bool usable = backend.disposition == "new" && backend.weight > 0;
     view->backends += backend.retired ? 0U : 1U;
-    view->usable += !backend.retired && backend.disposition == "new" ? 1U : 0U;
-    view->flows += backend.flows.value_or(0);
-    view->new_flows += backend.new_flows;
+    view->usable += !backend.retired && usable ? 1U : 0U;
+    add(view->flows, backend.flows);
+    add(view->new_flows, backend.new_flows);
   }
   return views;
 }
@@ -189,28 +152,43 @@ StatusView Engine::status() {
   view.dataplane_version = hello_.build();
   view.dataplane_connected = parts_.forwarder.connected();
   view.revision = revision_;
-  view.generation = publisher_.acknowledged();
   view.reloads_applied = reloads_applied_;
   view.reloads_refused = reloads_refused_;
+  view.reloads_unchanged = reloads_unchanged_;
   view.last_reload = last_reload_;
   view.last_reload.age_s = last_reload_.result.empty() ? 0 : seconds(time - last_reload_at_);
   view.adopted_ms = adopted_ms_;
   view.adoption_state_changes = adoption_changes_;
   view.publish_failures = publisher_.failures();
   view.disk_errors = disk_errors_;
-  view.mbufs_available = counters_.mbufs_available();
-  view.mbufs_total = counters_.mbufs_total();
-  view.state_bytes = counters_.state_bytes();
   view.probe_lateness_p99_s = std::chrono::duration<double>(lateness_.p99()).count();
+  view.probes_skipped = scheduler_.skipped();
+  view.log_lines_suppressed = parts_.log.suppressed();
+  view.log_lines_dropped = parts_.log_lines_dropped ? parts_.log_lines_dropped() : 0;
   view.uptime_s = seconds(time - started_);
-  for (const seam::WorkerCounters& worker : counters_.workers()) {
-    view.workers.push_back(control::view_of(worker));
-  }
-  for (const seam::PortCounters& port : counters_.ports()) {
-    view.ports.push_back({port.name(), port.link_up(), counts(port.values())});
-  }
+  add_counters(view);
   view.notices = build_notices();
   return view;
+}
+
+// What the dataplane said last, as long as the connection stands on which it said so.
+void Engine::add_counters(StatusView& view) const {
+  if (adopted_) {
+    view.generation = publisher_.acknowledged();
+  }
+  if (!counters_) {
+    return;
+  }
+  view.mbufs_available = counters_->mbufs_available();
+  view.mbufs_total = counters_->mbufs_total();
+  view.state_bytes = counters_->state_bytes();
+  view.counters_age_s = seconds(parts_.clock.now() - counters_at_);
+  for (const seam::WorkerCounters& worker : counters_->workers()) {
+    view.workers.push_back(to_view(worker));
+  }
+  for (const seam::PortCounters& port : counters_->ports()) {
+    view.ports.push_back(to_view(port));
+  }
 }
 
 std::vector<std::string> Engine::build_notices() const {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See collector.h.
 #include "control/metrics/collector.h"
 
 #include "control/metrics/rows.h"

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// See liveness.h. A worker is judged at the time its counters were read, not when they are looked
+// at: old counters say nothing new.
 #include "control/metrics/liveness.h"
 
 #include <algorithm>
@@ -10,17 +12,19 @@ std::string Liveness::observe(const StatusView& status, Time now) {
     workers_.clear();
     return "the dataplane is not connected";
   }
+  const Time read = now - std::chrono::duration_cast<Time::duration>(
+                              std::chrono::duration<double>(status.counters_age_s));
   std::string reason;
   for (const WorkerView& worker : status.workers) {
     const auto polls = std::ranges::find(worker.counters, "polls", &NamedCount::name);
     if (polls == worker.counters.end()) {
       continue;
     }
-    const auto [seen, first] = workers_.try_emplace(worker.worker, Seen{polls->value, now});
+    const auto [seen, first] = workers_.try_emplace(worker.worker, Seen{polls->value, read});
     if (!first && seen->second.polls != polls->value) {
-      seen->second = {polls->value, now};
+      seen->second = {polls->value, read};
     }
-    const auto still = now - seen->second.since;
+    const auto still = read - seen->second.since;
     if (still >= kStalled && reason.empty()) {
       const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(still).count();
       reason = "worker " + std::to_string(worker.worker) + " has not polled for " +

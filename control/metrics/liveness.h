@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether the node forwards: what /healthz answers. Remembers each worker's poll counter between
 // observations; a worker's loop counts a poll even when it is idle, so a counter that stands still
-// is a worker that hangs. Pure but for that memory; control thread.
+// is a worker that hangs. Counters that are late themselves (the seam is busy with a publication)
+// prove nothing; the seam's deadline ends a connection that stays silent. Pure but for that memory;
+// control thread.
 #pragma once
 
 #include "control/admin/operator.h"
@@ -16,10 +18,9 @@ namespace holdfast::control {
 class Liveness {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  // Longer than the views' age (two counter polls) and a publication together.
   static constexpr std::chrono::seconds kStalled{3};
 
-  // Why the node is not well, in one line; empty when it is.
+  // Why the node is not well, in one line; empty when it is. `status` is of `now`.
   std::string observe(const StatusView& status, Time now);
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Metrics of services, bindings and members. A member's labels are service, backend and address:
-// a retired member keeps its series beside its successor's of the same name.
+// a retired member keeps its series beside its successor's of the same name. The dataplane's
+// counters have no series while it does not answer: a counter that fell to 0 would be a reset.
 #include "control/metrics/rows.h"
 
 #include <algorithm>
@@ -20,10 +21,11 @@ std::span<const BackendView> shown(const Snapshot& snapshot) {
 
 std::vector<Label> labels(const BackendView& member) {
   const bool v6 = member.address.find(':') != std::string::npos;
-  const std::string host = v6 ? "[" + member.address + "]" : member.address;
-  return {{"service", member.service},
-          {"backend", member.name},
-          {"address", host + ":" + std::to_string(member.port)}};
+  std::string address = v6 ? "[" + member.address + "]" : member.address;
+  if (member.port != 0) {  // 0: the port is not translated
+    address += ":" + std::to_string(member.port);
+  }
+  return {{"service", member.service}, {"backend", member.name}, {"address", std::move(address)}};
 }
 
 std::vector<Label> labels(const BackendView& member, Label more) {
@@ -35,7 +37,7 @@ std::vector<Label> labels(const BackendView& member, Label more) {
 template <auto Field>
 void service(const Snapshot& snapshot, Series& series) {
   for (const ServiceView& view : snapshot.services) {
-    series.add(static_cast<double>(std::invoke(Field, view)), {{"service", view.name}});
+    series.add(std::invoke(Field, view), {{"service", view.name}});
   }
 }
 
@@ -57,7 +59,7 @@ void bindings(const Snapshot& snapshot, Series& series) {
 template <auto Field>
 void member(const Snapshot& snapshot, Series& series) {
   for (const BackendView& view : shown(snapshot)) {
-    series.add(static_cast<double>(std::invoke(Field, view)), labels(view));
+    series.add(std::invoke(Field, view), labels(view));
   }
 }
 
@@ -73,14 +75,6 @@ void directions(const Snapshot& snapshot, Series& series) {
   for (const BackendView& view : shown(snapshot)) {
     series.add(std::invoke(ToMember, view), labels(view, {"direction", "to_member"}));
     series.add(std::invoke(ToClient, view), labels(view, {"direction", "to_client"}));
-  }
-}
-
-void flows(const Snapshot& snapshot, Series& series) {
-  for (const BackendView& view : shown(snapshot)) {
-    if (view.flows) {
-      series.add(*view.flows, labels(view));
-    }
   }
 }
 
@@ -112,7 +106,7 @@ void check_last(const Snapshot& snapshot, Series& series) {
 
 void check_streak(const Snapshot& snapshot, Series& series) {
   for (const BackendView& view : shown(snapshot)) {
-    series.add(static_cast<double>(view.check.streak), labels(view));
+    series.add(view.check.streak, labels(view));
   }
 }
 
@@ -159,12 +153,15 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "1 when no longer configured, while its flows live on.",
      kGauge,
      member<&BackendView::retired>},
-    {"holdfast_member_weight", "Weight in force.", kGauge, member<&BackendView::weight>},
+    {"holdfast_member_weight",
+     "Weight in force; 0 when it is down for long.",
+     kGauge,
+     member<&BackendView::weight>},
     {"holdfast_member_tier", "Tier; 0 is used first.", kGauge, member<&BackendView::tier>},
     {"holdfast_member_flows",
      "Live flows; absent while the dataplane does not answer.",
      kGauge,
-     flows},
+     member<&BackendView::flows>},
     {"holdfast_member_new_flows_total", "Flows begun.", kCounter, member<&BackendView::new_flows>},
     {"holdfast_member_packets_total",
      "Packets by direction; to_client only in mode nat.",

@@ -11,7 +11,7 @@ namespace {
 // One sample without labels: a field of the status view.
 template <auto Field>
 void status(const Snapshot& snapshot, Series& series) {
-  series.add(static_cast<double>(std::invoke(Field, snapshot.status)));
+  series.add(std::invoke(Field, snapshot.status));
 }
 
 void build_info(const Snapshot& snapshot, Series& series) {
@@ -23,6 +23,7 @@ void build_info(const Snapshot& snapshot, Series& series) {
 void reloads(const Snapshot& snapshot, Series& series) {
   series.add(snapshot.status.reloads_applied, {{"result", "applied"}});
   series.add(snapshot.status.reloads_refused, {{"result", "refused"}});
+  series.add(snapshot.status.reloads_unchanged, {{"result", "unchanged"}});
 }
 
 void last_reload_successful(const Snapshot& snapshot, Series& series) {
@@ -79,7 +80,8 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      kGauge,
      adoption_duration},
     {"holdfast_adoption_state_changes",
-     "Dispositions that the last adoption had to change; anything but 0 is a defect.",
+     "Dispositions, and the generation as one, that the last adoption had to change: 0 unless "
+     "something happened while control and dataplane were apart.",
      kGauge,
      status<&StatusView::adoption_state_changes>},
     {"holdfast_publish_failures_total",
@@ -94,6 +96,18 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "How late probes started, 99th percentile; high values void results.",
      kGauge,
      status<&StatusView::probe_lateness_p99_s>},
+    {"holdfast_probes_skipped_total",
+     "Probes left out: the check's one before was still in flight.",
+     kCounter,
+     status<&StatusView::probes_skipped>},
+    {"holdfast_log_lines_suppressed_total",
+     "Log lines left out: too many at once.",
+     kCounter,
+     status<&StatusView::log_lines_suppressed>},
+    {"holdfast_log_lines_dropped_total",
+     "Log lines lost: stderr took them too slowly.",
+     kCounter,
+     status<&StatusView::log_lines_dropped>},
     {"holdfast_mbufs_available",
      "Free packet buffers.",
      kGauge,

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+// See rows.h. Families stand in the order of the tables; one without a sample is left out, because
+// a help line alone says that something is 0.
 #include "control/metrics/rows.h"
 
 #include <algorithm>
@@ -6,7 +8,7 @@
 
 namespace holdfast::control {
 
-void Series::add(double value, std::vector<Label> labels) {
+void Series::add_sample(double value, std::vector<Label> labels) {
   prometheus::ClientMetric& sample = family_.metric.emplace_back();
   sample.label = std::move(labels);
   if (family_.type == prometheus::MetricType::Counter) {

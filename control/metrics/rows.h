@@ -8,10 +8,12 @@
 #include "control/admin/operator.h"
 
 #include <cstddef>
-#include <initializer_list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <prometheus/metric_family.h>
@@ -38,9 +40,18 @@ class Series {
  public:
   explicit Series(prometheus::MetricFamily& family) : family_(family) {}
 
-  void add(double value, std::vector<Label> labels = {});
-  void add(std::uint64_t value, std::vector<Label> labels = {}) {
-    add(static_cast<double>(value), std::move(labels));
+  void add_sample(double value, std::vector<Label> labels);
+  template <typename Number>
+    requires std::is_arithmetic_v<Number>
+  void add(Number value, std::vector<Label> labels = {}) {
+    add_sample(static_cast<double>(value), std::move(labels));
+  }
+  // What is not known has no sample.
+  template <typename Number>
+  void add(const std::optional<Number>& value, std::vector<Label> labels = {}) {
+    if (value) {
+      add_sample(static_cast<double>(*value), std::move(labels));
+    }
   }
   // One sample per known state, 1 for the one that holds; a state that is not known is added.
   void add_one_hot(std::string_view state,

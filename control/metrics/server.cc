@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See server.h.
 #include "control/metrics/server.h"
 
 #include <chrono>

@@ -3,6 +3,7 @@
 #include "control/admin/views_json.h"
 
 #include <limits>
+#include <optional>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -54,8 +55,20 @@ TEST(ViewsJson, WritesEveryFieldOfABackend) {
 })json"));
 }
 
-TEST(ViewsJson, FlowsThatAreNotKnownAreNull) {
-  EXPECT_TRUE(to_json(BackendView{}).at("flows").is_null());
+TEST(ViewsJson, CountersThatAreNotKnownAreNull) {
+  for (const char* key : {"flows",
+                          "new_flows",
+                          "packets_to_member",
+                          "bytes_to_member",
+                          "packets_to_client",
+                          "bytes_to_client",
+                          "last_new_flow_unix_ns"}) {
+    EXPECT_TRUE(to_json(BackendView{}).at(key).is_null()) << key;
+  }
+  ServiceView service;
+  service.flows = service.new_flows = std::nullopt;
+  EXPECT_TRUE(to_json(service).at("flows").is_null());
+  EXPECT_TRUE(to_json(service).at("new_flows").is_null());
 }
 
 TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
@@ -67,6 +80,11 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
   view.generation = 7;
   view.reloads_applied = 2;
   view.reloads_refused = 1;
+  view.reloads_unchanged = 4;
+  view.probes_skipped = 5;
+  view.log_lines_suppressed = 6;
+  view.log_lines_dropped = 7;
+  view.counters_age_s = 0.25;
   view.last_reload = {"refused", 2.5, {"site.yaml:1:1: error: no"}};
   view.adopted_ms = 12.5;
   view.mbufs_total = 8192;
@@ -81,11 +99,12 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
   view.notices = {"no huge pages"};
   EXPECT_EQ(to_json(view), json::parse(R"json({
     "version": "0.1.0", "dataplane_version": "0.1.0", "dataplane_connected": true, "revision": 3,
-    "generation": 7, "reloads_applied": 2, "reloads_refused": 1,
+    "generation": 7, "reloads_applied": 2, "reloads_refused": 1, "reloads_unchanged": 4,
     "last_reload": {"result": "refused", "age_s": 2.5, "lines": ["site.yaml:1:1: error: no"]},
     "adopted_ms": 12.5, "adoption_state_changes": 0, "publish_failures": 0, "disk_errors": 0,
-    "mbufs_available": 0, "mbufs_total": 8192, "state_bytes": 0, "probe_lateness_p99_s": 0.0,
-    "uptime_s": 0.0,
+    "mbufs_available": null, "mbufs_total": 8192, "state_bytes": null,
+    "probe_lateness_p99_s": 0.0, "probes_skipped": 5, "log_lines_suppressed": 6,
+    "log_lines_dropped": 7, "uptime_s": 0.0, "counters_age_s": 0.25,
     "workers": [{"worker": 1, "counters": {"received": 5}, "drops": {"mtu": 1},
                  "generated": {"reset": 2}, "flows": {"v4": 3}, "capacity": {"v4": 4},
                  "unaccounted": -1}],
@@ -96,7 +115,7 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
 TEST(ViewsJson, KeepsCountersExactUpToTheirLargest) {
   ServiceView view;
   view.flows = std::numeric_limits<std::uint64_t>::max();
-  EXPECT_EQ(json::parse(json::serialize(to_json(view))).at("flows").as_uint64(), view.flows);
+  EXPECT_EQ(json::parse(json::serialize(to_json(view))).at("flows").as_uint64(), *view.flows);
 }
 
 TEST(ViewsJson, OutcomeNamesReadBack) {

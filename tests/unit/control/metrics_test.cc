@@ -14,6 +14,7 @@
 #include <chrono>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <string>
@@ -152,15 +153,45 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
   snapshot.status.adopted_ms = -1;
   snapshot.status.last_reload.result.clear();
   for (BackendView& backend : snapshot.backends) {
-    backend.flows.reset();
+    backend.flows = backend.new_flows = std::nullopt;
+    backend.packets_to_member = backend.bytes_to_member = std::nullopt;
+    backend.packets_to_client = backend.bytes_to_client = std::nullopt;
   }
+  snapshot.services[0].flows = snapshot.services[0].new_flows = std::nullopt;
   const std::string text = text_of(snapshot);
   for (const char* name : {"holdfast_drops_total",
                            "holdfast_adoption_duration_seconds",
                            "holdfast_last_reload_successful",
-                           "holdfast_member_flows"}) {
+                           "holdfast_generation ",
+                           "holdfast_mbufs",
+                           "holdfast_state_bytes",
+                           "holdfast_service_flows",
+                           "holdfast_service_new_flows_total",
+                           "holdfast_member_flows",
+                           "holdfast_member_new_flows_total",
+                           "holdfast_member_packets_total",
+                           "holdfast_member_bytes_total"}) {
     EXPECT_THAT(text, Not(HasSubstr(name)));
   }
+}
+
+TEST(Metrics, CountsReloadsByEveryResultAndWhatWasNotLogged) {
+  Snapshot snapshot = sample();
+  snapshot.status.reloads_unchanged = 5;
+  snapshot.status.probes_skipped = 6;
+  snapshot.status.log_lines_suppressed = 7;
+  snapshot.status.log_lines_dropped = 8;
+  const std::string text = text_of(snapshot);
+  EXPECT_THAT(text, HasSubstr("holdfast_reloads_total{result=\"unchanged\"} 5\n"));
+  EXPECT_THAT(text, HasSubstr("\nholdfast_probes_skipped_total 6\n"));
+  EXPECT_THAT(text, HasSubstr("\nholdfast_log_lines_suppressed_total 7\n"));
+  EXPECT_THAT(text, HasSubstr("\nholdfast_log_lines_dropped_total 8\n"));
+}
+
+TEST(Metrics, NamesAMemberWithoutPortByItsAddressAlone) {
+  Snapshot snapshot = sample();
+  snapshot.backends[0].port = 0;
+  EXPECT_THAT(text_of(snapshot), HasSubstr("address=\"10.0.3.11\""));
 }
 
 TEST(Metrics, SeriesAreUnique) {
@@ -226,6 +257,14 @@ TEST_F(LivenessTest, NamesTheWorkerThatStandsStill) {
   EXPECT_EQ(observe_at(5), "worker 1 has not polled for 4 s");
   ++polls(1);
   EXPECT_EQ(observe_at(6), "");
+}
+
+TEST_F(LivenessTest, JudgesNoWorkerByCountersThatAreOldThemselves) {
+  EXPECT_EQ(observe_at(1), "");
+  status_.counters_age_s = 14;
+  EXPECT_EQ(observe_at(15), "");
+  status_.counters_age_s = 0;
+  EXPECT_EQ(observe_at(15), "worker 0 has not polled for 14 s");
 }
 
 TEST_F(LivenessTest, IsNotWellWithoutTheDataplane) {

@@ -131,7 +131,7 @@ class Balancer:
         if not self.supervisor.is_running():
             raise RuntimeError(f"Holdfast ended: {self.supervisor.said()}")
         try:
-            if self.status()["generation"] == 0:
+            if not self.status()["generation"]:
                 return False
             return all(member["disposition"] == "new" for member in self.members().values())
         except (RuntimeError, KeyError, ValueError):
