@@ -36,11 +36,18 @@ Engine::Engine(EngineParts parts, EngineStart start)
       notices_(std::move(start.notices)),
       tasks_(parts_.executor),
       changed_(parts_.executor),
-      publisher_(parts_.forwarder,
-                 tasks_,
-                 [this](std::uint64_t number, const Publisher::Outcome& outcome) {
-                   report_publication(number, outcome);
-                 }),
+      publisher_(
+          parts_.forwarder,
+          tasks_,
+          [this](std::uint64_t number, const Publisher::Outcome& outcome) {
+            report_publication(number, outcome);
+          },
+          [this](const std::vector<std::string>& refused) {
+            parts_.log.event(
+                Severity::kWarning,
+                "dispositions.refused",
+                {{"count", std::to_string(refused.size())}, {"first", refused.front()}});
+          }),
       scheduler_(
           parts_.clock,
           parts_.prober,
@@ -105,9 +112,11 @@ void Engine::on_connect() {
 }
 
 void Engine::on_disconnect(const std::string& reason) {
+  ++breaks_;
   adopted_ = false;
+  adoption_failure_.clear();
   counters_.reset();
-  publisher_.disconnect();
+  publisher_.disconnect(reason);
   changed_.notify();
   parts_.log.event(Severity::kWarning, "dataplane.disconnected", {{"reason", reason}});
 }
@@ -117,14 +126,35 @@ void Engine::on_event(const seam::Event& event) {
       Severity::kInfo, "dataplane.event", {{"what", event.what()}, {"detail", event.detail()}});
 }
 
+// A dataplane that cannot say what it runs is asked again, for as long as this connection lasts.
 asio::awaitable<void> Engine::adopt() {
-  const auto running = co_await parts_.forwarder.running();
-  if (!running) {
-    parts_.log.event(Severity::kError, "adoption.failed", {{"reason", running.error()}});
-    co_return;
+  const std::uint64_t mine = breaks_;
+  const auto wanted = [this, mine] { return breaks_ == mine && !stopping_; };
+  std::chrono::milliseconds wait = kAdoptAgainFirst;
+  while (wanted()) {
+    const auto running = co_await parts_.forwarder.running();
+    if (!wanted()) {
+      break;
+    }
+    if (running) {
+      finish_adoption(*running);
+      break;
+    }
+    if (std::exchange(adoption_failure_, running.error()) != running.error()) {
+      parts_.log.event(Severity::kError, "adoption.failed", {{"reason", running.error()}});
+    }
+    const Clock::TimePoint again = parts_.clock.now() + wait;
+    wait = std::min(2 * wait, kAdoptAgainMost);
+    while (wanted() && parts_.clock.now() < again) {
+      co_await wait_until(again);
+    }
   }
+}
+
+void Engine::finish_adoption(const RunningState& running) {
   const bool first = adopted_ms_ < 0;
-  adoption_changes_ = take_over(*running);
+  adoption_failure_.clear();
+  adoption_changes_ = take_over(running);
   adopted_ = true;
   publish_if_needed();
   const std::chrono::duration<double, std::milli> took =
@@ -132,7 +162,7 @@ asio::awaitable<void> Engine::adopt() {
   adopted_ms_ = took.count();
   parts_.log.event(Severity::kInfo,
                    "adopted",
-                   {{"generation", std::to_string(running->generation.number)},
+                   {{"generation", std::to_string(running.generation.number)},
                     {"state_changes", std::to_string(adoption_changes_)},
                     {"ms", std::to_string(adopted_ms_)}});
   poll_counters();
@@ -160,7 +190,9 @@ std::size_t Engine::take_over(const RunningState& running) {
     }
   }
   act_on(outcome);
-  const bool other_generation = running.generation.number != 0 && !publisher_.runs(build_wanted());
+  // A generation that a reload sent and waits for is the operator's change, not ours.
+  const bool other_generation =
+      running.generation.number != 0 && !publishing_reload_ && !publisher_.runs(build_wanted());
   generation_stale_ = true;
   return changes + (other_generation ? 1 : 0);
 }
@@ -216,9 +248,17 @@ void Engine::publish_if_needed() {
   }
   generation_stale_ = false;
   dataplane::GenerationSpec wanted = build_wanted();
-  if (!publisher_.runs(wanted)) {
+  if (publisher_.runs(wanted)) {
+    note_delivery();
+  } else {
     publisher_.want(std::move(wanted));
   }
+}
+
+void Engine::note_delivery() {
+  publisher_.forget_failure();
+  std::erase_if(last_reload_.lines,
+                [](const std::string& line) { return line.ends_with(kDeliveredLater); });
 }
 
 void Engine::report_publication(std::uint64_t number, const Publisher::Outcome& outcome) {
@@ -229,6 +269,7 @@ void Engine::report_publication(std::uint64_t number, const Publisher::Outcome& 
                      {{"generation", std::to_string(number)}, {"reason", outcome.error()}});
     return;
   }
+  generation_stale_ = true;  // looked at once more: note_delivery(), or the next one
   parts_.log.event(Severity::kInfo,
                    "published",
                    {{"generation", std::to_string(number)},

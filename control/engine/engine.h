@@ -20,11 +20,13 @@
 #include "control/publish/tasks.h"
 
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <boost/asio/any_io_executor.hpp>
@@ -51,9 +53,9 @@ struct EngineParts {
   Forwarder& forwarder;
   EventLog& log;
   std::function<std::int64_t()> unix_ms;
+  std::function<std::uint64_t()> log_lines_dropped;  // by where the log goes; may be empty
   // For the service manager; may be empty.
   std::function<void()> on_reload_begin;
-  std::function<std::uint64_t()> log_lines_dropped;  // by where the log goes; may be empty
   std::function<void(const std::string& status)> on_reload_end;
 };
 
@@ -64,6 +66,13 @@ class Engine final : public Operator, private Forwarder::Observer {
   static constexpr std::chrono::milliseconds kAdoptionWait{1'000};
   // A generation that failed is tried again after this.
   static constexpr std::chrono::seconds kPublishAgain{10};
+  // A reload whose answer was lost waits this long for the dataplane to come back and judge it.
+  static constexpr std::chrono::seconds kVerdictWait{10};
+  // It is sent so often at most: one that breaks the connection each time must not do so for ever.
+  static constexpr int kSends = 2;
+  // An adoption that failed is tried again after the first, then later and later up to the most.
+  static constexpr std::chrono::milliseconds kAdoptAgainFirst{250};
+  static constexpr std::chrono::milliseconds kAdoptAgainMost{5'000};
 
   Engine(EngineParts parts, EngineStart start);
   Engine(const Engine&) = delete;
@@ -77,8 +86,6 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> stop();
   // SIGHUP: a reload that nobody waits for. At most one runs and one waits.
   void request_reload(Caller caller) { static_cast<void>(plan_reload(std::move(caller))); }
-  // Adds a line to the status (a degraded mode found late).
-  void add_notice(std::string notice) { notices_.push_back(std::move(notice)); }
 
   StatusView status() override;
   std::vector<ServiceView> services() override;
@@ -89,6 +96,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
 
  private:
+  // How a reload's line ends that holds until what is wanted runs.
+  static constexpr std::string_view kDeliveredLater = ": it gets this when it is";
+
   struct ReloadRun {
     Caller caller;
     bool done = false;
@@ -103,6 +113,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   [[nodiscard]] Instant now() const;
   boost::asio::awaitable<void> begin();
   boost::asio::awaitable<void> adopt();
+  void finish_adoption(const RunningState& running);
   std::size_t take_over(const RunningState& running);
   void on_result(const CheckSpec& check, const ProbeResult& result);
   void tick();
@@ -112,6 +123,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   void act_on(const Roster::Outcome& outcome);
   [[nodiscard]] dataplane::GenerationSpec build_wanted() const;
   void publish_if_needed();
+  // What is wanted runs: nothing is owed any more, and no failure matters.
+  void note_delivery();
   void report_publication(std::uint64_t number, const Publisher::Outcome& outcome);
   // Waits for changed_, but no longer than until `deadline`.
   boost::asio::awaitable<void> wait_until(Clock::TimePoint deadline);
@@ -122,6 +135,13 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> reload_loop();
   boost::asio::awaitable<VerbResult> reload_once(Caller caller);
   boost::asio::awaitable<VerbResult> apply_config(config::Config config, Caller caller);
+  // The generation of `config` by what is known now.
+  [[nodiscard]] dataplane::GenerationSpec build_candidate(const config::Config& config) const;
+  // Publishes until the dataplane has judged it: an answer that is lost with the connection is
+  // looked for in what runs after the next adoption. The error is what the verb answers.
+  // Requires: `config` outlives the call.
+  using Judged = std::expected<seam::PublishReply, VerbResult>;
+  boost::asio::awaitable<Judged> publish_judged(const config::Config* config);
   boost::asio::awaitable<void> commit(config::Config config, VerbResult* result);
   // True when the dataplane was started with this configuration's start-up keys.
   [[nodiscard]] bool started_with(const config::Config& config) const;
@@ -163,7 +183,9 @@ class Engine final : public Operator, private Forwarder::Observer {
 
   Clock::TimePoint started_;
   Clock::TimePoint connected_at_;
-  bool adopted_ = false;  // since the last connect
+  bool adopted_ = false;          // since the last connect
+  std::uint64_t breaks_ = 0;      // of the connection, so far
+  std::string adoption_failure_;  // of this connection; empty: none
   double adopted_ms_ = -1;
   std::uint64_t adoption_changes_ = 0;
   seam::HelloReply hello_;
@@ -176,6 +198,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   Clock::TimePoint retry_publication_ = Clock::TimePoint::max();
   std::uint64_t reloads_applied_ = 0;
   std::uint64_t reloads_refused_ = 0;
+  std::uint64_t reloads_unchanged_ = 0;
   ReloadView last_reload_;
   Clock::TimePoint last_reload_at_;
   bool verb_busy_ = false;
@@ -192,4 +215,3 @@ class Engine final : public Operator, private Forwarder::Observer {
 };
 
 }  // namespace holdfast::control
-  std::uint64_t reloads_unchanged_ = 0;

@@ -9,6 +9,8 @@
 #include "control/publish/offload.h"
 #include "dataplane/api/codec.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace holdfast::control {
@@ -26,6 +28,24 @@ std::vector<std::string> rendered(std::span<const config::Diagnostic> diagnostic
     text.erase(0, end + 1);
   }
   return lines;
+}
+
+std::size_t count_of(std::span<const std::string> lines, std::string_view kind) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      lines, [kind](const std::string& line) { return line.contains(kind); }));
+}
+
+// What the log says of a reload, in one line: the last one, where the result stands, or how many
+// errors there are and the first.
+std::string detail_of(std::span<const std::string> lines) {
+  constexpr std::string_view kError = ": error: ";
+  const std::size_t errors = count_of(lines, kError);
+  if (errors == 0) {
+    return lines.empty() ? "" : lines.back();
+  }
+  const auto first =
+      std::ranges::find_if(lines, [](const std::string& line) { return line.contains(kError); });
+  return errors == 1 ? *first : std::to_string(errors) + " errors, first: " + *first;
 }
 
 std::string slots_line(const seam::SlotsMoved& moved) {
@@ -113,30 +133,66 @@ bool Engine::started_with(const config::Config& config) const {
 }
 
 asio::awaitable<VerbResult> Engine::apply_config(config::Config config, Caller caller) {
-  Roster candidate(config, roster_, drains_, now());
-  static_cast<void>(candidate.settle("reload", now()));
-  dataplane::GenerationSpec generation = build_generation(config, candidate.decisions(), 0);
   VerbResult result{Outcome::kOk, rendered(config.warnings)};
-  if (adopted_ && !publisher_.runs(generation)) {
+  if (adopted_ && !publisher_.runs(build_candidate(config))) {
     publishing_reload_ = true;
-    const Publisher::Outcome published = co_await publisher_.publish(std::move(generation));
+    const Judged published = co_await publish_judged(&config);
     publishing_reload_ = false;
-    if (!published && adopted_) {
-      result.lines.push_back("the dataplane refused it: " + published.error());
-      co_return finish_reload("refused", {Outcome::kRefused, std::move(result.lines)}, caller);
+    if (!published) {
+      result.outcome = published.error().outcome;
+      std::ranges::copy(published.error().lines, std::back_inserter(result.lines));
+      co_return finish_reload("refused", std::move(result), caller);
     }
-    if (published) {
-      for (const seam::SlotsMoved& moved : published->slots_moved()) {
-        result.lines.push_back(slots_line(moved));
-      }
+    for (const seam::SlotsMoved& moved : published->slots_moved()) {
+      result.lines.push_back(slots_line(moved));
     }
-  }
-  if (!adopted_) {
+  } else if (!adopted_) {
+    const bool connected = parts_.forwarder.connected();
     result.outcome = Outcome::kUnreachable;
-    result.lines.emplace_back("the dataplane is not connected: it gets this when it is");
+    result.lines.push_back(
+        (connected ? "the dataplane's state is not adopted" : "the dataplane is not connected") +
+        std::string(kDeliveredLater));
   }
   co_await commit(std::move(config), &result);
   co_return finish_reload("applied", std::move(result), caller);
+}
+
+dataplane::GenerationSpec Engine::build_candidate(const config::Config& config) const {
+  Roster candidate(config, roster_, drains_, now());
+  static_cast<void>(candidate.settle("reload", now()));
+  return build_generation(config, candidate.decisions(), 0);
+}
+
+asio::awaitable<Engine::Judged> Engine::publish_judged(const config::Config* config) {
+  std::string reason;
+  for (int sent = 0; sent < kSends; ++sent) {
+    // Built anew, because health goes on meanwhile.
+    const dataplane::GenerationSpec generation = build_candidate(*config);
+    const std::uint64_t breaks = breaks_;
+    Publisher::Outcome outcome = co_await publisher_.publish(generation);
+    if (outcome) {
+      co_return std::move(*outcome);
+    }
+    reason = outcome.error();
+    if (breaks == breaks_ && !stopping_) {
+      co_return std::unexpected(
+          VerbResult{Outcome::kRefused, {"the dataplane refused it: " + reason}});
+    }
+    const Clock::TimePoint deadline = parts_.clock.now() + kVerdictWait;
+    while (!adopted_ && !stopping_ && parts_.clock.now() < deadline) {
+      co_await wait_until(deadline);
+    }
+    if (!adopted_ || stopping_) {
+      break;
+    }
+    if (publisher_.runs(generation)) {
+      co_return seam::PublishReply();
+    }
+  }
+  co_return std::unexpected(
+      VerbResult{Outcome::kTimedOut,
+                 {"the dataplane did not say whether it takes this: " + reason,
+                  "nothing was changed: reload again when it is connected"}});
 }
 
 asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) {
@@ -168,6 +224,7 @@ VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const
   const bool refused = kind == "refused";
   reloads_refused_ += refused ? 1U : 0U;
   reloads_applied_ += kind == "applied" ? 1U : 0U;
+  reloads_unchanged_ += kind == "unchanged" ? 1U : 0U;
   last_reload_ = {.result = std::string(kind), .age_s = 0, .lines = result.lines};
   last_reload_at_ = parts_.clock.now();
   parts_.log.event(refused ? Severity::kError : Severity::kInfo,
@@ -176,9 +233,11 @@ VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const
                     {"revision", std::to_string(revision_)},
                     {"who", caller.who},
                     {"reason", caller.reason},
-                    {"detail", result.lines.empty() ? "" : result.lines.front()}});
+                    {"warnings", std::to_string(count_of(result.lines, ": warning: "))},
+                    {"detail", detail_of(result.lines)}});
+  generation_stale_ = true;  // what is wanted may run already: then nothing is owed any more
+  publish_if_needed();
   return result;
 }
 
 }  // namespace holdfast::control
-  reloads_unchanged_ += kind == "unchanged" ? 1U : 0U;

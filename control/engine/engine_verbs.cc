@@ -27,7 +27,8 @@ constexpr std::size_t kFloor = 1;  // members that must stay usable per service
 
 bool is_usable(const Member& member) {
   const Health health = member.judgement.health;
-  return member.admin == Admin::kEnabled && (health == Health::kUp || health == Health::kSuspect);
+  return member.admin == Admin::kEnabled && member.backend.weight > 0 &&
+         (health == Health::kUp || health == Health::kSuspect);
 }
 
 std::string label(const MemberName& name) { return name.first + "/" + name.second; }
@@ -42,23 +43,25 @@ asio::awaitable<VerbResult> Engine::undrain(std::string object, Caller caller) {
   return change_drains({AdminEvent::kUndrain, std::move(object), std::move(caller)});
 }
 
-// One reason per service that would be left without a usable member.
+// One reason per service that would lose usable members and be left without one. Draining what is
+// not usable anyway takes nothing away.
 std::vector<std::string> Engine::floor_objections(std::span<const MemberPlace> places) const {
   std::map<std::size_t, std::size_t> lost;  // usable members, by service
-  std::map<std::size_t, std::size_t> named;
   for (const MemberPlace place : places) {
-    ++named[place.service];
-    lost[place.service] += is_usable(roster_.at(place)) ? 1U : 0U;
+    if (is_usable(roster_.at(place))) {
+      ++lost[place.service];
+    }
   }
   std::vector<std::string> objections;
-  for (const auto& [service, count] : named) {
+  for (const auto& [service, count] : lost) {
     const ServiceEntry& entry = roster_.services()[service];
     const auto usable = static_cast<std::size_t>(std::ranges::count_if(entry.members, is_usable));
-    if (usable - lost[service] < kFloor) {
-      objections.push_back(
-          "service " + entry.name + " would be left with " +
-          std::to_string(usable - lost[service]) + " of " + std::to_string(entry.members.size()) +
-          " members that are up and enabled; its floor is " + std::to_string(kFloor));
+    if (usable - count < kFloor) {
+      objections.push_back("service " + entry.name + " would be left with " +
+                           std::to_string(usable - count) + " of " +
+                           std::to_string(entry.members.size()) +
+                           " members that are up, enabled and have a weight; its floor is " +
+                           std::to_string(kFloor));
     }
   }
   return objections;
@@ -116,6 +119,7 @@ asio::awaitable<void> Engine::carry_out(const Verb* verb,
   if (!disk_error.empty()) {
     result->lines.push_back("not written down, a restart would forget it: " + disk_error);
   }
+  const std::uint64_t losses = publisher_.losses();
   const std::string cause =
       std::string(verb->name()) + (verb->caller.reason.empty() ? "" : ": " + verb->caller.reason);
   for (const MemberName& name : names) {
@@ -133,12 +137,14 @@ asio::awaitable<void> Engine::carry_out(const Verb* verb,
                       {"who", verb->caller.who},
                       {"reason", verb->caller.reason}});
   }
-  if (!parts_.forwarder.connected()) {
-    result->outcome = Outcome::kUnreachable;
-    result->lines.emplace_back("the dataplane is not connected: it takes effect when it is");
-    co_return;
+  const auto visible = co_await publisher_.dispositions_visible(losses);
+  if (!visible) {
+    const auto& [reason, refused] = visible.error();
+    result->outcome = refused ? Outcome::kRefused : Outcome::kUnreachable;
+    result->lines.push_back(refused
+                                ? "the dataplane refused it until its next generation: " + reason
+                                : reason + ": it takes effect when the dataplane is connected");
   }
-  co_await publisher_.dispositions_visible();
 }
 
 asio::awaitable<std::string> Engine::save_drains() {

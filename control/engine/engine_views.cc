@@ -202,6 +202,10 @@ std::vector<std::string> Engine::build_notices() const {
           "the dataplane runs with other start-up keys than the configuration: restart it");
     }
   }
+  if (!adoption_failure_.empty()) {
+    notices.push_back("the dataplane's state could not be adopted, nothing is published: " +
+                      adoption_failure_);
+  }
   if (!publisher_.last_failure().empty()) {
     notices.push_back("the last publication failed: " + publisher_.last_failure());
   }

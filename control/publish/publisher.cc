@@ -27,10 +27,11 @@ GenerationSpec normalised(GenerationSpec generation) {
 
 }  // namespace
 
-Publisher::Publisher(Forwarder& forwarder, Tasks& tasks, Report report)
+Publisher::Publisher(Forwarder& forwarder, Tasks& tasks, Report report, Refusals refusals)
     : forwarder_(forwarder),
       tasks_(tasks),
       report_(std::move(report)),
+      refusals_(std::move(refusals)),
       changed_(tasks.executor()),
       last_outcome_(std::unexpected("nothing was published yet")) {}
 
@@ -48,9 +49,16 @@ void Publisher::adopt(const RunningState& running) {
   }
 }
 
-void Publisher::disconnect() {
+void Publisher::disconnect(const std::string& reason) {
   running_.reset();
-  pending_.clear();
+  if (!std::exchange(pending_, {}).empty()) {
+    lose({.reason = "the dataplane's connection ended: " + reason});
+  }
+}
+
+void Publisher::lose(Undelivered what) {
+  ++losses_;
+  last_loss_ = std::move(what);
 }
 
 void Publisher::want(GenerationSpec generation) {
@@ -166,18 +174,33 @@ asio::awaitable<void> Publisher::disposition_loop() {
     for (const auto& [member, disposition] : std::exchange(pending_, {})) {
       batch.push_back({member.first, member.second, disposition});
     }
-    // A refused one belongs to a member that is not published yet; acknowledge() sends it again. A
-    // lost connection is followed by an adoption.
-    static_cast<void>(co_await forwarder_.set_dispositions(std::move(batch)));
+    const auto refused = co_await forwarder_.set_dispositions(std::move(batch));
+    if (!refused) {
+      lose({.reason = refused.error()});
+    } else if (!refused->empty()) {
+      refusals_(*refused);
+      // Of a member that is being published: acknowledge() sends it again.
+      if (!publishing_) {
+        lose({.reason = refused->front(), .refused = true});
+      }
+    }
   }
   sending_ = false;
   changed_.notify();
 }
 
-asio::awaitable<void> Publisher::dispositions_visible() {
+asio::awaitable<std::expected<void, Publisher::Undelivered>> Publisher::dispositions_visible(
+    std::uint64_t losses_before) {
   while (sending_) {
     co_await changed_.wait();
   }
+  if (losses_ != losses_before) {
+    co_return std::unexpected(last_loss_);
+  }
+  if (!forwarder_.connected()) {
+    co_return std::unexpected(Undelivered{.reason = "the dataplane is not connected"});
+  }
+  co_return std::expected<void, Undelivered>();
 }
 
 bool Publisher::runs(const GenerationSpec& generation) const {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -24,14 +25,21 @@ class Publisher {
   using Outcome = std::expected<seam::PublishReply, std::string>;
   // Told the outcome of each publication, its number first.
   using Report = std::function<void(std::uint64_t, const Outcome&)>;
+  // Told which dispositions the dataplane refused, one sentence each; never empty.
+  using Refusals = std::function<void(const std::vector<std::string>&)>;
+  // Why dispositions are not what the workers see.
+  struct Undelivered {
+    std::string reason;
+    bool refused = false;  // else the connection was gone or ended: an adoption follows
+  };
 
   // Requires: `forwarder` and `tasks` outlive it; `tasks` is joined before it goes.
-  Publisher(Forwarder& forwarder, Tasks& tasks, Report report);
+  Publisher(Forwarder& forwarder, Tasks& tasks, Report report, Refusals refusals);
 
   // After a connect: what the dataplane runs now.
   void adopt(const RunningState& running);
   // After a disconnect: what was wanted or in flight has failed; the next adoption sorts it out.
-  void disconnect();
+  void disconnect(const std::string& reason);
 
   // Asks for this generation; its number is given when it is sent, its dispositions are the newest
   // that set_disposition() has seen since. Returns at once.
@@ -40,8 +48,12 @@ class Publisher {
   boost::asio::awaitable<Outcome> publish(dataplane::GenerationSpec generation);
 
   void set_disposition(DispositionChange change);
-  // Returns when every disposition so far is visible to all workers, or the connection is gone.
-  boost::asio::awaitable<void> dispositions_visible();
+  // Batches of dispositions that did not arrive, or not whole, so far.
+  [[nodiscard]] std::uint64_t losses() const { return losses_; }
+  // Returns when every disposition so far is visible to all workers, or why one is not.
+  // Requires: `losses_before` is losses() from before the first disposition that is waited for.
+  boost::asio::awaitable<std::expected<void, Undelivered>> dispositions_visible(
+      std::uint64_t losses_before);
 
   // A publication is wanted or in flight.
   [[nodiscard]] bool busy() const { return publishing_; }
@@ -50,7 +62,9 @@ class Publisher {
   // The acknowledged generation; 0: none yet.
   [[nodiscard]] std::uint64_t acknowledged() const { return acknowledged_; }
   [[nodiscard]] std::uint64_t failures() const { return failures_; }
+  // Why the newest publication failed; empty when it did not, or it does not matter any more.
   [[nodiscard]] const std::string& last_failure() const { return last_failure_; }
+  void forget_failure() { last_failure_.clear(); }
 
  private:
   using Member = std::pair<std::string, std::string>;  // service, backend
@@ -62,10 +76,12 @@ class Publisher {
   void refresh_dispositions(dataplane::GenerationSpec& generation) const;
   void acknowledge(dataplane::GenerationSpec generation);
   void finish(std::uint64_t sequence, std::uint64_t number, Outcome outcome);
+  void lose(Undelivered what);
 
   Forwarder& forwarder_;
   Tasks& tasks_;
   Report report_;
+  Refusals refusals_;
   Condition changed_;
   std::optional<dataplane::GenerationSpec> wanted_;
   std::uint64_t wanted_sequence_ = 0;
@@ -78,6 +94,8 @@ class Publisher {
   Dispositions desired_;  // of every member of the newest wanted generation
   Dispositions pending_;  // to be sent
   bool sending_ = false;
+  std::uint64_t losses_ = 0;
+  Undelivered last_loss_;
   std::uint64_t failures_ = 0;
   std::string last_failure_;
 };

@@ -7,6 +7,7 @@
 #include "control/publish/tasks.h"
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,7 @@ class FakeForwarder final : public control::Forwarder {
   }
   void disconnect() {
     connected_ = false;
-    hold = false;
+    hold = hold_dispositions = false;
     released_.notify();
     observer_->on_disconnect("the test says so");
   }
@@ -64,13 +65,31 @@ class FakeForwarder final : public control::Forwarder {
   }
   Answer<std::vector<std::string>> set_dispositions(
       std::vector<control::DispositionChange> batch) override {
+    while (hold_dispositions) {
+      co_await released_.wait();
+    }
+    if (!connected_) {
+      co_return std::unexpected("the connection ended");
+    }
+    if (!disposition_failure.empty()) {
+      co_return std::unexpected(disposition_failure);
+    }
+    std::vector<std::string> refused;
     for (control::DispositionChange& change : batch) {
+      if (unknown.contains(change.backend)) {
+        refused.push_back("no member " + change.service + "/" + change.backend);
+        continue;
+      }
       shown[{change.service, change.backend}] = change.disposition;
       changes.push_back(std::move(change));
     }
-    co_return std::vector<std::string>();
+    co_return refused;
   }
   Answer<control::RunningState> running() override {
+    ++adoptions;
+    if (!running_failure.empty()) {
+      co_return std::unexpected(running_failure);
+    }
     control::RunningState state{.generation = in_force, .members = {}};
     for (const dataplane::ServiceSpec& service : in_force.services) {
       for (const dataplane::MemberSpec& member : service.members) {
@@ -88,8 +107,12 @@ class FakeForwarder final : public control::Forwarder {
     co_return counters_reply;
   }
 
-  bool hold = false;    // publications wait for release()
-  std::string refusal;  // what publications are refused with
+  bool hold = false;                // publications wait for release()
+  bool hold_dispositions = false;   // they wait until the connection ends
+  std::string refusal;              // what publications are refused with
+  std::string disposition_failure;  // what sending dispositions fails with
+  std::set<std::string> unknown;    // backends whose dispositions are refused
+  std::string running_failure;      // what asking for the running state fails with
   dataplane::GenerationSpec in_force;
   std::map<std::pair<std::string, std::string>, dataplane::Disposition> shown;
   std::vector<dataplane::GenerationSpec> publications;
@@ -97,6 +120,7 @@ class FakeForwarder final : public control::Forwarder {
   seam::GetCountersReply counters_reply;
   seam::HelloReply hello_reply;
   std::size_t polls = 0;
+  std::size_t adoptions = 0;  // begun
 
  private:
   control::Condition released_;

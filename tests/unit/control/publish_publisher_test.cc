@@ -4,7 +4,11 @@
 #include "control/publish/publisher.h"
 #include "tests/support/fake_forwarder.h"
 
+#include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -56,14 +60,29 @@ class PublisherTest : public ::testing::Test {
     return weights;
   }
 
+  using Visible = std::expected<void, Publisher::Undelivered>;
+  std::shared_ptr<std::optional<Visible>> visible(std::uint64_t losses) {
+    auto outcome = std::make_shared<std::optional<Visible>>();
+    boost::asio::co_spawn(
+        context,
+        publisher.dispositions_visible(losses),
+        [outcome](const std::exception_ptr&, Visible value) { *outcome = std::move(value); });
+    run();
+    return outcome;
+  }
+
   boost::asio::io_context context{1};
   testing::FakeForwarder forwarder{context.get_executor()};
   Observer observer;
   Tasks tasks{context.get_executor()};
   std::vector<std::uint64_t> reported;
-  Publisher publisher{forwarder, tasks, [this](std::uint64_t number, const Publisher::Outcome& o) {
+  std::vector<std::string> refused;
+  Publisher publisher{forwarder,
+                      tasks,
+                      [this](std::uint64_t number, const Publisher::Outcome& o) {
                         reported.push_back(o ? number : 0);
-                      }};
+                      },
+                      [this](const std::vector<std::string>& one) { refused = one; }};
 };
 
 TEST_F(PublisherTest, SendsOnlyTheNewestOfWhatWasWantedMeanwhile) {
@@ -148,10 +167,39 @@ TEST_F(PublisherTest, FailsWhatIsInFlightAndWaitingWhenTheConnectionEnds) {
     run();
   }
   forwarder.disconnect();
-  publisher.disconnect();
+  publisher.disconnect("gone");
   run();
   EXPECT_EQ(ended, 2);
   EXPECT_EQ(tasks.running(), 0U);
+}
+
+TEST_F(PublisherTest, TellsWhoWaitsThatADispositionWasLostBeforeItWasSent) {
+  forwarder.hold_dispositions = true;
+  publisher.set_disposition({"web", "a", Disposition::kKeep});
+  run();
+  const std::uint64_t losses = publisher.losses();
+  publisher.set_disposition({"web", "b", Disposition::kKeep});
+  const auto outcome = visible(losses);
+  forwarder.disconnect();
+  publisher.disconnect("gone");
+  run();
+  ASSERT_TRUE(outcome->has_value());
+  EXPECT_FALSE((*outcome)->has_value());
+  EXPECT_FALSE((*outcome)->error().refused);
+}
+
+TEST_F(PublisherTest, TellsWhoWaitsThatADispositionWasRefusedAndSaysSo) {
+  forwarder.unknown = {"b"};
+  const std::uint64_t losses = publisher.losses();
+  publisher.set_disposition({"web", "b", Disposition::kKeep});
+  const auto outcome = visible(losses);
+  ASSERT_TRUE(outcome->has_value());
+  ASSERT_FALSE((*outcome)->has_value());
+  EXPECT_TRUE((*outcome)->error().refused);
+  EXPECT_EQ((*outcome)->error().reason, "no member web/b");
+  EXPECT_EQ(refused, (std::vector<std::string>{"no member web/b"}));
+  publisher.set_disposition({"web", "a", Disposition::kKeep});
+  EXPECT_TRUE((*visible(publisher.losses()))->has_value());
 }
 
 TEST_F(PublisherTest, CountsAGenerationThatIsInForceAlthoughItsAnswerFailed) {
