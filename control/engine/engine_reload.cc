@@ -189,10 +189,9 @@ asio::awaitable<Engine::Judged> Engine::publish_judged(const config::Config* con
       co_return seam::PublishReply();
     }
   }
-  co_return std::unexpected(
-      VerbResult{Outcome::kTimedOut,
-                 {"the dataplane did not say whether it takes this: " + reason,
-                  "nothing was changed: reload again when it is connected"}});
+  co_return std::unexpected(VerbResult{
+      Outcome::kTimedOut,
+      {"the dataplane did not say whether it takes this, nothing was changed: " + reason}});
 }
 
 asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) {

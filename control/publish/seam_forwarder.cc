@@ -23,6 +23,8 @@ namespace {
 // A dataplane that answers nothing is given up before its requests fill the memory.
 constexpr std::size_t kMaxOutboxBytes = 32U << 20U;
 
+constexpr const char* kClosedByPeer = "closed by the dataplane";
+
 auto with(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
 std::expected<RunningState, std::string> read_running(const seam::GetGenerationReply& reply) {
@@ -188,7 +190,7 @@ asio::awaitable<std::string> SeamForwarder::read_loop() {
       co_return end_reason_;
     }
     if (error) {
-      co_return error == asio::error::eof ? "closed by the dataplane" : error.message();
+      co_return error == asio::error::eof ? kClosedByPeer : error.message();
     }
     decoder_.feed({piece.data(), size});
     if (auto sound = dispatch(); !sound) {
@@ -264,7 +266,7 @@ asio::awaitable<void> SeamForwarder::write_loop() {
     outbox_bytes_ -= bytes.size();
     co_await asio::async_write(socket_, asio::buffer(bytes), with(error));
     if (error) {
-      close(error.message());
+      close(error == asio::error::broken_pipe ? kClosedByPeer : error.message());
     }
   }
   writing_ = false;
