@@ -236,6 +236,10 @@ void Engine::tick() {
   }
   publish_if_needed();  // once for all weights that changed since the last tick
   poll_counters();
+  if (!drains_unsaved_.empty() && !verb_busy_ && parts_.clock.now() >= drains_again_) {
+    drains_again_ = Clock::TimePoint::max();
+    tasks_.spawn(save_drains_again());
+  }
 }
 
 dataplane::GenerationSpec Engine::build_wanted() const {

@@ -66,6 +66,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   static constexpr std::chrono::milliseconds kAdoptionWait{1'000};
   // A generation that failed is tried again after this.
   static constexpr std::chrono::seconds kPublishAgain{10};
+  // Drains that could not be written down are tried again after this.
+  static constexpr std::chrono::seconds kSaveAgain{5};
   // A reload whose answer was lost waits this long for the dataplane to come back and judge it.
   static constexpr std::chrono::seconds kVerdictWait{10};
   // It is sent so often at most: one that breaks the connection each time must not do so for ever.
@@ -154,7 +156,9 @@ class Engine final : public Operator, private Forwarder::Observer {
                                          VerbResult* result);
   [[nodiscard]] std::vector<std::string> floor_objections(
       std::span<const MemberPlace> places) const;
+  // Returns why not, or nothing. What failed is tried again until it succeeds.
   boost::asio::awaitable<std::string> save_drains();
+  boost::asio::awaitable<void> save_drains_again();
 
   // engine_views.cc
   // `counters`: the member's, or nullptr when there are none.
@@ -171,6 +175,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::uint64_t revision_ = 0;
   std::uint64_t highest_revision_ = 0;
   Drains drains_;
+  std::string drains_unsaved_;  // why; empty: they are on disk
+  Clock::TimePoint drains_again_ = Clock::TimePoint::max();
   Roster roster_;
   std::vector<std::string> notices_;
 

@@ -108,8 +108,13 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
         "refused", {Outcome::kInvalidConfiguration, rendered(loaded.error())}, caller);
   }
   std::vector<std::string> fixed = config::startup_differences(config_, *loaded);
-  startup_refused_ = !fixed.empty() && !started_with(*loaded);
-  if (startup_refused_) {
+  if (started_with(*loaded)) {
+    fixed.clear();
+  }
+  startup_refused_ = !fixed.empty();
+  std::ranges::move(config::control_differences(config_.control, loaded->control),
+                    std::back_inserter(fixed));
+  if (!fixed.empty()) {
     co_return finish_reload("refused", {Outcome::kInvalidConfiguration, std::move(fixed)}, caller);
   }
   if (revision_ != 0 && loaded->sources == config_.sources) {

@@ -117,7 +117,11 @@ asio::awaitable<void> Engine::carry_out(const Verb* verb,
   }
   const std::string disk_error = co_await save_drains();
   if (!disk_error.empty()) {
-    result->lines.push_back("not written down, a restart would forget it: " + disk_error);
+    result->outcome = Outcome::kFailed;
+    result->lines.push_back(
+        "in force, but not written down: a restart before that succeeds forgets "
+        "it: " +
+        disk_error);
   }
   const std::uint64_t losses = publisher_.losses();
   const std::string cause =
@@ -152,11 +156,18 @@ asio::awaitable<std::string> Engine::save_drains() {
     return write_durably(path, text);
   };
   const auto saved = co_await offload(parts_.disk, std::move(save));
+  drains_unsaved_ = saved ? "" : saved.error();
   if (!saved) {
+    drains_again_ = parts_.clock.now() + kSaveAgain;
     note_disk(saved.error());
-    co_return saved.error();
   }
-  co_return std::string();
+  co_return drains_unsaved_;
+}
+
+asio::awaitable<void> Engine::save_drains_again() {
+  if (co_await save_drains(); drains_unsaved_.empty()) {
+    parts_.log.event(Severity::kInfo, "drains.saved", {});
+  }
 }
 
 }  // namespace holdfast::control

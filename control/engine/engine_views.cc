@@ -202,6 +202,10 @@ std::vector<std::string> Engine::build_notices() const {
           "the dataplane runs with other start-up keys than the configuration: restart it");
     }
   }
+  if (!drains_unsaved_.empty()) {
+    notices.push_back("drains are not written down, a restart would forget them: " +
+                      drains_unsaved_);
+  }
   if (!adoption_failure_.empty()) {
     notices.push_back("the dataplane's state could not be adopted, nothing is published: " +
                       adoption_failure_);

@@ -241,5 +241,15 @@ TEST_F(EngineTest, SaysHowManyErrorsARefusedFileHas) {
                              HasSubstr("detail=\"2 errors, first: "))));
 }
 
+TEST_F(EngineTest, RefusesAReloadOfControlsOwnKeysByName) {
+  begin_up();
+  write(yaml(kThree, "control: {metrics: none}\n"));
+  const VerbResult refused = reload();
+  EXPECT_EQ(refused.outcome, Outcome::kInvalidConfiguration);
+  EXPECT_THAT(refused.lines,
+              Contains(HasSubstr("control.metrics cannot change from '127.0.0.1:9180' to 'none' "
+                                 "without a restart of control")));
+}
+
 }  // namespace
 }  // namespace holdfast::control

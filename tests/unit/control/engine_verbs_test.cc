@@ -54,14 +54,19 @@ TEST_F(EngineTest, RefusesADrainThatWouldLeaveNobody) {
   EXPECT_EQ(drain("web/nobody").outcome, Outcome::kUsage);
 }
 
-TEST_F(EngineTest, GoesOnWithAFullDiskAndSaysSo) {
+TEST_F(EngineTest, GoesOnWithAFullDiskSaysSoAndWritesDownWhatItCanLater) {
   begin_up();
   std::filesystem::remove_all(directory.path());
   const VerbResult result = drain("web/a");
-  EXPECT_EQ(result.outcome, Outcome::kOk);
+  EXPECT_EQ(result.outcome, Outcome::kFailed);
   EXPECT_EQ(shown("a"), kKeep);
   EXPECT_THAT(result.lines, Contains(HasSubstr("not written down")));
   EXPECT_GE(engine->status().disk_errors, 1U);
+  EXPECT_THAT(engine->status().notices, Contains(HasSubstr("drains are not written down")));
+  std::filesystem::create_directories(directory.path());
+  pass(6s);
+  EXPECT_TRUE(std::filesystem::exists(directory.file("drains")));
+  EXPECT_THAT(engine->status().notices, Not(Contains(HasSubstr("not written down"))));
 }
 
 TEST_F(EngineTest, ForgetsTheDrainOfABackendThatIsNoLongerConfigured) {
