@@ -100,9 +100,13 @@ Span TreeBuilder::span(const YAML::Mark& mark) const {
   return {file_, mark.line + first_line_ + 1, mark.column + 1, 1};
 }
 
-std::string_view TreeBuilder::rest_of_line(const YAML::Mark& mark) const {
+std::string_view TreeBuilder::rest_of_line(const YAML::Mark& mark) {
   const std::size_t at = std::min(static_cast<std::size_t>(std::max(mark.pos, 0)), chunk_.size());
-  std::string_view line = chunk_.substr(at, chunk_.find('\n', at) - at);
+  if (at < line_from_ || at > line_end_) {
+    line_from_ = at;
+    line_end_ = std::min(chunk_.find('\n', at), chunk_.size());
+  }
+  std::string_view line = chunk_.substr(at, line_end_ - at);
   if (line.ends_with('\r')) {
     line.remove_suffix(1);
   }

@@ -90,7 +90,7 @@ class TreeBuilder : public YAML::EventHandler {
   void attach_key(Open& parent, Node key);
   void count(Span where);
   void refuse_tag(Span where, const std::string& tag);
-  [[nodiscard]] std::string_view rest_of_line(const YAML::Mark& mark) const;
+  [[nodiscard]] std::string_view rest_of_line(const YAML::Mark& mark);
   [[nodiscard]] Node scalar(const YAML::Mark& mark, const std::string& value);
 
   std::uint16_t file_;
@@ -103,6 +103,10 @@ class TreeBuilder : public YAML::EventHandler {
   bool root_is_flow_ = false;
   bool finishing_ = false;
   Span last_;
+  // No line ends in [line_from_, line_end_): a long line is searched once, not for each value on
+  // it.
+  std::size_t line_from_ = std::string_view::npos;
+  std::size_t line_end_ = 0;
   std::vector<Open> open_;
   Node root_;
 };

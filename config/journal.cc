@@ -108,12 +108,13 @@ std::size_t Journal::offset_of(Span where) {
 
 std::string_view Journal::line_of(Span where) {
   const auto index = static_cast<std::size_t>(where.line) - 1;
-  if (where.line <= 0 || index >= lines(where.file).size()) {
+  const std::vector<std::uint32_t>& starts = lines(where.file);
+  if (where.line <= 0 || index >= starts.size()) {
     return {};
   }
   const std::string_view text = files_[where.file].text;
-  const std::size_t begin = lines(where.file)[index];
-  std::string_view line = text.substr(begin, text.find('\n', begin) - begin);
+  const std::size_t end = index + 1 < starts.size() ? starts[index + 1] - 1 : text.size();
+  std::string_view line = text.substr(starts[index], end - starts[index]);
   if (line.ends_with('\r')) {
     line.remove_suffix(1);
   }

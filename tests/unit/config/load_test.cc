@@ -162,9 +162,14 @@ TEST(Load, EndsSoonOnHostileTexts) {
   while (nested.size() < size) {
     nested += "[[[[[[],";
   }
+  std::string one_line;
+  while (one_line.size() < 7 * size) {
+    one_line += "a value of 31 bytes on one line,";
+  }
   for (const std::string& text : {std::string(size, '['),
                                   std::string(size, '{'),
                                   "a: " + nested,
+                                  "a: [" + one_line + "b]",
                                   "a: \"" + std::string(size, 'x'),
                                   std::string(size, '\n'),
                                   std::string(size, '-'),
