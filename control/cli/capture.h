@@ -3,7 +3,8 @@
 // order) and pcapng (sections, several interfaces with their own link types and clocks), after
 // draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. Read from a stream, record by record, with
 // bounded memory; the bytes may be anything. libpcap is not used because it refuses a pcapng whose
-// interfaces differ in link type or snapshot length. Blocking; one thread.
+// interfaces differ in link type or snapshot length. A damaged record is handed out with what is
+// left of it, and reading goes on as long as the next one can be found. Blocking; one thread.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +18,8 @@
 
 namespace holdfast::control {
 
-// Bytes of one record, the bound that tcpdump and Wireshark keep too. A record that claims more is
-// an error.
+// Bytes of one record, the bound that tcpdump and Wireshark keep too. Of a record that claims more
+// the bytes are skipped.
 inline constexpr std::uint32_t kMaxCaptured = 262'144;
 
 struct CaptureTime {
@@ -29,12 +30,15 @@ struct CaptureTime {
 
 // LINKTYPE_ number of the tcpdump.org registry.
 using LinkType = std::uint32_t;
+inline constexpr LinkType kUnknownLink = 0xffffffff;  // of an interface that is not described
 
 struct CaptureRecord {
   CaptureTime time;
   LinkType link = 0;
   std::uint32_t original_length = 0;  // on the wire; never less than bytes.size()
   std::vector<std::byte> bytes;       // what was captured
+  bool cut = false;                   // the file lacks bytes that the record claims to have
+  std::string damage = {};            // what the file has wrong here, one sentence; empty: nothing
 };
 
 class CaptureReader {
@@ -43,10 +47,12 @@ class CaptureReader {
   CaptureReader(const CaptureReader&) = delete;
   CaptureReader& operator=(const CaptureReader&) = delete;
 
-  // The next record; nullopt at the end of the file. The error is one sentence that says what is
-  // wrong at which byte; after it nothing more can be read.
+  // The next record; nullopt at the end of the file, and behind a damaged record after which no
+  // other can be found. The error is one sentence that says what is wrong at which byte, where no
+  // record has begun; after it nothing more can be read. A record has begun when its header
+  // (pcapng: the fields before its bytes) is there.
   virtual std::expected<std::optional<CaptureRecord>, std::string> next() = 0;
-  // True when times may be finer than a microsecond, as far as the file was read.
+  // True when times may be finer than a microsecond. Always with pcapng: a later interface may be.
   [[nodiscard]] virtual bool has_nanoseconds() const = 0;
 
  protected:

@@ -18,9 +18,6 @@ struct CaptureClock {
   static constexpr CaptureClock from_option(std::uint8_t value) {
     return {.binary = (value & 0x80) != 0, .exponent = static_cast<std::uint8_t>(value & 0x7f)};
   }
-  [[nodiscard]] constexpr bool finer_than_microseconds() const {
-    return exponent > (binary ? 19 : 6);  // 2^19 < 10^6 < 2^20
-  }
   // Nanoseconds are cut, not rounded. Resolutions that 64 bits of ticks cannot fill give 0 seconds.
   [[nodiscard]] CaptureTime time_of(std::uint64_t ticks) const;
 };

@@ -12,7 +12,7 @@ namespace holdfast::control {
 
 // Ethernet, raw IP, BSD loopback (two kinds), Linux "cooked" captures (two versions).
 bool is_supported_link(LinkType link);
-// "link type 127 (only Ethernet, ...)", for the error.
+// "link type 127 cannot be replayed; Ethernet, ... can", for a note.
 std::string unsupported_link(LinkType link);
 
 // Replaces the record's link header by an Ethernet header with these addresses; a cooked capture's

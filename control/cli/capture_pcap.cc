@@ -50,23 +50,31 @@ class PcapReader final : public CaptureReader {
       return read_integer<std::uint32_t>(header, offset, flavour_.order);
     };
     const std::uint32_t captured = field(8);
-    if (captured > kMaxCaptured) {
-      return std::unexpected(
-          stream_.complaint("a record claims " + std::to_string(captured) + " bytes"));
-    }
     CaptureRecord record{.time = time_of(field(0), field(4)),
                          .link = link_,
                          .original_length = std::max(captured, field(12)),
-                         .bytes = std::vector<std::byte>(captured)};
-    if (stream_.read(record.bytes) != Got::kAll) {
-      return std::unexpected(stream_.complaint("the file ends within a record"));
-    }
+                         .bytes = {}};
+    read_bytes(record, captured);
     return record;
   }
 
   [[nodiscard]] bool has_nanoseconds() const override { return flavour_.nanoseconds; }
 
  private:
+  void read_bytes(CaptureRecord& record, std::uint32_t captured) {
+    if (captured > kMaxCaptured) {
+      record.cut = true;
+      record.damage = stream_.complaint("a record claims " + std::to_string(captured) + " bytes");
+      stream_.skip(captured);
+      return;
+    }
+    record.bytes = stream_.take(captured);
+    if (record.bytes.size() < captured) {
+      record.cut = true;
+      record.damage = stream_.complaint("the file ends within a record");
+    }
+  }
+
   std::expected<std::optional<CaptureRecord>, std::string> end() {
     if (stream_.failed()) {
       return std::unexpected(stream_.complaint({}));

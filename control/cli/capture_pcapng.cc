@@ -28,12 +28,13 @@ constexpr std::uint16_t kResolutionOption = 9;
 constexpr std::uint16_t kOffsetOption = 14;
 
 constexpr std::uint32_t kAroundBody = 12;              // type and both lengths
-constexpr std::uint32_t kMostBody = 2 * kMaxCaptured;  // of a block that is read: room for options
+constexpr std::uint32_t kMostBody = 2 * kMaxCaptured;  // of a block that is kept: room for options
 constexpr std::size_t kMostInterfaces = 65'536;
+constexpr std::size_t kPacketFields = 20;
+constexpr std::size_t kSimplePacketFields = 4;
 
-bool is_read(std::uint32_t type) {
-  return type == kInterfaceDescription || type == kObsoletePacket || type == kSimplePacket ||
-         type == kEnhancedPacket;
+bool is_packet(std::uint32_t type) {
+  return type == kObsoletePacket || type == kSimplePacket || type == kEnhancedPacket;
 }
 
 struct Interface {
@@ -44,7 +45,18 @@ struct Interface {
 
 struct Block {
   std::uint32_t type = 0;
-  std::vector<std::byte> body;  // empty for types that are skipped
+  std::uint32_t size = 0;       // of its body
+  std::vector<std::byte> body;  // at most kMostBody bytes; empty for types that are skipped
+  std::string damage = {};      // why no other block can be found behind it
+};
+
+// What stands in a packet block before the packet.
+struct PacketFields {
+  std::size_t size = 0;
+  std::size_t interface = 0;
+  std::uint32_t captured = 0;
+  std::uint32_t original = 0;
+  std::optional<std::uint64_t> ticks = std::nullopt;
 };
 
 class PcapngReader final : public CaptureReader {
@@ -54,16 +66,18 @@ class PcapngReader final : public CaptureReader {
   // Reads a section header behind its type.
   Result<void> begin_section();
   Result<std::optional<CaptureRecord>> next() override;
-  [[nodiscard]] bool has_nanoseconds() const override { return nanoseconds_; }
+  [[nodiscard]] bool has_nanoseconds() const override { return true; }
 
  private:
   Result<std::optional<Block>> next_block();
   Result<Block> read_block(std::uint32_t type);
+  void read_body(Block& block);
   Result<void> close_block(std::uint32_t length);
   Result<void> add_interface(Bytes body);
   [[nodiscard]] CaptureClock clock_of(Bytes options) const;
-  [[nodiscard]] Result<CaptureRecord> packet(const Block& block) const;
-  [[nodiscard]] Result<CaptureRecord> simple_packet(Bytes body) const;
+  Result<CaptureRecord> packet(const Block& block);
+  [[nodiscard]] PacketFields fields_of(const Block& block) const;
+  [[nodiscard]] PacketFields simple_fields_of(Bytes body) const;
 
   template <typename Integer>
   [[nodiscard]] Integer integer(Bytes bytes, std::size_t offset) const {
@@ -77,7 +91,7 @@ class PcapngReader final : public CaptureReader {
   ByteOrder order_ = ByteOrder::kLittle;
   std::vector<Interface> interfaces_;
   CaptureTime last_time_;  // simple packets have none of their own
-  bool nanoseconds_ = false;
+  bool lost_ = false;      // no other block can be found
 };
 
 Result<void> PcapngReader::begin_section() {
@@ -123,24 +137,23 @@ Result<Block> PcapngReader::read_block(std::uint32_t type) {
   if (length < kAroundBody || length % 4 != 0) {
     return failure("a block of an impossible length");
   }
-  const std::uint32_t size = length - kAroundBody;
-  Block block{.type = type, .body = {}};
-  Got got = Got::kAll;
-  if (!is_read(type)) {
-    got = stream_.skip(size);
-  } else if (size > kMostBody) {
-    return failure("a packet's block claims " + std::to_string(length) + " bytes");
-  } else {
-    block.body.resize(size);
-    got = stream_.read(block.body);
-  }
-  if (got != Got::kAll) {
-    return failure("the file ends within a block");
-  }
-  if (auto closed = close_block(length); !closed) {
-    return Failure(std::move(closed.error()));
-  }
+  Block block{.type = type, .size = length - kAroundBody, .body = {}};
+  read_body(block);
+  lost_ = !block.damage.empty();
   return block;
+}
+
+void PcapngReader::read_body(Block& block) {
+  std::uint32_t kept = 0;
+  if (is_packet(block.type) || block.type == kInterfaceDescription) {
+    kept = std::min(block.size, kMostBody);
+    block.body = stream_.take(kept);
+  }
+  if (block.body.size() < kept || stream_.skip(block.size - kept) != Got::kAll) {
+    block.damage = stream_.complaint("the file ends within a block");
+  } else if (auto closed = close_block(block.size + kAroundBody); !closed) {
+    block.damage = std::move(closed.error());
+  }
 }
 
 Result<std::optional<Block>> PcapngReader::next_block() {
@@ -186,67 +199,78 @@ CaptureClock PcapngReader::clock_of(Bytes options) const {
 
 Result<void> PcapngReader::add_interface(Bytes body) {
   constexpr std::size_t kFields = 8;
-  if (body.size() < kFields) {
-    return failure("an interface description without its fields");
-  }
   if (interfaces_.size() == kMostInterfaces) {
     return failure("more than 65536 interfaces");
+  }
+  if (body.size() < kFields) {
+    interfaces_.push_back({.link = kUnknownLink});  // the next one keeps its number
+    return {};
   }
   interfaces_.push_back({.link = integer<std::uint16_t>(body, 0),
                          .snapshot_length = integer<std::uint32_t>(body, 4),
                          .clock = clock_of(body.subspan(kFields))});
-  nanoseconds_ = nanoseconds_ || interfaces_.back().clock.finer_than_microseconds();
   return {};
 }
 
-// Enhanced packets, and the obsolete ones: the same fields, but for the interface's width.
-Result<CaptureRecord> PcapngReader::packet(const Block& block) const {
-  constexpr std::size_t kFields = 20;
+// Of enhanced packets, and of the obsolete ones: the same, but for the interface's width.
+// Requires: the fields are there.
+PacketFields PcapngReader::fields_of(const Block& block) const {
   const Bytes body = block.body;
-  if (body.size() < kFields) {
-    return failure("a packet block without its fields");
-  }
-  const std::size_t index = block.type == kEnhancedPacket ? integer<std::uint32_t>(body, 0)
-                                                          : integer<std::uint16_t>(body, 0);
-  const auto captured = integer<std::uint32_t>(body, 12);
-  if (index >= interfaces_.size()) {
-    return failure("a packet of an interface that is not described");
-  }
-  if (captured > kMaxCaptured || captured > body.size() - kFields) {
-    return failure("a packet claims " + std::to_string(captured) + " bytes");
-  }
-  const std::uint64_t ticks =
-      (std::uint64_t{integer<std::uint32_t>(body, 4)} << 32) | integer<std::uint32_t>(body, 8);
-  const Bytes bytes = body.subspan(kFields, captured);
-  return CaptureRecord{.time = interfaces_[index].clock.time_of(ticks),
-                       .link = interfaces_[index].link,
-                       .original_length = std::max(captured, integer<std::uint32_t>(body, 16)),
-                       .bytes = {bytes.begin(), bytes.end()}};
+  const std::uint64_t high = integer<std::uint32_t>(body, 4);
+  return {.size = kPacketFields,
+          .interface = block.type == kEnhancedPacket ? integer<std::uint32_t>(body, 0)
+                                                     : integer<std::uint16_t>(body, 0),
+          .captured = integer<std::uint32_t>(body, 12),
+          .original = integer<std::uint32_t>(body, 16),
+          .ticks = (high << 32) | integer<std::uint32_t>(body, 8)};
 }
 
-Result<CaptureRecord> PcapngReader::simple_packet(Bytes body) const {
-  constexpr std::size_t kFields = 4;
-  if (body.size() < kFields) {
-    return failure("a packet block without its fields");
-  }
-  if (interfaces_.empty()) {
-    return failure("a packet of an interface that is not described");
-  }
+PacketFields PcapngReader::simple_fields_of(Bytes body) const {
   const auto original = integer<std::uint32_t>(body, 0);
-  const std::uint32_t limit = interfaces_[0].snapshot_length;
-  const std::uint32_t captured = limit == 0 ? original : std::min(original, limit);
-  if (captured > kMaxCaptured || captured > body.size() - kFields) {
-    return failure("a packet claims " + std::to_string(captured) + " bytes");
+  const std::uint32_t limit = interfaces_.empty() ? 0 : interfaces_[0].snapshot_length;
+  return {.size = kSimplePacketFields,
+          .captured = limit == 0 ? original : std::min(original, limit),
+          .original = original};
+}
+
+// What is there of a packet. An error when the file ends within its fields.
+Result<CaptureRecord> PcapngReader::packet(const Block& block) {
+  const bool simple = block.type == kSimplePacket;
+  if (block.body.size() < (simple ? kSimplePacketFields : kPacketFields)) {
+    if (!block.damage.empty()) {
+      return Failure(block.damage);
+    }
+    return CaptureRecord{.link = kUnknownLink,
+                         .cut = true,
+                         .damage = stream_.complaint("a packet block without its fields")};
   }
-  const Bytes bytes = body.subspan(kFields, captured);
-  return CaptureRecord{.time = last_time_,
-                       .link = interfaces_[0].link,
-                       .original_length = original,
-                       .bytes = {bytes.begin(), bytes.end()}};
+  const PacketFields fields = simple ? simple_fields_of(block.body) : fields_of(block);
+  const std::size_t most = std::min<std::size_t>(block.body.size() - fields.size, kMaxCaptured);
+  const Bytes bytes =
+      Bytes(block.body).subspan(fields.size, std::min<std::size_t>(fields.captured, most));
+  CaptureRecord record{.time = last_time_,
+                       .link = kUnknownLink,
+                       .original_length = std::max(fields.captured, fields.original),
+                       .bytes = {bytes.begin(), bytes.end()},
+                       .cut = fields.captured > most,
+                       .damage = block.damage};
+  if (fields.interface < interfaces_.size()) {
+    const Interface& interface = interfaces_[fields.interface];
+    record.link = interface.link;
+    record.time = fields.ticks ? interface.clock.time_of(*fields.ticks) : last_time_;
+  }
+  if (record.link == kUnknownLink) {
+    record.damage = stream_.complaint("a packet of an interface that is not described");
+  } else if (record.cut && block.damage.empty()) {
+    record.damage =
+        stream_.complaint("a packet claims " + std::to_string(fields.captured) + " bytes");
+  }
+  last_time_ = record.time;
+  return record;
 }
 
 Result<std::optional<CaptureRecord>> PcapngReader::next() {
-  while (true) {
+  while (!lost_) {
     const Result<std::optional<Block>> found = next_block();
     if (!found) {
       return Failure(found.error());
@@ -255,20 +279,19 @@ Result<std::optional<CaptureRecord>> PcapngReader::next() {
       return std::nullopt;
     }
     const Block& block = **found;
+    if (is_packet(block.type)) {
+      return packet(block);
+    }
+    if (!block.damage.empty()) {
+      return Failure(block.damage);
+    }
     if (block.type == kInterfaceDescription) {
       if (auto added = add_interface(block.body); !added) {
         return Failure(std::move(added.error()));
       }
-    } else if (is_read(block.type)) {
-      Result<CaptureRecord> record =
-          block.type == kSimplePacket ? simple_packet(block.body) : packet(block);
-      if (!record) {
-        return Failure(std::move(record.error()));
-      }
-      last_time_ = record->time;
-      return std::move(*record);
     }
   }
+  return std::nullopt;
 }
 
 }  // namespace

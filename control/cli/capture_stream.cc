@@ -17,6 +17,14 @@ CaptureStream::Got CaptureStream::read(std::span<std::byte> into) {
   return count == 0 ? Got::kNothing : Got::kPart;
 }
 
+std::vector<std::byte> CaptureStream::take(std::size_t count) {
+  std::vector<std::byte> bytes(count);
+  const std::uint64_t begin = offset_;
+  read(bytes);
+  bytes.resize(offset_ - begin);
+  return bytes;
+}
+
 CaptureStream::Got CaptureStream::skip(std::uint64_t count) {
   std::array<std::byte, 4096> ignored;
   bool some = false;

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace holdfast::control {
 
@@ -24,6 +25,8 @@ class CaptureStream {
 
   // Fills `into`, or says that the file ended before its first byte or within it.
   Got read(std::span<std::byte> into);
+  // The next `count` bytes; fewer where the file ends before.
+  std::vector<std::byte> take(std::size_t count);
   Got skip(std::uint64_t count);
   // Bytes read so far.
   [[nodiscard]] std::uint64_t offset() const { return offset_; }

@@ -55,6 +55,16 @@ class FrameBuffer {
   std::size_t contiguous_;
 };
 
+std::optional<ReplayResult> without_pipeline(const CaptureRecord& record) {
+  if (record.cut) {
+    return ReplayResult{.verdict = Verdict::kDrop, .reason = Drop::kTruncated};
+  }
+  if (!is_supported_link(record.link)) {
+    return ReplayResult{.verdict = Verdict::kKernel};
+  }
+  return std::nullopt;
+}
+
 bool is_cut_in_headers(const CaptureRecord& record) {
   return record.bytes.size() < std::min<std::size_t>(record.original_length, kHeaderBytes);
 }
@@ -62,6 +72,9 @@ bool is_cut_in_headers(const CaptureRecord& record) {
 }  // namespace
 
 ReplayResult Replay::push(CaptureRecord record) {
+  if (const auto decided = without_pipeline(record)) {
+    return *decided;
+  }
   make_ethernet(record, kOurMac, kNextHopMac);
   pass_time(clock_.advance(record.time));
   const FrameBuffer buffer(record);
@@ -69,7 +82,7 @@ ReplayResult Replay::push(CaptureRecord record) {
   burst_.begin(1);
   solo_.run(burst_, now_ms_);
 
-  ReplayResult result{.verdict = burst_.verdict[0], .reason = {}, .service = {}, .backend = {}};
+  ReplayResult result{.verdict = burst_.verdict[0]};
   if (result.verdict == Verdict::kDrop) {
     const Drop reason = burst_.reason[0];
     // The stages take missing headers for ones behind a long chain, since nothing else is cut so

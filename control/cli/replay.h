@@ -25,10 +25,10 @@ struct ReplayedFrame {
 
 struct ReplayResult {
   dataplane::Verdict verdict = dataplane::Verdict::kPending;
-  std::optional<dataplane::Drop> reason;  // with kDrop
-  std::string service;                    // empty: none, or unknown
-  std::string backend;                    // empty: none was chosen
-  std::vector<ReplayedFrame> sent;
+  std::optional<dataplane::Drop> reason = std::nullopt;  // with kDrop
+  std::string service = {};                              // empty: none, or unknown
+  std::string backend = {};                              // empty: none was chosen
+  std::vector<ReplayedFrame> sent = {};
 };
 
 class Replay {
@@ -36,8 +36,10 @@ class Replay {
   // Frames enter `entry`. Requires: `solo` outlives this.
   Replay(dataplane::Solo& solo, dataplane::PortIndex entry) : solo_(solo), entry_(entry) {}
 
-  // Takes any record of a supported link type. Of a cut record the missing bytes count as there,
-  // but where a header is missing it is dropped as truncated.
+  // Takes any record. Of one with a short snapshot length the missing bytes count as there, but
+  // where a header is missing it is dropped as truncated. Two kinds reach neither the pipeline nor
+  // the clock: a record whose bytes the file lacks is dropped as truncated, and one of a link type
+  // that is not supported is the kernel's, as any frame is that the pipeline cannot tell.
   ReplayResult push(CaptureRecord record);
 
  private:

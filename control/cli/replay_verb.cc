@@ -37,19 +37,27 @@ constexpr const char* kHelp =
     "alone, in order, at its time in the capture; time never runs backward, and a gap of more\n"
     "than 32768 s counts as that. Up to 65536 flows are tracked. '-' is standard input or output.\n"
     "\n"
+    "Two kinds of records get a verdict without the pipeline. Those of another link type, or of\n"
+    "an interface that IN does not describe, are the kernel's. Those with bytes that IN lacks (it\n"
+    "ends within the record, the record is longer than its block) and those that claim more than\n"
+    "262144 bytes are dropped as truncated. Of what is damaged the rest is replayed as long as "
+    "the\n"
+    "next record can be found.\n"
+    "\n"
     "Every port has the MAC address 02:00:5e:10:00:01 and no limit on the size of a packet. "
     "Frames\n"
     "to backends leave by the second port, if there is one, those to clients by the first.\n"
     "\n"
-    "OUT is a pcap with IN's resolution and times. A line of V belongs to one record of IN:\n"
+    "OUT is a pcap with IN's times, in nanoseconds when IN has them or is a pcapng. A line of V\n"
+    "belongs to one record of IN:\n"
     "  frame    its number, from 0\n"
     "  verdict  forward, reply, kernel, hold or drop\n"
     "  reason   of a drop, else null\n"
     "  service, backend   null when there is none\n"
     "  out      numbers of OUT's records that came of it, from 0\n"
     "\n"
-    "Exit codes: 1 IN is broken (what stands before is done) or an output cannot be written,\n"
-    "3 the configuration is invalid or IN has another link type.";
+    "Exit codes: 1 IN is damaged (what could be read is done) or an output cannot be written,\n"
+    "3 the configuration is invalid.";
 
 struct Options {
   OfflineOptions offline{.flows = kFlows};
@@ -155,8 +163,10 @@ class ReplayRun {
 
  private:
   void push(CaptureRecord record, CaptureWriter& writer, std::ostream* verdicts);
-  // The next record; nullopt at the end, and after what ended the run early was told.
+  // The next record; nullopt at the end, and where no other can be found.
   std::optional<CaptureRecord> next();
+  void note_damage(const std::string& what);
+  void note_link(LinkType link);
   void account();
 
   Offline offline_;
@@ -164,25 +174,41 @@ class ReplayRun {
   std::unique_ptr<CaptureReader> reader_;
   Context& context_;
   Tally tally_;
+  std::uint64_t damages_ = 0;
+  std::string first_damage_;
+  bool link_noted_ = false;
 };
 
 std::optional<CaptureRecord> ReplayRun::next() {
   auto record = reader_->next();
-  const std::string number = std::to_string(tally_.frames);
   if (!record) {
-    context_.fail(kExitFailed, "frame " + number + ": " + record.error());
-    return std::nullopt;
-  }
-  if (*record && !is_supported_link((*record)->link)) {
-    context_.fail(kExitInvalidConfiguration,
-                  "frame " + number + ": " + unsupported_link((*record)->link));
+    note_damage(record.error());
     return std::nullopt;
   }
   return std::move(*record);
 }
 
+void ReplayRun::note_damage(const std::string& what) {
+  if (++damages_ == 1) {
+    first_damage_ = "frame " + std::to_string(tally_.frames) + ": " + what;
+  }
+}
+
+void ReplayRun::note_link(LinkType link) {
+  if (!link_noted_) {
+    context_.error << "holdfast: note: frame " << tally_.frames << ": " << unsupported_link(link)
+                   << '\n';
+    link_noted_ = true;
+  }
+}
+
 void ReplayRun::push(CaptureRecord record, CaptureWriter& writer, std::ostream* verdicts) {
   const CaptureTime time = record.time;
+  if (!record.damage.empty()) {
+    note_damage(record.damage);
+  } else if (!is_supported_link(record.link)) {
+    note_link(record.link);
+  }
   const ReplayResult result = replay_.push(std::move(record));
   if (verdicts != nullptr) {
     *verdicts << verdict_line(tally_.frames, result, writer.count()) << '\n';
@@ -195,14 +221,17 @@ void ReplayRun::push(CaptureRecord record, CaptureWriter& writer, std::ostream* 
 
 void ReplayRun::account() {
   context_.error << "holdfast: " << tally_.text() << '\n';
+  if (damages_ > 0) {
+    const std::string more =
+        damages_ > 1 ? "; " + std::to_string(damages_) + " places are damaged in all" : "";
+    context_.fail(kExitFailed, first_damage_ + more);
+  }
   if (const std::uint64_t lost = unaccounted(offline_.solo->worker().stats); lost != 0) {
     context_.fail(kExitFailed, "defect: " + std::to_string(lost) + " frames are not accounted for");
   }
 }
 
 void ReplayRun::run(const Options& options) {
-  // The first record tells the resolution of a pcapng.
-  std::optional<CaptureRecord> record = next();
   Output out(options.out, context_);
   CaptureWriter writer(out.stream(),
                        reader_->has_nanoseconds() ? CaptureResolution::kNanoseconds
@@ -211,9 +240,12 @@ void ReplayRun::run(const Options& options) {
   if (!options.verdicts.empty()) {
     verdicts.emplace(options.verdicts, context_);
   }
-  while (record && out.stream().good() && (!verdicts || verdicts->stream().good())) {
+  while (out.stream().good() && (!verdicts || verdicts->stream().good())) {
+    std::optional<CaptureRecord> record = next();
+    if (!record) {
+      break;
+    }
     push(std::move(*record), writer, verdicts ? &verdicts->stream() : nullptr);
-    record = next();
   }
   if (!out.good()) {
     context_.fail(kExitFailed, out.complaint());

@@ -57,6 +57,12 @@ def test_order_of_backends_and_services_does_not_matter(binaries, tmp_path, flow
     assert len(shares) == 6, "every backend of both families takes part"
 
 
+def frames_of(result: Replayed, nanoseconds: bool) -> list:
+    """What was transmitted, with times in nanoseconds."""
+    unit = 1 if nanoseconds else 1000
+    return [(r.data, r.length, r.seconds, r.fraction * unit) for r in result.out]
+
+
 @pytest.mark.parametrize("nanoseconds", [False, True])
 def test_pcap_and_pcapng_give_the_same(binaries, tmp_path, nanoseconds):
     replay = Replay(binaries, captures.configuration(tmp_path))
@@ -65,10 +71,11 @@ def test_pcap_and_pcapng_give_the_same(binaries, tmp_path, nanoseconds):
         form: replay.frames(frames, nanoseconds=nanoseconds, form=form)
         for form in ("pcap", "pcapng")
     }
-    assert results["pcap"].raw == results["pcapng"].raw
     assert results["pcap"].verdicts == results["pcapng"].verdicts
+    assert frames_of(results["pcap"], nanoseconds) == frames_of(results["pcapng"], True)
     magic = {False: "d4c3b2a1", True: "4d3cb2a1"}[nanoseconds]
     assert results["pcap"].raw[:4].hex() == magic
+    assert results["pcapng"].raw[:4].hex() == "4d3cb2a1", "a later interface may be that fine"
 
 
 def test_output_has_the_times_of_the_input(binaries, tmp_path):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hostile capture files: any bytes, as `holdfast replay` reads them. Whatever is read keeps the
-// bounds that the reader promises, and becomes an Ethernet record when its link type is supported.
+// bounds that the reader promises, and becomes an Ethernet record when its link type is supported;
+// what is lacking is told.
 #include "control/cli/capture.h"
 #include "control/cli/capture_link.h"
 #include "control/cli/offline.h"
@@ -25,6 +26,7 @@ void check(CaptureRecord record) {
   require(record.bytes.size() <= kMaxCaptured);
   require(record.bytes.size() <= record.original_length);
   require(record.time.nanoseconds < 1'000'000'000);
+  require(!(record.cut || record.link == kUnknownLink) || !record.damage.empty());
   if (is_supported_link(record.link)) {
     make_ethernet(record, kOurMac, kNextHopMac);
     require(record.bytes.size() <= record.original_length);

@@ -22,6 +22,16 @@ struct Read {
   std::vector<CaptureRecord> records;
   std::string error;
   bool nanoseconds = false;
+
+  // What is wrong first, in a record or between two.
+  [[nodiscard]] std::string problem() const {
+    for (const CaptureRecord& record : records) {
+      if (!record.damage.empty()) {
+        return record.damage;
+      }
+    }
+    return error;
+  }
 };
 
 Read read_all(const std::string& file) {
@@ -119,7 +129,17 @@ TEST(Capture, SectionsOfOnePcapngMayDifferInByteOrder) {
 TEST(Capture, InterfacesOfAnEarlierSectionAreForgotten) {
   FileBytes file(false);
   file.section().interface(1, 0).section().enhanced_packet(0, 1, "a", 1);
-  EXPECT_THAT(read_all(file.text()).error, HasSubstr("not described"));
+  const Read read = read_all(file.text());
+  ASSERT_EQ(read.records.size(), 1U);
+  EXPECT_EQ(read.records[0].link, kUnknownLink);
+  EXPECT_THAT(read.problem(), HasSubstr("not described"));
+}
+
+TEST(Capture, NanosecondsMayComeWithALaterInterfaceOfAPcapng) {
+  FileBytes file(false);
+  file.section();
+  std::istringstream in(file.text());
+  EXPECT_TRUE(open_capture(in).value()->has_nanoseconds());
 }
 
 TEST(Capture, OriginalLengthIsNeverLessThanWhatWasCaptured) {
@@ -152,43 +172,120 @@ TEST(Capture, RefusesWhatIsNoCapture) {
   EXPECT_THAT(read_all("\x1f\x8b\x08\x01").error, HasSubstr("gunzip"));
 }
 
-TEST(Capture, EveryCutGivesTheRecordsBeforeItAndAnError) {
+// Two records of four bytes, and where the second one's bytes begin and end.
+struct CutCase {
+  std::string file;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+std::vector<CutCase> cut_cases() {
   FileBytes pcap(false);
-  pcap.pcap_header(0xa1b2c3d4, 1).pcap_record(0, 0, "abcd", 4).pcap_record(0, 0, "efgh", 4);
+  pcap.pcap_header(0xa1b2c3d4, 1).pcap_record(0, 0, "abcd", 4);
   FileBytes pcapng(true);
-  pcapng.section().interface(1, 0).enhanced_packet(0, 0, "abcde", 5).enhanced_packet(0, 0, "f", 1);
-  for (const std::string& whole : {pcap.text(), pcapng.text()}) {
+  pcapng.section().interface(1, 0).enhanced_packet(0, 0, "abcd", 4);
+  const std::size_t pcap_begin = pcap.text().size() + 16;
+  const std::size_t pcapng_begin = pcapng.text().size() + 28;
+  return {{pcap.pcap_record(0, 0, "efgh", 4).text(), pcap_begin, pcap_begin + 4},
+          {pcapng.enhanced_packet(0, 0, "efgh", 4).text(), pcapng_begin, pcapng_begin + 4}};
+}
+
+TEST(Capture, ARecordIsGivenFromTheEndOfItsHeaderOnWhereverTheFileEnds) {
+  for (const CutCase& whole : cut_cases()) {
+    EXPECT_EQ(read_all(whole.file).problem(), "");
+    for (std::size_t size = whole.begin; size < whole.file.size(); ++size) {
+      const Read read = read_all(whole.file.substr(0, size));
+      ASSERT_EQ(read.records.size(), 2U) << size;
+      EXPECT_EQ(read.error, "") << "one cut is told once";
+      EXPECT_THAT(read.records[1].damage, HasSubstr("ends within"));
+      EXPECT_EQ(read.records[1].cut, size < whole.end) << size;
+      EXPECT_EQ(read.records[1].bytes.size(), std::min(size, whole.end) - whole.begin);
+      EXPECT_EQ(read.records[1].original_length, 4U);
+    }
+  }
+}
+
+TEST(Capture, ACutWithinTheNextHeaderGivesTheRecordsBeforeItAndAnError) {
+  for (const CutCase& whole : cut_cases()) {
     std::size_t before = 0;
-    for (std::size_t size = 0; size < whole.size(); ++size) {
-      const Read read = read_all(whole.substr(0, size));
+    for (std::size_t size = 0; size < whole.begin; ++size) {
+      const Read read = read_all(whole.file.substr(0, size));
       EXPECT_GE(read.records.size(), before);
       EXPECT_LE(read.records.size(), 1U);
       before = read.records.size();
     }
-    EXPECT_EQ(read_all(whole).records.size(), 2U);
-    EXPECT_THAT(read_all(whole.substr(0, whole.size() - 1)).error, HasSubstr("ends within"));
+    EXPECT_THAT(read_all(whole.file.substr(0, whole.begin - 1)).error, HasSubstr("ends within"));
   }
 }
 
-TEST(Capture, RefusesRecordsThatClaimTooMuch) {
+TEST(Capture, GoesOnBehindARecordThatClaimsTooMuch) {
+  FileBytes pcap(false);
+  pcap.pcap_header(0xa1b2c3d4, 1).pcap_record(0, 0, std::string(300'000, 'x'), 300'000);
+  pcap.pcap_record(0, 0, "abcd", 4);
+  FileBytes pcapng(false);
+  pcapng.section().interface(1, 0).enhanced_packet(0, 0, std::string(300'000, 'x'), 300'000);
+  pcapng.enhanced_packet(0, 0, "abcd", 4);
+  FileBytes beyond_its_block(false);
+  beyond_its_block.section().interface(1, 0).words({6, 32, 0, 0, 0, 300'000, 300'000, 32});
+  beyond_its_block.enhanced_packet(0, 0, "abcd", 4);
+  for (const std::string& file : {pcap.text(), pcapng.text(), beyond_its_block.text()}) {
+    const Read read = read_all(file);
+    EXPECT_EQ(read.error, "");
+    ASSERT_EQ(read.records.size(), 2U);
+    EXPECT_TRUE(read.records[0].cut);
+    EXPECT_THAT(read.records[0].damage, HasSubstr("claims 300000 bytes"));
+    EXPECT_EQ(read.records[1].bytes, bytes_of("abcd"));
+    EXPECT_EQ(read.records[1].damage, "");
+  }
+}
+
+TEST(Capture, AClaimBeyondTheFileIsItsLastRecord) {
   FileBytes pcap(false);
   pcap.pcap_header(0xa1b2c3d4, 1).words({0, 0, 0xffffffff, 0xffffffff});
-  EXPECT_THAT(read_all(pcap.text()).error, HasSubstr("claims 4294967295 bytes"));
-  FileBytes block(false);
-  block.section().interface(1, 0).words({6, 0xfffffffc});
-  EXPECT_THAT(read_all(block.text()).error, HasSubstr("claims"));
-  FileBytes packet(false);
-  packet.section().interface(1, 0).words({6, 32, 0, 0, 0, 1000, 1000, 32});
-  EXPECT_THAT(read_all(packet.text()).error, HasSubstr("claims 1000 bytes"));
+  FileBytes pcapng(false);
+  pcapng.section().interface(1, 0).words({6, 0xfffffffc, 0, 0, 0, 0xffffffff, 0xffffffff});
+  for (const std::string& file : {pcap.text(), pcapng.text()}) {
+    const Read read = read_all(file);
+    EXPECT_EQ(read.error, "");
+    ASSERT_EQ(read.records.size(), 1U);
+    EXPECT_TRUE(read.records[0].cut);
+    EXPECT_NE(read.records[0].damage, "");
+  }
+}
+
+TEST(Capture, GoesOnBehindPacketsOfInterfacesThatAreNotDescribed) {
+  FileBytes file(false);
+  file.section().words({1, 16, 0, 16});  // a description without fields
+  file.interface(1, 0).enhanced_packet(0, 1, "a", 1).enhanced_packet(7, 1, "b", 1);
+  file.words({6, 12, 12}).enhanced_packet(1, 1, "c", 1);  // and a packet without fields
+  const Read read = read_all(file.text());
+  EXPECT_EQ(read.error, "");
+  ASSERT_EQ(read.records.size(), 4U);
+  EXPECT_THAT(read.records[0].damage, HasSubstr("not described"));
+  EXPECT_THAT(read.records[1].damage, HasSubstr("not described"));
+  EXPECT_FALSE(read.records[1].cut);
+  EXPECT_THAT(read.records[2].damage, HasSubstr("without its fields"));
+  EXPECT_TRUE(read.records[2].cut);
+  EXPECT_EQ(read.records[3].damage, "");
+  EXPECT_EQ(read.records[3].link, 1U);
+}
+
+TEST(Capture, APacketWhoseBlockHasTwoLengthsIsTheLast) {
+  FileBytes file(false);
+  file.section().interface(1, 0).words({6, 36, 0, 0, 0, 4, 4}).raw("abcd").word(40);
+  file.enhanced_packet(0, 0, "efgh", 4);
+  const Read read = read_all(file.text());
+  ASSERT_EQ(read.records.size(), 1U);
+  EXPECT_EQ(read.records[0].bytes, bytes_of("abcd"));
+  EXPECT_FALSE(read.records[0].cut);
+  EXPECT_THAT(read.records[0].damage, HasSubstr("two lengths differ"));
 }
 
 TEST(Capture, RefusesBlocksThatContradictThemselves) {
   for (const std::vector<std::uint32_t>& words : std::vector<std::vector<std::uint32_t>>{
            {6, 4},                       // shorter than its own frame
            {6, 33},                      // no multiple of four
-           {1, 16, 0, 16},               // a description without fields
            {9, 12, 16},                  // closing length differs
-           {3, 12, 12},                  // a packet without fields
            {0x0a0d0d0a, 28, 0xdeadbeef}  // no byte order mark
        }) {
     FileBytes file(false);

@@ -31,7 +31,9 @@ using holdfast::testing::OfflineConfig;
 using holdfast::testing::tcp;
 using holdfast::testing::udp;
 using holdfast::testing::VerbRun;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 CaptureRecord record_of(const Bytes& frame,
                         std::uint64_t second = 0,
@@ -184,20 +186,25 @@ TEST_F(ReplayVerb, WritesAFrameAndALinePerRecord) {
                         "(truncated 1)\n"));
 }
 
-TEST_F(ReplayVerb, KeepsTheResolutionOfTheInput) {
-  for (const auto& [magic, resolution] :
-       {std::pair(0xa1b2c3d4U, std::uint8_t{6}), std::pair(0xa1b23c4dU, std::uint8_t{9})}) {
-    FileBytes expected(false);
-    expected.word(magic);
+std::string magic_of(std::uint32_t magic) { return FileBytes(false).word(magic).text(); }
+
+TEST_F(ReplayVerb, KeepsTheResolutionOfAPcap) {
+  for (const std::uint32_t magic : {0xa1b2c3d4U, 0xa1b23c4dU}) {
     FileBytes pcap(true);
-    pcap.pcap_header(magic, 1);
-    FileBytes pcapng(true);
-    pcapng.section().interface(1, 0, {.resolution = resolution}).enhanced_packet(0, 0, "", 0);
-    for (const std::string& capture : {pcap.text(), pcapng.text()}) {
-      EXPECT_EQ(replay(capture).code, 0);
-      EXPECT_EQ(contents(config_.file("out")).substr(0, 4), expected.text());
-    }
+    EXPECT_EQ(replay(pcap.pcap_header(magic, 1).text()).code, 0);
+    EXPECT_EQ(contents(config_.file("out")).substr(0, 4), magic_of(magic));
   }
+}
+
+TEST_F(ReplayVerb, WritesNanosecondsForAPcapngWhoseFineInterfaceComesLate) {
+  const std::string frame = text_of(tcp(kClient, kVip).syn().bytes());
+  FileBytes pcapng(true);
+  pcapng.section().interface(1, 0).enhanced_packet(0, 1'000'000, frame, 54);
+  pcapng.interface(1, 0, {.resolution = 9}).enhanced_packet(1, 2'000'000'007, frame, 54);
+  EXPECT_EQ(replay(pcapng.text()).code, 0);
+  const std::string out = contents(config_.file("out"));
+  EXPECT_EQ(out.substr(0, 4), magic_of(0xa1b23c4d));
+  EXPECT_EQ(out.substr(24 + 16 + 54, 8), FileBytes(false).words({2, 7}).text());
 }
 
 TEST_F(ReplayVerb, RefusesToWriteOverItsInput) {
@@ -212,11 +219,67 @@ TEST_F(ReplayVerb, RefusesToWriteOverItsInput) {
 TEST_F(ReplayVerb, EndsWithAnErrorAtWhatItCannotRead) {
   EXPECT_EQ(replay("").code, 1);
   EXPECT_EQ(replay("no capture").code, 1);
-  FileBytes wireless(false);
-  wireless.pcap_header(0xa1b2c3d4, 127).pcap_record(0, 0, "abc", 3);
-  const VerbRun run = replay(wireless.text());
-  EXPECT_EQ(run.code, 3);
-  EXPECT_THAT(run.error, HasSubstr("frame 0: link type 127 cannot be replayed"));
+}
+
+// "forward", "drop truncated", ...: a line of the verdicts each.
+std::vector<std::string> verdicts(const VerbRun& run) {
+  std::vector<std::string> verdicts;
+  std::istringstream lines(run.out);
+  for (std::string line; std::getline(lines, line);) {
+    const json::value verdict = json::parse(line);
+    EXPECT_EQ(verdict.at("frame"), verdicts.size());
+    const json::value& reason = verdict.at("reason");
+    verdicts.push_back(std::string(verdict.at("verdict").as_string()) +
+                       (reason.is_null() ? "" : " " + std::string(reason.as_string())));
+  }
+  return verdicts;
+}
+
+TEST_F(ReplayVerb, LeavesFramesOfOtherLinkTypesToTheKernel) {
+  const std::string frame = text_of(tcp(kClient, kVip).syn().bytes());
+  FileBytes capture(false);
+  capture.section().interface(127, 0).interface(1, 0);
+  capture.enhanced_packet(0, 0, "abc", 3).enhanced_packet(1, 0, frame, 54);
+  capture.enhanced_packet(0, 0, "def", 3);
+  const VerbRun run = replay(capture.text());
+  EXPECT_EQ(run.code, 0);
+  EXPECT_THAT(verdicts(run), ElementsAre("kernel", "forward", "kernel"));
+  EXPECT_THAT(run.error, HasSubstr("note: frame 0: link type 127 cannot be replayed"));
+  EXPECT_THAT(run.error, Not(HasSubstr("frame 2"))) << "said once";
+}
+
+TEST_F(ReplayVerb, GivesEveryDamagedRecordALineAndGoesOn) {
+  const std::string frame = text_of(tcp(kClient, kVip).syn().bytes());
+  FileBytes capture(false);
+  capture.section().interface(1, 0);
+  capture.words({6, 32, 0, 0, 0, 1000, 1000, 32});  // more than its block
+  capture.enhanced_packet(9, 0, frame, 54);         // of no interface
+  capture.enhanced_packet(0, 0, frame, 54);
+  const VerbRun run = replay(capture.text());
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(verdicts(run), ElementsAre("drop truncated", "kernel", "forward"));
+  EXPECT_THAT(run.error, HasSubstr("frame 0: a packet claims 1000 bytes (byte 80); 2 places"));
+}
+
+TEST_F(ReplayVerb, GivesTheRecordThatTheFileCutsALine) {
+  const std::string frame = text_of(tcp(kClient, kVip).syn().bytes());
+  FileBytes capture(false);
+  capture.pcap_header(0xa1b2c3d4, 1).pcap_record(0, 0, std::string(300'000, 'x'), 300'000);
+  capture.pcap_record(0, 0, frame, 54).pcap_record(0, 0, frame, 54);
+  const VerbRun run = replay(capture.text().substr(0, capture.text().size() - 1));
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(verdicts(run), ElementsAre("drop truncated", "forward", "drop truncated"));
+  EXPECT_THAT(run.error, HasSubstr("frame 0: a record claims 300000 bytes"));
+}
+
+TEST_F(ReplayVerb, ReplaysAWholeFrameOfABlockThatTheFileCuts) {
+  const std::string frame = text_of(tcp(kClient, kVip).syn().bytes());
+  FileBytes capture(false);
+  capture.section().interface(1, 0).enhanced_packet(0, 0, frame, 54);
+  const VerbRun run = replay(capture.text().substr(0, capture.text().size() - 5));
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(verdicts(run), ElementsAre("forward"));
+  EXPECT_THAT(run.error, HasSubstr("frame 0: the file ends within a block"));
 }
 
 TEST(OfflineMac, IsReadStrictly) {
