@@ -6,8 +6,14 @@ namespace holdfast::control {
 namespace {
 
 constexpr std::string_view kVersion = "HTTP/1.";
+constexpr std::string_view kContentLength = "content-length";
+constexpr std::uint64_t kMostLength = std::uint64_t{1} << 62;
 
 bool is_digit(char byte) { return byte >= '0' && byte <= '9'; }
+
+char lower(char byte) {
+  return byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte - 'A' + 'a') : byte;
+}
 
 // RFC 9110 §5.6.2.
 bool is_token(char byte) {
@@ -68,12 +74,9 @@ void HttpAnswer::take(char byte) {
     case Part::kFieldStart:
       return take_field_start(byte);
     case Part::kName:
-      if (byte == ':') {
-        part_ = Part::kValue;
-      } else if (!is_token(byte)) {
-        state_ = State::kGarbage;
-      }
-      return;
+      return take_name(byte);
+    case Part::kLength:
+      return take_length(byte);
   }
 }
 
@@ -108,7 +111,54 @@ void HttpAnswer::take_field_start(char byte) {
       state_ = State::kGarbage;
     }
     part_ = Part::kName;
+    taken_ = 0;
+    is_length_ = true;
+    note_name(byte);
   }
+}
+
+void HttpAnswer::take_name(char byte) {
+  if (byte == ':') {
+    part_ = is_length_ && taken_ == kContentLength.size() ? Part::kLength : Part::kValue;
+    taken_ = 0;
+    length_ = 0;
+    length_ended_ = false;
+  } else if (!is_token(byte)) {
+    state_ = State::kGarbage;
+  } else {
+    note_name(byte);
+  }
+}
+
+void HttpAnswer::note_name(char byte) {
+  is_length_ =
+      is_length_ && taken_ < kContentLength.size() && lower(byte) == kContentLength[taken_];
+  ++taken_;
+}
+
+void HttpAnswer::take_length(char byte) {
+  if (ends_line(byte)) {
+    return end_length();
+  }
+  if (state_ != State::kReading || after_cr_) {
+    return;
+  }
+  if (byte == ' ' || byte == '\t') {
+    length_ended_ = taken_ > 0;
+  } else if (!is_digit(byte) || length_ended_ || length_ > kMostLength / 10) {
+    state_ = State::kGarbage;
+  } else {
+    length_ = length_ * 10 + static_cast<std::uint64_t>(byte - '0');
+    ++taken_;
+  }
+}
+
+void HttpAnswer::end_length() {
+  if (taken_ == 0 || known_length_.value_or(length_) != length_) {
+    state_ = State::kGarbage;
+  }
+  known_length_ = length_;
+  part_ = Part::kFieldStart;
 }
 
 bool HttpAnswer::ends_line(char byte) {
@@ -132,6 +182,7 @@ void HttpAnswer::end_head() {
   state_ = status_ == 101 ? State::kGarbage : State::kReading;
   part_ = Part::kVersion;
   taken_ = 0;
+  known_length_.reset();
 }
 
 }  // namespace holdfast::control

@@ -76,6 +76,32 @@ TEST(HttpAnswer, CallsEveryMalformedHeadGarbage) {
   }
 }
 
+TEST(HttpAnswer, CallsContradictingLengthsGarbage) {
+  for (const std::string fields : {"Content-Length: -2\r\n",
+                                   "Content-Length: +2\r\n",
+                                   "Content-Length: 0x2\r\n",
+                                   "Content-Length: 1 2\r\n",
+                                   "Content-Length:\r\n",
+                                   "Content-Length: \n",
+                                   "content-length: 99999999999999999999\r\n",
+                                   "Content-Length: 2\r\nServer: x\r\nCONTENT-LENGTH: 3\r\n"}) {
+    EXPECT_EQ(read("HTTP/1.1 200 OK\r\n" + fields + "\r\n").state(), State::kGarbage) << fields;
+  }
+}
+
+TEST(HttpAnswer, TakesOneLengthAlsoWhenItIsRepeated) {
+  for (const std::string fields : {"Content-Length: 2\r\n",
+                                   "Content-Length:0\n",
+                                   "Content-Length: \t2 \r\nContent-Length: 2\r\n",
+                                   "Content-Lengthy: -2\r\nContent-Lengt: x\r\n"}) {
+    EXPECT_EQ(read("HTTP/1.1 200 OK\r\n" + fields + "\r\n").state(), State::kWhole) << fields;
+  }
+  EXPECT_EQ(read("HTTP/1.1 103 Early\r\nContent-Length: 1\r\n\r\n"
+                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+                .state(),
+            State::kWhole);
+}
+
 TEST(HttpAnswer, StopsAtTheByteAndFieldLimits) {
   HttpAnswer endless;
   endless.feed("HTTP/1.1 200 OK\r\nname: ");
