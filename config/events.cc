@@ -4,6 +4,7 @@
 #include "config/events.h"
 
 #include "config/scalar.h"
+#include "config/text.h"
 
 #include <algorithm>
 #include <numeric>
@@ -188,6 +189,10 @@ Node TreeBuilder::scalar(const YAML::Mark& mark, const std::string& value) {
     throw SyntaxError(node.where,
                       "this value goes on in the next line",
                       "is a comma, bracket or colon missing, or the indentation wrong?");
+  }
+  const auto length = static_cast<std::size_t>(node.where.length);
+  if (line.substr(0, length).find(kReplacement) != std::string_view::npos) {
+    node.kind = Kind::kRefused;
   }
   return node;
 }

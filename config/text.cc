@@ -36,6 +36,12 @@ bool is_utf16(std::string_view text) {
   return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
 }
 
+// A file of the old Macintosh: as one line it would only yield errors that hide the reason.
+bool has_only_carriage_returns(std::string_view text) {
+  return text.find('\n') == std::string_view::npos && text.find('\r') != std::string_view::npos &&
+         text.find('\0') == std::string_view::npos;
+}
+
 bool is_readable(std::string_view text, std::size_t at) {
   return is_plain_whitespace(text, at) || printable_length(text, at) > 0;
 }
@@ -43,19 +49,23 @@ bool is_readable(std::string_view text, std::size_t at) {
 // Replaces what is not printable; reports rows of it once. Returns false when there is too much.
 bool replace_unprintable(std::uint16_t file, std::string& text, Journal& journal) {
   std::size_t reported = 0;
+  bool all_ascii = true;
   for (std::size_t at = 0; at < text.size();) {
     if (is_readable(text, at)) {
       at += std::max<std::size_t>(printable_length(text, at), 1);
       continue;
     }
+    all_ascii = all_ascii && static_cast<unsigned char>(text[at]) < 0x80;
     if (++reported > kMostReported) {
-      journal.error({file, 0, 0, 1}, "this is not a text file: too many bytes are not UTF-8 text");
+      journal.error({file, 0, 0, 1},
+                    fmt::format("this is not a text file: too many {}",
+                                all_ascii ? "control characters" : "bytes are not UTF-8 text"));
       return false;
     }
     const std::size_t begin = at;
     const std::string name = name_of(static_cast<unsigned char>(text[begin]));
     while (at < text.size() && !is_readable(text, at)) {
-      text[at++] = '_';
+      text[at++] = kReplacement;
     }
     journal.error(journal.span_at(file, begin, at - begin), name);
   }
@@ -109,6 +119,12 @@ void replace_directives(std::uint16_t file, std::string& text, Journal& journal)
 std::optional<CleanText> clean_text(std::uint16_t file, std::string_view text, Journal& journal) {
   if (is_utf16(text)) {
     journal.error({file, 0, 0, 1}, "this file is in UTF-16: save it as UTF-8");
+    return std::nullopt;
+  }
+  if (has_only_carriage_returns(text)) {
+    journal.error({file, 0, 0, 1},
+                  "the lines of this file end in carriage returns alone",
+                  "save it with line feeds");
     return std::nullopt;
   }
   CleanText clean{std::string(text), false};

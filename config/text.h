@@ -14,8 +14,12 @@ namespace holdfast::config {
 
 inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
+// Stands in place of a byte that was reported: what holds it needs no second message. No file has
+// it else, since it is such a byte itself.
+inline constexpr char kReplacement = '\x7f';
+
 struct CleanText {
-  std::string text;  // as long as the file, with harmless bytes in place of the reported ones
+  std::string text;  // as long as the file, with kReplacement in place of what is not printable
   bool tabs_in_indentation = false;
 };
 

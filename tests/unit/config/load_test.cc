@@ -2,6 +2,7 @@
 // Whole configurations: the example, what ends up in the model, what differs at a reload.
 #include "config/load.h"
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <sstream>
@@ -14,6 +15,7 @@ namespace holdfast::config {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -154,6 +156,28 @@ TEST(Load, RefusesMoreThan10000Bindings) {
   }
   EXPECT_THAT(complaints(replaced(kSmall, "tcp/80", ports)),
               HasSubstr("more than 10000 pairs of VIP and port"));
+}
+
+TEST(Load, SaysOnceThatAKeyHasABadByte) {
+  std::string text = kSmall + "Xother: 1\n";
+  text[text.find('X')] = '\0';
+  EXPECT_THAT(complaints(text),
+              AllOf(HasSubstr("site.yaml:13:1: error: a NUL byte"), HasSubstr("\n1 error;")));
+  EXPECT_THAT(complaints(kSmall + "other: \"\\x7f\"\n"), HasSubstr("unknown key 'other'"));
+}
+
+TEST(Load, NamesLineEndsOfCarriageReturnsAlone) {
+  std::string text = kSmall;
+  std::ranges::replace(text, '\n', '\r');
+  EXPECT_EQ(complaints(text),
+            "site.yaml: error: the lines of this file end in carriage returns alone\n"
+            "      = save it with line feeds\n"
+            "1 error; nothing was applied\n");
+  std::string controls = kSmall;
+  for (int i = 0; i < 11; ++i) {
+    controls += "# \x01\n";
+  }
+  EXPECT_THAT(complaints(controls), HasSubstr("not a text file: too many control characters"));
 }
 
 TEST(Load, EndsSoonOnHostileTexts) {
