@@ -207,6 +207,7 @@ void Loader::read_sections() {
     read_services(*node, defaults_, templates_, draft_.services, journal_);
   }
   check_rules(draft_, journal_);
+  check_not_local(draft_, options_.local_addresses, journal_);
 }
 
 void Loader::read_main(const Node& root) {

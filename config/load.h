@@ -6,6 +6,7 @@
 #pragma once
 
 #include "config/diagnostic.h"
+#include "config/local_address.h"
 #include "config/model.h"
 
 #include <cstddef>
@@ -23,6 +24,7 @@ struct LoadOptions {
   std::size_t max_files = 1000;                    // the main file and its includes
   std::size_t max_values = 500'000;                // keys, values, lists and maps of a file
   std::size_t max_diagnostics = 500;               // further ones are counted, not kept
+  std::vector<LocalAddress> local_addresses = {};  // are neither VIPs nor in the nat pool
 };
 
 // Errors in the order of their places, warnings among them. Never empty on failure; on success the

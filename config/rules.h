@@ -6,7 +6,10 @@
 #pragma once
 
 #include "config/journal.h"
+#include "config/local_address.h"
 #include "config/sections.h"
+
+#include <span>
 
 namespace holdfast::config {
 
@@ -15,6 +18,10 @@ inline constexpr std::size_t kMostBindings = 10'000;
 
 // All of the rules. O(n log n) in services, bindings, backends and ranges.
 void check_rules(const Draft& draft, Journal& journal);
+
+// No VIP and no address of the nat pool is one of `local`: the kernel would answer for it too.
+// O(n log n) likewise.
+void check_not_local(const Draft& draft, std::span<const LocalAddress> local, Journal& journal);
 
 // The parts: rules_service.cc within each service, rules_address.cc between all of them.
 void check_service(const ServiceDraft& service, const Draft& draft, Journal& journal);

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -152,6 +153,35 @@ void check_roles(const Draft& draft, Journal& journal) {
                                   what,
                                   address.text(),
                                   journal.place(vip->second).text()));
+      }
+    }
+  }
+}
+
+void check_not_local(const Draft& draft, std::span<const LocalAddress> local, Journal& journal) {
+  const std::vector<PoolDraft> pools = sorted_pools(draft);
+  std::map<IpAddress, std::string_view> interfaces;
+  for (const LocalAddress& mine : local) {
+    if (!interfaces.emplace(mine.address, mine.interface).second) {
+      continue;  // on two interfaces
+    }
+    if (const PoolDraft* pool = pool_of(pools, mine.address)) {
+      journal.error(pool->where,
+                    fmt::format("the nat pool holds {}, an address of this machine (on '{}')",
+                                mine.address.text(),
+                                mine.interface),
+                    "take it off the interface, or leave it out of the pool");
+    }
+  }
+  for (const ServiceDraft& service : draft.services) {
+    for (std::size_t i = 0; i < service.vips.size(); ++i) {
+      const IpAddress& vip = service.service.vips[i];
+      if (const auto found = interfaces.find(vip); found != interfaces.end()) {
+        journal.error(
+            service.vips[i],
+            fmt::format(
+                "VIP {} is an address of this machine (on '{}')", vip.text(), found->second),
+            "take it off the interface: the kernel would answer for it too");
       }
     }
   }

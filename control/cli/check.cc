@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verb `check`: reads configurations as control would, and prints every mistake with its place.
-// Needs no daemon and no rights beyond reading the files.
+// A VIP or pool address that an interface of this machine has is one of them. Needs no daemon and
+// no rights beyond reading the files.
 #include "config/diagnostic.h"
 #include "config/load.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +21,8 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 
 namespace holdfast::control {
 namespace {
@@ -35,8 +42,43 @@ struct Checked {
   std::vector<config::Diagnostic> diagnostics;
 };
 
-Checked check_file(const std::string& file) {
-  auto loaded = config::load_config(file);
+std::optional<config::IpAddress> ip_of(const sockaddr* address) {
+  config::IpAddress ip;
+  if (address != nullptr && address->sa_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, address, sizeof v4);
+    std::memcpy(ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
+    return ip;
+  }
+  if (address != nullptr && address->sa_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, address, sizeof v6);
+    std::ranges::copy(v6.sin6_addr.s6_addr, ip.bytes.begin());
+    ip.v6 = true;
+    return ip;
+  }
+  return std::nullopt;
+}
+
+std::vector<config::LocalAddress> find_local_addresses(Context& context) {
+  std::vector<config::LocalAddress> found;
+  ifaddrs* list = nullptr;
+  if (::getifaddrs(&list) != 0) {
+    context.error << "holdfast: note: this machine's addresses cannot be read ("
+                  << std::strerror(errno) << "), so VIPs are not compared with them\n";
+    return found;
+  }
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
+  for (const ifaddrs* one = list; one != nullptr; one = one->ifa_next) {
+    if (const auto address = ip_of(one->ifa_addr)) {
+      found.push_back({*address, one->ifa_name});
+    }
+  }
+  return found;
+}
+
+Checked check_file(const std::string& file, const config::LoadOptions& options) {
+  auto loaded = config::load_config(file, options);
   if (!loaded) {
     return {file, false, 0, 0, std::move(loaded.error())};
   }
@@ -78,9 +120,10 @@ void print(const Checked& checked, Context& context) {
 }
 
 void check(const Options& options, Context& context) {
+  const config::LoadOptions here = {.local_addresses = find_local_addresses(context)};
   json::array results;
   for (const std::string& file : options.files) {
-    const Checked checked = check_file(file);
+    const Checked checked = check_file(file, here);
     if (!checked.ok) {
       context.exit_code = kExitInvalidConfiguration;
     }
@@ -103,6 +146,9 @@ void add_check(CLI::App& app, Context& context) {
       app.add_subcommand("check", "Read configurations and print every mistake with its place");
   verb->add_option("FILE", options->files, "configurations to check")->required()->type_name("");
   add_format(*verb, options->format);
+  verb->footer(
+      "A VIP or an address of the nat pool that an interface of this machine has is a mistake as\n"
+      "well: the kernel would answer for it too. What other machines have is not looked at.");
   verb->callback([options, &context] { check(*options, context); });
 }
 

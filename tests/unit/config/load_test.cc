@@ -131,6 +131,24 @@ TEST(Load, ReadsBackWhatItKept) {
   EXPECT_EQ(again->services[0].place, config.services[0].place);
 }
 
+TEST(Load, RefusesAddressesOfThisMachineAsVipsAndInThePool) {
+  const LoadOptions here = {.local_addresses = {{{false, {10, 0, 3, 17}}, "lan0"},
+                                                {{false, {10, 0, 3, 32}}, "lan0"},
+                                                {{false, {203, 0, 113, 10}}, "wan0"},
+                                                {{false, {203, 0, 113, 10}}, "lo"}}};
+  EXPECT_EQ(
+      complaints(kSmall, here),
+      "site.yaml:6:14: error: the nat pool holds 10.0.3.17, an address of this machine "
+      "(on 'lan0')\n"
+      "    6 | nat: {pool: [10.0.3.16/28]}\n"
+      "      |              ^~~~~~~~~~~~ take it off the interface, or leave it out of the pool\n"
+      "site.yaml:9:12: error: VIP 203.0.113.10 is an address of this machine (on 'wan0')\n"
+      "    9 |     vips: [203.0.113.10]\n"
+      "      |            ^~~~~~~~~~~~ take it off the interface: the kernel would answer for it "
+      "too\n"
+      "2 errors; nothing was applied\n");
+}
+
 TEST(Load, RefusesMoreThanItsLimits) {
   EXPECT_THAT(complaints(kSmall, {.max_bytes = 100}), HasSubstr("larger than 100 bytes"));
   EXPECT_THAT(complaints(kSmall, {.max_values = 10}), HasSubstr("more than 10 values"));
