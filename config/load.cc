@@ -214,7 +214,7 @@ void Loader::read_main(const Node& root) {
   const Fields fields(root, "the configuration", kRootKeys, journal_);
   read_version(fields);
   if (const Node* node = fields.find("dataplane")) {
-    read_dataplane(*node, draft_.config.dataplane, journal_);
+    read_dataplane(*node, draft_.config.dataplane, draft_.sockets, journal_);
   }
   if (const Node* node = fields.require("ports")) {
     read_ports(*node, draft_.config.ports, journal_);
@@ -227,7 +227,7 @@ void Loader::read_main(const Node& root) {
     defaults_ = read_defaults(*node, journal_);
   }
   if (const Node* node = fields.find("control")) {
-    read_control(*node, draft_.config.control, journal_);
+    read_control(*node, draft_.config.control, draft_.sockets, journal_);
   }
   check_include_list(fields);
   if (!fields.has("include")) {

@@ -113,9 +113,20 @@ std::map<std::string, Place> places_of(const Fields& fields,
   return places;
 }
 
+// Reads 'socket'; returns where it stands.
+Span read_socket(const Fields& fields, std::string& socket, SocketPlaces& sockets) {
+  const Node* node = fields.set("socket", socket, path(kLongestSocket));
+  const bool absent = !fields.has("socket") && !fields.may_be_lost("socket");
+  sockets.complete = sockets.complete && (node != nullptr || absent);
+  return node != nullptr ? node->where : Span{};
+}
+
 }  // namespace
 
-void read_dataplane(const Node& node, Dataplane& dataplane, Journal& journal) {
+void read_dataplane(const Node& node,
+                    Dataplane& dataplane,
+                    SocketPlaces& sockets,
+                    Journal& journal) {
   const Fields fields(node, "'dataplane'", kDataplaneKeys, journal);
   fields.set("workers", dataplane.workers, automatic_or<std::uint32_t>(integer(1, 64)));
   fields.set("memory",
@@ -126,16 +137,16 @@ void read_dataplane(const Node& node, Dataplane& dataplane, Journal& journal) {
   });
   fields.set("huge_pages", dataplane.huge_pages, read_boolean);
   fields.set("hash_key_file", dataplane.hash_key_file, path(kLongestPath));
-  fields.set("socket", dataplane.socket, path(kLongestSocket));
+  sockets.dataplane = read_socket(fields, dataplane.socket, sockets);
   fields.set("directory", dataplane.directory, path(kLongestPath));
   fields.set("state_file", dataplane.state_file, path(kLongestPath));
   fields.set("instance", dataplane.instance, read_name);
   dataplane.places = places_of(fields, kDataplaneKeys, journal);
 }
 
-void read_control(const Node& node, Control& control, Journal& journal) {
+void read_control(const Node& node, Control& control, SocketPlaces& sockets, Journal& journal) {
   const Fields fields(node, "'control'", kControlKeys, journal);
-  fields.set("socket", control.socket, path(kLongestSocket));
+  sockets.control = read_socket(fields, control.socket, sockets);
   fields.set("directory", control.directory, path(kLongestPath));
   const Node* metrics = fields.set("metrics", control.metrics, read_listen);
   if (metrics != nullptr && listens_publicly(control.metrics)) {

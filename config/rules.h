@@ -23,9 +23,11 @@ void check_rules(const Draft& draft, Journal& journal);
 // O(n log n) likewise.
 void check_not_local(const Draft& draft, std::span<const LocalAddress> local, Journal& journal);
 
-// The parts: rules_service.cc within each service, rules_address.cc between all of them.
+// The parts: rules_service.cc within each service, rules_address.cc between all of them,
+// rules_socket.cc between the two processes.
 void check_service(const ServiceDraft& service, const Draft& draft, Journal& journal);
 void check_overlaps(const Draft& draft, Journal& journal);
 void check_roles(const Draft& draft, Journal& journal);
+void check_sockets(const Draft& draft, Journal& journal);
 
 }  // namespace holdfast::config

@@ -59,15 +59,26 @@ struct PoolDraft {
   Span where;
 };
 
+// Where the paths of the sockets stand; line 0: the default is meant.
+struct SocketPlaces {
+  Span control;
+  Span dataplane;
+  bool complete = true;  // whether those that are there were read
+};
+
 struct Draft {
   Config config;
+  SocketPlaces sockets;
   std::vector<ServiceDraft> services;
   std::vector<PoolDraft> pools;
   bool pools_complete = true;
 };
 
-void read_dataplane(const Node& node, Dataplane& dataplane, Journal& journal);
-void read_control(const Node& node, Control& control, Journal& journal);
+void read_dataplane(const Node& node,
+                    Dataplane& dataplane,
+                    SocketPlaces& sockets,
+                    Journal& journal);
+void read_control(const Node& node, Control& control, SocketPlaces& sockets, Journal& journal);
 void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal);
 // Returns whether every range was read.
 bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal);
