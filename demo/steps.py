@@ -88,7 +88,7 @@ def backend_dies(stage: Stage) -> None:
         member = members[(service, KILLED)]
         last = member["last_new_flow_unix_ns"] / 1e9
         stage.figures.at_least(
-            f"{service}: new connections sent to it until then",
+            f"{service}: new connections sent to {KILLED} before that",
             member["new_flows"] - before[(service, KILLED)]["new_flows"], 1,
         )  # fmt: skip
         stage.figures.at_most(
@@ -101,7 +101,7 @@ def backend_dies(stage: Stage) -> None:
             f"{service}: the same, seen at the backend",
             max(0.0, 1e3 * (seen - killed_at)), FAILOVER_LIMIT_MS, "ms",
         )  # fmt: skip
-        stage.figures.at_least(f"{service}: attempts seen at the backend", count, 1)
+        stage.figures.at_least(f"{service}: of these seen at {KILLED}, with repeats", count, 1)
     nothing_suffered(stage, watched, "backend killed", without=KILLED)
     stage.figures.note("backend killed: its own long-lived connections", own)
     ended = watched.tcp.broken.get(KILLED, 0)
