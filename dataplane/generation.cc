@@ -435,8 +435,8 @@ class GenerationBuilder {
 
   // An earlier change's table, while it is followed. Shorter timeouts shorten that too.
   void keep_previous(const CompiledService& before, CompiledService& service) const {
-    const std::uint64_t until =
-        std::min(before.previous_until_ms, now_ms_ + std::uint64_t{1000} * longest(service.timeouts));
+    const std::uint64_t until = std::min(before.previous_until_ms,
+                                         now_ms_ + std::uint64_t{1000} * longest(service.timeouts));
     if (before.previous != nullptr && now_ms_ < until) {
       service.previous = before.previous;
       service.previous_until_ms = until;

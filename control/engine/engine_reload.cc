@@ -38,7 +38,7 @@ std::size_t count_of(std::span<const std::string> lines, std::string_view kind) 
 // What the log says of a reload, in one line: the last one, where the result stands, or how many
 // errors there are and the first.
 std::string detail_of(std::span<const std::string> lines) {
-  constexpr std::string_view kError = ": error: ";
+  static constexpr std::string_view kError = ": error: ";
   const std::size_t errors = count_of(lines, kError);
   if (errors == 0) {
     return lines.empty() ? "" : lines.back();

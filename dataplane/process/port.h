@@ -43,7 +43,7 @@ struct PortCounters {
 // How a port is opened.
 struct PortPlan {
   PortIndex index = 0;
-  bool shared = false;               // several workers transmit
+  bool shared = false;  // several workers transmit
 };
 
 class Port {

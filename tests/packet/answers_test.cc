@@ -55,8 +55,7 @@ TEST(Answers, APingToAVipButNotInAFrameToEverybody) {
             Drop::kNotOurMac);
   EXPECT_EQ(appliance.send(echo_request(kClient.at_mac(kBroadcastMac), kVip)).reason,
             Drop::kMartian);
-  EXPECT_EQ(appliance.send(echo_request(kPool.at_mac(kRouterMac), kVip)).reason,
-            Drop::kVipSource);
+  EXPECT_EQ(appliance.send(echo_request(kPool.at_mac(kRouterMac), kVip)).reason, Drop::kVipSource);
   EXPECT_EQ(appliance.send(echo_request(kClient, kVip).upper_byte(0, 8).byte(37, 1)).reason,
             Drop::kBadChecksum);
 }
