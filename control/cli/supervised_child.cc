@@ -114,10 +114,10 @@ std::optional<int> SupervisedChild::start(Time now) {
   }
   ++starts_;
   run(*pid, FileDescriptor(), now);
-  log_event("started", plan_.name, "pid=" + std::to_string(*pid));
   if (!lock.name(*pid)) {
     log_event("cannot_write_lock", plan_.name, "path=" + lock_path_);
   }
+  log_event("started", plan_.name, "pid=" + std::to_string(*pid));
   return std::nullopt;
 }
 
