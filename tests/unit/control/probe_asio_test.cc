@@ -171,23 +171,23 @@ TEST(AsioProber, CallsAnExhaustedDescriptorTableALocalFailure) {
   AsioClock clock(context);
   AsioProber prober(context, clock);
   std::optional<ProbeResult> result;
-  const auto probe = [&] {
-    prober.start(1, loopback(server.port(), config::CheckType::kTcp), clock.now(), [&](auto& one) {
-      result = one;
-    });
+  const auto probe = [&](std::uint16_t port) {
+    result.reset();
+    context.restart();
+    prober.start(
+        1, loopback(port, config::CheckType::kTcp), clock.now(), [&](auto& one) { result = one; });
     while (!result && context.run_one_for(5s) > 0) {
     }
   };
-  probe();  // a sanitizer's first look at each class takes descriptors, too
-  result.reset();
-  context.restart();
+  // A sanitizer's first look at each class takes descriptors, too: those of a probe that fails.
+  probe(1);
   rlimit old{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
   const int next = ::dup(0);
   ::close(next);
   const rlimit none{.rlim_cur = static_cast<rlim_t>(next), .rlim_max = old.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
-  probe();
+  probe(server.port());
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
   ASSERT_TRUE(result.has_value());
   expect(*result, Layer::kLocal, Reason::kLocal);
