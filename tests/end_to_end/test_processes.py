@@ -20,6 +20,7 @@ from test_forwarding import target
 @pytest.mark.quick
 def test_a_killed_control_is_replaced_by_one_that_adopts(lab, balancer):
     load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
+    load.wait_answered()
     assert balancer.cli("drain", "web/a").status == 0
     old = balancer.pid_of("control")
     os.kill(old, signal.SIGKILL)

@@ -16,7 +16,7 @@ from test_forwarding import target
 @pytest.mark.quick
 def test_a_reload_under_load_loses_and_moves_nothing(lab, balancer):
     load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
-    time.sleep(0.5)
+    load.wait_answered()
     weights = {"d": 100, "c": 50, "b": 100, "a": 100}
     services = tuple(one.with_weights(weights) for one in balancer.configuration.services)
     balancer.write(replace(balancer.configuration, services=services).text())
