@@ -8,6 +8,7 @@
 #include "dataplane/api/codec.h"
 #include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
+#include "tests/unit/cli/run_program.h"
 
 #include <algorithm>
 #include <fstream>
@@ -29,20 +30,6 @@ using ::testing::HasSubstr;
 using testing::TempDirectory;
 
 constexpr const char* kExample = HOLDFAST_SOURCE_DIR "/config/example.yaml";
-
-struct Ran {
-  int exit_code = -1;
-  std::string out;
-  std::string error;
-};
-
-Ran run(const std::vector<std::string>& words) {
-  std::ostringstream out;
-  std::ostringstream error;
-  Context context{.out = out, .error = error, .program = "/usr/bin/holdfast"};
-  const int exit_code = run_program(words, context);
-  return {exit_code, out.str(), error.str()};
-}
 
 std::string contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

@@ -7,6 +7,7 @@
 #include "tests/support/fake_operator.h"
 #include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
+#include "tests/unit/cli/run_program.h"
 
 #include <fstream>
 #include <future>
@@ -29,20 +30,6 @@ using testing::FakeOperator;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::TempDirectory;
-
-struct Ran {
-  int exit_code = -1;
-  std::string out;
-  std::string error;
-};
-
-Ran run(const std::vector<std::string>& words) {
-  std::ostringstream out;
-  std::ostringstream error;
-  Context context{.out = out, .error = error, .program = "/usr/bin/holdfast"};
-  const int exit_code = run_program(words, context);
-  return {exit_code, out.str(), error.str()};
-}
 
 BackendView backend(const std::string& service, const std::string& name, std::uint64_t flows) {
   BackendView view;
