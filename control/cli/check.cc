@@ -6,6 +6,7 @@
 #include "config/load.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -15,9 +16,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
@@ -28,6 +26,10 @@ namespace holdfast::control {
 namespace {
 
 namespace json = boost::json;
+
+constexpr const char* kHelp =
+    "A VIP or an address of the nat pool that an interface of this machine has is a mistake as\n"
+    "well: the kernel would answer for it too. What other machines have is not looked at.";
 
 struct Options {
   Format format = Format::kTable;
@@ -142,14 +144,10 @@ void check(const Options& options, Context& context) {
 
 void add_check(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb =
-      app.add_subcommand("check", "Read configurations and print every mistake with its place");
-  verb->add_option("FILE", options->files, "configurations to check")->required()->type_name("");
-  add_format(*verb, options->format);
-  verb->footer(
-      "A VIP or an address of the nat pool that an interface of this machine has is a mistake as\n"
-      "well: the kernel would answer for it too. What other machines have is not looked at.");
-  verb->callback([options, &context] { check(*options, context); });
+  Verb verb(app, "check", "Read configurations and print every mistake with its place");
+  verb.required({"FILE", "", "configurations to check"}, options->files);
+  add_format(verb, options->format);
+  verb.footer(kHelp).runs([options, &context] { check(*options, context); });
 }
 
 }  // namespace holdfast::control

@@ -8,6 +8,7 @@
 #include "control/admin/server.h"
 #include "control/cli/control_start.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 #include "control/engine/engine.h"
 #include "control/engine/stderr_log.h"
 #include "control/metrics/server.h"
@@ -23,9 +24,6 @@
 #include <memory>
 #include <utility>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -208,17 +206,16 @@ void run_control(StartPlace place, Context& context) {
 
 void add_control(CLI::App& app, Context& context) {
   auto place = std::make_shared<StartPlace>();
-  CLI::App* verb = app.add_subcommand("control", "Run the control plane until SIGTERM");
-  verb->add_option("--config", place->config, "the configuration")->required()->type_name("FILE");
-  verb->add_option("--directory",
-                   place->directory,
-                   "where accepted revisions are kept; default: control.directory")
-      ->type_name("PATH");
-  verb->add_option("--last-directory",
-                   place->last_directory,
-                   "link that remembers this directory, for a start with a broken configuration")
-      ->type_name("PATH");
-  verb->callback([place, &context] { run_control(*place, context); });
+  Verb(app, "control", "Run the control plane until SIGTERM")
+      .required({"--config", "FILE", "the configuration"}, place->config)
+      .optional(
+          {"--directory", "PATH", "where accepted revisions are kept; default: control.directory"},
+          place->directory)
+      .optional({"--last-directory",
+                 "PATH",
+                 "link that remembers this directory, for a start with a broken configuration"},
+                place->last_directory)
+      .runs([place, &context] { run_control(*place, context); });
 }
 
 }  // namespace holdfast::control

@@ -6,17 +6,13 @@
 #include "control/cli/json_fields.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 #include "control/cli/verb_answer.h"
 
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <thread>
-
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-#include <CLI/Validators.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -97,42 +93,32 @@ void run(const std::string& name, const Options& options, Context& context) {
   print_answer(*answer, options.format, context);
 }
 
-CLI::App* add_verb(const std::string& name,
-                   const std::string& help,
-                   const std::shared_ptr<Options>& options,
-                   CLI::App& app,
-                   Context& context) {
-  CLI::App* verb = app.add_subcommand(name, help);
-  verb->add_option(
-          "OBJECT", options->object, "SERVICE/BACKEND, BACKEND (in every service) or host:ADDRESS")
-      ->required()
-      ->type_name("");
-  verb->add_option("--reason", options->reason, "why, for the log and the journal")
-      ->type_name("TEXT");
-  add_connection(*verb, options->connection);
-  add_format(*verb, options->format);
-  verb->callback([name, options, &context] { run(name, *options, context); });
-  return verb;
+void add_object(Verb& verb, Options& options) {
+  verb.required({"OBJECT", "", "SERVICE/BACKEND, BACKEND (in every service) or host:ADDRESS"},
+                options.object)
+      .optional({"--reason", "TEXT", "why, for the log and the journal"}, options.reason);
+  add_connection(verb, options.connection);
+  add_format(verb, options.format);
 }
 
 }  // namespace
 
 void add_drain(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = add_verb(
-      "drain", "Give backends no new flows; their established ones live on", options, app, context);
-  verb->add_flag("--wait", options->wait, "wait until no flows are left");
-  add_timeout(*verb,
+  Verb verb(app, "drain", "Give backends no new flows; their established ones live on");
+  add_object(verb, *options);
+  verb.flag({"--wait", "", "wait until no flows are left"}, options->wait);
+  add_timeout(verb,
               "how long to wait; default: until the last flow has ended",
               [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
+  verb.runs([options, &context] { run("drain", *options, context); });
 }
 
 void add_undrain(CLI::App& app, Context& context) {
-  add_verb("undrain",
-           "Let drained backends take new flows again",
-           std::make_shared<Options>(),
-           app,
-           context);
+  auto options = std::make_shared<Options>();
+  Verb verb(app, "undrain", "Let drained backends take new flows again");
+  add_object(verb, *options);
+  verb.runs([options, &context] { run("undrain", *options, context); });
 }
 
 }  // namespace holdfast::control

@@ -3,6 +3,7 @@
 
 #include "config/diagnostic.h"
 #include "config/load.h"
+#include "control/cli/verb.h"
 #include "control/publish/build.h"
 
 #include <algorithm>
@@ -12,10 +13,6 @@
 #include <span>
 #include <system_error>
 #include <utility>
-
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -147,11 +144,11 @@ Neighborhood build_neighborhood(const config::Config& config,
 
 }  // namespace
 
-void add_offline(CLI::App& verb, OfflineOptions& options) {
-  verb.add_option("--config", options.config, "configuration")->required()->type_name("FILE");
-  verb.add_option("--down", options.down, "a backend that takes no new flows; may be repeated")
-      ->type_name("SERVICE/BACKEND")
-      ->allow_extra_args(false);
+void add_offline(Verb& verb, OfflineOptions& options) {
+  verb.required({"--config", "FILE", "configuration"}, options.config)
+      .repeatable(
+          {"--down", "SERVICE/BACKEND", "a backend that takes no new flows; may be repeated"},
+          options.down);
 }
 
 std::optional<Offline> set_up_offline(const OfflineOptions& options, Context& context) {

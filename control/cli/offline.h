@@ -25,6 +25,8 @@
 
 namespace holdfast::control {
 
+class Verb;
+
 inline constexpr dataplane::MacAddress kOurMac = {0x02, 0x00, 0x5e, 0x10, 0x00, 0x01};
 inline constexpr dataplane::MacAddress kNextHopMac = {0x02, 0x00, 0x5e, 0x20, 0x00, 0x01};
 inline constexpr HashKey kFixedKey = {
@@ -49,7 +51,7 @@ struct Offline {
 };
 
 // --config, --down and the rest that both verbs have.
-void add_offline(CLI::App& verb, OfflineOptions& options);
+void add_offline(Verb& verb, OfflineOptions& options);
 
 // Loads the configuration and builds its forwarding. When nothing is returned, what is wrong has
 // been printed and the exit code set. Warns on the error stream when kFixedKey is used.

@@ -5,20 +5,15 @@
 #include "config/diagnostic.h"
 #include "config/load.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
-#include <map>
 #include <system_error>
 #include <utility>
-
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-#include <CLI/Validators.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -39,27 +34,34 @@ struct LongUnit {
 };
 constexpr std::array<LongUnit, 4> kLongUnits = {{{"d", 86'400}, {"h", 3'600}, {"m", 60}, {"s", 1}}};
 
+struct NamedFormat {
+  std::string_view name;
+  Format format;
+};
+constexpr std::array<NamedFormat, 2> kFormats = {
+    {{"table", Format::kTable}, {"json", Format::kJson}}};
+
 }  // namespace
 
-void add_format(CLI::App& verb, Format& format) {
-  static const std::map<std::string, Format> names = {{"table", Format::kTable},
-                                                      {"json", Format::kJson}};
-  verb.add_option_function<std::string>(
-          "-o,--output",
-          [&format](const std::string& name) { format = names.at(name); },
-          "table (default) or json")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->type_name("FORMAT");
+void add_format(Verb& verb, Format& format) {
+  verb.read({"-o,--output", "FORMAT", "table (default) or json"},
+            [&format](const std::string& name) -> std::string {
+              const auto* const named = std::ranges::find(kFormats, name, &NamedFormat::name);
+              if (named == kFormats.end()) {
+                return "'" + name + "' is no format: write table or json";
+              }
+              format = named->format;
+              return "";
+            });
 }
 
-void add_connection(CLI::App& verb, Connection& connection) {
-  verb.add_option(
-          "--socket",
-          connection.socket,
-          "control's socket; default: the configuration's, else " + config::Control().socket)
-      ->type_name("PATH");
-  verb.add_option("--config", connection.config, "configuration that names the sockets")
-      ->type_name("FILE");
+void add_connection(Verb& verb, Connection& connection) {
+  verb.optional(
+          {"--socket",
+           "PATH",
+           "control's socket; default: the configuration's, else " + config::Control().socket},
+          connection.socket)
+      .optional({"--config", "FILE", "configuration that names the sockets"}, connection.config);
 }
 
 std::optional<Sockets> find_sockets(const Connection& connection, Context& context) {
@@ -95,16 +97,14 @@ std::optional<milliseconds> parse_duration(std::string_view text) {
   return milliseconds(amount * unit->ms);
 }
 
-void add_timeout(CLI::App& verb, std::string_view meaning, std::function<void(milliseconds)> take) {
-  verb.add_option_function<std::string>(
-          "--timeout",
-          [take = std::move(take)](const std::string& text) { take(*parse_duration(text)); },
-          std::string(meaning))
-      ->check([](const std::string& text) {
-        return parse_duration(text) ? ""
-                                    : "'" + text + "' is no duration: write 500ms, 30s, 5m or 1h";
-      })
-      ->type_name("DURATION");
+void add_timeout(Verb& verb, const std::string& meaning, std::function<void(milliseconds)> take) {
+  verb.read({"--timeout", "DURATION", meaning}, [take = std::move(take)](const std::string& text) {
+    const auto duration = parse_duration(text);
+    if (duration) {
+      take(*duration);
+    }
+    return duration ? "" : "'" + text + "' is no duration: write 500ms, 30s, 5m or 1h";
+  });
 }
 
 std::string duration_text(std::chrono::duration<double> duration) {

@@ -11,25 +11,22 @@
 #include <string>
 #include <string_view>
 
-namespace CLI {
-class App;
-}
-
 namespace holdfast::control {
 
+class Verb;
 struct Context;
 
 enum class Format : std::uint8_t { kTable, kJson };
 
 // -o, --output table|json
-void add_format(CLI::App& verb, Format& format);
+void add_format(Verb& verb, Format& format);
 
 // --socket PATH, --config FILE
 struct Connection {
   std::string socket;
   std::string config;
 };
-void add_connection(CLI::App& verb, Connection& connection);
+void add_connection(Verb& verb, Connection& connection);
 
 struct Sockets {
   std::string control;
@@ -44,8 +41,8 @@ std::optional<Sockets> find_sockets(const Connection& connection, Context& conte
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 // --timeout DURATION. `meaning` says what happens without it.
-void add_timeout(CLI::App& verb,
-                 std::string_view meaning,
+void add_timeout(Verb& verb,
+                 const std::string& meaning,
                  std::function<void(std::chrono::milliseconds)> take);
 
 // "250ms", "5s", "2m 5s", "1h 2m", "4d 2h": the two largest units, for tables and messages.

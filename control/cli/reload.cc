@@ -4,14 +4,11 @@
 #include "control/cli/control_client.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 #include "control/cli/verb_answer.h"
 
 #include <algorithm>
 #include <memory>
-
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -52,16 +49,16 @@ void reload(const Options& options, Context& context) {
 
 void add_reload(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("reload", "Make control read its configuration again");
-  verb->add_flag(
-      "--wait", options->wait, "wait for the result, however long it takes up to --timeout");
-  add_timeout(*verb,
+  Verb verb(app, "reload", "Make control read its configuration again");
+  verb.flag({"--wait", "", "wait for the result, however long it takes up to --timeout"},
+            options->wait);
+  add_timeout(verb,
               "how long to wait; default " + duration_text(options->timeout),
               [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
-  verb->add_option("--reason", options->reason, "why, for the log")->type_name("TEXT");
-  add_connection(*verb, options->connection);
-  add_format(*verb, options->format);
-  verb->callback([options, &context] { reload(*options, context); });
+  verb.optional({"--reason", "TEXT", "why, for the log"}, options->reason);
+  add_connection(verb, options->connection);
+  add_format(verb, options->format);
+  verb.runs([options, &context] { reload(*options, context); });
 }
 
 }  // namespace holdfast::control

@@ -6,6 +6,7 @@
 #include "control/cli/capture_writer.h"
 #include "control/cli/offline.h"
 #include "control/cli/replay.h"
+#include "control/cli/verb.h"
 
 #include <array>
 #include <cerrno>
@@ -16,9 +17,6 @@
 #include <system_error>
 #include <utility>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
@@ -293,31 +291,25 @@ void replay(const Options& options, Context& context) {
 
 void add_replay(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("replay", "Run a capture file through the forwarding");
-  add_offline(*verb, options->offline);
-  verb->add_option("--in", options->in, "capture of what is received")
-      ->required()
-      ->type_name("FILE");
-  verb->add_option("--out", options->out, "pcap of what would be transmitted")
-      ->required()
-      ->type_name("FILE");
-  verb->add_option("--verdicts", options->verdicts, "one JSON object per record")
-      ->type_name("FILE");
-  verb->add_option("--port", options->offline.port, "port that frames enter; default: the first")
-      ->type_name("NAME");
-  verb->add_flag("--match-mac",
-                 options->offline.match_mac,
-                 "drop frames to other stations than 02:00:5e:10:00:01");
-  verb->add_option_function<std::string>(
-          "--next-hop-mac",
-          [options](const std::string& text) { options->offline.next_hop = *parse_mac(text); },
-          "MAC address of every next hop; default " + mac_text(kNextHopMac))
-      ->check([](const std::string& text) {
-        return parse_mac(text) ? "" : "'" + text + "' is no MAC address: write 02:00:5e:20:00:01";
-      })
-      ->type_name("MAC");
-  verb->footer(kHelp);
-  verb->callback([options, &context] { replay(*options, context); });
+  Verb verb(app, "replay", "Run a capture file through the forwarding");
+  add_offline(verb, options->offline);
+  verb.required({"--in", "FILE", "capture of what is received"}, options->in)
+      .required({"--out", "FILE", "pcap of what would be transmitted"}, options->out)
+      .optional({"--verdicts", "FILE", "one JSON object per record"}, options->verdicts)
+      .optional({"--port", "NAME", "port that frames enter; default: the first"},
+                options->offline.port)
+      .flag({"--match-mac", "", "drop frames to other stations than " + mac_text(kOurMac)},
+            options->offline.match_mac)
+      .read({"--next-hop-mac",
+             "MAC",
+             "MAC address of every next hop; default " + mac_text(kNextHopMac)},
+            [options](const std::string& text) {
+              const auto mac = parse_mac(text);
+              options->offline.next_hop = mac.value_or(kNextHopMac);
+              return mac ? "" : "'" + text + "' is no MAC address: write 02:00:5e:20:00:01";
+            })
+      .footer(kHelp)
+      .runs([options, &context] { replay(*options, context); });
 }
 
 }  // namespace holdfast::control

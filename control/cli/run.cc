@@ -2,15 +2,13 @@
 // The verb `run`: names the supervisor's children (supervisor.h) and lets it run.
 #include "control/cli/program.h"
 #include "control/cli/supervisor.h"
+#include "control/cli/verb.h"
 
 #include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <system_error>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -73,24 +71,22 @@ void run(const Options& options, Context& context) {
 
 void add_run(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand(
-      "run", "Start both processes and keep them running (labs, containers; else use systemd)");
-  verb->add_option("--config", options->config, "the configuration")->required()->type_name("FILE");
-  verb->add_option("--dataplane",
-                   options->dataplane,
-                   "holdfast-dataplane's path; default: beside this program")
-      ->type_name("PATH");
-  verb->add_option("--run-directory",
-                   options->run_directory,
-                   "for lock files and what the children are started with; default: " +
-                       options->run_directory)
-      ->type_name("PATH");
-  verb->add_option("--startup-file",
-                   options->startup_file,
-                   "what the dataplane is started with; default: in the run directory")
-      ->type_name("PATH");
-  verb->add_option("--log", options->log, "append all output to this file")->type_name("FILE");
-  verb->callback([options, &context] { run(*options, context); });
+  Verb(
+      app, "run", "Start both processes and keep them running (labs, containers; else use systemd)")
+      .required({"--config", "FILE", "the configuration"}, options->config)
+      .optional({"--dataplane", "PATH", "holdfast-dataplane's path; default: beside this program"},
+                options->dataplane)
+      .optional({"--run-directory",
+                 "PATH",
+                 "for lock files and what the children are started with; default: " +
+                     options->run_directory},
+                options->run_directory)
+      .optional({"--startup-file",
+                 "PATH",
+                 "what the dataplane is started with; default: in the run directory"},
+                options->startup_file)
+      .optional({"--log", "FILE", "append all output to this file"}, options->log)
+      .runs([options, &context] { run(*options, context); });
 }
 
 }  // namespace holdfast::control

@@ -6,12 +6,10 @@
 #include "control/cli/listing.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 
 #include <memory>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/json/serialize.hpp>
 
 namespace holdfast::control {
@@ -80,10 +78,10 @@ void show(const Listing& listing, const Options& options, Context& context) {
 
 void add_listing(const Listing& listing, CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand(listing.name, listing.help);
-  add_connection(*verb, options->connection);
-  add_format(*verb, options->format);
-  verb->callback([&listing, options, &context] { show(listing, *options, context); });
+  Verb verb(app, listing.name, listing.help);
+  add_connection(verb, options->connection);
+  add_format(verb, options->format);
+  verb.runs([&listing, options, &context] { show(listing, *options, context); });
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "config/diagnostic.h"
 #include "config/load.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 #include "control/publish/build.h"
 #include "control/publish/durable_file.h"
 #include "control/publish/hash_key.h"
@@ -11,10 +12,6 @@
 
 #include <filesystem>
 #include <memory>
-
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -51,11 +48,10 @@ void write_startup(const Options& options, Context& context) {
 
 void add_startup(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb =
-      app.add_subcommand("startup", "Write the file that holdfast-dataplane is started with");
-  verb->add_option("--config", options->config, "the configuration")->required()->type_name("FILE");
-  verb->add_option("--out", options->out, "the file to write")->required()->type_name("FILE");
-  verb->callback([options, &context] { write_startup(*options, context); });
+  Verb(app, "startup", "Write the file that holdfast-dataplane is started with")
+      .required({"--config", "FILE", "the configuration"}, options->config)
+      .required({"--out", "FILE", "the file to write"}, options->out)
+      .runs([options, &context] { write_startup(*options, context); });
 }
 
 }  // namespace holdfast::control

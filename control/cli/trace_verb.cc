@@ -3,12 +3,10 @@
 // privilege.
 #include "control/cli/options.h"
 #include "control/cli/trace.h"
+#include "control/cli/verb.h"
 
 #include <memory>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/json/serialize.hpp>
 
 namespace holdfast::control {
@@ -72,20 +70,15 @@ void trace(const Options& options, Context& context) {
 
 void add_trace(CLI::App& app, Context& context) {
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("trace", "Tell how a packet would be decided, and why");
-  add_offline(*verb, options->offline);
-  verb->add_option("protocol", options->protocol, "tcp or udp")
-      ->required()
-      ->check(CLI::IsMember({"tcp", "udp"}));
-  verb->add_option("source", options->source, "the client: 198.51.100.7:40112, [2001:db8::7]:40112")
-      ->required()
-      ->type_name("SRC:PORT");
-  verb->add_option("destination", options->destination, "what it asks for: 203.0.113.10:80")
-      ->required()
-      ->type_name("DST:PORT");
-  add_format(*verb, options->format);
-  verb->footer(kHelp);
-  verb->callback([options, &context] { trace(*options, context); });
+  Verb verb(app, "trace", "Tell how a packet would be decided, and why");
+  add_offline(verb, options->offline);
+  verb.required_choice({"protocol", "", "tcp or udp"}, options->protocol, {"tcp", "udp"})
+      .required({"source", "SRC:PORT", "the client: 198.51.100.7:40112, [2001:db8::7]:40112"},
+                options->source)
+      .required({"destination", "DST:PORT", "what it asks for: 203.0.113.10:80"},
+                options->destination);
+  add_format(verb, options->format);
+  verb.footer(kHelp).runs([options, &context] { trace(*options, context); });
 }
 
 }  // namespace holdfast::control

@@ -2,12 +2,10 @@
 // The verb `version`.
 #include "control/cli/options.h"
 #include "control/cli/program.h"
+#include "control/cli/verb.h"
 
 #include <memory>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
@@ -15,9 +13,9 @@ namespace holdfast::control {
 
 void add_version(CLI::App& app, Context& context) {
   auto format = std::make_shared<Format>(Format::kTable);
-  CLI::App* verb = app.add_subcommand("version", "Print the version");
-  add_format(*verb, *format);
-  verb->callback([format, &context] {
+  Verb verb(app, "version", "Print the version");
+  add_format(verb, *format);
+  verb.runs([format, &context] {
     if (*format == Format::kJson) {
       context.out << boost::json::serialize(boost::json::object{{"version", HOLDFAST_VERSION}})
                   << '\n';
