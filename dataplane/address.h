@@ -84,6 +84,8 @@ struct alignas(16) Address {
 static_assert(sizeof(Address) == 16);
 
 using MacAddress = std::array<std::uint8_t, 6>;
+// Multicast or broadcast (IEEE 802, the group bit): nobody's own address.
+constexpr bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
 
 // IANA protocol numbers that the pipeline names.
 enum class Protocol : std::uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmp6 = 58 };

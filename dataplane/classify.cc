@@ -12,8 +12,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
-
 // Frames that the kernel should never see twice, or that are another station's. Where MAC addresses
 // are not compared (replay), a frame to a group counts as sent to us, so that answers come from us.
 bool for_this_station(Burst& b, Slot i, const Forwarding& forwarding) {

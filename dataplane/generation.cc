@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiling a generation: checks, ids, tables.
+// Compiling a generation: ids and tables.
 #include "dataplane/generation.h"
+
+#include "dataplane/generation_checks.h"
 
 #include <algorithm>
 #include <iterator>
@@ -10,11 +12,6 @@
 
 namespace holdfast::dataplane {
 namespace {
-
-constexpr std::size_t kMaxMembers = 10'000;
-constexpr std::size_t kMaxBindings = 10'000;
-constexpr std::uint32_t kMinSlots = 4093;
-constexpr std::uint32_t kMaxSlots = 65537;
 
 using MemberKey = std::tuple<std::string, std::string, Address, std::uint16_t, Mode>;
 using BindingKey = std::tuple<std::string, Address, Protocol, std::uint16_t, std::uint16_t>;
@@ -40,170 +37,7 @@ BindingKey key_of(const BindingRecord& record) {
           record.last_port};
 }
 
-std::string defect_of_members(const ServiceSpec& service) {
-  std::map<std::string_view, int> seen;
-  for (const MemberSpec& member : service.members) {
-    if (member.backend.empty() || member.backend.size() >= kLabelBytes) {
-      return "service " + service.name + ": a backend's name is empty or too long";
-    }
-    if (++seen[member.backend] > 1) {
-      return "service " + service.name + ": backend " + member.backend + " stands twice";
-    }
-    if (member.disposition == Disposition::kHold) {
-      return "service " + service.name + ": hold, for " + member.backend +
-             ", is not available in this version";
-    }
-    if (service.mode == Mode::kDsr && member.port != 0) {
-      return "service " + service.name + ": dsr cannot change the port of " + member.backend;
-    }
-  }
-  return {};
-}
-
-std::string defect_of_service(const ServiceSpec& service) {
-  if (service.name.empty() || service.name.size() >= kLabelBytes) {
-    return "a service's name is empty or too long";
-  }
-  if (service.slots < kMinSlots || service.slots > kMaxSlots || !is_prime(service.slots)) {
-    return "service " + service.name + ": slots must be a prime from 4093 to 65537";
-  }
-  if (service.members.size() * 10 > service.slots) {
-    return "service " + service.name + ": fewer than 10 slots per member";
-  }
-  for (const BindingSpec& binding : service.bindings) {
-    if (binding.protocol != Protocol::kTcp && binding.protocol != Protocol::kUdp) {
-      return "service " + service.name + ": a binding is neither TCP nor UDP";
-    }
-    if (binding.first_port == 0 || binding.first_port > binding.last_port) {
-      return "service " + service.name + ": a binding's ports are not a range";
-    }
-  }
-  return defect_of_members(service);
-}
-
-// The address after this one. Requires: not the family's last.
-Address next_address(Address address) {
-  for (std::size_t i = address.bytes.size(); i-- > 0;) {
-    if (++address.bytes[i] != 0) {
-      break;
-    }
-  }
-  return address;
-}
-
-// Appends a range's addresses; false when there would be more than kMaxPoolAddresses.
-bool append_range(const PoolSpec& pool, std::vector<Address>& addresses) {
-  for (Address at = pool.first;; at = next_address(at)) {
-    if (addresses.size() == kMaxPoolAddresses) {
-      return false;
-    }
-    addresses.push_back(at);
-    if (at == pool.last) {
-      return true;
-    }
-  }
-}
-
-std::string defect_of_pools(std::span<const PoolSpec> pools) {
-  std::vector<Address> v4;
-  std::vector<Address> v6;
-  for (const PoolSpec& pool : pools) {
-    if (pool.first.is_v4() != pool.last.is_v4() || pool.last < pool.first) {
-      return "a NAT pool is not a range of one family";
-    }
-    if (!append_range(pool, pool.first.is_v4() ? v4 : v6)) {
-      return "NAT pools of more than 65536 addresses";
-    }
-  }
-  return {};
-}
-
-// A destination is a VIP's or a pool's: the owner rule tells the directions apart by it.
-std::string defect_of_vips_in_pools(const GenerationSpec& spec) {
-  std::vector<std::pair<Address, std::string_view>> vips;
-  for (const ServiceSpec& service : spec.services) {
-    for (const BindingSpec& binding : service.bindings) {
-      vips.emplace_back(binding.vip, service.name);
-    }
-  }
-  std::vector<PoolSpec> pools = spec.pools;
-  std::ranges::sort(vips);
-  std::ranges::sort(pools, {}, &PoolSpec::first);
-  std::optional<Address> last;  // of the pools that begin at or before the VIP
-  auto pool = pools.begin();
-  for (const auto& [vip, service] : vips) {
-    for (; pool != pools.end() && pool->first <= vip; ++pool) {
-      last = std::max(last, std::optional(pool->last));
-    }
-    if (last && vip <= *last) {
-      return "service " + std::string(service) + ": VIP " + vip.text() + " is inside a NAT pool";
-    }
-  }
-  return {};
-}
-
-// Two bindings of one VIP and protocol whose ports overlap.
-std::string defect_of_overlap(const GenerationSpec& spec) {
-  std::vector<std::pair<BindingSpec, std::string_view>> all;
-  for (const ServiceSpec& service : spec.services) {
-    for (const BindingSpec& binding : service.bindings) {
-      all.emplace_back(binding, service.name);
-    }
-  }
-  std::ranges::sort(all, {}, [](const auto& entry) {
-    return std::tuple(entry.first.vip, entry.first.protocol, entry.first.first_port);
-  });
-  for (std::size_t i = 1; i < all.size(); ++i) {
-    const BindingSpec& before = all[i - 1].first;
-    const BindingSpec& here = all[i].first;
-    if (before.vip == here.vip && before.protocol == here.protocol &&
-        here.first_port <= before.last_port) {
-      return "services " + std::string(all[i - 1].second) + " and " + std::string(all[i].second) +
-             " overlap at " + here.vip.text();
-    }
-  }
-  return {};
-}
-
 }  // namespace
-
-bool is_prime(std::uint32_t number) {
-  if (number < 2) {
-    return false;
-  }
-  for (std::uint32_t divisor = 2; divisor * divisor <= number; ++divisor) {
-    if (number % divisor == 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
-std::string defect_of(const GenerationSpec& spec) {
-  std::size_t members = 0;
-  std::size_t bindings = 0;
-  std::map<std::string_view, int> names;
-  for (const ServiceSpec& service : spec.services) {
-    if (std::string defect = defect_of_service(service); !defect.empty()) {
-      return defect;
-    }
-    if (++names[service.name] > 1) {
-      return "service " + service.name + " stands twice";
-    }
-    members += service.members.size();
-    bindings += service.bindings.size();
-  }
-  if (members > kMaxMembers || bindings > kMaxBindings) {
-    return "more than 10000 members or bindings";
-  }
-  if (std::string defect = defect_of_pools(spec.pools); !defect.empty()) {
-    return defect;
-  }
-  if (std::string defect = defect_of_vips_in_pools(spec); !defect.empty()) {
-    return defect;
-  }
-  return defect_of_overlap(spec);
-}
 
 // Compiles one specification. Ids are taken from the registries first; on failure they go back.
 class GenerationBuilder {
@@ -355,8 +189,7 @@ class GenerationBuilder {
                                     .port = Be16::from_host(record.port),
                                     .mode = record.mode,
                                     .epoch = record.epoch,
-                                    .live = true,
-                                    .retired = record.state == RegistryState::kRetired};
+                                    .live = true};
       }
     }
   }

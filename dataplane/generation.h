@@ -62,7 +62,6 @@ struct MemberForward {
   Mode mode = Mode::kNat;
   std::uint8_t epoch = 0;
   bool live = false;  // false: no such member
-  bool retired = false;
 };
 
 // What the fast path needs of a binding, by registry index. A retired one (its VIP or port is no
@@ -73,9 +72,6 @@ struct BindingForward {
   bool live = false;
   std::uint16_t service = kNoService;
 };
-
-// Addresses of all pools of a family: more would only cost memory, each carries 64 512 ports.
-inline constexpr std::size_t kMaxPoolAddresses = 65'536;
 
 class Generation {
  public:
@@ -152,10 +148,5 @@ std::expected<BuiltGeneration, std::string> build_generation(const GenerationSpe
                                                              const FlowHasher& hasher,
                                                              const Generation* previous,
                                                              std::uint64_t now_ms);
-
-// The first defect of a specification, or an empty text.
-std::string defect_of(const GenerationSpec& spec);
-
-bool is_prime(std::uint32_t number);
 
 }  // namespace holdfast::dataplane

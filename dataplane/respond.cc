@@ -18,8 +18,7 @@ constexpr Address kAllNodes = {{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 constexpr std::array<std::uint8_t, 13> kSolicitedNodes = {
     0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0xff};
 
-bool is_group(const MacAddress& mac) { return (mac[0] & 1) != 0; }
-bool is_group(const Address& v6) { return v6.bytes[0] == 0xff; }
+bool is_multicast(const Address& v6) { return v6.bytes[0] == 0xff; }
 
 // The link header of the reply, if it can be sent.
 std::optional<EthernetHeader> reverse_link(EthernetHeader link) {
@@ -130,7 +129,7 @@ std::optional<Solicitation> read_solicitation(const Frame& frame, const Burst& b
   Solicitation result{.source = burst.key[slot].source,
                       .target = solicited_target(frame, burst, slot)};
   const auto options = upper_packet(frame, burst, slot).subspan(sizeof(NeighborMessage));
-  if (is_group(result.target) || !read_options(options, result)) {
+  if (is_multicast(result.target) || !read_options(options, result)) {
     return std::nullopt;
   }
   const auto& destination = burst.key[slot].destination.bytes;

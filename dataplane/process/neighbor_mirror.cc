@@ -67,7 +67,7 @@ int NeighborMirror::descriptor() const { return mnl_socket_get_fd(events_.get())
 
 // The kernel marks a dump during which something changed; the next one is mostly whole.
 template <typename Parse>
-auto NeighborMirror::dump(std::uint16_t type, Parse&& parse) {
+auto NeighborMirror::dump(std::uint16_t type, const Parse& parse) {
   using Found = std::vector<typename decltype(parse(nullptr))::value_type>;
   for (int i = 0; i < kDumpTries; ++i) {
     Found found;
@@ -314,8 +314,8 @@ void NeighborMirror::learn(const LearnedEntry& told, const Neighborhood& neighbo
 }
 
 void NeighborMirror::remember(const LearnedEntry& told) {
-  if ((told.mac[0] & 1) != 0) {
-    return;  // a group
+  if (is_group(told.mac)) {
+    return;
   }
   LearnedEntry& entry = place_for(told.address, told.port);
   changed_ |= entry.used == 0 || entry.address != told.address || entry.port != told.port ||

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/generation.h"
 
+#include "dataplane/generation_checks.h"
 #include "dataplane/state.h"
 #include "tests/support/appliance.h"
 
@@ -140,7 +141,7 @@ TEST(Generation, AChangedAddressIsANewMemberThatKeepsItsSlots) {
     moved += before.slots[i] != after.slots[i] ? 1U : 0U;
   }
   EXPECT_GT(moved, 0U);
-  EXPECT_TRUE(second->generation->members()[before.members[0]].retired);
+  EXPECT_EQ(r.member_records[before.members[0]].state, RegistryState::kRetired);
   EXPECT_TRUE(second->generation->members()[before.members[0]].live);
 }
 
