@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// How flows of mode `nat` end, and what they outlive.
+#include "tests/packet/nat_flow.h"
+#include "tests/support/appliance.h"
+#include "tests/support/frame_difference.h"
+
+#include <gtest/gtest.h>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::Disposition;
+using dataplane::Drop;
+using dataplane::Mode;
+using dataplane::Verdict;
+
+std::uint64_t live_flows(Appliance& appliance) {
+  std::uint64_t flows = 0;
+  for (const dataplane::MemberStats& member : appliance.solo().worker().members) {
+    flows += member.live_flows.get();
+  }
+  return flows;
+}
+
+// Time in which the sweeper comes round.
+void pass(Appliance& appliance, int seconds) {
+  for (int i = 0; i < seconds; ++i) {
+    appliance.advance(1000);
+    appliance.send(tcp(kClient, kVip.at_port(81)).syn());  // nothing listens
+  }
+}
+
+TEST(Nat, AResetThatBothSidesIgnoreEndsNothing) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.send(tcp(kClient, kVip).rst().sequence(77));
+  appliance.send(tcp(flow.backend, flow.pool).rst().sequence(77), kLan);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kForward);
+  pass(appliance, 120);
+  EXPECT_EQ(live_flows(appliance), 1U);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+}
+
+TEST(Nat, AResetThatCountsEndsTheFlowWithinSeconds) {
+  Appliance appliance(three_backends(Mode::kNat));
+  ASSERT_EQ(establish(appliance, kClient), std::nullopt);
+  appliance.send(tcp(kClient, kVip).rst());
+  pass(appliance, 6);
+  EXPECT_EQ(live_flows(appliance), 0U);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
+}
+
+TEST(Nat, ANewConnectionPastADeadMemberEndsTheOldOne) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated old = translated(syn);
+  appliance.send(tcp(old.backend, old.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.set(syn.backend, Disposition::kAvoid);
+  const Outcome again = appliance.send(tcp(kClient, kVip).syn());
+  ASSERT_EQ(again.verdict, Verdict::kForward);
+  EXPECT_NE(again.backend, syn.backend);
+  EXPECT_EQ(live_flows(appliance), 1U);
+  // Should the old member still live: its connection is over, and the client hears nothing of it.
+  EXPECT_EQ(appliance.send(tcp(old.backend, old.pool).ack(), kLan).verdict, Verdict::kReply);
+  EXPECT_EQ(appliance.send(tcp(old.backend, old.pool).rst(), kLan).reason, Drop::kMemberReset);
+  pass(appliance, 6);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 1U);
+}
+
+TEST(Nat, ResetsBothSidesOfAFlowWhoseMemberIsReset) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated flow = translated(syn);
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.set(syn.backend, Disposition::kReset);
+  const Outcome to_member = appliance.send(tcp(flow.backend, flow.pool).ack(), kLan);
+  EXPECT_EQ(to_member.verdict, Verdict::kReply);
+  EXPECT_EQ(to_member.port, kLan);
+  const Outcome to_client = appliance.send(tcp(kClient, kVip).ack());
+  EXPECT_EQ(to_client.verdict, Verdict::kReply);
+  EXPECT_EQ(to_client.port, kWan);
+  EXPECT_EQ(appliance.stats().resets_sent.get(), 2U);
+  EXPECT_EQ(live_flows(appliance), 0U);
+  // Once over it stays so, whatever becomes of the member.
+  appliance.set(syn.backend, Disposition::kNew);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kReply);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kReply);
+  pass(appliance, 6);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
+  EXPECT_EQ(appliance.stats().flows_ended.get(), 1U);
+}
+
+TEST(Nat, FreesAClosedFlowAfterItsQuarantine) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const auto live = [&] { return appliance.solo().worker().tables.nat.used(); };
+  for (const bool client_first : {true, false}) {
+    const Endpoint client = kClient.at_port(client_first ? 1111 : 2222);
+    const Translated flow = translated(appliance.send(tcp(client, kVip).syn()));
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(client, kVip).ack());
+    if (client_first) {
+      appliance.send(tcp(client, kVip).fin().ack());
+      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
+    } else {
+      appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
+      appliance.send(tcp(client, kVip).fin().ack());
+    }
+  }
+  EXPECT_EQ(live(), 2U);
+  pass(appliance, 35);
+  EXPECT_EQ(live(), 1U);  // the one whose member closed first may be in TIME_WAIT there
+  pass(appliance, 60);
+  EXPECT_EQ(live(), 0U);
+}
+
+TEST(Nat, LearnsAClientOnTheLinkThoughItsFirstPacketIsDropped) {
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  for (dataplane::ServiceSpec& service : spec.services) {
+    service.members = {{.backend = "far", .address = v4(10, 0, 3, 99)}};
+  }
+  Appliance appliance(spec);
+  const Endpoint neighbor = {v4(192, 0, 2, 77), 40000, {2, 0, 0, 0, 9, 9}};
+  dataplane::Notices& notices = appliance.solo().worker().notices;
+  // The second time it is a retransmission: the first notice may not have fitted.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(appliance.send(tcp(neighbor, kVip).syn()).reason, Drop::kNoNeighbour);
+    ASSERT_EQ(notices.learned_count, 1);
+    EXPECT_EQ(notices.learned[0].address, neighbor.address);
+    EXPECT_EQ(notices.learned[0].mac, neighbor.mac);
+    EXPECT_EQ(notices.learned[0].port, kWan);
+    notices.clear();
+  }
+}
+
+TEST(Nat, FlowsOutliveAChangeOfTheMode) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated flow = translated(syn);
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  const Bytes before = appliance.send(tcp(kClient, kVip).ack()).bytes;
+  dataplane::GenerationSpec spec = three_backends(Mode::kDsr);
+  spec.number = 2;
+  spec.pools = three_backends(Mode::kNat).pools;
+  appliance.publish(spec);
+  expect_same(appliance.send(tcp(kClient, kVip).ack()).bytes, before);
+  const Outcome reply = appliance.send(tcp(flow.backend, flow.pool).ack(), kLan);
+  expect_same(reply.bytes, tcp(kVip, kClient).ack().ttl(63).bytes());
+  // What begins now is of the new mode, also on the old 5-tuple.
+  appliance.send(tcp(kClient, kVip).fin().ack());
+  const Outcome again = appliance.send(tcp(kClient, kVip).syn());
+  ASSERT_EQ(again.verdict, Verdict::kForward);
+  EXPECT_EQ(source_of(again.bytes), kClient.address);
+  EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 1U);
+}
+
+TEST(Nat, FlowsOutliveTheGenerationThatMadeThem) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+  const Translated flow = translated(syn);
+  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
+  spec.number = 2;
+  for (dataplane::ServiceSpec& service : spec.services) {
+    std::erase_if(service.members,
+                  [&](const auto& member) { return member.backend == syn.backend; });
+  }
+  appliance.publish(spec);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan).verdict,
+            Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).backend, syn.backend);
+  // The pool may change as well: replies are found by what the record says.
+  spec.number = 3;
+  spec.pools = {{.first = v4(10, 0, 3, 16), .last = v4(10, 0, 3, 31)},
+                {.first = v4(10, 0, 3, 64), .last = v4(10, 0, 3, 64)}};
+  appliance.publish(spec);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+}
+
+}  // namespace
+}  // namespace holdfast::testing
