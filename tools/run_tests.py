@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("lint", "dev", "asan", "tsan", "end-to-end", "fuzz")
 QUICK_STAGES = ("lint", "dev", "end-to-end")
 FUZZ_SECONDS = 60
+SANITIZED_SECONDS = 900  # for one program; seconds suffice
 
 
 @dataclass
@@ -114,6 +115,49 @@ def run_ctest(tally: Tally, stage: str, preset: str, tree: Path) -> None:
         tally.failed.append(f"{stage}: ctest ended with {done.returncode}")
 
 
+def run_whole(program: Path, report: Path) -> tuple[int, str]:
+    """One test program, all of its tests in one process. Returns its status and its output."""
+    try:
+        done = subprocess.run(
+            [str(program), f"--gtest_output=xml:{report}", "--gtest_brief=1"],
+            cwd=program.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=SANITIZED_SECONDS,
+        )
+    except subprocess.TimeoutExpired as late:
+        return -1, f"{late.output or ''}\nnot done after {SANITIZED_SECONDS} s"
+    return done.returncode, done.stdout
+
+
+def run_sanitized(tally: Tally, stage: str, preset: str, tree: Path) -> None:
+    """The test programs of a sanitizer's tree, each as one process: under a sanitizer the start of
+    a process takes longer than most tests."""
+    if not build(preset):
+        tally.failed.append(f"{stage}: building")
+        return
+    programs = sorted(path for path in tree.glob("*_tests") if path.is_file())
+    if not programs:
+        tally.failed.append(f"{stage}: there is no test program")
+    reports = [tree / f"{program.name}.xml" for program in programs]
+    for report in reports:
+        report.unlink(missing_ok=True)
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for program, report, (status, output) in zip(
+            programs, reports, pool.map(run_whole, programs, reports)
+        ):
+            print(f"{stage}: {program.name}: exit {status}", flush=True)
+            before = len(tally.failed)
+            if report.exists():
+                tally.read_junit(stage, report)
+            if status != 0:
+                print(output[-8000:], flush=True)
+                if len(tally.failed) == before:
+                    tally.failed.append(f"{stage}: {program.name} ended with {status}")
+
+
 def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
     report = binaries / "end-to-end-junit.xml"
     report.unlink(missing_ok=True)
@@ -180,9 +224,9 @@ def run_stage(stage: str, tally: Tally, quick: bool, trees: Path) -> None:
             run_ctest(tally, "dev", "dev", trees / "dev")
         case "asan":
             # The fuzz tree: the same tests and the fuzzers, under ASan and UBSan, built once.
-            run_ctest(tally, "asan", "fuzz", trees / "fuzz")
+            run_sanitized(tally, "asan", "fuzz", trees / "fuzz")
         case "tsan":
-            run_ctest(tally, "tsan", "tsan", trees / "tsan")
+            run_sanitized(tally, "tsan", "tsan", trees / "tsan")
         case "end-to-end":
             run_end_to_end(tally, quick, trees / "dev")
         case "fuzz":

@@ -2,7 +2,8 @@
 """clang-tidy over every translation unit, as many at once as there are cores.
 
 A unit that passed is not checked again until its text, a header of ours that it includes, its
-compile command or .clang-tidy changes: the passes are remembered in the tidy build tree.
+compile command, .clang-tidy or clang-tidy itself changes. The passes are remembered in the user's
+cache, so that every clone of the tree knows them.
 """
 
 import hashlib
@@ -39,6 +40,19 @@ def configure(root: Path) -> tuple[Path | None, str]:
     return Path(found.stdout.strip()) / "tidy", done.stdout
 
 
+def passes_folder(tree: Path) -> Path:
+    """Where passes are remembered: beside ccache's, or in the tree for a user without a home."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME", "") + "/.cache"
+    for place in (Path(home) / "holdfast-tidy", tree / "passed"):
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(place, os.W_OK):
+            return place
+    raise SystemExit(f"lint: neither {home} nor {tree} can be written")
+
+
 class Units:
     """The translation units of ours and the fingerprints of what each depends on."""
 
@@ -54,7 +68,8 @@ class Units:
         }
         settings = (root / ".clang-tidy").read_bytes()
         proto = (root / "dataplane" / "api" / "dataplane.proto").read_bytes()
-        self._common = hashlib.sha256(settings + proto).digest()
+        version = subprocess.run(["clang-tidy-19", "--version"], stdout=subprocess.PIPE).stdout
+        self._common = hashlib.sha256(settings + proto + version).digest()
 
     def dependencies(self, unit: Path) -> set[Path]:
         """The unit and every file of ours that it includes, directly or not."""
@@ -75,7 +90,8 @@ class Units:
         return self._headers[path]
 
     def fingerprint(self, unit: Path) -> str:
-        digest = hashlib.sha256(self._common + self.commands[unit].encode())
+        command = self.commands[unit].replace(str(self._root), ".")
+        digest = hashlib.sha256(self._common + command.encode())
         for path in sorted(self.dependencies(unit)):
             digest.update(path.read_bytes())
         return digest.hexdigest()
@@ -88,6 +104,13 @@ class Scope:
     changed: frozenset[str] | None = None  # only what depends on these files; None: all
     product_only: bool = False  # without tests/ and bench/
     shallow: bool = False  # the static analyzer follows no calls: a third of the time
+
+    def passed(self, mark: Path) -> bool:
+        """Whether the unit with this fingerprint has passed, at this depth or a greater one."""
+        return mark.exists() or (self.shallow and mark.with_suffix(".shallow").exists())
+
+    def remember(self, mark: Path) -> None:
+        (mark.with_suffix(".shallow") if self.shallow else mark).touch()
 
     def covers(self, root: Path, unit: Path, units: Units) -> bool:
         name = unit.relative_to(root).as_posix()
@@ -105,12 +128,11 @@ def check(root: Path, scope: Scope) -> tuple[bool, str]:
     if tree is None:
         return False, output
     units = Units(root, tree)
-    passes = tree / "passed"
-    passes.mkdir(exist_ok=True)
+    passes = passes_folder(tree)
     due = [
         unit
         for unit in units.commands
-        if scope.covers(root, unit, units) and not (passes / units.fingerprint(unit)).exists()
+        if scope.covers(root, unit, units) and not scope.passed(passes / units.fingerprint(unit))
     ]
     # The longest first, so that none is left over at the end.
     due.sort(key=lambda unit: -unit.stat().st_size)
@@ -126,7 +148,7 @@ def check(root: Path, scope: Scope) -> tuple[bool, str]:
                 if future.result():
                     findings.append(future.result())
                 else:
-                    (passes / units.fingerprint(unit)).touch()
+                    scope.remember(passes / units.fingerprint(unit))
     return not findings, "\n".join(findings)
 
 
