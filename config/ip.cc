@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include <arpa/inet.h>
@@ -73,10 +74,9 @@ Complaint address_complaint(std::string_view text) {
   if (text.find('%') != std::string_view::npos) {
     return {shown + " has a zone: it must be an address without one", ""};
   }
-  const std::size_t colon = text.rfind(':');
-  if (text.starts_with('[') ||
-      (colon != std::string_view::npos && parse_ip(text.substr(0, colon)) &&
-       !parse_ip(text.substr(0, colon))->v6)) {
+  const std::optional<IpAddress> host =
+      parse_ip(text.substr(0, std::min(text.rfind(':'), text.size())));
+  if (text.starts_with('[') || (host && !host->v6)) {
     return {shown + " is an address with a port", "write the port in a key of its own"};
   }
   if (!text.empty() && text.find_first_not_of("0123456789.") == std::string_view::npos) {

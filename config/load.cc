@@ -93,10 +93,11 @@ void Loader::add_unreadable(const std::string& name, const std::string& problem)
 }
 
 void Loader::follow_includes() {
-  if (!files_.front().tree) {
+  const std::optional<Node>& tree = files_.front().tree;
+  if (!tree) {
     return;
   }
-  const Node& root = *files_.front().tree;
+  const Node& root = *tree;
   for (std::size_t i = 0; i < root.keys.size(); ++i) {
     if (root.keys[i].text == "include" && root.items[i].kind == Kind::kSequence) {
       for (const Node& item : root.items[i].items) {
@@ -173,22 +174,24 @@ LoadResult Loader::finish() {
 }
 
 std::optional<Endpoints> Loader::endpoints() {
-  if (!files_.front().tree) {
+  const std::optional<Node>& tree = files_.front().tree;
+  if (!tree) {
     return std::nullopt;
   }
-  read_main(*files_.front().tree);
+  read_main(*tree);
   return Endpoints{std::move(draft_.config.dataplane), std::move(draft_.config.control)};
 }
 
 void Loader::read_sections() {
-  read_main(*files_.front().tree);
   std::vector<const Node*> services;
   for (const File& file : files_) {
     if (!file.tree) {
       continue;
     }
     const bool is_main = &file == &files_.front();
-    if (!is_main) {
+    if (is_main) {
+      read_main(*file.tree);
+    } else {
       check_included_keys(*file.tree);
     }
     for (std::size_t i = 0; i < file.tree->keys.size(); ++i) {

@@ -107,7 +107,7 @@ struct Burst {
   // Keeps the live slots for which `stay(slot)` is true, in order. Those it refuses must have been
   // given a verdict by then.
   template <typename Stay>
-  void filter(Stay&& stay) {
+  void filter(const Stay& stay) {
     std::uint16_t kept = 0;
     for (std::uint16_t i = 0; i < live_count; ++i) {
       const Slot slot = live[i];

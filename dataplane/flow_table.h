@@ -148,8 +148,11 @@ class FlowTable {
   // `evict(entry)` is told of each resident that goes. Only a flow that has shown itself
   // (`state` other than half-open) may push out a half-open one.
   template <typename Rehash, typename Expired, typename Evict>
-  Entry* make_room(
-      std::uint64_t hash, FlowState state, Rehash&& rehash, Expired&& expired, Evict&& evict) {
+  Entry* make_room(std::uint64_t hash,
+                   FlowState state,
+                   const Rehash& rehash,
+                   const Expired& expired,
+                   const Evict& evict) {
     if (state == FlowState::kHalfOpen && half_open_full()) {
       return nullptr;
     }
@@ -220,7 +223,7 @@ class FlowTable {
 
   // Moves one resident of either bucket to its other bucket and returns its old place.
   template <typename Rehash>
-  Entry* displace(const std::array<std::size_t, 2>& choice, Rehash&& rehash) {
+  Entry* displace(const std::array<std::size_t, 2>& choice, const Rehash& rehash) {
     for (const std::size_t bucket : choice) {
       for (Entry& resident : buckets_[bucket].way) {
         const std::uint64_t hash = rehash(resident);

@@ -87,7 +87,7 @@ class NatIndex {
 
   // The first record with this hash's tag that `is_it(record)` accepts, or kNoRecord.
   template <typename IsIt>
-  [[nodiscard]] std::uint32_t find(std::uint64_t hash, IsIt&& is_it) const {
+  [[nodiscard]] std::uint32_t find(std::uint64_t hash, const IsIt& is_it) const {
     const std::uint32_t tag = tag_of(hash);
     for (const std::size_t bucket : {first(hash), second(hash, mask_)}) {
       for (const Slot& slot : buckets_[bucket].way) {

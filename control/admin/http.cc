@@ -104,8 +104,8 @@ HttpRequest make_request(Parser& parser, std::string who) {
 struct HttpServer::State {
   using Ptr = std::shared_ptr<State>;
 
-  State(asio::any_io_executor executor_, HttpHandler handler_, HttpLimits limits_)
-      : handler(std::move(handler_)), limits(limits_), acceptor(executor_), pause(executor_) {}
+  State(asio::any_io_executor executor, HttpHandler answer, HttpLimits bounds)
+      : handler(std::move(answer)), limits(bounds), acceptor(executor), pause(executor) {}
 
   // Coroutines, by shared pointer: they may end after the server does.
   static asio::awaitable<void> accept(Ptr self);

@@ -20,7 +20,7 @@ namespace holdfast::control {
 namespace asio = boost::asio;
 
 struct Notifier::Watchdog {
-  explicit Watchdog(asio::any_io_executor executor) : timer(std::move(executor)) {}
+  explicit Watchdog(const asio::any_io_executor& executor) : timer(executor) {}
   static asio::awaitable<void> beat(std::shared_ptr<Watchdog> self,
                                     std::chrono::microseconds every);
 

@@ -275,10 +275,11 @@ Result<std::optional<CaptureRecord>> PcapngReader::next() {
     if (!found) {
       return Failure(found.error());
     }
-    if (!*found) {
+    const std::optional<Block>& next = *found;
+    if (!next) {
       return std::nullopt;
     }
-    const Block& block = **found;
+    const Block& block = *next;
     if (is_packet(block.type)) {
       return packet(block);
     }

@@ -139,7 +139,11 @@ std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& p
     return fail(kExitInvalidConfiguration, text_of(file.error()));
   }
   remember_directory(place.last_directory, where);
-  start.engine.config = accepted.config ? std::move(*accepted.config) : *file;
+  if (accepted.config) {
+    start.engine.config = std::move(*accepted.config);
+  } else {
+    start.engine.config = *file;
+  }
   start.engine.revision = accepted.number;
   start.engine.highest_revision = accepted.highest;
   start.engine.notices = std::move(accepted.notices);

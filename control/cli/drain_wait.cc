@@ -30,10 +30,10 @@ DrainProgress drain_progress(const boost::json::object& backends, std::string_vi
     const std::string separator = progress.members.empty() ? "" : ", ";
     if (flows == "-") {
       progress.known = false;
-      progress.members += separator + member + ": flows not known";
+      progress.members.append(separator).append(member).append(": flows not known");
     } else if (flows != "0") {
       progress.flows += count_field(backend, "flows");
-      progress.members += separator + member + ": " + flows + " flows";
+      progress.members.append(separator).append(member).append(": ").append(flows).append(" flows");
     }
   }
   return progress;

@@ -164,7 +164,7 @@ std::string notices_text(const json::object& status) {
 }
 
 std::string check_text(const json::object& check) {
-  const std::string type = text_field(check, "type");
+  std::string type = text_field(check, "type");
   const std::string reason = text_field(check, "last_reason");
   if (reason == "-") {
     return type;

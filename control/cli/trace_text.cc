@@ -20,7 +20,6 @@ using dataplane::FlowKey;
 using dataplane::HashFields;
 using dataplane::Mode;
 using dataplane::Protocol;
-using dataplane::Verdict;
 
 const char* mode_name(Mode mode) { return mode == Mode::kNat ? "nat" : "dsr"; }
 

@@ -103,6 +103,32 @@ std::string describe(const ProbeResult& result) {
   return text;
 }
 
+// What the roster before and the operator's drains say of a new roster's member.
+void Roster::take_over(Member& member,
+                       const config::Service& service,
+                       const Roster& before,
+                       const Drains& drains,
+                       Instant now) {
+  const MemberName name{service.name, member.backend.name};
+  const auto old = before.find(name);
+  const bool kept = old && before.at(*old).backend.address == member.backend.address &&
+                    before.at(*old).backend.port == member.backend.port;
+  if (kept) {
+    keep_state(member, before.at(*old));
+  }
+  const auto order = drains.find(name);
+  const bool draining = old && before.at(*old).admin != Admin::kEnabled &&
+                        same_rule(before.services_[old->service].drain, service.drain);
+  set_admin(member,
+            order == drains.end() ? nullptr : &order->second,
+            draining ? std::optional(before.at(*old).drain_ends) : std::nullopt,
+            service.drain,
+            now);
+  if (!kept) {
+    member.shown.admin = member.admin;
+  }
+}
+
 Roster::Roster(const config::Config& config,
                const Roster& before,
                const Drains& drains,
@@ -114,25 +140,8 @@ Roster::Roster(const config::Config& config,
     for (const config::Backend& backend : service.backends) {
       Member& member = entry.members.emplace_back(build_member(service, backend, now));
       const MemberPlace place{services_.size() - 1, entry.members.size() - 1};
-      const MemberName name{service.name, backend.name};
-      places_[name] = place;
-      const auto old = before.find(name);
-      const bool kept = old && before.at(*old).backend.address == backend.address &&
-                        before.at(*old).backend.port == backend.port;
-      if (kept) {
-        keep_state(member, before.at(*old));
-      }
-      const auto order = drains.find(name);
-      const bool draining = old && before.at(*old).admin != Admin::kEnabled &&
-                            same_rule(before.services_[old->service].drain, service.drain);
-      set_admin(member,
-                order == drains.end() ? nullptr : &order->second,
-                draining ? std::optional(before.at(*old).drain_ends) : std::nullopt,
-                service.drain,
-                now);
-      if (!kept) {
-        member.shown.admin = member.admin;
-      }
+      places_[{service.name, backend.name}] = place;
+      take_over(member, service, before, drains, now);
       if (member.check) {
         checks_[*member.check].members.push_back(place);
       }

@@ -128,6 +128,11 @@ class Roster {
   Outcome settle(const std::string& cause, Instant now);
 
  private:
+  static void take_over(Member& member,
+                        const config::Service& service,
+                        const Roster& before,
+                        const Drains& drains,
+                        Instant now);
   void adopt(Member& member, const RunningMember& running, std::uint32_t weight, Instant now);
   void judge_member(
       MemberPlace place, const CheckEntry& check, Evidence evidence, Instant now, Outcome& out);

@@ -14,6 +14,7 @@ namespace {
 // A string as a template argument: the dataplane's name of a counter.
 template <std::size_t Size>
 struct Name {
+  // NOLINTNEXTLINE(google-explicit-constructor): worker<"x"> is to mean worker<Name{"x"}>
   constexpr Name(const char (&text)[Size]) { std::copy_n(text, Size, characters); }
   [[nodiscard]] constexpr std::string_view view() const { return {characters, Size - 1}; }
   char characters[Size] = {};

@@ -10,8 +10,6 @@ namespace holdfast::control {
 namespace {
 
 using dataplane::Address;
-using dataplane::BindingSpec;
-using dataplane::MemberSpec;
 using dataplane::ServiceSpec;
 
 // The enumerators of both sides stand in the same order, on purpose.

@@ -38,7 +38,7 @@ std::expected<void, std::string> sync_directory(const std::string& path) {
 
 std::expected<std::string, std::string> write_beside(const std::string& path,
                                                      std::string_view contents) {
-  const std::string beside = path + ".new";
+  std::string beside = path + ".new";
   ::unlink(beside.c_str());  // left over by a crash
   const FileDescriptor file(
       ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));

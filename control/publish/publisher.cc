@@ -87,7 +87,8 @@ asio::awaitable<Publisher::Outcome> Publisher::publish(GenerationSpec generation
 
 asio::awaitable<void> Publisher::publish_loop() {
   while (wanted_) {
-    GenerationSpec generation = *std::exchange(wanted_, std::nullopt);
+    GenerationSpec generation = std::move(*wanted_);
+    wanted_.reset();
     const std::uint64_t sequence = wanted_sequence_;
     if (!forwarder_.connected()) {
       finish(sequence, 0, std::unexpected("the dataplane is not connected"));

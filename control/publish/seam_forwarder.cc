@@ -166,16 +166,17 @@ asio::awaitable<std::string> SeamForwarder::greet() {
     ended = co_await read_loop();  // until the answer is there, this is the only reader
   }
   pending_.erase(request.id());
-  if (!pending->reply) {
+  const std::optional<AnyReply>& reply = pending->reply;
+  if (!reply) {
     co_return "no answer to the hello: " + ended;
   }
-  if (!pending->reply->has_value()) {
-    co_return pending->reply->error().text;
+  if (!reply->has_value()) {
+    co_return reply->error().text;
   }
-  if (!(*pending->reply)->has_hello()) {
+  if (!reply->value().has_hello()) {
     co_return "the dataplane answered something else than a hello";
   }
-  hello_ = (*pending->reply)->hello();
+  hello_ = reply->value().hello();
   const auto version = seam::choose_version(hello_.version(), hello_.version());
   co_return version ? "" : version.error();
 }
@@ -208,11 +209,12 @@ std::expected<void, std::string> SeamForwarder::dispatch() {
     if (!message) {
       return std::unexpected(message.error());
     }
-    if (!message->has_value()) {
+    const std::optional<std::string>& body = *message;
+    if (!body) {
       return {};
     }
     seam::Reply reply;
-    if (!reply.ParseFromString(**message)) {
+    if (!reply.ParseFromString(*body)) {
       return std::unexpected("the dataplane sent no valid message");
     }
     deliver(std::move(reply));
@@ -300,9 +302,9 @@ void SeamForwarder::close(std::string_view reason) {
   outbox_bytes_ = 0;
 }
 
-asio::awaitable<SeamForwarder::Batch> SeamForwarder::call_all(std::vector<seam::Request> requests,
-                                                              std::chrono::milliseconds limit) {
-  Batch batch;
+asio::awaitable<std::vector<SeamForwarder::AnyReply>> SeamForwarder::call_all(
+    std::vector<seam::Request> requests, std::chrono::milliseconds limit) {
+  std::vector<std::shared_ptr<Pending>> batch;
   for (seam::Request& request : requests) {
     auto& pending = batch.emplace_back(std::make_shared<Pending>(context_.get_executor(), limit));
     request.set_id(++last_id_);
@@ -313,20 +315,23 @@ asio::awaitable<SeamForwarder::Batch> SeamForwarder::call_all(std::vector<seam::
     pending_.emplace(request.id(), pending);
   }
   watch_oldest();
+  std::vector<AnyReply> replies;
   for (const auto& pending : batch) {
-    while (!pending->reply) {
+    std::optional<AnyReply>& reply = pending->reply;
+    while (!reply) {
       co_await pending->answered.wait();
     }
+    replies.push_back(*std::move(reply));
   }
-  co_return batch;
+  co_return replies;
 }
 
 asio::awaitable<SeamForwarder::AnyReply> SeamForwarder::call(seam::Request request,
                                                              std::chrono::milliseconds limit) {
   std::vector<seam::Request> requests;
   requests.push_back(std::move(request));
-  const Batch batch = co_await call_all(std::move(requests), limit);
-  co_return std::move(*batch.front()->reply);
+  std::vector<AnyReply> replies = co_await call_all(std::move(requests), limit);
+  co_return std::move(replies.front());
 }
 
 Forwarder::Answer<seam::PublishReply> SeamForwarder::publish(dataplane::GenerationSpec generation) {
@@ -348,17 +353,17 @@ Forwarder::Answer<std::vector<std::string>> SeamForwarder::set_dispositions(
     set.set_backend(change.backend);
     set.set_disposition(static_cast<std::uint32_t>(std::to_underlying(change.disposition)));
   }
-  const Batch batch = co_await call_all(std::move(requests), settings_.call_limit);
+  const std::vector<AnyReply> replies =
+      co_await call_all(std::move(requests), settings_.call_limit);
   std::vector<std::string> refused;
-  for (const auto& pending : batch) {
-    if (pending->reply->has_value()) {
+  for (const AnyReply& reply : replies) {
+    if (reply) {
       continue;
     }
-    const Failure& failure = pending->reply->error();
-    if (!failure.refused) {
-      co_return std::unexpected(failure.text);
+    if (!reply.error().refused) {
+      co_return std::unexpected(reply.error().text);
     }
-    refused.push_back(failure.text);
+    refused.push_back(reply.error().text);
   }
   co_return refused;
 }

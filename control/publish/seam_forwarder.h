@@ -63,7 +63,6 @@ class SeamForwarder final : public Forwarder {
   };
   using AnyReply = std::expected<seam::Reply, Failure>;
   struct Pending;
-  using Batch = std::vector<std::shared_ptr<Pending>>;
 
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<std::string> session();
@@ -76,8 +75,8 @@ class SeamForwarder final : public Forwarder {
   void deliver(seam::Reply reply);
 
   // Sends all requests in one go; each answer is there, or the connection is gone, at the end.
-  boost::asio::awaitable<Batch> call_all(std::vector<seam::Request> requests,
-                                         std::chrono::milliseconds limit);
+  boost::asio::awaitable<std::vector<AnyReply>> call_all(std::vector<seam::Request> requests,
+                                                         std::chrono::milliseconds limit);
   boost::asio::awaitable<AnyReply> call(seam::Request request, std::chrono::milliseconds limit);
   bool send(const seam::Request& request);
   // Gives the oldest unanswered call its time, once.

@@ -20,9 +20,8 @@ std::uint64_t now_ms() {
 std::uint64_t kept(const std::string& path) {
   const auto text = read_whole(path, 64);
   std::uint64_t value = 0;
-  if (text && *text) {
-    std::from_chars((*text)->data(), (*text)->data() + (*text)->size(), value);
-  }
+  const std::string digits = text ? text->value_or("") : "";
+  std::from_chars(digits.data(), digits.data() + digits.size(), value);
   return value;
 }
 

@@ -167,9 +167,10 @@ std::expected<Reply, std::string> Client::receive(Deadline deadline) {
     if (!message) {
       return std::unexpected(message.error());
     }
-    if (message->has_value()) {
+    const std::optional<std::string>& body = *message;
+    if (body) {
       Reply reply;
-      if (!reply.ParseFromString(**message)) {
+      if (!reply.ParseFromString(*body)) {
         return std::unexpected("reply is no valid message");
       }
       return reply;

@@ -111,7 +111,9 @@ std::expected<void, std::string> GenerationStore::save(const GenerationSpec& spe
     ::rename(old.c_str(), path("previous").c_str());
   }
   const Descriptor folder(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  ::fsync(folder.get());
+  if (folder.valid()) {
+    ::fsync(folder.get());
+  }
   return {};
 }
 

@@ -87,7 +87,7 @@ class NeighborMirror {
   bool dump_neighbors();
   // What `parse` makes of a whole dump; nullopt when it failed or changes tore it again and again.
   template <typename Parse>
-  static auto dump(std::uint16_t type, Parse&& parse);
+  static auto dump(std::uint16_t type, const Parse& parse);
   // Calls `take` for each message.
   using Take = std::function<void(const nlmsghdr*)>;
   static bool dump_once(std::uint16_t type, const Take& take);

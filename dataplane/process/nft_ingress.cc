@@ -128,7 +128,8 @@ std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec)
 
 void NftIngress::remove() {
   if (!interfaces_.empty()) {
-    static_cast<void>(run(fmt::format("add table netdev {0}\ndelete table netdev {0}\n", table_)));
+    [[maybe_unused]] const auto outcome =
+        run(fmt::format("add table netdev {0}\ndelete table netdev {0}\n", table_));
   }
 }
 

@@ -35,9 +35,8 @@ CapabilitySet permitted() {
 bool set_capabilities(CapabilitySet set) {
   auto header = header_for_this_thread();
   CapabilityData data{};
-  for (std::size_t word = 0; word < data.size(); ++word) {
-    data[word].permitted = data[word].effective = static_cast<std::uint32_t>(set >> (32 * word));
-  }
+  data[0].permitted = data[0].effective = static_cast<std::uint32_t>(set);
+  data[1].permitted = data[1].effective = static_cast<std::uint32_t>(set >> 32U);
   return ::syscall(SYS_capset, &header, data.data()) == 0;
 }
 

@@ -118,7 +118,7 @@ std::expected<void, std::string> Publisher::start(const GenerationSpec& spec) {
   KeptDispositions kept(members_, dispositions_);
   auto built = build(spec);
   if (!built) {
-    static_cast<void>(build(GenerationSpec{}));
+    [[maybe_unused]] const auto empty = build(GenerationSpec{});
     return std::unexpected(built.error());
   }
   kept.put_back(members_);
@@ -248,7 +248,7 @@ void Publisher::save() {
 }
 
 template <typename EntriesOf>
-bool Publisher::unused(EntriesOf&& entries_of) const {
+bool Publisher::unused(const EntriesOf& entries_of) const {
   return std::ranges::all_of(
       workers_, [&](const auto& worker) { return entries_of(worker->state()).get() == 0; });
 }

@@ -113,7 +113,7 @@ class Publisher {
   void free_given_up();
   void free_bindings();
   template <typename EntriesOf>
-  [[nodiscard]] bool unused(EntriesOf&& entries_of) const;
+  [[nodiscard]] bool unused(const EntriesOf& entries_of) const;
   void save();
 
   WorkerSurroundings& surroundings_;

@@ -7,14 +7,14 @@
 
 namespace holdfast::dataplane {
 
-Quiescence::Quiescence(std::uint32_t workers) {
-  const std::size_t size = (rte_rcu_qsbr_get_memsize(workers) + 63) / 64 * 64;
-  variable_.reset(static_cast<rte_rcu_qsbr*>(std::aligned_alloc(64, size)));
-  if (!variable_ || rte_rcu_qsbr_init(variable_.get(), workers) != 0) {
+Quiescence::Quiescence(std::uint32_t workers)
+    : memory_((rte_rcu_qsbr_get_memsize(workers) + sizeof(Line) - 1) / sizeof(Line)),
+      variable_(reinterpret_cast<rte_rcu_qsbr*>(memory_.data())) {
+  if (rte_rcu_qsbr_init(variable_, workers) != 0) {
     throw std::bad_alloc();
   }
   for (std::uint32_t worker = 0; worker < workers; ++worker) {
-    rte_rcu_qsbr_thread_register(variable_.get(), worker);
+    rte_rcu_qsbr_thread_register(variable_, worker);
   }
 }
 

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <memory>
+#include <vector>
 
 #include <rte_rcu_qsbr.h>
 
@@ -17,25 +17,28 @@ class Quiescence {
  public:
   using Token = std::uint64_t;
   explicit Quiescence(std::uint32_t workers);
+  Quiescence(const Quiescence&) = delete;
+  Quiescence& operator=(const Quiescence&) = delete;
 
   // Workers, each with its own index.
-  void online(std::uint32_t worker) { rte_rcu_qsbr_thread_online(variable_.get(), worker); }
-  void offline(std::uint32_t worker) { rte_rcu_qsbr_thread_offline(variable_.get(), worker); }
-  void quiescent(std::uint32_t worker) { rte_rcu_qsbr_quiescent(variable_.get(), worker); }
+  void online(std::uint32_t worker) { rte_rcu_qsbr_thread_online(variable_, worker); }
+  void offline(std::uint32_t worker) { rte_rcu_qsbr_thread_offline(variable_, worker); }
+  void quiescent(std::uint32_t worker) { rte_rcu_qsbr_quiescent(variable_, worker); }
 
   // Main thread.
-  Token start() { return rte_rcu_qsbr_start(variable_.get()); }
+  Token start() { return rte_rcu_qsbr_start(variable_); }
   [[nodiscard]] bool passed(Token token) {
-    return rte_rcu_qsbr_check(variable_.get(), token, false) != 0;
+    return rte_rcu_qsbr_check(variable_, token, false) != 0;
   }
   // Waits until every worker has passed `token`; false at the deadline.
   [[nodiscard]] bool wait(Token token, std::chrono::nanoseconds limit);
 
  private:
-  struct Free {
-    void operator()(rte_rcu_qsbr* variable) const { std::free(variable); }
+  struct alignas(64) Line {
+    std::byte bytes[64];
   };
-  std::unique_ptr<rte_rcu_qsbr, Free> variable_;
+  std::vector<Line> memory_;  // of the variable, whose size depends on the workers
+  rte_rcu_qsbr* variable_;
 };
 
 }  // namespace holdfast::dataplane

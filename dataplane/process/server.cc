@@ -103,10 +103,11 @@ void SeamServer::handle_waiting(Session& session) {
       session.closing = true;
       break;
     }
-    if (!*message) {
+    const std::optional<std::string>& body = *message;
+    if (!body) {
       break;
     }
-    handle(session, **message);
+    handle(session, *body);
   }
 }
 
