@@ -98,16 +98,19 @@ class PcapReader final : public CaptureReader {
 bool is_pcap(const CaptureMagic& magic) { return flavour_of(magic).has_value(); }
 
 OpenedCapture open_pcap(CaptureStream stream, const CaptureMagic& magic) {
-  const Flavour flavour = flavour_of(magic).value();
+  const std::optional<Flavour> flavour = flavour_of(magic);
+  if (!flavour) {
+    return std::unexpected("no pcap: it begins otherwise");
+  }
   std::array<std::byte, 20> rest;
   if (stream.read(rest) != Got::kAll) {
     return std::unexpected(stream.complaint("no capture: it ends within its header"));
   }
-  if (read_integer<std::uint16_t>(rest, 0, flavour.order) != kMajorVersion) {
+  if (read_integer<std::uint16_t>(rest, 0, flavour->order) != kMajorVersion) {
     return std::unexpected("no capture that can be read: its version is not 2");
   }
-  const auto link = read_integer<std::uint32_t>(rest, 16, flavour.order) & kLinkTypeMask;
-  return std::make_unique<PcapReader>(stream, flavour, link);
+  const auto link = read_integer<std::uint32_t>(rest, 16, flavour->order) & kLinkTypeMask;
+  return std::make_unique<PcapReader>(stream, *flavour, link);
 }
 
 }  // namespace holdfast::control

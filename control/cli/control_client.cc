@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -61,9 +62,9 @@ Request make_request(http::verb method, const std::string& target, const std::st
   return request;
 }
 
-asio::awaitable<Incoming> exchange(Outgoing out) {
+asio::awaitable<Incoming> exchange(asio::any_io_executor executor, Outgoing out) {
   Incoming in;
-  Stream stream(co_await asio::this_coro::executor);
+  Stream stream(std::move(executor));
   stream.expires_after(out.limit);
   // Not async_connect: a Unix socket connects at once or not at all, and says EAGAIN when the
   // backlog is full.
@@ -106,11 +107,13 @@ std::expected<std::string, ClientFailure> run(const Outgoing& out) {
   }
   asio::io_context context(1);
   std::optional<Incoming> result;
-  asio::co_spawn(context, exchange(out), [&result](const std::exception_ptr& thrown, Incoming in) {
-    if (!thrown) {
-      result = std::move(in);
-    }
-  });
+  asio::co_spawn(context,
+                 exchange(context.get_executor(), out),
+                 [&result](const std::exception_ptr& thrown, Incoming in) {
+                   if (!thrown) {
+                     result = std::move(in);
+                   }
+                 });
   context.run();
   if (!result) {
     return std::unexpected(ClientFailure{kExitUnreachable, "control's answer cannot be read"});

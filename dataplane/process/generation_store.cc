@@ -122,8 +122,9 @@ GenerationStore::Loaded GenerationStore::load() const {
   for (const std::string_view name : {"current", "previous"}) {
     auto bytes = read_file(path(name));
     std::string fault = bytes ? std::string() : bytes.error();
-    if (bytes && *bytes) {
-      auto spec = decode(**bytes);
+    const std::optional<std::string> text = bytes ? std::move(*bytes) : std::nullopt;
+    if (text) {
+      auto spec = decode(*text);
       if (spec) {
         loaded.spec = std::move(*spec);
         return loaded;
