@@ -34,7 +34,7 @@ void Fields::report_unknown(const Node& key, std::span<const Key> known) {
   const Key near = nearest(key.text, known);
   suspected_.push_back(near);
   std::string help = suggestion(near);
-  if (help.empty() && known.size() <= 5) {
+  if (help.empty() && known.size() <= 6) {
     help = fmt::format("known here: {}", fmt::join(known, ", "));
   }
   journal_.error(

@@ -25,6 +25,9 @@ Read<AddressRange> read_range(const Node& node);
 // How many addresses are in a range; saturates.
 std::uint64_t range_size(const AddressRange& range);
 
+// "02:00:5e:10:00:01": of one station, not a group's.
+Read<MacAddress> read_station(const Node& node);
+
 // "tcp/80" or "udp/5000-5010".
 Read<ServicePort> read_service_port(const Node& node);
 // "127.0.0.1:9180", "[::1]:9180" or "none".

@@ -29,12 +29,14 @@ inline constexpr std::array<Key, 5> kDefaultsKeys = {
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 9> kServiceKeys = {
-    "name", "vips", "ports", "mode", "balance", "check", "drain", "timeouts", "backends"};
+inline constexpr std::array<Key, 10> kServiceKeys = {
+    "name", "vips", "ports", "mode", "tunnel", "balance", "check", "drain", "timeouts", "backends"};
+inline constexpr std::array<Key, 5> kTunnelKeys = {"source", "port", "hops", "vni", "inner_mac"};
 inline constexpr std::array<Key, 3> kBalanceKeys = {"type", "slots", "hash"};
 inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
 inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};
-inline constexpr std::array<Key, 5> kBackendKeys = {"name", "address", "port", "weight", "tier"};
+inline constexpr std::array<Key, 6> kBackendKeys = {
+    "name", "address", "port", "weight", "tier", "inner_mac"};
 inline constexpr std::array<Key, 3> kControlKeys = {"socket", "directory", "metrics"};
 
 }  // namespace holdfast::config

@@ -26,7 +26,9 @@ struct IpAddress {
 };
 
 enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull };
-enum class Mode : std::uint8_t { kNat, kDsr };
+enum class Mode : std::uint8_t { kNat, kDsr, kIpip, kGue, kGre, kVxlan };
+// Whether packets go to the backend whole, behind outer headers.
+constexpr bool is_tunnel(Mode mode) { return mode >= Mode::kIpip; }
 enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDestinationPort };
 enum class Protocol : std::uint8_t { kTcp, kUdp };
 enum class CheckType : std::uint8_t { kTcp, kHttp };
@@ -92,12 +94,24 @@ struct Check {
   std::vector<StatusRange> status{{200, 299}};  // http
 };
 
+using MacAddress = std::array<std::uint8_t, 6>;
+
+// The modes ipip, gue, gre and vxlan.
+struct Tunnel {
+  std::vector<IpAddress> source;  // of the outer header, one per family; else made from the client
+  std::uint16_t port = 0;         // gue, vxlan; 0: 6080, with hops 19523; 4789
+  std::uint8_t hops = 0;          // gue: backends that a hop list names beside the chosen one
+  std::uint32_t vni = 0;          // vxlan
+  MacAddress inner_mac = {0x02, 0x00, 0x5e, 0x10, 0x00, 0x02};  // vxlan: source of inner frames
+};
+
 struct Backend {
   std::string name;
   IpAddress address;
   std::uint16_t port = 0;      // 0: as the client asked
   std::uint32_t weight = 100;  // 0 to 65535
   std::uint8_t tier = 0;
+  MacAddress inner_mac{};  // vxlan: of the interface behind the tunnel
   Place place;
 };
 
@@ -130,6 +144,7 @@ struct Service {
   std::vector<IpAddress> vips;
   std::vector<ServicePort> ports;
   Mode mode = Mode::kNat;
+  Tunnel tunnel;
   Balance balance;
   Check check;
   bool has_check = true;  // `check: none` turns probing off: always up

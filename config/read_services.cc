@@ -19,8 +19,12 @@ constexpr std::uint32_t kMostSlots = 65537;
 // Flow entries are stamped with 16 bits of seconds and swept once a minute.
 constexpr std::chrono::seconds kLongestTimeout = 18h;
 
-constexpr std::array kModes = {Word{"nat", Mode::kNat}, Word{"dsr", Mode::kDsr}};
-constexpr std::array<std::string_view, 4> kLaterModes = {"ipip", "gue", "gre", "vxlan"};
+constexpr std::array kModes = {Word{"nat", Mode::kNat},
+                               Word{"dsr", Mode::kDsr},
+                               Word{"ipip", Mode::kIpip},
+                               Word{"gue", Mode::kGue},
+                               Word{"gre", Mode::kGre},
+                               Word{"vxlan", Mode::kVxlan}};
 constexpr std::array kBalanceTypes = {Word<std::string_view>{"maglev", "maglev"}};
 constexpr std::array kHashes = {Word{"5-tuple", HashFields::kFiveTuple},
                                 Word{"source", HashFields::kSource},
@@ -102,6 +106,7 @@ class ServiceReader {
     if (fields_.has("mode")) {
       draft_.mode_known = fields_.set("mode", service.mode, read_mode) != nullptr;
     }
+    read_tunnel_key();
     read_balance_keys();
     read_check_key();
     if (const Node* node = fields_.find("drain")) {
@@ -151,6 +156,22 @@ class ServiceReader {
       return false;
     }
     return list != nullptr;
+  }
+
+  void read_tunnel_key() {
+    const Node* node = fields_.find("tunnel");
+    if (node == nullptr || !draft_.mode_known) {
+      return;
+    }
+    draft_.tunnel = fields_.where("tunnel");
+    if (!is_tunnel(draft_.service.mode)) {
+      journal_.error(
+          draft_.tunnel,
+          fmt::format("mode '{}' of {} has no tunnel", mode_name(draft_.service.mode), title_),
+          "only ipip, gue, gre and vxlan have");
+      return;
+    }
+    read_tunnel(*node, title_, draft_.service.mode, draft_.service.tunnel, journal_);
   }
 
   void read_balance_keys() {
@@ -218,6 +239,8 @@ class ServiceReader {
     const Node* port = fields.set("port", backend.port, integer(1, 65535));
     fields.set("weight", backend.weight, integer(0, 65535));
     fields.set("tier", backend.tier, integer(0, 255));
+    const Node* inner_mac = fields.set("inner_mac", backend.inner_mac, read_station);
+    draft.inner_mac_known = inner_mac != nullptr || fields.has("inner_mac");
     if (name == nullptr || address == nullptr) {
       return;
     }
@@ -228,6 +251,7 @@ class ServiceReader {
     draft.name = name->where;
     draft.address = address->where;
     draft.port = port != nullptr ? port->where : name->where;
+    draft.inner_mac = inner_mac != nullptr ? inner_mac->where : name->where;
     backend.place = journal_.place(name->where);
     draft_.backends.push_back(std::move(draft));
   }
@@ -241,7 +265,9 @@ class ServiceReader {
 
 }  // namespace
 
-Read<Mode> read_mode(const Node& node) { return word(kModes, kLaterModes)(node); }
+std::string_view mode_name(Mode mode) { return kModes.at(static_cast<std::size_t>(mode)).text; }
+
+Read<Mode> read_mode(const Node& node) { return word(kModes)(node); }
 
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal) {
   const Fields fields(node, fmt::format("'balance' of {}", owner), kBalanceKeys, journal);

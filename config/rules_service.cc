@@ -67,9 +67,12 @@ bool has_backend(const ServiceDraft& draft, bool v6) {
   });
 }
 
-// A packet keeps its family: from a VIP only backends of the same one can be reached. A VIP may
-// wait for its backends; a backend that nothing can reach is a mistake.
+// Outside of tunnels a packet keeps its family: from a VIP only backends of the same one can be
+// reached. A VIP may wait for its backends; a backend that nothing can reach is a mistake.
 void check_families(const ServiceDraft& draft, Journal& journal) {
+  if (!draft.mode_known || is_tunnel(draft.service.mode)) {
+    return;
+  }
   const bool can_miss_backend = draft.backends_complete && !draft.backends.empty();
   for (std::size_t i = 0; can_miss_backend && i < draft.vips.size(); ++i) {
     const IpAddress& vip = draft.service.vips[i];
@@ -112,7 +115,8 @@ void check_nat_pool(const ServiceDraft& service, const Draft& draft, Journal& jo
   }
 }
 
-// In `dsr` the packet arrives as the client sent it; in `nat` one port cannot stand for a range.
+// Without translation the packet arrives as the client sent it; in `nat` one port cannot stand for
+// a range.
 void check_backend_ports(const ServiceDraft& draft, Journal& journal) {
   const auto fits = [&](const ServicePort& port, std::uint16_t to) {
     return draft.service.mode == Mode::kNat ? port.first == port.last
@@ -131,7 +135,10 @@ void check_backend_ports(const ServiceDraft& draft, Journal& journal) {
     journal.error(backend.port,
                   draft.service.mode == Mode::kNat
                       ? fmt::format("port {} cannot stand for the range {}", to, port)
-                      : fmt::format("mode 'dsr' cannot change the port: {} to {}", port, to),
+                      : fmt::format("mode '{}' cannot change the port: {} to {}",
+                                    mode_name(draft.service.mode),
+                                    port,
+                                    to),
                   "leave the backend's port out: then it is as the client asked");
   }
 }
@@ -193,6 +200,7 @@ void check_service(const ServiceDraft& service, const Draft& draft, Journal& jou
   check_families(service, journal);
   check_nat_pool(service, draft, journal);
   check_backend_ports(service, journal);
+  check_tunnel(service, journal);
   check_slots(service, journal);
   check_usable(service, journal);
   check_probe_port(service, journal);

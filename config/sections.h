@@ -37,6 +37,8 @@ struct BackendDraft {
   Span name;
   Span address;
   Span port;
+  Span inner_mac;  // its value, or the name when there is none
+  bool inner_mac_known = false;
 };
 
 struct ServiceDraft {
@@ -44,6 +46,7 @@ struct ServiceDraft {
   Span name;
   Span slots;
   Span backends_key;
+  Span tunnel;              // the key; line 0: there is none
   std::vector<Span> vips;   // parallel to service.vips
   std::vector<Span> ports;  // parallel to service.ports
   std::vector<BackendDraft> backends;
@@ -86,6 +89,9 @@ bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal)
 Defaults read_defaults(const Node& node, Journal& journal);
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal);
 void read_drain(const Node& node, std::string_view owner, Drain& drain, Journal& journal);
+// Only the keys that the mode has; others are refused by name.
+void read_tunnel(
+    const Node& node, std::string_view owner, Mode mode, Tunnel& tunnel, Journal& journal);
 void read_timeouts(const Node& node, std::string_view owner, Timeouts& timeouts, Journal& journal);
 
 // Reads one check over `base`. `name` is kept; "" for an inline one.
@@ -101,6 +107,8 @@ void read_services(const Node& node,
                    std::vector<ServiceDraft>& services,
                    Journal& journal);
 
+// "ipip".
+std::string_view mode_name(Mode mode);
 // Reader of `mode`, for services and defaults.
 Read<Mode> read_mode(const Node& node);
 

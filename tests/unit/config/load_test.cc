@@ -56,7 +56,7 @@ std::string complaints(const std::string& text, const LoadOptions& options = {})
 TEST(Example, Loads) {
   const LoadResult result = load_config(kExample);
   ASSERT_TRUE(result) << render(result.error());
-  EXPECT_EQ(result->services.size(), 2U);
+  EXPECT_EQ(result->services.size(), 4U);
   EXPECT_THAT(result->files, ElementsAre(kExample));
 }
 
