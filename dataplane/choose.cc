@@ -4,6 +4,8 @@
 
 #include "dataplane/maglev.h"
 
+#include <algorithm>
+
 namespace holdfast::dataplane {
 namespace {
 
@@ -129,6 +131,34 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
     return Choice{.member = own, .slot = slot, .tier = now->tier, .by = ChosenBy::kSlot};
   }
   return choose_member(generation, service, dispositions, v4, hash);
+}
+
+std::size_t find_alternatives(const Generation& generation,
+                              const CompiledService& service,
+                              bool v4,
+                              std::uint64_t hash,
+                              MemberId chosen,
+                              std::span<MemberId> places) {
+  std::size_t count = 0;
+  const auto offer = [&](MemberId member) {
+    const auto taken = places.first(count);
+    if (count < places.size() && member != chosen && generation.member(member) != nullptr &&
+        std::ranges::find(taken, member) == taken.end()) {
+      places[count++] = member;
+    }
+  };
+  if (const FormerTable* before = first_table(service.previous, v4)) {
+    offer(before->slots[maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()))]);
+  }
+  if (const TierTable* now = first_table(service.tiers, v4)) {
+    const auto slots = static_cast<std::uint32_t>(now->slots.size());
+    offer(id_of(generation, now->slots[maglev_slot(hash, slots)]));
+    for (std::uint64_t attempt = 1; attempt <= kRehashes; ++attempt) {
+      const std::uint64_t again = generation.hasher().words(hash, attempt);
+      offer(id_of(generation, now->slots[maglev_slot(again, slots)]));
+    }
+  }
+  return count;
 }
 
 }  // namespace holdfast::dataplane

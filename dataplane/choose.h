@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace holdfast::dataplane {
 
@@ -49,5 +50,15 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
                                          bool v4,
                                          std::uint64_t hash,
                                          std::uint64_t now_ms);
+
+// Where else a flow may live, most likely first: at the member that the previous table leads to, at
+// the slot's own, at those of the keyed rehashes; never at `chosen`, none twice. For a hop list.
+// Returns how many of `places` are written. O(places).
+std::size_t find_alternatives(const Generation& generation,
+                              const CompiledService& service,
+                              bool v4,
+                              std::uint64_t hash,
+                              MemberId chosen,
+                              std::span<MemberId> places);
 
 }  // namespace holdfast::dataplane

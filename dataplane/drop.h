@@ -45,7 +45,8 @@ enum class Drop : std::uint8_t {
   // rewrite
   kNoRoute,      // no route to the next hop
   kNoNeighbour,  // next hop's link-layer address unknown
-  kMtu,          // longer than the egress port's MTU
+  kMtu,          // longer than the egress port's MTU, outer headers included
+  kNoHeadroom,   // no room before the packet for outer headers
   kCount
 };
 
@@ -81,6 +82,7 @@ inline constexpr std::array<std::string_view, kDropCount> kDropNames = {
     "no_route",
     "no_neighbour",
     "mtu",
+    "no_headroom",
 };
 static_assert(!kDropNames.back().empty(), "every drop reason has a name");
 

@@ -70,6 +70,7 @@ class GenerationBuilder {
     retire_missing();
     compile_bindings();
     compile_members();
+    compile_tunnels();
     BuiltGeneration built;
     for (std::size_t i = 0; i < spec_.services.size(); ++i) {
       compile_service(i, built.changes);
@@ -194,6 +195,53 @@ class GenerationBuilder {
     }
   }
 
+  void compile_tunnels() {
+    for (std::size_t i = 0; i < spec_.services.size(); ++i) {
+      const ServiceSpec& service = spec_.services[i];
+      for (std::size_t j = 0; is_tunnel(service.mode) && j < service.members.size(); ++j) {
+        MemberForward& member = generation_->members_[member_ids_[i][j]];
+        member.tunnel = tunnel_index(service.mode, service.tunnel);
+        member.inner_mac = service.members[j].inner_mac;
+      }
+    }
+    for (std::size_t i = 0; i < generation_->members_.size(); ++i) {
+      MemberForward& member = generation_->members_[i];
+      if (member.live && is_tunnel(member.mode) && member.tunnel == kNoTunnel) {
+        keep_tunnel(static_cast<std::uint16_t>(i), member);
+      }
+    }
+  }
+
+  // A retired member's: what it had, or, when no generation before knows it, its service's.
+  void keep_tunnel(std::uint16_t index, MemberForward& member) {
+    const MemberForward* before =
+        previous_ == nullptr ? nullptr : previous_->member({index, member.epoch});
+    if (before != nullptr && before->tunnel != kNoTunnel) {
+      member.tunnel = tunnel_index(member.mode, previous_->tunnels_[before->tunnel]);
+      member.inner_mac = before->inner_mac;
+      return;
+    }
+    const auto same = std::ranges::find_if(spec_.services, [&](const ServiceSpec& service) {
+      return service.name == members_.records()[index].service.view() &&
+             service.mode == member.mode;
+    });
+    member.tunnel =
+        tunnel_index(member.mode, same == spec_.services.end() ? TunnelSpec{} : same->tunnel);
+  }
+
+  std::uint16_t tunnel_index(Mode mode, TunnelSpec tunnel) {
+    if (tunnel.port == 0) {
+      tunnel.port = default_tunnel_port(mode, tunnel.hops != 0);
+    }
+    std::vector<TunnelSpec>& all = generation_->tunnels_;
+    const auto found = std::ranges::find(all, tunnel);
+    const auto index = static_cast<std::uint16_t>(found - all.begin());
+    if (found == all.end()) {
+      all.push_back(tunnel);
+    }
+    return index;
+  }
+
   void compile_service(std::size_t index, std::vector<ServiceChange>& changes) {
     const ServiceSpec& spec = spec_.services[index];
     CompiledService service{.name = spec.name,
@@ -241,11 +289,13 @@ class GenerationBuilder {
         std::ranges::equal(before->members, spec.members, same_share)) {
       return before->tiers;
     }
+    // A tunnel carries either family to a member of either.
+    const bool tunnel = is_tunnel(spec.mode);
     std::map<std::pair<std::uint8_t, bool>, std::vector<MaglevMember>> by_tier;
     for (std::size_t i = 0; i < spec.members.size(); ++i) {
       const MemberSpec& member = spec.members[i];
       if (member.weight != 0) {
-        by_tier[{member.tier, member.address.is_v4()}].push_back(
+        by_tier[{member.tier, tunnel || member.address.is_v4()}].push_back(
             {.key = member.backend, .weight = member.weight, .index = ids[i]});
       }
     }
@@ -255,6 +305,10 @@ class GenerationBuilder {
       TierTable table{.tier = place.first, .v4 = place.second, .members = {}, .slots = {}};
       std::ranges::transform(members, std::back_inserter(table.members), &MaglevMember::index);
       table.slots = build_maglev(members, spec.slots, *generation_->hasher_);
+      if (tunnel) {
+        tiers->push_back(table);
+        tiers->back().v4 = false;
+      }
       tiers->push_back(std::move(table));
     }
     return tiers;

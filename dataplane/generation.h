@@ -21,8 +21,8 @@
 
 namespace holdfast::dataplane {
 
-// The members of one tier and family, and the table that spreads new flows over them. `nat` and
-// `dsr` keep a packet's family, so each family has tables of its own.
+// The members of one tier, and the table that spreads new flows of one family over them. `nat` and
+// `dsr` keep a packet's family; in the tunnel modes both families have the same table.
 struct TierTable {
   std::uint8_t tier = 0;
   bool v4 = true;
@@ -55,6 +55,8 @@ struct CompiledService {
   std::vector<MemberSpec> members;  // as given, to recognise that nothing changed
 };
 
+inline constexpr std::uint16_t kNoTunnel = 0xffff;
+
 // What the fast path needs of a member, by registry index.
 struct MemberForward {
   Address address;
@@ -62,6 +64,8 @@ struct MemberForward {
   Mode mode = Mode::kNat;
   std::uint8_t epoch = 0;
   bool live = false;  // false: no such member
+  MacAddress inner_mac{};
+  std::uint16_t tunnel = kNoTunnel;  // index in Generation::tunnels()
 };
 
 // What the fast path needs of a binding, by registry index. A retired one (its VIP or port is no
@@ -95,6 +99,7 @@ class Generation {
   [[nodiscard]] const BindingForward* binding(std::uint16_t id) const {
     return id < binding_.size() && binding_[id].live ? &binding_[id] : nullptr;
   }
+  [[nodiscard]] std::span<const TunnelSpec> tunnels() const { return tunnels_; }
   [[nodiscard]] std::span<const PoolSpec> pools() const { return pools_; }
   [[nodiscard]] bool in_pool(const Address& address) const {
     for (const PoolSpec& pool : pools_) {
@@ -121,6 +126,7 @@ class Generation {
   std::vector<CompiledService> services_;
   std::vector<MemberForward> members_;
   std::vector<BindingForward> binding_;
+  std::vector<TunnelSpec> tunnels_;
   std::vector<PoolSpec> pools_;
   std::vector<Address> pool_v4_;
   std::vector<Address> pool_v6_;

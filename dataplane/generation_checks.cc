@@ -19,6 +19,7 @@ constexpr std::size_t kMaxMembers = 10'000;
 constexpr std::size_t kMaxBindings = 10'000;
 constexpr std::uint32_t kMinSlots = 4093;
 constexpr std::uint32_t kMaxSlots = 65537;
+constexpr std::uint32_t kMaxVni = 0xffffff;
 
 // The address after this one. Requires: not the family's last.
 Address next_address(Address address) {
@@ -43,8 +44,13 @@ std::string defect_of_members(const ServiceSpec& service) {
       return "service " + service.name + ": hold, for " + member.backend +
              ", is not available in this version";
     }
-    if (service.mode == Mode::kDsr && member.port != 0) {
-      return "service " + service.name + ": dsr cannot change the port of " + member.backend;
+    if (service.mode != Mode::kNat && member.port != 0) {
+      return "service " + service.name + ": " + std::string(mode_name(service.mode)) +
+             " cannot change the port of " + member.backend;
+    }
+    if (service.tunnel.hops != 0 && !member.address.is_v4()) {
+      return "service " + service.name + ": a hop list cannot name " + member.backend +
+             ", which is IPv6";
     }
   }
   return {};
@@ -59,6 +65,9 @@ std::string defect_of_service(const ServiceSpec& service) {
   }
   if (service.members.size() * 10 > service.slots) {
     return "service " + service.name + ": fewer than 10 slots per member";
+  }
+  if (service.tunnel.hops > kMaxHops || service.tunnel.vni > kMaxVni) {
+    return "service " + service.name + ": more than 4 hops, or a VNI past 24 bits";
   }
   for (const BindingSpec& binding : service.bindings) {
     if (binding.protocol != Protocol::kTcp && binding.protocol != Protocol::kUdp) {

@@ -35,7 +35,7 @@ Label Label::of(std::string_view name) {
 }
 
 bool MemberRecord::plausible() const {
-  return known(state) && mode <= Mode::kDsr && service.text.back() == '\0' &&
+  return known(state) && mode <= Mode::kVxlan && service.text.back() == '\0' &&
          backend.text.back() == '\0';
 }
 

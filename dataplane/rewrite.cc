@@ -3,11 +3,14 @@
 #include "dataplane/rewrite.h"
 
 #include "dataplane/checksum.h"
+#include "dataplane/choose.h"
+#include "dataplane/encapsulate.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/headers.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/worker_state.h"
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 
@@ -107,11 +110,12 @@ std::optional<Drop> refusal(const Burst& b, Slot i, const NextHop& hop) {
   return std::nullopt;
 }
 
-void count(const Burst& b, Slot i, WorkerState& state) {
+// Bytes are those of the client's packet, without outer headers.
+void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
   MemberStats& stats = state.members[b.member[i].index];
   const bool to_client = b.direction[i] == Direction::kToClient;
   (to_client ? stats.packets_to_client : stats.packets_to_member).add(1);
-  (to_client ? stats.bytes_to_client : stats.bytes_to_member).add(b.l3_length[i]);
+  (to_client ? stats.bytes_to_client : stats.bytes_to_member).add(length);
 }
 
 // A client on our own link tells its MAC address with each packet; the kernel need not know it.
@@ -137,6 +141,53 @@ void cut_trailer(Burst& b, Slot i) {
   }
 }
 
+// The hop list of the slot's flow; empty where the service wants none.
+std::span<const Address> hop_list(const Burst& b,
+                                  Slot i,
+                                  const Generation& generation,
+                                  std::size_t most,
+                                  std::span<Address, kMaxHops> room) {
+  if (most == 0) {
+    return {};
+  }
+  const CompiledService& service = generation.service(b.service[i]);
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  std::array<MemberId, kMaxHops> places;
+  const std::size_t count = find_alternatives(generation,
+                                              service,
+                                              b.key[i].source.is_v4(),
+                                              hash,
+                                              b.member[i],
+                                              std::span(places).first(most));
+  std::size_t used = 0;
+  for (const MemberId place : std::span(places).first(count)) {
+    const Address& address = generation.member(place)->address;
+    if (address.is_v4()) {  // a list has no place for others
+      room[used++] = address;
+    }
+  }
+  return room.first(used);
+}
+
+// Puts the packet behind the outer headers of the member's tunnel, if it has one.
+bool wrap(Burst& b, Slot i, const Generation& generation, std::uint16_t mtu) {
+  const MemberForward& member = generation.members()[b.member[i].index];
+  if (member.tunnel == kNoTunnel) {
+    return true;
+  }
+  const TunnelSpec& tunnel = generation.tunnels()[member.tunnel];
+  std::array<Address, kMaxHops> room;
+  const TunnelEnd end = {.tunnel = tunnel,
+                         .mode = member.mode,
+                         .member = member.address,
+                         .inner_mac = member.inner_mac,
+                         .hops = hop_list(b, i, generation, tunnel.hops, room)};
+  if (b.frame[i].length - b.l3_offset[i] + tunnel_overhead(end) > mtu) {
+    return b.drop(i, Drop::kMtu);
+  }
+  return encapsulate(b, i, end) || b.drop(i, Drop::kNoHeadroom);
+}
+
 bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
   const bool nat = b.flow[i] != kNoFlow;
   const bool to_client = b.direction[i] == Direction::kToClient;
@@ -150,10 +201,9 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
                                 : forwarding.member_hops[b.member[i].index];
   if (const std::optional<Drop> why = refusal(b, i, hop); why) {
     if (hop.state == NextHop::State::kNoNeighbor) {
-      const Address member =
-          nat && !to_client ? to.destination : forwarding.generation->member(b.member[i])->address;
-      state.notices.resolve(
-          forwarding.neighborhood->next_hop_address(to_client ? to.destination : member));
+      const Address& destination =
+          nat ? to.destination : forwarding.generation->members()[b.member[i].index].address;
+      state.notices.resolve(forwarding.neighborhood->next_hop_address(destination));
     }
     return b.drop(i, *why);
   }
@@ -163,7 +213,11 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
     }
     translate(b, i, to);
   }
-  count(b, i, state);
+  const std::uint16_t client_length = b.l3_length[i];
+  if (!nat && !wrap(b, i, *forwarding.generation, hop.mtu)) {
+    return false;
+  }
+  count(b, i, client_length, state);
   return leave_by(b, i, hop);
 }
 

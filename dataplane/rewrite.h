@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 6 of 7: rewrite. Makes each packet what its next hop must see.
 //   reads: member, flow, direction, key    writes: frame bytes and length, frame.port, kForward
-//   drops: kNoRoute, kNoNeighbour, kMtu, kTtlExpired (nat)
+//   drops: kNoRoute, kNoNeighbour, kMtu, kTtlExpired (nat), kNoHeadroom (tunnels)
 // What stands behind the IP packet is cut. `dsr` changes the MAC addresses and nothing else. `nat`
 // replaces both addresses and both ports and decrements the TTL; checksums are updated by
-// difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged.
+// difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. The
+// tunnel modes put outer headers in front of the packet, which stays as it is (encapsulate.h).
 #pragma once
 
 #include "dataplane/pipeline.h"

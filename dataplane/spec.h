@@ -10,11 +10,19 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace holdfast::dataplane {
 
-enum class Mode : std::uint8_t { kNat, kDsr };
+enum class Mode : std::uint8_t { kNat, kDsr, kIpip, kGue, kGre, kVxlan };
+
+constexpr std::string_view mode_name(Mode mode) {
+  constexpr std::array<std::string_view, 6> kNames = {"nat", "dsr", "ipip", "gue", "gre", "vxlan"};
+  return mode <= Mode::kVxlan ? kNames[static_cast<std::size_t>(mode)] : "unknown";
+}
+// Whether packets go to the member whole, behind outer headers (encapsulate.h).
+constexpr bool is_tunnel(Mode mode) { return mode >= Mode::kIpip; }
 
 // What the fast path does with a member. One byte, written at any time, read per packet.
 enum class Disposition : std::uint8_t {
@@ -44,6 +52,7 @@ struct MemberSpec {
   std::uint16_t port = 0;      // host order; 0 keeps the destination port
   std::uint32_t weight = 100;  // 0 takes no new flows
   std::uint8_t tier = 0;       // 0 is used first
+  MacAddress inner_mac{};      // vxlan: of the interface behind the tunnel
   Disposition disposition = Disposition::kNew;
   constexpr bool operator==(const MemberSpec&) const = default;
 };
@@ -70,12 +79,38 @@ struct TimeoutSpec {
   constexpr bool operator==(const TimeoutSpec&) const = default;
 };
 
+inline constexpr std::size_t kMaxHops = 4;  // of a GUE hop list
+
+// How a tunnel mode wraps packets.
+struct TunnelSpec {
+  Address source_v4;  // outer source; all zero: made from the client's address and port
+  Address source_v6;
+  std::uint16_t port = 0;  // gue, vxlan: the member's UDP port; 0: default_tunnel_port()
+  std::uint8_t hops = 0;   // gue: most members that a hop list names beside the first; 0: no list
+  std::uint32_t vni = 0;   // vxlan, 24 bits
+  MacAddress inner_source{};  // vxlan
+  constexpr bool operator==(const TunnelSpec&) const = default;
+};
+
+// Katran's and GitHub's glb-director's ports for GUE, IANA's for VXLAN; 0 for modes without UDP.
+constexpr std::uint16_t default_tunnel_port(Mode mode, bool hop_list) {
+  switch (mode) {
+    case Mode::kGue:
+      return hop_list ? 19523 : 6080;
+    case Mode::kVxlan:
+      return 4789;
+    default:
+      return 0;
+  }
+}
+
 struct ServiceSpec {
   std::string name;
   Mode mode = Mode::kNat;
   std::uint32_t slots = 65537;  // prime
   HashFields hash = HashFields::kFiveTuple;
   TimeoutSpec timeouts;
+  TunnelSpec tunnel;
   std::vector<BindingSpec> bindings;
   std::vector<MemberSpec> members;
   bool operator==(const ServiceSpec&) const = default;

@@ -15,12 +15,14 @@ namespace {
 using dataplane::Address;
 using dataplane::BindingSpec;
 using dataplane::GenerationSpec;
+using dataplane::MacAddress;
 using dataplane::MemberSpec;
 using dataplane::PoolSpec;
 using dataplane::PortSpec;
 using dataplane::ServiceSpec;
 using dataplane::StartupSpec;
 using dataplane::TimeoutSpec;
+using dataplane::TunnelSpec;
 
 // The first fault, as the reader's state: once set, further reads change nothing that is used.
 class Fault {
@@ -92,6 +94,55 @@ TimeoutSpec timeouts(const Timeouts& message, Fault& fault) {
       .udp = narrow<std::uint16_t>(message.udp(), 1, kMost, "udp", fault)};
 }
 
+// Absent: all zero.
+MacAddress mac(const std::string& bytes, const char* what, Fault& fault) {
+  MacAddress result{};
+  if (bytes.size() == result.size()) {
+    std::ranges::copy(bytes, result.begin());
+  } else if (!bytes.empty()) {
+    fault.say(std::string(what) + " has " + std::to_string(bytes.size()) + " bytes, not 6");
+  }
+  return result;
+}
+
+std::string mac_to_wire(const MacAddress& mac) {
+  return mac == MacAddress{} ? std::string() : std::string(mac.begin(), mac.end());
+}
+
+// Absent: all zero. Otherwise of the one family.
+Address outer_source(const std::string& bytes, bool v4, Fault& fault) {
+  if (bytes.empty()) {
+    return {};
+  }
+  const Address result = address(bytes, "outer source", fault);
+  if (result.is_v4() != v4) {
+    fault.say("outer source is of the other family");
+  }
+  return result;
+}
+
+TunnelSpec tunnel(const Tunnel& message, Fault& fault) {
+  return {.source_v4 = outer_source(message.source_v4(), true, fault),
+          .source_v6 = outer_source(message.source_v6(), false, fault),
+          .port = narrow<std::uint16_t>(message.port(), 0, 65535, "tunnel's port", fault),
+          .hops = narrow<std::uint8_t>(message.hops(), 0, dataplane::kMaxHops, "hops", fault),
+          .vni = narrow<std::uint32_t>(message.vni(), 0, 0xffffff, "VNI", fault),
+          .inner_source = mac(message.inner_source(), "inner source", fault)};
+}
+
+void write(const TunnelSpec& spec, Tunnel& message) {
+  if (spec.source_v4 != Address{}) {
+    message.set_source_v4(to_wire(spec.source_v4));
+  }
+  if (spec.source_v6 != Address{}) {
+    message.set_source_v6(to_wire(spec.source_v6));
+  }
+  message.set_port(spec.port);
+  message.set_hops(spec.hops);
+  message.set_vni(spec.vni);
+  message.set_inner_source(mac_to_wire(spec.inner_source));
+}
+
 MemberSpec member(const Member& message, Fault& fault) {
   const auto disposition = disposition_from_wire(message.disposition());
   if (!disposition) {
@@ -102,6 +153,7 @@ MemberSpec member(const Member& message, Fault& fault) {
           .port = narrow<std::uint16_t>(message.port(), 0, 65535, "backend port", fault),
           .weight = narrow<std::uint32_t>(message.weight(), 0, 65535, "weight", fault),
           .tier = narrow<std::uint8_t>(message.tier(), 0, 255, "tier", fault),
+          .inner_mac = mac(message.inner_mac(), "inner MAC address", fault),
           .disposition = disposition.value_or(dataplane::Disposition::kNew)};
 }
 
@@ -127,10 +179,13 @@ BindingSpec binding(const Binding& message, Fault& fault) {
 ServiceSpec service(const Service& message, Fault& fault) {
   ServiceSpec result;
   result.name = name(message.name(), "service name", fault);
-  result.mode = narrow<dataplane::Mode>(message.mode(), 0, 1, "mode", fault);
+  result.mode = narrow<dataplane::Mode>(message.mode(), 0, 5, "mode", fault);
   result.slots = narrow<std::uint32_t>(message.slots(), 1, 65537, "slots", fault);
   result.hash = narrow<dataplane::HashFields>(message.hash(), 0, 3, "hash", fault);
   result.timeouts = timeouts(message.timeouts(), fault);
+  if (message.has_tunnel()) {
+    result.tunnel = tunnel(message.tunnel(), fault);
+  }
   for (const Binding& one : message.bindings()) {
     result.bindings.push_back(binding(one, fault));
   }
@@ -207,7 +262,11 @@ void write(const ServiceSpec& spec, Service& message) {
     out.set_port(one.port);
     out.set_weight(one.weight);
     out.set_tier(one.tier);
+    out.set_inner_mac(mac_to_wire(one.inner_mac));
     out.set_disposition(number(one.disposition));
+  }
+  if (is_tunnel(spec.mode)) {
+    write(spec.tunnel, *message.mutable_tunnel());
   }
 }
 

@@ -76,6 +76,16 @@ struct Hostile {
   std::string says;
 };
 
+void expect_refused(const std::vector<Hostile>& cases) {
+  for (const Hostile& one : cases) {
+    Generation message = to_wire(sample_generation());
+    one.change(message);
+    const auto result = from_wire(message);
+    ASSERT_FALSE(result.has_value()) << one.title;
+    EXPECT_THAT(result.error(), HasSubstr(one.says)) << one.title;
+  }
+}
+
 TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
   const std::vector<Hostile> cases = {
       {"short address",
@@ -96,7 +106,7 @@ TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
       {"disposition",
        [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_disposition(5); },
        "disposition"},
-      {"mode", [](Generation& g) { g.mutable_services(0)->set_mode(2); }, "mode"},
+      {"mode", [](Generation& g) { g.mutable_services(0)->set_mode(6); }, "mode"},
       {"hash", [](Generation& g) { g.mutable_services(0)->set_hash(4); }, "hash"},
       {"slots", [](Generation& g) { g.mutable_services(0)->set_slots(0); }, "slots"},
       {"slots above",
@@ -136,13 +146,40 @@ TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
        [](Generation& g) { g.mutable_pools(0)->set_last(std::string(16, '\xff')); },
        "families"},
   };
-  for (const Hostile& one : cases) {
-    Generation message = to_wire(sample_generation());
-    one.change(message);
-    const auto result = from_wire(message);
-    ASSERT_FALSE(result.has_value()) << one.title;
-    EXPECT_THAT(result.error(), HasSubstr(one.says)) << one.title;
-  }
+  expect_refused(cases);
+}
+
+TEST(Codec, RefusesTunnelsThatNoMemberCouldTake) {
+  expect_refused({
+      {"VNI",
+       [](Generation& g) { g.mutable_services(0)->mutable_tunnel()->set_vni(1 << 24); },
+       "VNI"},
+      {"hops", [](Generation& g) { g.mutable_services(0)->mutable_tunnel()->set_hops(5); }, "hops"},
+      {"outer source of the other family",
+       [](Generation& g) {
+         g.mutable_services(0)->mutable_tunnel()->set_source_v4(std::string(16, '\x20'));
+       },
+       "other family"},
+      {"inner MAC",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_inner_mac("abc"); },
+       "inner MAC address has 3 bytes, not 6"},
+  });
+}
+
+TEST(Codec, CarriesTunnelsUnchanged) {
+  GenerationSpec spec = sample_generation();
+  dataplane::ServiceSpec& service = spec.services[0];
+  service.mode = dataplane::Mode::kVxlan;
+  service.tunnel = {.source_v4 = v4(0xc0000205),
+                    .source_v6 = {{0x20, 0x01, 0x0d, 0xb8}},
+                    .port = 4790,
+                    .hops = 3,
+                    .vni = 0xffffff,
+                    .inner_source = {2, 0, 0, 0, 0, 1}};
+  service.members[1].inner_mac = {2, 0, 0, 0, 0, 2};
+  const auto back = from_wire(to_wire(spec));
+  ASSERT_TRUE(back.has_value()) << back.error();
+  EXPECT_EQ(*back, spec);
 }
 
 TEST(Codec, CountsOverAllServicesBeforeItCopies) {

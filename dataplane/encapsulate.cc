@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+// See encapsulate.h. Headers are written from the outside in, each behind the one before.
+#include "dataplane/encapsulate.h"
+
+#include "dataplane/checksum.h"
+#include "dataplane/headers.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint8_t kOuterTtl = 64;
+constexpr std::uint8_t kProtocolIpv4 = 4;
+constexpr std::uint8_t kProtocolIpv6 = 41;
+constexpr std::uint8_t kProtocolGre = 47;
+constexpr std::uint32_t kVxlanHasVni = 0x08000000;
+constexpr std::uint16_t kEphemeral = 0xc000;  // 49152 to 65535, as RFC 7348 §5 asks
+constexpr std::uint16_t kGlbPorts = 0x8000;
+
+// RFC 2784 §2.1.
+struct GreHeader {
+  Be16 flags;
+  Be16 protocol;
+};
+static_assert(sizeof(GreHeader) == 4);
+
+// RFC 7348 §5.
+struct VxlanHeader {
+  Be32 flags;
+  Be32 vni;  // upper 24 bits
+};
+static_assert(sizeof(VxlanHeader) == 8);
+
+// GUE variant 0 with GLB's private data: its type, and a list that the receivers walk along.
+struct GueHopHeader {
+  std::uint8_t length = 0;  // version and flag bits are 0; in units of 4 bytes, behind the first 4
+  std::uint8_t protocol = 0;
+  Be16 flags;
+  Be16 private_type;
+  std::uint8_t next_hop = 0;
+  std::uint8_t hop_count = 0;
+};
+static_assert(sizeof(GueHopHeader) == 8);
+
+// The client's packet, before anything is written.
+struct Inner {
+  const std::byte* at;
+  std::uint16_t length;
+  bool v4;
+  std::uint8_t service;  // DSCP and ECN
+  Be16 identification;
+  Be16 fragment;  // of the outer header, if that is IPv4
+};
+
+Inner inner_of(const Burst& b, Slot i) {
+  const std::byte* const at = b.frame[i].data + b.l3_offset[i];
+  Inner inner{.at = at,
+              .length = b.l3_length[i],
+              .v4 = b.key[i].source.is_v4(),
+              .service = 0,
+              .identification = Be16{},
+              .fragment = Be16::from_host(kIpv4DontFragment)};
+  if (!inner.v4) {
+    const std::uint32_t first = load<Ipv6Header>(at).version_class_flow.to_host();
+    inner.service = static_cast<std::uint8_t>(first >> 20);
+    return inner;
+  }
+  const auto ip = load<Ipv4Header>(at);
+  inner.service = ip.service;
+  if ((ip.fragment.to_host() & kIpv4DontFragment) == 0) {
+    inner.fragment = Be16{};
+    inner.identification = ip.identification;
+  }
+  return inner;
+}
+
+std::uint16_t udp_source_port(const Burst& b, Slot i, const TunnelEnd& end) {
+  const auto hash = static_cast<std::uint16_t>(b.hash[i] >> 16);
+  if (end.mode == Mode::kVxlan) {
+    return kEphemeral | hash;
+  }
+  if (!end.hops.empty()) {
+    return kGlbPorts | hash;
+  }
+  const FlowKey& key = b.key[i];
+  const auto high = static_cast<std::uint16_t>(key.source.bytes[12] << 8);
+  return key.source_port.to_host() ^ static_cast<std::uint16_t>(high | key.source.bytes[13]);
+}
+
+// The sum of the client's packet, if it is undamaged: a valid TCP or UDP checksum makes the segment
+// and its pseudo header add up to nothing, so the segment counts as the pseudo header's complement.
+ChecksumSum sum_of_valid(const Burst& b, Slot i, const Inner& inner) {
+  const auto headers = static_cast<std::size_t>(b.l4_offset[i] - b.l3_offset[i]);
+  const auto segment = static_cast<std::uint32_t>(inner.length - headers);
+  const FlowKey& key = b.key[i];
+  ChecksumSum sum(std::span(inner.at, headers));
+  const ChecksumSum pseudo = pseudo_header(key.source, key.destination, key.protocol, segment);
+  sum.add(pseudo.checksum());
+  return sum;
+}
+
+bool has_checksum(const Burst& b, Slot i) {
+  return b.key[i].protocol != Protocol::kUdp ||
+         load<UdpHeader>(b.frame[i].data + b.l4_offset[i]).checksum != Be16{};
+}
+
+// Writes headers one behind the other.
+class Writer {
+ public:
+  explicit Writer(std::byte* at) : at_(at) {}
+  template <typename T>
+  std::byte* put(const T& header) {
+    std::byte* const here = at_;
+    store(at_, header);
+    at_ += sizeof(T);
+    return here;
+  }
+  [[nodiscard]] std::byte* at() const { return at_; }
+
+ private:
+  std::byte* at_;
+};
+
+std::uint8_t protocol_of_packet(const Inner& inner) {
+  return inner.v4 ? kProtocolIpv4 : kProtocolIpv6;
+}
+Be16 type_of_packet(const Inner& inner) { return inner.v4 ? kEtherIpv4 : kEtherIpv6; }
+
+std::uint8_t outer_protocol(const TunnelEnd& end, const Inner& inner) {
+  switch (end.mode) {
+    case Mode::kGre:
+      return kProtocolGre;
+    case Mode::kGue:
+    case Mode::kVxlan:
+      return static_cast<std::uint8_t>(Protocol::kUdp);
+    default:
+      return protocol_of_packet(inner);
+  }
+}
+
+void put_outer_ip(Writer& out,
+                  const Inner& inner,
+                  const FlowKey& outer,
+                  std::uint8_t protocol,
+                  std::pair<std::uint16_t, std::uint64_t> length_and_hash) {
+  const auto [length, hash] = length_and_hash;
+  if (!outer.destination.is_v4()) {
+    out.put(Ipv6Header{
+        .version_class_flow = Be32::from_host((6U << 28) | (std::uint32_t{inner.service} << 20) |
+                                              (static_cast<std::uint32_t>(hash >> 16) & 0xfffff)),
+        .payload_length = Be16::from_host(length),
+        .next_header = protocol,
+        .hop_limit = kOuterTtl,
+        .source = outer.source.bytes,
+        .destination = outer.destination.bytes});
+    return;
+  }
+  Ipv4Header ip{
+      .version_and_length = 0x45,
+      .service = inner.service,
+      .total_length = Be16::from_host(static_cast<std::uint16_t>(length + sizeof(Ipv4Header))),
+      .identification = inner.identification,
+      .fragment = inner.fragment,
+      .ttl = kOuterTtl,
+      .protocol = protocol,
+      .checksum = Be16{},
+      .source = outer.source.v4_bits(),
+      .destination = outer.destination.v4_bits()};
+  ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
+  out.put(ip);
+}
+
+void put_gue_hops(Writer& out, const TunnelEnd& end, const Inner& inner) {
+  if (end.hops.empty()) {
+    return;
+  }
+  const auto count = static_cast<std::uint8_t>(end.hops.size());
+  out.put(GueHopHeader{.length = static_cast<std::uint8_t>(1 + count),
+                       .protocol = protocol_of_packet(inner),
+                       .flags = Be16{},
+                       .private_type = Be16{},
+                       .next_hop = 0,
+                       .hop_count = count});
+  for (const Address& hop : end.hops) {
+    out.put(hop.v4_bits());
+  }
+}
+
+void put_vxlan(Writer& out, const TunnelEnd& end, const Inner& inner) {
+  out.put(VxlanHeader{.flags = Be32::from_host(kVxlanHasVni),
+                      .vni = Be32::from_host(end.tunnel.vni << 8)});
+  out.put(EthernetHeader{.destination = end.inner_mac,
+                         .source = end.tunnel.inner_source,
+                         .type = type_of_packet(inner)});
+}
+
+// The sum of what stands behind the outer UDP header; nullopt where it cannot be known. Requires:
+// the headers between are written, from `between`.
+std::optional<ChecksumSum> sum_behind_udp(
+    const Burst& b, Slot i, const Inner& inner, const std::byte* between, bool outer_v4) {
+  const ChecksumSum headers(std::span(between, static_cast<std::size_t>(inner.at - between)));
+  if (has_checksum(b, i)) {
+    return headers + sum_of_valid(b, i, inner);
+  }
+  const Frame& frame = b.frame[i];
+  if (outer_v4 || frame.contiguous != frame.length) {
+    return std::nullopt;
+  }
+  return headers + ChecksumSum(std::span(inner.at, inner.length));
+}
+
+void put_udp(Writer& out, const FlowKey& outer, std::uint16_t length) {
+  out.put(UdpHeader{.source_port = outer.source_port,
+                    .destination_port = outer.destination_port,
+                    .length = Be16::from_host(length),
+                    .checksum = Be16{}});
+}
+
+void finish_udp(std::byte* udp,
+                const FlowKey& outer,
+                std::uint16_t length,
+                const std::optional<ChecksumSum>& behind) {
+  if (!behind) {
+    return;
+  }
+  const ChecksumSum sum = pseudo_header(outer.source, outer.destination, Protocol::kUdp, length) +
+                          ChecksumSum(std::span(udp, sizeof(UdpHeader))) + *behind;
+  const Be16 checksum = sum.checksum();
+  store(udp + offsetof(UdpHeader, checksum),
+        checksum == Be16{} ? Be16::from_host(0xffff) : checksum);
+}
+
+}  // namespace
+
+std::uint16_t tunnel_overhead(const TunnelEnd& end) {
+  std::size_t bytes = end.member.is_v4() ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+  switch (end.mode) {
+    case Mode::kGre:
+      bytes += sizeof(GreHeader);
+      break;
+    case Mode::kGue:
+      bytes += sizeof(UdpHeader);
+      if (!end.hops.empty()) {
+        bytes += sizeof(GueHopHeader) + end.hops.size() * sizeof(Be32);
+      }
+      break;
+    case Mode::kVxlan:
+      bytes += sizeof(UdpHeader) + sizeof(VxlanHeader) + sizeof(EthernetHeader);
+      break;
+    default:
+      break;
+  }
+  return static_cast<std::uint16_t>(bytes);
+}
+
+Address tunnel_source(const TunnelSpec& tunnel, const FlowKey& key, bool outer_v4) {
+  const Address& fixed = outer_v4 ? tunnel.source_v4 : tunnel.source_v6;
+  if (fixed != Address{}) {
+    return fixed;
+  }
+  const auto& client = key.source.bytes;
+  const std::uint16_t port = key.source_port.to_host();
+  const auto high = static_cast<std::uint8_t>(port >> 8);
+  const auto low = static_cast<std::uint8_t>(port);
+  if (outer_v4) {
+    return Address::v4(
+        Be32::from_host((172U << 24) | (16U << 16) |
+                        (std::uint32_t{static_cast<std::uint8_t>(client[14] ^ low)} << 8) |
+                        static_cast<std::uint8_t>(client[15] ^ high)));
+  }
+  Address source{{0x01, 0x00}};
+  std::copy(client.begin() + 12, client.end(), source.bytes.begin() + 12);
+  source.bytes[12] ^= high;
+  source.bytes[13] ^= low;
+  return source;
+}
+
+bool encapsulate(Burst& b, Slot i, const TunnelEnd& end) {
+  Frame& frame = b.frame[i];
+  const std::uint16_t overhead = tunnel_overhead(end);
+  const auto shift = static_cast<std::uint16_t>(sizeof(EthernetHeader) + overhead - b.l3_offset[i]);
+  if (frame.headroom < shift) [[unlikely]] {
+    return false;
+  }
+  const Inner inner = inner_of(b, i);
+  const bool outer_v4 = end.member.is_v4();
+  const FlowKey outer = {.source = tunnel_source(end.tunnel, b.key[i], outer_v4),
+                         .destination = end.member,
+                         .source_port = Be16::from_host(udp_source_port(b, i, end)),
+                         .destination_port = Be16::from_host(end.tunnel.port),
+                         .protocol = Protocol::kUdp};
+  const std::size_t outer_ip = outer_v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+  const auto behind_ip = static_cast<std::uint16_t>(overhead - outer_ip + inner.length);
+  std::optional<ChecksumSum> behind_udp;
+  Writer out(frame.data - shift);
+  out.put(
+      EthernetHeader{.destination = {}, .source = {}, .type = outer_v4 ? kEtherIpv4 : kEtherIpv6});
+  put_outer_ip(out, inner, outer, outer_protocol(end, inner), {behind_ip, b.hash[i]});
+  std::byte* const behind = out.at();
+  switch (end.mode) {
+    case Mode::kGre:
+      out.put(GreHeader{.flags = Be16{}, .protocol = type_of_packet(inner)});
+      break;
+    case Mode::kGue:
+      put_udp(out, outer, behind_ip);
+      put_gue_hops(out, end, inner);
+      finish_udp(behind,
+                 outer,
+                 behind_ip,
+                 sum_behind_udp(b, i, inner, behind + sizeof(UdpHeader), outer_v4));
+      break;
+    case Mode::kVxlan:
+      put_udp(out, outer, behind_ip);
+      put_vxlan(out, end, inner);
+      // RFC 7348 §5: zero over IPv4; a receiver need not take a zero over IPv6.
+      if (!outer_v4) {
+        finish_udp(behind,
+                   outer,
+                   behind_ip,
+                   sum_behind_udp(b, i, inner, behind + sizeof(UdpHeader), outer_v4));
+      }
+      break;
+    default:
+      break;
+  }
+  frame.data -= shift;
+  frame.length += shift;
+  frame.contiguous = static_cast<std::uint16_t>(frame.contiguous + shift);
+  frame.headroom = static_cast<std::uint16_t>(frame.headroom - shift);
+  b.l3_offset[i] = sizeof(EthernetHeader);
+  b.l4_offset[i] = static_cast<std::uint16_t>(b.l4_offset[i] + shift);
+  b.l3_length[i] = static_cast<std::uint16_t>(overhead + inner.length);
+  return true;
+}
+
+}  // namespace holdfast::dataplane
