@@ -77,7 +77,7 @@ PortView to_view(const seam::PortCounters& port) {
 ServiceView to_view(const seam::Service& service) {
   ServiceView view;
   view.name = service.name();
-  view.mode = service.mode() == static_cast<std::uint32_t>(dataplane::Mode::kNat) ? "nat" : "dsr";
+  view.mode = mode_name(static_cast<dataplane::Mode>(std::min(service.mode(), 255U)));
   view.slots = service.slots();
   for (const seam::Binding& binding : service.bindings()) {
     add_once(view.vips, address_text(binding.vip()));

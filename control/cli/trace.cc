@@ -21,7 +21,7 @@ using dataplane::Solo;
 using dataplane::TierTable;
 
 TraceHeaders read_headers(const std::vector<std::byte>& frame) {
-  // The trace's frames have neither tags nor options, before or after.
+  // The trace's frames have neither tags nor options, before or after; outer headers come first.
   const auto ethernet = dataplane::load<dataplane::EthernetHeader>(frame.data());
   const std::byte* const l3 = frame.data() + sizeof ethernet;
   TraceHeaders headers{
@@ -43,8 +43,10 @@ TraceHeaders read_headers(const std::vector<std::byte>& frame) {
     headers.ttl = ip.hop_limit;
     l3_size = sizeof ip;
   }
-  key.source_port = dataplane::load<dataplane::Be16>(l3 + l3_size);
-  key.destination_port = dataplane::load<dataplane::Be16>(l3 + l3_size + 2);
+  if (key.protocol == dataplane::Protocol::kTcp || key.protocol == dataplane::Protocol::kUdp) {
+    key.source_port = dataplane::load<dataplane::Be16>(l3 + l3_size);
+    key.destination_port = dataplane::load<dataplane::Be16>(l3 + l3_size + 2);
+  }
   return headers;
 }
 
@@ -60,6 +62,10 @@ class Explainer {
   void explain(TraceReport& report) const;
 
  private:
+  // A tunnel carries either family.
+  [[nodiscard]] bool serves_family(const MemberSpec& member) const {
+    return is_tunnel(service_.mode) || member.address.is_v4() == v4_;
+  }
   // Why a member takes no new flows; empty when it does.
   [[nodiscard]] std::string obstacle(const MemberSpec& member) const;
   [[nodiscard]] const MemberSpec& spec_of(std::uint16_t index) const;
@@ -86,7 +92,7 @@ const TierTable* Explainer::table(std::uint8_t tier) const {
 }
 
 std::string Explainer::obstacle(const MemberSpec& member) const {
-  if (member.address.is_v4() != v4_) {
+  if (!serves_family(member)) {
     return v4_ ? "its address is IPv6" : "its address is IPv4";
   }
   if (member.weight == 0) {
@@ -99,7 +105,7 @@ void Explainer::explain(TraceReport& report) const {
   report.fields = service_.hash;
   report.hash = hash_;
   for (const MemberSpec& member : service_.members) {
-    report.members += member.address.is_v4() == v4_ ? 1U : 0U;
+    report.members += serves_family(member) ? 1U : 0U;
     report.usable += obstacle(member).empty() ? 1U : 0U;
   }
   const auto choice =
@@ -172,6 +178,7 @@ TraceReport trace_packet(const Offline& offline, const FlowKey& key) {
   }
   if (result.verdict == dataplane::Verdict::kForward) {
     report.after = read_headers(result.sent.front().bytes);
+    report.overhead = static_cast<std::uint32_t>(result.sent.front().bytes.size()) - length;
     report.port = solo.neighborhood().link(result.sent.front().port).name;
   }
   return report;

@@ -56,14 +56,15 @@ struct TraceReport {
   bool decided = false;  // the packet came as far as the choice of a member; then what follows
   dataplane::HashFields fields = dataplane::HashFields::kFiveTuple;
   std::uint64_t hash = 0;     // of those fields
-  std::uint32_t usable = 0;   // members of the packet's family that take new flows
-  std::uint32_t members = 0;  // of the packet's family
+  std::uint32_t usable = 0;   // members that serve the packet's family and take new flows
+  std::uint32_t members = 0;  // that serve the packet's family
   KeyOrigin key = KeyOrigin::kFixed;
   std::optional<TraceChoice> choice;
   std::vector<PassedOver> passed_over;
 
   TraceHeaders before;
-  std::optional<TraceHeaders> after;  // when it is forwarded
+  std::optional<TraceHeaders> after;  // when it is forwarded; in a tunnel mode the outer headers
+  std::uint32_t overhead = 0;         // bytes of outer headers
   std::string port;                   // by which it leaves then
   dataplane::Verdict verdict = dataplane::Verdict::kPending;
   std::optional<dataplane::Drop> reason;  // with kDrop

@@ -18,10 +18,7 @@ using dataplane::ChosenBy;
 using dataplane::Drop;
 using dataplane::FlowKey;
 using dataplane::HashFields;
-using dataplane::Mode;
 using dataplane::Protocol;
-
-const char* mode_name(Mode mode) { return mode == Mode::kNat ? "nat" : "dsr"; }
 
 // As in the configuration.
 const char* fields_name(HashFields fields) {
@@ -120,7 +117,7 @@ std::string match_line(const TraceReport& report) {
   switch (report.target) {
     case TraceTarget::kService:
       return "service " + report.service + " (vip " + key.destination.text() + ", " +
-             port_rule(report.binding) + ", mode " + mode_name(report.mode) + ")";
+             port_rule(report.binding) + ", mode " + std::string(mode_name(report.mode)) + ")";
     case TraceTarget::kVip:
       return "vip " + key.destination.text() + ", but no service has " + protocol_and_port(key);
     case TraceTarget::kPool:
@@ -160,7 +157,15 @@ std::string choice_line(const TraceReport& report) {
          ", tier " + std::to_string(choice.tier) + "; " + usable + ")";
 }
 
-std::string rewrite_line(const TraceHeaders& before, const TraceHeaders& after) {
+std::string rewrite_line(const TraceReport& report, const TraceHeaders& after) {
+  const TraceHeaders& before = report.before;
+  if (report.overhead != 0) {
+    const bool udp = after.key.protocol == Protocol::kUdp;
+    return std::to_string(report.overhead) + " bytes of " + std::string(mode_name(report.mode)) +
+           " headers: src " + (udp ? source_text(after.key) : after.key.source.text()) + "  dst " +
+           (udp ? destination_text(after.key) : after.key.destination.text()) + "  ttl " +
+           std::to_string(after.ttl) + "; behind them the packet as it came";
+  }
   if (before.key == after.key && before.ttl == after.ttl) {
     return "MAC addresses only";
   }
@@ -234,7 +239,7 @@ std::string trace_text(const TraceReport& report) {
     }
   }
   if (report.after) {
-    lines.add("rewrite", rewrite_line(report.before, *report.after));
+    lines.add("rewrite", rewrite_line(report, *report.after));
     lines.add("out",
               "port " + report.port + "  mac " + mac_text(report.after->source_mac) + " -> " +
                   mac_text(report.after->destination_mac) + " (assumed: no node was asked)");
@@ -264,6 +269,7 @@ json::object trace_json(const TraceReport& report) {
           {"passed_over", std::move(passed)},
           {"before", headers_json(report.before)},
           {"after", report.after ? json::value(headers_json(*report.after)) : json::value(nullptr)},
+          {"overhead", report.overhead},
           {"out", report.after ? json::value(report.port) : json::value(nullptr)},
           {"verdict", verdict_name(report.verdict)},
           {"reason", std::move(reason)}};

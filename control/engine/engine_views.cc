@@ -121,7 +121,7 @@ std::vector<ServiceView> Engine::services() {
   for (const config::Service& service : config_.services) {
     ServiceView& view = views.emplace_back();
     view.name = service.name;
-    view.mode = service.mode == config::Mode::kNat ? "nat" : "dsr";
+    view.mode = mode_name(static_cast<dataplane::Mode>(service.mode));
     for (const config::IpAddress& vip : service.vips) {
       view.vips.push_back(vip.text());
     }

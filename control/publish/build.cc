@@ -17,7 +17,7 @@ template <typename To, typename From>
 constexpr To same_enumerator(From value) {
   return static_cast<To>(std::to_underlying(value));
 }
-static_assert(same_enumerator<dataplane::Mode>(config::Mode::kDsr) == dataplane::Mode::kDsr);
+static_assert(same_enumerator<dataplane::Mode>(config::Mode::kVxlan) == dataplane::Mode::kVxlan);
 static_assert(same_enumerator<dataplane::HashFields>(config::HashFields::kDestinationPort) ==
               dataplane::HashFields::kDestinationPort);
 static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kNull) ==
@@ -34,12 +34,30 @@ dataplane::TimeoutSpec build_timeouts(const config::Timeouts& timeouts) {
           .udp = static_cast<std::uint16_t>(timeouts.udp.count())};
 }
 
+dataplane::TunnelSpec build_tunnel(const config::Service& service) {
+  if (service.mode == config::Mode::kNat || service.mode == config::Mode::kDsr) {
+    return {};
+  }
+  const config::Tunnel& tunnel = service.tunnel;
+  dataplane::TunnelSpec spec{.source_v4 = {},
+                             .source_v6 = {},
+                             .port = tunnel.port,
+                             .hops = tunnel.hops,
+                             .vni = tunnel.vni,
+                             .inner_source = tunnel.inner_mac};
+  for (const config::IpAddress& source : tunnel.source) {
+    (source.v6 ? spec.source_v6 : spec.source_v4) = to_dataplane(source);
+  }
+  return spec;
+}
+
 ServiceSpec build_service(const config::Service& service, const ServiceDecision& decision) {
   ServiceSpec spec{.name = service.name,
                    .mode = same_enumerator<dataplane::Mode>(service.mode),
                    .slots = service.balance.slots,
                    .hash = same_enumerator<dataplane::HashFields>(service.balance.hash),
                    .timeouts = build_timeouts(service.timeouts),
+                   .tunnel = build_tunnel(service),
                    .bindings = {},
                    .members = {}};
   for (const config::IpAddress& vip : service.vips) {
@@ -57,6 +75,7 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                             .port = backend.port,
                             .weight = decision.members[i].weight,
                             .tier = backend.tier,
+                            .inner_mac = backend.inner_mac,
                             .disposition = decision.members[i].disposition});
   }
   return spec;
