@@ -87,6 +87,22 @@ class Backend:
         )
         process.wait_until(self._answers, f"nginx of backend {self.name}: see {self.folder}")
 
+    def decapsulate(self) -> None:
+        """Takes the outer headers of ipip, gre and gue off, by a TUN device."""
+        namespace = self.lab.backend(self.name)
+        program = Path(__file__).with_name("decapsulator.py")
+        end = Process(
+            self.lab.run,
+            namespace,
+            ["/usr/bin/python3", str(program), "tunnel0"],
+            self.folder / "decapsulator.out",
+        )
+        process.wait_until(
+            lambda: "ready" in end.said() or not end.is_running(),
+            f"the decapsulator of backend {self.name}",
+        )
+        process.output_of(namespace, "ip", "link", "set", "tunnel0", "up")
+
     def kill(self) -> float:
         """SIGKILLs the whole process group. Returns CLOCK_REALTIME just before."""
         assert self._leader is not None and self._messages is not None

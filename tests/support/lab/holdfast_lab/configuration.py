@@ -66,6 +66,8 @@ class Service:
     )
     slots: int = 65537
     drain_deadline: str = "60s"
+    tunnel: str = ""  # keys of the service's `tunnel`
+    outer: int = 0  # family of the backends behind a tunnel; 0: as the VIPs
 
     def with_weights(self, weights: dict[str, int]) -> "Service":
         return replace(self, weights=weights)
@@ -83,16 +85,19 @@ class Service:
             slots=self.slots,
             drain_deadline=self.drain_deadline,
         )
+        if self.tunnel:
+            text = text.replace("    backends:\n", f"    tunnel: {{{self.tunnel}}}\n    backends:\n")
         for backend, weight in self.weights.items():
+            inner = f', inner_mac: "{topology.inner_mac(backend)}"' if self.mode == "vxlan" else ""
             for address in self._addresses(backend):
                 suffix = "6" if ":" in address else ""
-                text += f'      - {{name: {backend}{suffix}, address: "{address}", weight: {weight}}}\n'
+                text += f'      - {{name: {backend}{suffix}, address: "{address}", weight: {weight}{inner}}}\n'
         return text
 
     # A backend has one address: a service with VIPs of both families lists it twice.
     def _addresses(self, backend: str) -> list[str]:
-        v6 = any(":" in vip for vip in self.vips)
-        v4 = any(":" not in vip for vip in self.vips)
+        v6 = self.outer == 6 or (not self.outer and any(":" in vip for vip in self.vips))
+        v4 = self.outer == 4 or (not self.outer and any(":" not in vip for vip in self.vips))
         found = [topology.backend_v4(backend)] if v4 else []
         return found + ([topology.backend_v6(backend)] if v6 else [])
 

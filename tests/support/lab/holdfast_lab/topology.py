@@ -66,6 +66,11 @@ def backend_v6(name: str) -> str:
     return f"2001:db8:3::{11 + BACKEND_NAMES.index(name)}"
 
 
+def inner_mac(name: str) -> str:
+    """Of a backend's vxlan interfaces."""
+    return f"02:00:00:00:01:{11 + BACKEND_NAMES.index(name):02x}"
+
+
 @dataclass
 class Topology:
     """The namespaces of one run. `build` makes them; the run's record removes them."""
@@ -170,6 +175,17 @@ class Topology:
             host = ip_address(vip)
             commands.append(f"address add {vip}/{host.max_prefixlen} dev lo")
         self._batch(role, commands)
+
+    def make_vxlan_ends(self, name: str, vni: int) -> None:
+        """The kernel's own ends of a tunnel on a backend, one per outer family."""
+        commands = []
+        for device, address in (("vx4", backend_v4(name)), ("vx6", backend_v6(name))):
+            commands += [
+                f"link add {device} address {inner_mac(name)} type vxlan id {vni}"
+                f" local {address} dstport 4789",
+                f"link set {device} up",
+            ]
+        self._batch(f"be-{name}", commands)
 
     def _link(self, role: str, device: str, fabric_device: str, bridge: str | None) -> None:
         _ip(
