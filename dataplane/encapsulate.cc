@@ -294,7 +294,6 @@ bool encapsulate(Burst& b, Slot i, const TunnelEnd& end) {
                          .protocol = Protocol::kUdp};
   const std::size_t outer_ip = outer_v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
   const auto behind_ip = static_cast<std::uint16_t>(overhead - outer_ip + inner.length);
-  std::optional<ChecksumSum> behind_udp;
   Writer out(frame.data - shift);
   out.put(
       EthernetHeader{.destination = {}, .source = {}, .type = outer_v4 ? kEtherIpv4 : kEtherIpv6});
