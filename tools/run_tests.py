@@ -159,6 +159,9 @@ def run_sanitized(tally: Tally, stage: str, preset: str, tree: Path) -> None:
 
 
 def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
+    if not build("dev"):
+        tally.failed.append("end-to-end: building")
+        return
     report = binaries / "end-to-end-junit.xml"
     report.unlink(missing_ok=True)
     selection = ["-m", "quick"] if quick else []
