@@ -34,7 +34,9 @@ std::uint64_t selection_hash(const Generation& generation,
                              const FlowKey& key,
                              std::uint64_t five_tuple);
 
-// For a new flow: the lowest tier that has a member with disposition kNew. nullopt: none has.
+// For a new flow: the lowest tier that has a member with disposition kNew. nullopt: none has. In
+// the tier that is the slot's own, else the first such one of the slots of words(hash, 1) to
+// words(hash, 8), else of its members in order of their keys, from number (hash mod count) on.
 std::optional<Choice> choose_member(const Generation& generation,
                                     const CompiledService& service,
                                     const DispositionTable& dispositions,

@@ -21,7 +21,10 @@ struct MaglevMember {
 
 // Builds a table of `slots` entries, or an empty one when every weight is 0. Members take turns at
 // times (turn + 1) / weight, ties by key, so shares follow the weights exactly: with equal weights
-// two members differ by at most one slot. The order of `members` does not matter.
+// two members differ by at most one slot. The order of `members` does not matter. In its turn a
+// member takes the first free one of the slots offset, offset + skip, ..., where with h(domain) the
+// chain of FlowHasher::words over (domain, length of the key) and then (chain, next 8 bytes of the
+// key, little-endian, padded with 0): offset = h(1) % slots, skip = h(2) % (slots - 1) + 1.
 // Requires: slots prime and larger than the number of members. O(slots x log(members)) expected.
 std::vector<std::uint16_t> build_maglev(std::span<const MaglevMember> members,
                                         std::uint32_t slots,

@@ -166,7 +166,7 @@ class NatTable {
   [[nodiscard]] bool half_open_full() const { return half_open() >= records_.size() / 4; }
 
   // Rebuilds the lists of free and of half-open records from the records themselves; after mapping
-  // an old table.
+  // an old table. Of the half-open ones the last in place counts as used least recently.
   void rebuild_lists();
 
  private:

@@ -7,7 +7,8 @@
 // Ethernet header, its VLAN tags or its IP addresses is dropped as truncated. Whatever else is
 // wrong with an IP packet becomes kind = kFaulty and fault = the reason, with both addresses in the
 // key, because the packet is dropped only if it is for a VIP or a pool address; else the kernel
-// judges it. The Ethernet destination is not looked at.
+// judges it. The Ethernet destination is not looked at. Up to two VLAN tags are read; one of VLAN 0
+// gives a priority only, and a frame with such tags alone is not tagged.
 //
 // The first fault in this order is the one recorded:
 //    1. version                kBadVersion
@@ -19,7 +20,9 @@
 //                              for more than 4, for more than 256 bytes, for hop-by-hop options
 //                              that are not first, for routing type 0 or segments left, and for
 //                              headers beyond the contiguous bytes; kTruncated past the total
-//                              length. An atomic fragment (RFC 6946) counts as whole
+//                              length. Each header is judged before the next: their number, its
+//                              first 8 bytes, what it is, the bytes so far, its end. An atomic
+//                              fragment (RFC 6946) counts as whole
 //    6. source address         kMartian: 0/8, 127/8, 224/3; ::1, ff00::/8, a v4-mapped source or
 //                              destination; :: and fe80::/10 except for neighbour discovery
 //    7. source = destination   kLand

@@ -8,8 +8,10 @@
 
 namespace holdfast::dataplane {
 
-// Turns the slot's frame into the reset. Requires: the slot was parsed as TCP, and is no reset
-// itself (RFC 9293: a reset is never answered).
+// Turns the slot's frame into the reset: MAC addresses swapped, tags kept, TTL 64, don't-fragment
+// set, no options; padded with zeros as far as the segment reached, up to Ethernet's 60 bytes.
+// Requires: the slot was parsed as TCP, and is no reset itself (RFC 9293: a reset is never
+// answered).
 void answer_with_reset(Burst& burst, Slot slot);
 
 }  // namespace holdfast::dataplane

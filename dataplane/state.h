@@ -128,8 +128,9 @@ class SharedState {
 };
 
 // Checks every entry of a worker's tables against the generation: its binding and member are
-// known and of one family, its state is one, and its key hashes to where it stands. What fails is
-// dropped. Rebuilds the indexes and counts. Run before the worker starts.
+// known and of one family, its member is not to be reset, its state is one, and its key hashes to
+// where it stands. What fails is dropped. Rebuilds the indexes and counts. Run before the worker
+// starts.
 AdoptionReport validate_tables(WorkerTables& tables,
                                const Generation& generation,
                                const DispositionTable& dispositions);

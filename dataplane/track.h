@@ -3,9 +3,17 @@
 //   reads: key, hash, service, binding, direction    writes: known, member, flow
 //   drops: kNoNatFlow, kMemberReset
 // Runs in phases over the burst (prefetch all, then look up all), because a lookup that misses the
-// cache costs more than everything else together. Also applies the SYN rule of design.md §3: a SYN
-// on an entry that is closing, or whose member takes no new flows, makes the flow new again. A flow
-// that began under another mode of its service goes on in that mode.
+// cache costs more than everything else together. A flow that began under another mode of its
+// service goes on in that mode.
+//
+// A SYN (without ACK) makes the flow new again when its member is to be reset; when its member is
+// not kNew and the entry is half-open or closing; when its member is kAvoid, whatever the entry is;
+// and in `nat` whenever the record is closing. A flow whose member is to be reset is answered with
+// a reset, but for a SYN and UDP, which choose again.
+//
+// An entry of the modes without translation is kClosing after FIN or RST, kHalfOpen after a SYN
+// unless it was kEstablished, and kEstablished after any other segment on kHalfOpen; a first
+// segment that is neither makes it kEstablished. For records see advance_tcp().
 #pragma once
 
 #include "dataplane/flow_table.h"
