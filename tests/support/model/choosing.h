@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model's Maglev tables (Eisenbud et al., NSDI'16, §3.4) and the choice of a member by
+// dataplane/choose.h. The keyed hash is the product's: it is specified as opaque. Tests only.
+#pragma once
+
+#include "dataplane/hash.h"
+#include "dataplane/spec.h"
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace holdfast::testing {
+
+using MemberIndex = std::size_t;  // in Model::members()
+
+struct Candidate {
+  std::string key;
+  std::uint32_t weight = 0;
+  MemberIndex member = 0;
+};
+
+// One tier's members of one family.
+struct Tier {
+  std::uint8_t tier = 0;
+  bool v4 = true;
+  std::vector<MemberIndex> members;  // by their keys
+  std::vector<MemberIndex> slots;
+  bool operator==(const Tier&) const = default;
+};
+
+// All tiers, lowest first. Members of weight 0 have no part.
+std::vector<Tier> build_tiers(const dataplane::ServiceSpec& service,
+                              const std::vector<MemberIndex>& members,
+                              const dataplane::FlowHasher& hasher);
+
+std::size_t slot_of(std::uint64_t hash, std::size_t slots);
+
+// The first tier of that family.
+const Tier* first_tier(const std::vector<Tier>& tiers, bool v4);
+
+using TakesNew = std::function<bool(MemberIndex)>;
+
+// A new flow's member: per tier the slot's own, else one of up to eight rehashes, else the next in
+// order of the keys.
+std::optional<MemberIndex> choose_new(const std::vector<Tier>& tiers,
+                                      bool v4,
+                                      std::uint64_t hash,
+                                      const dataplane::FlowHasher& hasher,
+                                      const TakesNew& takes_new);
+
+}  // namespace holdfast::testing

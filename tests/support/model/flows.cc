@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// How flows live and end.
+#include "tests/support/model/flows.h"
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::Disposition;
+using dataplane::TimeoutSpec;
+
+constexpr std::uint8_t kFin = 0x01;
+constexpr std::uint8_t kSyn = 0x02;
+constexpr std::uint8_t kRst = 0x04;
+
+bool is_over(SideState side) { return side == SideState::kFin || side == SideState::kReset; }
+
+SideState next_side(SideState now, const Reading& packet) {
+  if (packet.has(kRst)) {
+    return SideState::kReset;
+  }
+  if (packet.has(kFin)) {
+    return SideState::kFin;
+  }
+  if (packet.has(kSyn)) {
+    return now == SideState::kIdle ? SideState::kSyn : now;
+  }
+  // Data or an acknowledgment. After its FIN a side only acknowledges; one that goes on after a
+  // reset has not sent that.
+  return now == SideState::kFin ? now : SideState::kOpen;
+}
+
+}  // namespace
+
+bool Translation::given_up() const {
+  return detached && client_side == SideState::kReset && member_side == SideState::kReset;
+}
+
+FlowState first_state(const Reading& packet) {
+  if (!packet.tcp()) {
+    return FlowState::kUdp;
+  }
+  if (packet.has(kFin) || packet.has(kRst)) {
+    return FlowState::kClosing;
+  }
+  return packet.begins() ? FlowState::kHalfOpen : FlowState::kEstablished;
+}
+
+FlowState next_state(FlowState now, const Reading& packet) {
+  if (!packet.tcp()) {
+    return FlowState::kUdp;
+  }
+  if (packet.has(kFin) || packet.has(kRst)) {
+    return FlowState::kClosing;
+  }
+  if (packet.begins()) {
+    return now == FlowState::kEstablished ? FlowState::kEstablished : FlowState::kHalfOpen;
+  }
+  return now == FlowState::kHalfOpen ? FlowState::kEstablished : now;
+}
+
+void begin(Translation& flow, const Reading& packet) {
+  flow.state = FlowState::kHalfOpen;
+  flow.client_side = packet.tcp() ? SideState::kSyn : SideState::kIdle;
+}
+
+void advance(Translation& flow, const Reading& packet, bool from_client) {
+  if (!packet.tcp()) {
+    flow.state = from_client ? flow.state : FlowState::kUdp;
+    return;
+  }
+  const bool both_lived = !is_over(flow.client_side) && !is_over(flow.member_side);
+  SideState& side = from_client ? flow.client_side : flow.member_side;
+  side = next_side(side, packet);
+  if (both_lived && (packet.has(kFin) || packet.has(kRst))) {
+    flow.client_closed_first = from_client;
+  }
+  if (is_over(flow.client_side) || is_over(flow.member_side)) {
+    flow.state = FlowState::kClosing;
+  } else if (flow.client_side == SideState::kOpen && flow.member_side != SideState::kIdle) {
+    flow.state = FlowState::kEstablished;
+  }
+}
+
+std::uint64_t lifetime(FlowState state, const TimeoutSpec& timeouts) {
+  switch (state) {
+    case FlowState::kHalfOpen:
+      return timeouts.half_open;
+    case FlowState::kEstablished:
+      return timeouts.established;
+    case FlowState::kClosing:
+      return timeouts.closing;
+    case FlowState::kUdp:
+      return timeouts.udp;
+    case FlowState::kFree:
+      break;
+  }
+  return 0;
+}
+
+std::uint64_t lifetime(const Translation& flow, const TimeoutSpec& timeouts) {
+  if (flow.state != FlowState::kClosing) {
+    return lifetime(flow.state, timeouts);
+  }
+  if (flow.client_side == SideState::kReset || flow.member_side == SideState::kReset) {
+    return 2;  // nobody keeps TIME_WAIT after a reset
+  }
+  if (is_over(flow.client_side) && is_over(flow.member_side)) {
+    return flow.client_closed_first ? 2 : 60;  // TIME_WAIT is with whoever closed first
+  }
+  return timeouts.closing;
+}
+
+Judged judge(FlowState state, Disposition disposition, const Reading& packet) {
+  if (disposition == Disposition::kReset) {
+    return packet.tcp() && !packet.begins() ? Judged::kReset : Judged::kChooseAgain;
+  }
+  if (!packet.begins()) {
+    return Judged::kStays;
+  }
+  // A SYN: a member that is down loses it always, one that takes no new flows unless the flow
+  // stands.
+  const bool loses = state == FlowState::kEstablished ? disposition == Disposition::kAvoid
+                                                      : disposition != Disposition::kNew;
+  return loses ? Judged::kChooseAgain : Judged::kStays;
+}
+
+}  // namespace holdfast::testing

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model's flows: what a balancer between client and member can know of a connection (RFC 9293
+// §3.3.2 as seen from between, RFC 4787, RFC 5382), by the contracts of dataplane/track.h and
+// dataplane/nat_table.h. Plain values; tests only.
+#pragma once
+
+#include "dataplane/flow_table.h"
+#include "dataplane/nat_table.h"
+#include "dataplane/spec.h"
+#include "tests/support/model/choosing.h"
+#include "tests/support/model/reading.h"
+
+#include <compare>
+#include <cstdint>
+
+namespace holdfast::testing {
+
+using dataplane::FlowState;
+using dataplane::SideState;
+
+// What tells two flows apart: the client's side of the 5-tuple, and the binding for the VIP.
+struct FlowName {
+  std::size_t binding = 0;
+  Address client;
+  std::uint16_t client_port = 0;
+  std::uint16_t service_port = 0;
+  auto operator<=>(const FlowName&) const = default;
+};
+
+// A flow that is not translated.
+struct Entry {
+  MemberIndex member = 0;
+  FlowState state = FlowState::kFree;
+  std::uint64_t seen_s = 0;  // seconds at its newest packet
+  bool operator==(const Entry&) const = default;
+};
+
+// The reply's 5-tuple.
+struct ReplyName {
+  Address member;
+  std::uint16_t member_port = 0;
+  Address pool;
+  std::uint16_t pool_port = 0;
+  std::uint8_t protocol = 0;
+  auto operator<=>(const ReplyName&) const = default;
+};
+
+// A translated flow.
+struct Translation {
+  FlowName name;
+  ReplyName reply;
+  MemberIndex member = 0;
+  FlowState state = FlowState::kHalfOpen;
+  SideState client_side = SideState::kIdle;
+  SideState member_side = SideState::kIdle;
+  bool client_closed_first = false;
+  bool detached = false;  // found by replies only
+  bool ended = false;     // no longer counted as a flow
+  std::uint64_t seen_s = 0;
+  std::uint64_t burst = 0;  // that used it last
+  bool operator==(const Translation&) const = default;
+
+  // Ended from here: nothing that still comes changes it.
+  [[nodiscard]] bool given_up() const;
+};
+
+// The state of an entry after its first packet, and after another one.
+FlowState first_state(const Reading& packet);
+FlowState next_state(FlowState now, const Reading& packet);
+
+// The first packet, which is the client's, and another one of either side.
+void begin(Translation& flow, const Reading& packet);
+void advance(Translation& flow, const Reading& packet, bool from_client);
+
+// Seconds of idleness after which it is over.
+std::uint64_t lifetime(FlowState state, const dataplane::TimeoutSpec& timeouts);
+std::uint64_t lifetime(const Translation& flow, const dataplane::TimeoutSpec& timeouts);
+
+// What a flow's disposition makes of a packet that found it.
+enum class Judged : std::uint8_t { kStays, kChooseAgain, kReset };
+Judged judge(FlowState state, dataplane::Disposition disposition, const Reading& packet);
+
+}  // namespace holdfast::testing

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model between bursts: what is configured, what a restart keeps, when flows are over.
+#include "tests/support/model/model.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::BindingSpec;
+using dataplane::GenerationSpec;
+using dataplane::MemberSpec;
+using dataplane::ServiceSpec;
+using dataplane::TimeoutSpec;
+
+std::uint64_t longest_ms(const TimeoutSpec& t) {
+  return std::uint64_t{1000} * std::max({t.half_open, t.established, t.closing, t.udp});
+}
+
+}  // namespace
+
+Counts Counts::operator+(const Counts& other) const {
+  Counts sum = {.received = received + other.received,
+                .forwarded = forwarded + other.forwarded,
+                .replied = replied + other.replied,
+                .to_kernel = to_kernel + other.to_kernel,
+                .drops = drops,
+                .flows_inserted = flows_inserted + other.flows_inserted,
+                .flows_ended = flows_ended + other.flows_ended,
+                .flows_untracked = flows_untracked + other.flows_untracked,
+                .flows_rechosen = flows_rechosen + other.flows_rechosen,
+                .resets_sent = resets_sent + other.resets_sent,
+                .follow_previous = follow_previous + other.follow_previous};
+  for (std::size_t i = 0; i < drops.size(); ++i) {
+    sum.drops[i] += other.drops[i];
+  }
+  return sum;
+}
+
+MemberIndex Model::enroll(const ServiceSpec& service, const MemberSpec& spec) {
+  for (MemberIndex i = 0; i < members_.size(); ++i) {
+    if (members_[i].is(service.name, spec) && members_[i].mode == service.mode) {
+      members_[i].active = true;
+      members_[i].disposition = spec.disposition;
+      return i;
+    }
+  }
+  members_.push_back({.service = service.name,
+                      .backend = spec.backend,
+                      .address = spec.address,
+                      .port = spec.port,
+                      .mode = service.mode,
+                      .active = true,
+                      .disposition = spec.disposition,
+                      .counts = {}});
+  return members_.size() - 1;
+}
+
+void Model::enroll_binding(std::size_t service, const BindingSpec& spec) {
+  const std::string& name = spec_.services[service].name;
+  for (Binding& binding : bindings_) {
+    if (binding.service == name && binding.spec == spec) {
+      binding.in_service = service;
+      return;
+    }
+  }
+  bindings_.push_back({.service = name, .spec = spec, .in_service = service});
+}
+
+// A packet without entry follows the table before the last change for as long as a flow of then
+// may still live; timeouts that become shorter shorten that.
+void Model::replace_tables(const ServiceSpec& service,
+                           std::vector<Tier> tiers,
+                           std::uint64_t now_ms) {
+  const std::uint64_t until = now_ms + longest_ms(service.timeouts);
+  const auto before = tiers_.find(service.name);
+  if (before != tiers_.end()) {
+    if (before->second != tiers) {
+      former_[service.name] = {.tiers = before->second, .until_ms = until};
+    } else if (const auto former = former_.find(service.name); former != former_.end()) {
+      former->second.until_ms = std::min(former->second.until_ms, until);
+    }
+  }
+  tiers_[service.name] = std::move(tiers);
+}
+
+void Model::publish(const GenerationSpec& spec, std::uint64_t now_ms) {
+  spec_ = spec;
+  for (Member& member : members_) {
+    member.active = false;
+  }
+  for (Binding& binding : bindings_) {
+    binding.in_service.reset();
+  }
+  std::map<std::string, std::vector<Tier>> gone = tiers_;
+  for (std::size_t i = 0; i < spec.services.size(); ++i) {
+    const ServiceSpec& service = spec.services[i];
+    std::vector<MemberIndex> ids;
+    for (const MemberSpec& member : service.members) {
+      ids.push_back(enroll(service, member));
+    }
+    for (const BindingSpec& binding : service.bindings) {
+      enroll_binding(i, binding);
+    }
+    replace_tables(service, build_tiers(service, ids, hasher_), now_ms);
+    gone.erase(service.name);
+  }
+  for (const auto& [name, tiers] : gone) {
+    tiers_.erase(name);
+    former_.erase(name);
+  }
+  for (Member& member : members_) {
+    if (!member.active && member.disposition == Disposition::kNew) {
+      member.disposition = Disposition::kKeep;
+    }
+  }
+}
+
+void Model::set_disposition(const std::string& service,
+                            const std::string& backend,
+                            Disposition value) {
+  for (Member& member : members_) {
+    if (member.active && member.service == service && member.backend == backend) {
+      member.disposition = value;
+    }
+  }
+}
+
+// Flows and dispositions survive, but not the flows of members that are being reset; counters and
+// former tables begin anew, as do counts of what stands in the tables.
+void Model::restart(const std::vector<ReplyName>& half_open) {
+  counts_ = {};
+  former_.clear();
+  for (Member& member : members_) {
+    member.counts = {};
+  }
+  const auto is_reset = [&](MemberIndex member) {
+    return members_[member].disposition == Disposition::kReset;
+  };
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    if (is_reset(entry->second.member)) {
+      set_state(entry->first, entry->second, FlowState::kFree);
+      entries_.erase(entry);
+    } else {
+      ++members_[entry->second.member].counts.live_flows;
+      ++members_[entry->second.member].counts.entries;
+    }
+    entry = next;
+  }
+  for (auto flow = translations_.begin(); flow != translations_.end();) {
+    const auto next = std::next(flow);
+    const MemberIndex member = flow->second.member;
+    if (is_reset(member)) {
+      detach(flow->first);
+      by_reply_.erase(flow->second.reply);
+      std::erase(half_open_flows_, flow->first);
+      translations_.erase(flow);
+    } else {
+      members_[member].counts.live_flows += flow->second.ended ? 0U : 1U;
+      ++members_[member].counts.entries;
+    }
+    flow = next;
+  }
+  if (half_open.size() != half_open_flows_.size()) {
+    throw Impossible("a restart changed which translations are half-open");
+  }
+  half_open_flows_.clear();
+  for (const ReplyName& name : half_open) {
+    const auto found = by_reply_.find(name);
+    if (found == by_reply_.end() || translations_.at(found->second).state != FlowState::kHalfOpen) {
+      throw Impossible("a restart made a translation half-open");
+    }
+    half_open_flows_.push_back(found->second);
+  }
+}
+
+void Model::sweep(std::uint64_t now_ms,
+                  bool whole,
+                  const std::function<bool(const FlowName&)>& entry_stands,
+                  const std::function<bool(const ReplyName&)>& translation_stands) {
+  const auto judge_one = [&](bool over, bool stands) {
+    if (!stands && !over) {
+      throw Impossible("the sweeper ended a flow before its time");
+    }
+    if (stands && over && whole) {
+      throw Impossible("the sweeper left a flow that is over");
+    }
+  };
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    const auto next = std::next(entry);
+    const bool stands = entry_stands(entry->first);
+    judge_one(is_over(entry->first, entry->second, now_ms / 1000), stands);
+    if (!stands) {
+      end_entry(entry);
+    }
+    entry = next;
+  }
+  for (auto flow = translations_.begin(); flow != translations_.end();) {
+    const auto next = std::next(flow);
+    const bool stands = translation_stands(flow->second.reply);
+    judge_one(is_over(flow->second, now_ms / 1000), stands);
+    if (!stands) {
+      end_translation(flow->first);
+    }
+    flow = next;
+  }
+}
+
+Ends Model::ends_of(const Translation& flow, bool to_client) const {
+  if (to_client) {
+    return {.source = bindings_[flow.name.binding].spec.vip,
+            .source_port = flow.name.service_port,
+            .destination = flow.name.client,
+            .destination_port = flow.name.client_port};
+  }
+  return {.source = flow.reply.pool,
+          .source_port = flow.reply.pool_port,
+          .destination = flow.reply.member,
+          .destination_port = flow.reply.member_port};
+}
+
+bool Model::in_pool(const Address& address) const {
+  return std::ranges::any_of(spec_.pools, [&](const dataplane::PoolSpec& pool) {
+    return pool.first <= address && address <= pool.last;
+  });
+}
+
+bool Model::is_vip(const Address& address) const {
+  return std::ranges::any_of(bindings_, [&](const Binding& binding) {
+    return binding.in_service && binding.spec.vip == address;
+  });
+}
+
+const Binding* Model::find_binding(const Reading& packet) const {
+  const auto found = std::ranges::find_if(bindings_, [&](const Binding& binding) {
+    return binding.in_service && binding.spec.vip == packet.destination &&
+           static_cast<std::uint8_t>(binding.spec.protocol) == packet.protocol &&
+           binding.spec.first_port <= packet.destination_port &&
+           packet.destination_port <= binding.spec.last_port;
+  });
+  return found == bindings_.end() ? nullptr : &*found;
+}
+
+TimeoutSpec Model::timeouts_of(std::size_t binding) const {
+  const auto& service = bindings_[binding].in_service;
+  return service ? spec_.services[*service].timeouts : TimeoutSpec{};
+}
+
+bool Model::is_over(const FlowName& name, const Entry& entry, std::uint64_t now_s) const {
+  return now_s - entry.seen_s > lifetime(entry.state, timeouts_of(name.binding));
+}
+
+bool Model::is_over(const Translation& flow, std::uint64_t now_s) const {
+  return now_s - flow.seen_s > lifetime(flow, timeouts_of(flow.name.binding));
+}
+
+void Model::count_begin(MemberIndex member, std::uint64_t now_ms) {
+  MemberCounts& counts = members_[member].counts;
+  ++counts.new_flows;
+  ++counts.live_flows;
+  ++counts.entries;
+  counts.last_new_flow_ms = now_ms;
+  ++counts_.flows_inserted;
+}
+
+void Model::set_state(const FlowName& name, Entry& entry, FlowState state) {
+  std::size_t& half_open = half_open_[name.client.is_v4() ? 1 : 0];
+  half_open -= entry.state == FlowState::kHalfOpen ? 1 : 0;
+  half_open += state == FlowState::kHalfOpen ? 1 : 0;
+  entry.state = state;
+}
+
+void Model::end_entry(Entries::iterator entry) {
+  MemberCounts& counts = members_[entry->second.member].counts;
+  --counts.live_flows;
+  --counts.entries;
+  ++counts_.flows_ended;
+  set_state(entry->first, entry->second, FlowState::kFree);
+  entries_.erase(entry);
+}
+
+void Model::end_translation(std::uint64_t id) {
+  const Translation& flow = translations_.at(id);
+  MemberCounts& counts = members_[flow.member].counts;
+  counts.live_flows -= flow.ended ? 0 : 1;
+  counts_.flows_ended += flow.ended ? 0 : 1;
+  --counts.entries;
+  detach(id);
+  by_reply_.erase(flow.reply);
+  std::erase(half_open_flows_, id);
+  translations_.erase(id);
+}
+
+void Model::detach(std::uint64_t id) {
+  Translation& flow = translations_.at(id);
+  if (const auto found = by_client_.find(flow.name);
+      found != by_client_.end() && found->second == id) {
+    by_client_.erase(found);
+  }
+  flow.detached = true;
+}
+
+void Model::give_up(std::uint64_t id, std::uint64_t now_s) {
+  detach(id);
+  Translation& flow = translations_.at(id);
+  if (flow.ended) {
+    return;
+  }
+  std::erase(half_open_flows_, id);
+  flow.state = FlowState::kClosing;
+  flow.client_side = SideState::kReset;
+  flow.member_side = SideState::kReset;
+  flow.seen_s = now_s;
+  flow.ended = true;
+  --members_[flow.member].counts.live_flows;
+  ++counts_.flows_ended;
+}
+
+}  // namespace holdfast::testing

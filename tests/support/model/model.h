@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference model of the packet's way: plain containers, slow, meant to be obviously right. It
+// foretells the verdict, the drop reason, every byte, the port, the member and every counter of
+// each frame, from the RFCs, ARCHITECTURE.md and the contracts in dataplane/*.h. Tests only.
+//
+// What the product may choose freely is not foretold but judged, and then taken over:
+//   - which pool endpoint a translated flow gets: one of the pool, not in use towards its member;
+//   - when the sweeper ends an idle flow: not before its time, and within a round afterwards;
+//   - in which order half-open translations give way that began before a restart.
+// Taken from the product as opaque: the keyed hash. Not modelled: a full bucket (tests keep tables
+// far below that), an index reused in the registry, several workers, dispatch.
+#pragma once
+
+#include "dataplane/burst.h"
+#include "dataplane/stats.h"
+#include "tests/support/model/choosing.h"
+#include "tests/support/model/flows.h"
+#include "tests/support/model/reading.h"
+#include "tests/support/model/surroundings.h"
+#include "tests/support/model/writing.h"
+
+#include <array>
+#include <functional>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast::testing {
+
+using dataplane::Disposition;
+using dataplane::Verdict;
+
+// What the model expects of one frame.
+struct Foretold {
+  Verdict verdict = Verdict::kPending;
+  std::optional<Drop> reason;
+  std::uint8_t port = 0;  // of forwarded and replied frames
+  std::string backend;    // of forwarded frames
+  Bytes bytes;            // of frames that are not dropped
+};
+
+// Counters as plain numbers, named like those of WorkerStats and MemberStats.
+struct MemberCounts {
+  std::uint64_t new_flows = 0;
+  std::uint64_t packets_to_member = 0;
+  std::uint64_t bytes_to_member = 0;
+  std::uint64_t packets_to_client = 0;
+  std::uint64_t bytes_to_client = 0;
+  std::uint64_t live_flows = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t last_new_flow_ms = 0;
+  bool operator==(const MemberCounts&) const = default;
+};
+struct Counts {
+  std::uint64_t received = 0;
+  std::uint64_t forwarded = 0;
+  std::uint64_t replied = 0;
+  std::uint64_t to_kernel = 0;
+  std::array<std::uint64_t, dataplane::kDropCount> drops{};
+  std::uint64_t flows_inserted = 0;
+  std::uint64_t flows_ended = 0;
+  std::uint64_t flows_untracked = 0;
+  std::uint64_t flows_rechosen = 0;
+  std::uint64_t resets_sent = 0;
+  std::uint64_t follow_previous = 0;
+  bool operator==(const Counts&) const = default;
+  Counts operator+(const Counts& other) const;
+};
+
+struct Member {
+  std::string service;
+  std::string backend;
+  Address address;
+  std::uint16_t port = 0;
+  dataplane::Mode mode = dataplane::Mode::kNat;
+  bool active = true;  // false: retired
+  Disposition disposition = Disposition::kNew;
+  MemberCounts counts;
+
+  [[nodiscard]] bool is(const std::string& of_service, const dataplane::MemberSpec& spec) const {
+    return service == of_service && backend == spec.backend && address == spec.address &&
+           port == spec.port;
+  }
+};
+
+struct Binding {
+  std::string service;
+  dataplane::BindingSpec spec;
+  std::optional<std::size_t> in_service;  // index in the specification; none: retired
+};
+
+// Sizes of the tables: entries for each family, records, over one worker.
+struct Capacity {
+  std::size_t entries4 = 0;
+  std::size_t entries6 = 0;
+  std::size_t records = 0;
+};
+
+struct ModelOptions {
+  dataplane::HashKey key{};
+  Capacity capacity;
+};
+
+// The pool endpoint that the product gave to the flow that frame `slot` opened.
+struct PoolEndpoint {
+  Address address;
+  std::uint16_t port = 0;
+};
+using Witness = std::function<std::optional<PoolEndpoint>(std::size_t slot)>;
+
+// What a burst's frames told about the neighbourhood: at most eight of each, the first ones.
+struct Hearsay {
+  std::vector<std::pair<Told, std::uint8_t>> learned;  // and the port
+  std::vector<Address> unresolved;
+  bool operator==(const Hearsay&) const = default;
+};
+
+class Model {
+ public:
+  using Entries = std::map<FlowName, Entry>;
+  using Translations = std::map<std::uint64_t, Translation>;  // by order of opening
+
+  explicit Model(const ModelOptions& options) : options_(options), hasher_(options.key) {}
+
+  // Requires: a valid specification.
+  void publish(const dataplane::GenerationSpec& spec, std::uint64_t now_ms);
+  void surround(Surroundings surroundings) { surroundings_ = std::move(surroundings); }
+  void set_disposition(const std::string& service, const std::string& backend, Disposition value);
+  // The process dies; the next one finds its state. Half-open translations give way in the order
+  // given, which the product chooses. Throws Impossible when those are other ones.
+  void restart(const std::vector<ReplyName>& half_open);
+  // Throws Impossible when the witness tells of something that no product may do.
+  std::vector<Foretold> run(const std::vector<Arriving>& burst,
+                            std::uint64_t now_ms,
+                            const Witness& witness);
+  // The sweeper came by: those for which `stands` is false are gone. Throws Impossible when one
+  // that is not over is gone; or when one that is over still stands and the round is `whole`.
+  void sweep(std::uint64_t now_ms,
+             bool whole,
+             const std::function<bool(const FlowName&)>& entry_stands,
+             const std::function<bool(const ReplyName&)>& translation_stands);
+
+  // What a translated packet has to bear.
+  [[nodiscard]] Ends ends_of(const Translation& flow, bool to_client) const;
+
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] const Hearsay& hearsay() const { return hearsay_; }
+  [[nodiscard]] const std::vector<Member>& members() const { return members_; }
+  [[nodiscard]] const std::vector<Binding>& bindings() const { return bindings_; }
+  [[nodiscard]] const Entries& entries() const { return entries_; }
+  [[nodiscard]] const Translations& translations() const { return translations_; }
+
+ private:
+  friend class BurstRun;
+
+  struct Former {
+    std::vector<Tier> tiers;
+    std::uint64_t until_ms = 0;
+  };
+
+  [[nodiscard]] MemberIndex enroll(const dataplane::ServiceSpec& service,
+                                   const dataplane::MemberSpec& spec);
+  void enroll_binding(std::size_t service, const dataplane::BindingSpec& spec);
+  void replace_tables(const dataplane::ServiceSpec& service,
+                      std::vector<Tier> tiers,
+                      std::uint64_t now_ms);
+  [[nodiscard]] bool in_pool(const Address& address) const;
+  [[nodiscard]] bool is_vip(const Address& address) const;
+  [[nodiscard]] bool is_ours(const Address& address) const {
+    return is_vip(address) || in_pool(address);
+  }
+  [[nodiscard]] const Binding* find_binding(const Reading& packet) const;
+  [[nodiscard]] dataplane::TimeoutSpec timeouts_of(std::size_t binding) const;
+  [[nodiscard]] bool is_over(const FlowName& name, const Entry& entry, std::uint64_t now_s) const;
+  [[nodiscard]] bool is_over(const Translation& flow, std::uint64_t now_s) const;
+  [[nodiscard]] std::size_t half_open_entries(bool v4) const { return half_open_[v4 ? 1 : 0]; }
+
+  void count_begin(MemberIndex member, std::uint64_t now_ms);
+  void set_state(const FlowName& name, Entry& entry, FlowState state);
+  void end_entry(Entries::iterator entry);
+  void end_translation(std::uint64_t id);
+  void detach(std::uint64_t id);
+  void give_up(std::uint64_t id, std::uint64_t now_s);
+
+  ModelOptions options_;
+  dataplane::FlowHasher hasher_;
+  dataplane::GenerationSpec spec_;
+  Surroundings surroundings_;
+  std::vector<Member> members_;                     // every one that ever was
+  std::vector<Binding> bindings_;                   // likewise
+  std::map<std::string, std::vector<Tier>> tiers_;  // by service
+  std::map<std::string, Former> former_;
+
+  Entries entries_;
+  std::array<std::size_t, 2> half_open_{};  // entries of IPv6, of IPv4
+  Translations translations_;
+  std::map<FlowName, std::uint64_t> by_client_;
+  std::map<ReplyName, std::uint64_t> by_reply_;
+  std::vector<std::uint64_t> half_open_flows_;  // translations, least recently used first
+  std::uint64_t opened_ = 0;
+  std::uint64_t bursts_ = 0;
+
+  Counts counts_;
+  Hearsay hearsay_;
+};
+
+// The product did what it must not.
+struct Impossible : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace holdfast::testing

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model on one burst: the stages of dataplane/pipeline.h, one after the other over all frames.
+// Inside of the model; included by model_*.cc only. Tests only.
+#pragma once
+
+#include "tests/support/model/model.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace holdfast::testing {
+
+// One frame on its way.
+struct Travelling {
+  const Arriving* frame = nullptr;
+  std::size_t slot = 0;
+  Reading packet;
+  Foretold fate;
+  std::size_t binding = 0;
+  std::size_t service = 0;  // index in the specification, towards a member
+  bool to_client = false;
+  bool known = false;
+  MemberIndex member = 0;
+  std::optional<std::uint64_t> flow;  // translation
+
+  [[nodiscard]] bool pending() const { return fate.verdict == Verdict::kPending; }
+  void drop(Drop why) {
+    fate.verdict = Verdict::kDrop;
+    fate.reason = why;
+  }
+  void to_kernel() {
+    fate.verdict = Verdict::kKernel;
+    fate.bytes = frame->bytes;
+  }
+  void reply(Bytes bytes) {
+    fate.verdict = Verdict::kReply;
+    fate.port = frame->port;
+    fate.bytes = std::move(bytes);
+  }
+  [[nodiscard]] FlowName name() const {
+    return {.binding = binding,
+            .client = packet.source,
+            .client_port = packet.source_port,
+            .service_port = packet.destination_port};
+  }
+};
+
+class BurstRun {
+ public:
+  BurstRun(Model& model, std::uint64_t now_ms, const Witness& witness)
+      : m_(model), now_ms_(now_ms), now_s_(now_ms / 1000), witness_(witness) {}
+
+  std::vector<Foretold> run(const std::vector<Arriving>& burst);
+
+ private:
+  void pass(std::vector<Travelling>& all, void (BurstRun::*stage)(Travelling&));
+
+  // classify
+  [[nodiscard]] const dataplane::Link& link(const Travelling& t) const {
+    return m_.surroundings_.links.at(t.frame->port);
+  }
+  [[nodiscard]] bool answers_for(const Address& address, const Travelling& t) const {
+    return m_.is_ours(address) && m_.surroundings_.on_link(address, t.frame->port);
+  }
+  [[nodiscard]] static bool to_group(const Travelling& t) {
+    return is_group_mac(mac_at(t.frame->bytes, 0));
+  }
+
+  void classify(Travelling& t);
+  void classify_asked(Travelling& t, const std::optional<Asked>& asked);
+  void classify_echo(Travelling& t);
+  void classify_transport(Travelling& t);
+
+  // track
+  [[nodiscard]] const dataplane::ServiceSpec& service(const Travelling& t) const {
+    return m_.spec_.services[t.service];
+  }
+  [[nodiscard]] bool translates(const Travelling& t) const {
+    return service(t).mode == dataplane::Mode::kNat;
+  }
+
+  void track(Travelling& t);
+  void track_entry(Travelling& t);
+  void track_translation(Travelling& t);
+  void track_reply(Travelling& t);
+  void follow(Travelling& t, std::uint64_t id);
+
+  // A reset is never answered with one.
+  void reset_flow(Travelling& t) { answer_with_reset(t, Drop::kMemberReset); }
+  void answer_with_reset(Travelling& t, Drop otherwise);
+
+  // select
+  void select(Travelling& t);
+
+  [[nodiscard]] std::uint64_t hash_of(const Travelling& t) const;
+
+  [[nodiscard]] const std::vector<Tier>& tiers(const Travelling& t) const {
+    return m_.tiers_.at(service(t).name);
+  }
+
+  [[nodiscard]] std::optional<MemberIndex> newly_chosen(const Travelling& t) const;
+  [[nodiscard]] bool keeps_flows(MemberIndex member) const;
+  [[nodiscard]] bool half_open_full(const Travelling& t) const;
+
+  [[nodiscard]] std::optional<MemberIndex> formerly_chosen(const Travelling& t,
+                                                           MemberIndex own) const;
+
+  struct Choice {
+    std::optional<MemberIndex> member;
+    bool former = false;
+  };
+  [[nodiscard]] Choice choose(const Travelling& t) const;
+  void open_entry(Travelling& t);
+  void open_translation(Travelling& t);
+  bool make_room();
+  void enter_translation(Travelling& t);
+
+  // rewrite
+  void learn(const Told& told, std::uint8_t port);
+  void learn_client(const Travelling& t, const Translation& flow);
+  void rewrite(Travelling& t);
+  void account(const Foretold& fate);
+
+  Model& m_;
+  std::uint64_t now_ms_;
+  std::uint64_t now_s_;
+  const Witness& witness_;
+};
+
+}  // namespace holdfast::testing

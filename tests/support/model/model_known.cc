@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages up to known flows: parse, classify, track.
+#include "tests/support/model/model_burst.h"
+
+namespace holdfast::testing {
+namespace {
+
+constexpr std::uint8_t kRst = 0x04;
+
+}  // namespace
+
+std::vector<Foretold> BurstRun::run(const std::vector<Arriving>& burst) {
+  ++m_.bursts_;
+  m_.hearsay_ = {};
+  std::vector<Travelling> all(burst.size());
+  for (std::size_t i = 0; i < burst.size(); ++i) {
+    all[i].frame = &burst[i];
+    all[i].slot = i;
+    all[i].packet = read_frame(burst[i]);
+  }
+  pass(all, &BurstRun::classify);
+  pass(all, &BurstRun::track);
+  pass(all, &BurstRun::select);
+  pass(all, &BurstRun::rewrite);
+  std::vector<Foretold> fates;
+  for (Travelling& t : all) {
+    account(t.fate);
+    fates.push_back(std::move(t.fate));
+  }
+  return fates;
+}
+
+void BurstRun::pass(std::vector<Travelling>& all, void (BurstRun::*stage)(Travelling&)) {
+  for (Travelling& t : all) {
+    if (t.pending()) {
+      (this->*stage)(t);
+    }
+  }
+}
+
+void BurstRun::classify(Travelling& t) {
+  if (t.packet.shape == Shape::kCut) {
+    return t.drop(Drop::kTruncated);
+  }
+  const MacAddress destination = mac_at(t.frame->bytes, 0);
+  const MacAddress source = mac_at(t.frame->bytes, 6);
+  if (is_group_mac(source)) {
+    return t.drop(Drop::kMartian);
+  }
+  if (source == link(t).mac) {
+    return t.drop(Drop::kOwnEgress);
+  }
+  if (destination != link(t).mac && !is_group_mac(destination)) {
+    return t.drop(Drop::kNotOurMac);
+  }
+  switch (t.packet.shape) {
+    case Shape::kTransport:
+      return classify_transport(t);
+    case Shape::kEcho:
+      return classify_echo(t);
+    case Shape::kArp:
+      return classify_asked(t, read_arp(*t.frame, link(t).mac));
+    case Shape::kSolicitation:
+      return t.packet.tagged
+                 ? t.to_kernel()
+                 : classify_asked(t, read_solicitation(*t.frame, t.packet, link(t).mac));
+    case Shape::kFaulty:
+      return m_.is_ours(t.packet.destination)
+                 ? t.drop(t.packet.tagged ? Drop::kVlanUnknown : t.packet.fault)
+                 : t.to_kernel();
+    case Shape::kOther:
+    case Shape::kCut:
+      return t.to_kernel();
+  }
+}
+
+void BurstRun::classify_asked(Travelling& t, const std::optional<Asked>& asked) {
+  if (!asked || !answers_for(asked->target, t)) {
+    return t.to_kernel();
+  }
+  if (asked->told) {
+    learn(*asked->told, t.frame->port);
+  }
+  asked->answer ? t.reply(*asked->answer) : t.to_kernel();
+}
+
+void BurstRun::classify_echo(Travelling& t) {
+  if (!m_.is_ours(t.packet.destination)) {
+    return t.to_kernel();
+  }
+  if (t.packet.tagged) {
+    return t.drop(Drop::kVlanUnknown);
+  }
+  if (to_group(t)) {
+    return t.drop(Drop::kNotOurMac);
+  }
+  if (m_.is_ours(t.packet.source)) {
+    return t.drop(Drop::kVipSource);
+  }
+  const std::optional<Bytes> answer = echo_reply(*t.frame, t.packet);
+  answer ? t.reply(*answer) : t.drop(Drop::kBadChecksum);
+}
+
+void BurstRun::classify_transport(Travelling& t) {
+  const Binding* binding = m_.find_binding(t.packet);
+  t.to_client = binding == nullptr && m_.in_pool(t.packet.destination);
+  if (binding == nullptr && !t.to_client) {
+    return m_.is_vip(t.packet.destination) ? t.drop(Drop::kNoService) : t.to_kernel();
+  }
+  if (t.packet.tagged) {
+    return t.drop(Drop::kVlanUnknown);
+  }
+  if (to_group(t)) {
+    return t.drop(Drop::kNotOurMac);
+  }
+  if (binding != nullptr) {
+    t.binding = static_cast<std::size_t>(binding - m_.bindings_.data());
+    t.service = binding->in_service.value_or(0);
+  }
+}
+
+// A flow goes on in the mode it began in: the tables of both are asked, the service's own first.
+void BurstRun::track(Travelling& t) {
+  if (t.to_client) {
+    return track_reply(t);
+  }
+  const bool translated = translates(t);
+  translated ? track_translation(t) : track_entry(t);
+  if (t.pending() && !t.known) {
+    translated ? track_entry(t) : track_translation(t);
+  }
+}
+
+void BurstRun::track_entry(Travelling& t) {
+  const auto found = m_.entries_.find(t.name());
+  if (found == m_.entries_.end()) {
+    return;
+  }
+  Entry& entry = found->second;
+  if (m_.is_over(found->first, entry, now_s_)) {
+    return m_.end_entry(found);
+  }
+  switch (judge(entry.state, m_.members_[entry.member].disposition, t.packet)) {
+    case Judged::kReset:
+      m_.end_entry(found);
+      return reset_flow(t);
+    case Judged::kChooseAgain:
+      ++m_.counts_.flows_rechosen;
+      return m_.end_entry(found);
+    case Judged::kStays:
+      break;
+  }
+  m_.set_state(found->first, entry, next_state(entry.state, t.packet));
+  entry.seen_s = now_s_;
+  t.known = true;
+  t.member = entry.member;
+}
+
+void BurstRun::track_translation(Travelling& t) {
+  const auto found = m_.by_client_.find(t.name());
+  if (found == m_.by_client_.end()) {
+    return;
+  }
+  const std::uint64_t id = found->second;
+  const Translation& flow = m_.translations_.at(id);
+  if (m_.is_over(flow, now_s_)) {
+    return m_.end_translation(id);
+  }
+  switch (judge(flow.state, m_.members_[flow.member].disposition, t.packet)) {
+    case Judged::kReset:
+      m_.give_up(id, now_s_);
+      return reset_flow(t);
+    case Judged::kChooseAgain:
+      ++m_.counts_.flows_rechosen;
+      return m_.give_up(id, now_s_);
+    case Judged::kStays:
+      break;
+  }
+  if (flow.state == FlowState::kClosing && t.packet.begins()) {
+    return m_.detach(id);  // a new connection gets an endpoint of its own
+  }
+  follow(t, id);
+}
+
+void BurstRun::track_reply(Travelling& t) {
+  const auto found = m_.by_reply_.find({.member = t.packet.source,
+                                        .member_port = t.packet.source_port,
+                                        .pool = t.packet.destination,
+                                        .pool_port = t.packet.destination_port,
+                                        .protocol = t.packet.protocol});
+  if (found == m_.by_reply_.end() || m_.is_over(m_.translations_.at(found->second), now_s_)) {
+    return t.drop(Drop::kNoNatFlow);
+  }
+  const Translation& flow = m_.translations_.at(found->second);
+  const bool reset = m_.members_[flow.member].disposition == Disposition::kReset;
+  if (t.packet.tcp() && (flow.given_up() || reset)) {
+    m_.give_up(found->second, now_s_);
+    return reset_flow(t);
+  }
+  follow(t, found->second);
+}
+
+void BurstRun::follow(Travelling& t, std::uint64_t id) {
+  Translation& flow = m_.translations_.at(id);
+  if (!flow.given_up()) {
+    const bool was_half_open = flow.state == FlowState::kHalfOpen;
+    advance(flow, t.packet, !t.to_client);
+    flow.seen_s = now_s_;
+    flow.burst = m_.bursts_;
+    if (was_half_open) {
+      std::erase(m_.half_open_flows_, id);
+    }
+    if (was_half_open && flow.state == FlowState::kHalfOpen) {
+      m_.half_open_flows_.push_back(id);
+    }
+    if (!flow.ended && flow.client_side == SideState::kFin && flow.member_side == SideState::kFin) {
+      flow.ended = true;
+      --m_.members_[flow.member].counts.live_flows;
+      ++m_.counts_.flows_ended;
+    }
+  }
+  t.known = true;
+  t.flow = id;
+  t.member = flow.member;
+}
+
+void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {
+  if (t.packet.has(kRst)) {
+    return t.drop(otherwise);
+  }
+  ++m_.counts_.resets_sent;
+  t.reply(reset_for(*t.frame, t.packet));
+}
+
+std::vector<Foretold> Model::run(const std::vector<Arriving>& burst,
+                                 std::uint64_t now_ms,
+                                 const Witness& witness) {
+  return BurstRun(*this, now_ms, witness).run(burst);
+}
+
+}  // namespace holdfast::testing

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stages for new flows, and what leaves: select, rewrite, accounting.
+#include "tests/support/model/model_burst.h"
+
+#include <algorithm>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::HashFields;
+
+constexpr std::size_t kMostHearsay = 8;
+
+Be16 wire(std::uint16_t port) { return Be16::from_host(port); }
+
+}  // namespace
+
+void BurstRun::select(Travelling& t) {
+  if (t.known) {
+    return;
+  }
+  // An earlier frame of the burst may have opened the flow.
+  if (!t.to_client) {
+    track(t);
+  }
+  if (!t.pending() || t.known) {
+    return;
+  }
+  if (m_.is_ours(t.packet.source)) {
+    return t.drop(Drop::kVipSource);
+  }
+  if (translates(t) && t.packet.tcp() && !t.packet.begins()) {
+    return answer_with_reset(t, Drop::kNoFlow);
+  }
+  translates(t) ? open_translation(t) : open_entry(t);
+}
+
+std::uint64_t BurstRun::hash_of(const Travelling& t) const {
+  dataplane::FlowKey key{.source = t.packet.source,
+                         .destination = t.packet.destination,
+                         .source_port = wire(t.packet.source_port),
+                         .destination_port = wire(t.packet.destination_port),
+                         .protocol = Protocol{t.packet.protocol}};
+  switch (service(t).hash) {
+    case HashFields::kFiveTuple:
+      break;
+    case HashFields::kSource:
+      key.source_port = {};
+      key.destination_port = {};
+      break;
+    case HashFields::kSourceAndPort:
+      key.destination_port = {};
+      break;
+    case HashFields::kDestinationPort:
+      key.source = key.destination;
+      key.source_port = {};
+      break;
+  }
+  return m_.hasher_(key);
+}
+
+std::optional<MemberIndex> BurstRun::newly_chosen(const Travelling& t) const {
+  return choose_new(tiers(t), t.packet.v4, hash_of(t), m_.hasher_, [&](MemberIndex member) {
+    return m_.members_[member].disposition == Disposition::kNew;
+  });
+}
+
+bool BurstRun::keeps_flows(MemberIndex member) const {
+  const Disposition disposition = m_.members_[member].disposition;
+  return disposition == Disposition::kNew || disposition == Disposition::kKeep;
+}
+
+bool BurstRun::half_open_full(const Travelling& t) const {
+  const Capacity& capacity = m_.options_.capacity;
+  const std::size_t entries = t.packet.v4 ? capacity.entries4 : capacity.entries6;
+  return m_.half_open_entries(t.packet.v4) >= entries / 4;
+}
+
+// Where the former table would have a packet in the middle of a flow go, if it disagrees.
+std::optional<MemberIndex> BurstRun::formerly_chosen(const Travelling& t, MemberIndex own) const {
+  const auto former = m_.former_.find(service(t).name);
+  if (former == m_.former_.end() || now_ms_ >= former->second.until_ms) {
+    return std::nullopt;
+  }
+  const Tier* table = first_tier(former->second.tiers, t.packet.v4);
+  if (table == nullptr) {
+    return std::nullopt;
+  }
+  const MemberIndex member = table->slots[slot_of(hash_of(t), table->slots.size())];
+  if (member == own || !keeps_flows(member)) {
+    return std::nullopt;
+  }
+  return member;
+}
+
+BurstRun::Choice BurstRun::choose(const Travelling& t) const {
+  const Tier* table = first_tier(tiers(t), t.packet.v4);
+  if (table == nullptr) {
+    return {};
+  }
+  const bool in_the_middle = t.packet.tcp() && !t.packet.begins() && !half_open_full(t);
+  if (!in_the_middle) {
+    return {.member = newly_chosen(t)};
+  }
+  const MemberIndex own = table->slots[slot_of(hash_of(t), table->slots.size())];
+  if (const auto member = formerly_chosen(t, own)) {
+    // One of another mode would not know what to do with it.
+    return m_.members_[*member].mode == service(t).mode ? Choice{.member = member, .former = true}
+                                                        : Choice{.member = newly_chosen(t)};
+  }
+  return {.member = keeps_flows(own) ? own : newly_chosen(t)};
+}
+
+void BurstRun::open_entry(Travelling& t) {
+  Choice choice = choose(t);
+  if (!choice.member) {
+    return t.drop(Drop::kNoBackend);
+  }
+  const FlowState state = first_state(t.packet);
+  const bool tracked = state != FlowState::kHalfOpen || !half_open_full(t);
+  if (tracked) {
+    m_.set_state(t.name(), m_.entries_[t.name()], state);
+    m_.entries_[t.name()].member = *choice.member;
+    m_.entries_[t.name()].seen_s = now_s_;
+    m_.count_begin(*choice.member, now_ms_);
+    m_.counts_.follow_previous += choice.former ? 1 : 0;
+  } else {
+    ++m_.counts_.flows_untracked;
+  }
+  t.member = *choice.member;
+}
+
+void BurstRun::open_translation(Travelling& t) {
+  const Choice choice = choose(t);
+  if (!choice.member) {
+    return t.drop(Drop::kNoBackend);
+  }
+  if (t.packet.ttl <= 1) {
+    return t.drop(Drop::kTtlExpired);
+  }
+  const bool pool = std::ranges::any_of(m_.spec_.pools, [&](const dataplane::PoolSpec& range) {
+    return range.first.is_v4() == t.packet.v4;
+  });
+  if (!pool) {
+    return t.drop(Drop::kNatPoolExhausted);
+  }
+  if (!make_room()) {
+    return t.drop(Drop::kNatTableFull);
+  }
+  t.member = *choice.member;
+  enter_translation(t);
+}
+
+// Half-open flows have a quarter of the records; the one used least recently gives way, unless
+// this burst has used it.
+bool BurstRun::make_room() {
+  const std::size_t records = m_.options_.capacity.records;
+  const bool share_full = m_.half_open_flows_.size() >= records / 4;
+  if (!share_full && m_.translations_.size() < records) {
+    return true;
+  }
+  if (m_.half_open_flows_.empty() ||
+      m_.translations_.at(m_.half_open_flows_.front()).burst == m_.bursts_) {
+    return false;
+  }
+  m_.end_translation(m_.half_open_flows_.front());
+  return true;
+}
+
+void BurstRun::enter_translation(Travelling& t) {
+  const Member& member = m_.members_[t.member];
+  const std::optional<PoolEndpoint> endpoint = witness_(t.slot);
+  if (!endpoint) {
+    throw Impossible("frame " + std::to_string(t.slot) + " should have opened a flow");
+  }
+  Translation flow{
+      .name = t.name(),
+      .reply = {.member = member.address,
+                .member_port = member.port == 0 ? t.packet.destination_port : member.port,
+                .pool = endpoint->address,
+                .pool_port = endpoint->port,
+                .protocol = t.packet.protocol},
+      .member = t.member,
+      .seen_s = now_s_,
+      .burst = m_.bursts_};
+  begin(flow, t.packet);
+  if (!m_.in_pool(endpoint->address) || endpoint->address.is_v4() != t.packet.v4 ||
+      endpoint->port < 1024) {
+    throw Impossible("a flow got an endpoint that is none of the pool");
+  }
+  const std::uint64_t id = m_.opened_++;
+  if (!m_.by_reply_.emplace(flow.reply, id).second) {
+    throw Impossible("a flow got an endpoint that is in use towards its member");
+  }
+  m_.by_client_[flow.name] = id;
+  m_.half_open_flows_.push_back(id);
+  m_.translations_.emplace(id, flow);
+  m_.count_begin(t.member, now_ms_);
+  t.flow = id;
+}
+
+void BurstRun::learn(const Told& told, std::uint8_t port) {
+  if (m_.hearsay_.learned.size() < kMostHearsay) {
+    m_.hearsay_.learned.emplace_back(told, port);
+  }
+}
+
+// A client on our own link tells its MAC address until its flow stands.
+void BurstRun::learn_client(const Travelling& t, const Translation& flow) {
+  if (!t.to_client && flow.state == FlowState::kHalfOpen &&
+      m_.surroundings_.on_link(t.packet.source, t.frame->port)) {
+    learn({.address = t.packet.source, .mac = mac_at(t.frame->bytes, 6)}, t.frame->port);
+  }
+}
+
+void BurstRun::rewrite(Travelling& t) {
+  const Translation* flow = t.flow ? &m_.translations_.at(*t.flow) : nullptr;
+  if (flow != nullptr) {
+    learn_client(t, *flow);
+  }
+  const Way way = m_.surroundings_.way_to(
+      flow != nullptr ? m_.ends_of(*flow, t.to_client).destination : m_.members_[t.member].address);
+  if (way.why == Drop::kNoNeighbour && m_.hearsay_.unresolved.size() < kMostHearsay) {
+    m_.hearsay_.unresolved.push_back(way.next_hop);
+  }
+  if (way.why) {
+    return t.drop(*way.why);
+  }
+  Arriving out = without_trailer(*t.frame, t.packet);
+  if (out.length() - t.packet.l3 > way.mtu) {
+    return t.drop(Drop::kMtu);
+  }
+  if (flow != nullptr && t.packet.ttl <= 1) {
+    return t.drop(Drop::kTtlExpired);
+  }
+  if (flow != nullptr) {
+    translate(out, t.packet, m_.ends_of(*flow, t.to_client));
+  }
+  address_link(out.bytes, way);
+  MemberCounts& counts = m_.members_[t.member].counts;
+  (t.to_client ? counts.packets_to_client : counts.packets_to_member) += 1;
+  (t.to_client ? counts.bytes_to_client : counts.bytes_to_member) += t.packet.packet;
+  t.fate.verdict = Verdict::kForward;
+  t.fate.port = way.port;
+  t.fate.backend = m_.members_[t.member].backend;
+  t.fate.bytes = std::move(out.bytes);
+}
+
+void BurstRun::account(const Foretold& fate) {
+  Counts& counts = m_.counts_;
+  ++counts.received;
+  counts.forwarded += fate.verdict == Verdict::kForward ? 1 : 0;
+  counts.replied += fate.verdict == Verdict::kReply ? 1 : 0;
+  counts.to_kernel += fate.verdict == Verdict::kKernel ? 1 : 0;
+  if (fate.reason) {
+    ++counts.drops.at(static_cast<std::size_t>(*fate.reason));
+  }
+}
+
+}  // namespace holdfast::testing

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model's reading of a frame: a decoder of its own, from IEEE 802.1Q, RFC 826, 791, 8200, 9293,
+// 768, 792, 4443 and 4861, and the order of faults that dataplane/parse.h promises. It takes bytes
+// one at a time and shares nothing with the product but the vocabulary (Address, Drop). Tests only.
+#pragma once
+
+#include "dataplane/drop.h"
+#include "tests/support/packet.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace holdfast::testing {
+
+using dataplane::Drop;
+
+// A frame as it comes in: the bytes that can be read, how many more there are, and where from.
+struct Arriving {
+  Bytes bytes;
+  std::uint32_t beyond = 0;
+  std::uint8_t port = 0;
+
+  [[nodiscard]] std::size_t length() const { return bytes.size() + beyond; }
+};
+
+enum class Shape : std::uint8_t {
+  kCut,  // too short to say whom it is for
+  kOther,
+  kArp,
+  kTransport,
+  kEcho,
+  kSolicitation,
+  kFaulty,
+};
+
+// What a frame says. Members after `shape` are set as far as the shape has them.
+struct Reading {
+  Shape shape = Shape::kOther;
+  Drop fault = Drop::kTruncated;
+  bool v4 = true;
+  bool tagged = false;     // for a VLAN: a priority tag does not count
+  std::size_t l3 = 0;      // where the IP header begins
+  std::size_t l4 = 0;      // where the upper header begins
+  std::size_t packet = 0;  // bytes of the IP packet
+  Address source;
+  Address destination;
+  std::uint8_t protocol = 0;
+  std::uint8_t ttl = 0;
+  std::uint16_t source_port = 0;
+  std::uint16_t destination_port = 0;
+  std::uint8_t flags = 0;
+
+  // Where the IP packet ends.
+  [[nodiscard]] std::size_t end() const { return l3 + packet; }
+  [[nodiscard]] bool tcp() const { return protocol == 6; }
+  // A SYN that begins a connection.
+  [[nodiscard]] bool begins() const { return tcp() && (flags & 0x12) == 0x02; }
+  [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
+};
+
+Reading read_frame(const Arriving& frame);
+
+// Numbers in network order. Requires: they lie within `bytes`.
+std::uint16_t number16(const Bytes& bytes, std::size_t at);
+std::uint32_t number32(const Bytes& bytes, std::size_t at);
+Address v4_at(const Bytes& bytes, std::size_t at);
+Address v6_at(const Bytes& bytes, std::size_t at);
+MacAddress mac_at(const Bytes& bytes, std::size_t at);
+bool is_group_mac(const MacAddress& mac);
+
+}  // namespace holdfast::testing

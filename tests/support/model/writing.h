@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes that the model expects to leave: frames towards members and clients, and the answers
+// that the balancer gives itself. Checksums are summed anew over the whole packet (RFC 1071);
+// where a segment came damaged, the one plain function `carried` says what becomes of its checksum
+// (RFC 1624 eqn. 3). Pure; tests only.
+#pragma once
+
+#include "tests/support/model/reading.h"
+#include "tests/support/model/surroundings.h"
+
+#include <optional>
+
+namespace holdfast::testing {
+
+// A packet's ends as they are to stand in it.
+struct Ends {
+  Address source;
+  std::uint16_t source_port = 0;
+  Address destination;
+  std::uint16_t destination_port = 0;
+};
+
+// The frame less what stands behind the IP packet, where that can be told.
+Arriving without_trailer(Arriving frame, const Reading& reading);
+
+// Link header for the way.
+void address_link(Bytes& bytes, const Way& way);
+
+// Replaces addresses and ports, takes one from the TTL. Requires: TTL > 1.
+void translate(Arriving& frame, const Reading& reading, const Ends& ends);
+
+// RFC 9293 §3.10.7.1: the reset that answers a segment, towards where that came from.
+Bytes reset_for(const Arriving& frame, const Reading& reading);
+
+// The reply to a ping; nullopt when its checksum is wrong.
+std::optional<Bytes> echo_reply(const Arriving& frame, const Reading& reading);
+
+// A sender that told its own MAC address.
+struct Told {
+  Address address;
+  MacAddress mac{};
+  bool operator==(const Told&) const = default;
+};
+
+// What an ARP packet or a solicitation asks for and tells. `answer` is nullopt when there is none.
+struct Asked {
+  Address target;
+  std::optional<Told> told;
+  std::optional<Bytes> answer;
+};
+
+// nullopt for a tagged ARP packet. Requires: shape kArp.
+std::optional<Asked> read_arp(const Arriving& frame, const MacAddress& ours);
+// Requires: shape kSolicitation; the frame's buffer has room for the answer.
+Asked read_solicitation(const Arriving& frame, const Reading& reading, const MacAddress& ours);
+
+}  // namespace holdfast::testing
