@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers to configurations.
+#include "tests/support/model/site.h"
+
+#include "tests/support/appliance.h"
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::BindingSpec;
+using dataplane::Disposition;
+using dataplane::GenerationSpec;
+using dataplane::HashFields;
+using dataplane::MemberSpec;
+using dataplane::Mode;
+using dataplane::Neighbor;
+using dataplane::Route;
+using dataplane::ServiceSpec;
+using dataplane::TimeoutSpec;
+
+constexpr Address kOtherVip = v4(203, 0, 113, 11);
+constexpr Address kOtherVip6 = v6(2, 11);
+constexpr Address kRouter = v4(192, 0, 2, 1);
+constexpr Address kRouter6 = v6(1, 1);
+
+std::vector<BindingSpec> all_bindings(std::size_t service) {
+  const auto of = [](Address vip, Protocol protocol, std::uint16_t first, std::uint16_t last) {
+    return BindingSpec{.vip = vip, .protocol = protocol, .first_port = first, .last_port = last};
+  };
+  switch (service) {
+    case 0:
+      return {of(kVip.address, Protocol::kTcp, 80, 80), of(kVip6.address, Protocol::kTcp, 80, 80)};
+    case 1:
+      return {of(kVip.address, Protocol::kUdp, 53, 53), of(kVip6.address, Protocol::kUdp, 53, 53)};
+    case 2:
+      return {of(kVip.address, Protocol::kTcp, 443, 443),
+              of(kVip6.address, Protocol::kTcp, 443, 443)};
+    default:
+      return {of(kOtherVip, Protocol::kTcp, 8000, 8003),
+              of(kOtherVip6, Protocol::kTcp, 8000, 8003),
+              of(kOtherVip, Protocol::kUdp, 8000, 8003),
+              of(kOtherVip6, Protocol::kUdp, 8000, 8003)};
+  }
+}
+
+MemberSpec member_spec(const SiteMember& member, std::size_t index, Mode mode) {
+  static constexpr std::array<std::uint32_t, 5> kWeights = {100, 0, 1, 50, 250};
+  static constexpr std::array<std::uint16_t, 3> kPorts = {0, 8080, 9090};
+  const auto host = static_cast<std::uint8_t>(11 + index + 20 * member.moved);
+  return {.backend = backend_name(index),
+          .address = index < 3 ? v4(10, 0, 3, host) : v6(3, host),
+          .port = mode == Mode::kDsr ? std::uint16_t{0} : kPorts.at(member.port),
+          .weight = kWeights.at(member.weight),
+          .tier = member.tier,
+          .disposition = static_cast<Disposition>(member.disposition)};
+}
+
+TimeoutSpec timeout_spec(std::uint8_t variant) {
+  switch (variant) {
+    case 1:
+      return {.half_open = 2, .established = 20, .closing = 4, .udp = 8};
+    case 2:
+      return {.half_open = 60, .established = 3600, .closing = 120, .udp = 30};
+    default:
+      return {};
+  }
+}
+
+ServiceSpec service_spec(const SiteService& service, std::size_t index) {
+  ServiceSpec spec{.name = service_name(index),
+                   .mode = service.mode == 0 ? Mode::kNat : Mode::kDsr,
+                   .slots = service.slots == 0 ? 4093U : 4099U,
+                   .hash = static_cast<HashFields>(service.hash),
+                   .timeouts = timeout_spec(service.timeouts),
+                   .bindings = {},
+                   .members = {}};
+  const std::vector<BindingSpec> bindings = all_bindings(index);
+  for (std::size_t i = 0; i < bindings.size(); ++i) {
+    if ((service.bindings >> i & 1) == 0) {
+      spec.bindings.push_back(bindings[i]);
+    }
+  }
+  for (std::size_t i = 0; i < kSiteMembers; ++i) {
+    if (service.members.at(i).absent == 0) {
+      spec.members.push_back(member_spec(service.members.at(i), i, spec.mode));
+    }
+  }
+  return spec;
+}
+
+void change_member(SiteMember& member, Part part, std::uint8_t value) {
+  switch (part) {
+    case Part::kWeight:
+      member.weight = value % 5;
+      break;
+    case Part::kTier:
+      member.tier = value % 2;
+      break;
+    case Part::kPresence:
+      member.absent = value % 2;
+      break;
+    case Part::kMoved:
+      member.moved = value % 2;
+      break;
+    case Part::kPort:
+      member.port = value % 3;
+      break;
+    case Part::kDisposition:
+      member.disposition = value % 4;
+      break;
+    default:
+      break;
+  }
+}
+
+bool is_set(std::uint32_t variant, unsigned bit) { return (variant >> bit & 1) != 0; }
+
+std::vector<Route> site_routes(std::uint32_t variant) {
+  std::vector<Route> routes = {
+      {.prefix = v4(192, 0, 2, 0), .length = 24, .gateway = {}, .port = kWan},
+      {.prefix = v4(203, 0, 113, 0), .length = 24, .gateway = {}, .port = kWan},
+      {.prefix = v6(2, 0), .length = 64, .gateway = {}, .port = kWan},
+      {.prefix = v4(10, 0, 3, 0), .length = 24, .gateway = {}, .port = kLan},
+      {.prefix = v6(1, 0), .length = 64, .gateway = kRouter6, .port = kWan},
+      {.prefix = v6(3, 0), .length = 64, .gateway = {}, .port = kLan}};
+  if (!is_set(variant, 2)) {
+    routes.push_back({.prefix = v4(0, 0, 0, 0), .length = 0, .gateway = kRouter, .port = kWan});
+  }
+  if (is_set(variant, 3)) {  // a cheaper way to half of the backends, by a gateway
+    routes.push_back(
+        {.prefix = v4(10, 0, 3, 12), .length = 31, .gateway = v4(10, 0, 3, 99), .port = kLan});
+  }
+  if (is_set(variant, 4)) {
+    routes.push_back({.prefix = v4(10, 0, 3, 11), .length = 32, .gateway = {}, .refuses = true});
+  }
+  if (is_set(variant, 5)) {  // to the clients: the cheapest stands between dearer ones
+    const Address clients = v4(198, 51, 100, 0);
+    routes.push_back({.prefix = clients, .length = 24, .metric = 7, .refuses = true});
+    routes.push_back(
+        {.prefix = clients, .length = 24, .gateway = kRouter, .port = kWan, .metric = 5});
+    routes.push_back({.prefix = clients, .length = 24, .gateway = {}, .port = kLan, .metric = 9});
+  }
+  return routes;
+}
+
+std::vector<Neighbor> site_neighbors(std::uint32_t variant) {
+  std::vector<Neighbor> neighbors = {
+      {.address = kRouter, .mac = kRouterMac, .port = kWan},
+      {.address = kRouter6, .mac = kRouterMac, .port = kWan},
+      {.address = v4(10, 0, 3, 99), .mac = {2, 0, 0, 0, 9, 9}, .port = kLan},
+      {.address = v4(192, 0, 2, 50), .mac = {2, 0, 0, 0, 5, 0}, .port = kWan}};
+  for (std::uint8_t host = 11; host < 40; ++host) {
+    const std::uint8_t last = is_set(variant, 6) ? static_cast<std::uint8_t>(host + 100) : host;
+    if (!is_set(variant, 7) || host != 12) {
+      neighbors.push_back(
+          {.address = v4(10, 0, 3, host), .mac = {2, 0, 0, 0, 1, last}, .port = kLan});
+    }
+    if (!is_set(variant, 8) || host % 2 == 0) {
+      neighbors.push_back({.address = v6(3, host), .mac = {2, 0, 0, 0, 2, last}, .port = kLan});
+    }
+  }
+  return neighbors;
+}
+
+}  // namespace
+
+void Site::change(Part part, std::size_t service, std::size_t member, std::uint8_t value) {
+  ++number;
+  SiteService& one = services.at(service % kSiteServices);
+  switch (part) {
+    case Part::kHash:
+      one.hash = value % 4;
+      break;
+    case Part::kMode:
+      one.mode = value % 2;
+      break;
+    case Part::kSlots:
+      one.slots = value % 2;
+      break;
+    case Part::kTimeouts:
+      one.timeouts = value % 3;
+      break;
+    case Part::kBindings:
+      one.bindings = value % 16;
+      break;
+    case Part::kService:
+      one.absent = value % 2;
+      break;
+    case Part::kPools:
+      pools = value % 4;
+      break;
+    default:
+      change_member(one.members.at(member % kSiteMembers), part, value);
+  }
+}
+
+GenerationSpec Site::specification() const {
+  GenerationSpec spec{.number = number, .services = {}, .pools = {}};
+  for (std::size_t i = 0; i < kSiteServices; ++i) {
+    if (services.at(i).absent == 0) {
+      spec.services.push_back(service_spec(services.at(i), i));
+    }
+  }
+  // 1: no IPv6 pool. 2: another IPv4 pool. 3: smaller ones.
+  if (pools != 1) {
+    spec.pools.push_back({.first = v6(3, 16), .last = v6(3, pools == 3 ? 16 : 19)});
+  }
+  const std::uint8_t first = pools == 2 ? 24 : 16;
+  spec.pools.push_back(
+      {.first = v4(10, 0, 3, first), .last = v4(10, 0, 3, pools == 3 ? first : first + 3)});
+  return spec;
+}
+
+std::string service_name(std::size_t service) {
+  static const std::array<std::string, kSiteServices> names = {"web", "dns", "mapped", "range"};
+  return names.at(service % kSiteServices);
+}
+
+std::string backend_name(std::size_t member) {
+  static const std::array<std::string, kSiteMembers> names = {
+      "1", "2", "a backend of a longer name", "1v6", "2v6"};
+  return names.at(member % kSiteMembers);
+}
+
+Surroundings site_surroundings(std::uint32_t variant) {
+  const auto mtu = [&](unsigned bit) {
+    return static_cast<std::uint16_t>(is_set(variant, bit) ? 600 : 1500);
+  };
+  return {.links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = mtu(0)},
+                    {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = mtu(1)}},
+          .routes = site_routes(variant),
+          .neighbors = site_neighbors(variant)};
+}
+
+}  // namespace holdfast::testing

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configurations and the surroundings that model and product are put through, small enough that
+// a number says which: every change is "set this part to that value", so that a sequence of changes
+// stays meaningful when parts of it are taken away. Tests only.
+#pragma once
+
+#include "dataplane/spec.h"
+#include "tests/support/model/surroundings.h"
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace holdfast::testing {
+
+inline constexpr std::size_t kSiteServices = 4;
+inline constexpr std::size_t kSiteMembers = 5;  // of each service: three of IPv4, two of IPv6
+
+// What a change touches. Values are taken modulo what the part can be.
+enum class Part : std::uint8_t {
+  kNothing,  // the same again
+  kWeight,
+  kTier,
+  kPresence,
+  kMoved,  // another address
+  kPort,
+  kDisposition,
+  kHash,
+  kMode,
+  kSlots,
+  kTimeouts,
+  kBindings,
+  kService,
+  kPools,
+  kDefect,  // one that must be refused, and change nothing
+  kCount
+};
+
+struct SiteMember {
+  std::uint8_t weight = 0;
+  std::uint8_t tier = 0;
+  std::uint8_t absent = 0;
+  std::uint8_t moved = 0;
+  std::uint8_t port = 0;
+  std::uint8_t disposition = 0;
+};
+struct SiteService {
+  std::array<SiteMember, kSiteMembers> members{};
+  std::uint8_t hash = 0;
+  std::uint8_t mode = 0;
+  std::uint8_t slots = 0;
+  std::uint8_t timeouts = 0;
+  std::uint8_t bindings = 0;  // bit i: the i-th is missing
+  std::uint8_t absent = 0;
+};
+
+struct Site {
+  std::array<SiteService, kSiteServices> services{};
+  std::uint8_t pools = 0;
+  std::uint64_t number = 1;
+
+  void change(Part part, std::size_t service, std::size_t member, std::uint8_t value);
+  // Always valid.
+  [[nodiscard]] dataplane::GenerationSpec specification() const;
+};
+
+std::string service_name(std::size_t service);
+std::string backend_name(std::size_t member);
+
+// The lab's links, routes and neighbours; each bit of `variant` takes something away or changes it.
+inline constexpr std::uint32_t kSurroundingVariants = 1U << 9;
+Surroundings site_surroundings(std::uint32_t variant);
+
+}  // namespace holdfast::testing

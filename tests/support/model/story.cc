@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// Telling a story to both and comparing what they say.
+#include "tests/support/model/story.h"
+
+#include "tests/support/frame_difference.h"
+#include "tests/support/model/subject.h"
+
+#include <sstream>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::drop_name;
+
+constexpr std::uint64_t kStartMs = 1'000'000;
+constexpr std::uint64_t kWholeRoundMs = 2'000;  // worker_state.h: up to 4096 places go round in 2 s
+
+std::string_view verdict_name(Verdict verdict) {
+  static constexpr std::array<std::string_view, 6> kNames = {
+      "pending", "forward", "reply", "kernel", "hold", "drop"};
+  return kNames.at(static_cast<std::size_t>(verdict));
+}
+
+std::string outline(const Foretold& fate) {
+  std::string text(verdict_name(fate.verdict));
+  if (fate.reason) {
+    text += " (" + std::string(drop_name(*fate.reason)) + ")";
+  }
+  if (fate.verdict == Verdict::kForward || fate.verdict == Verdict::kReply) {
+    text += " by port " + std::to_string(fate.port);
+  }
+  return fate.backend.empty() ? text : text + " to " + fate.backend;
+}
+
+// Empty when they agree.
+std::string difference_of(const Foretold& is, const Foretold& expected) {
+  const bool leaves = expected.verdict == Verdict::kForward || expected.verdict == Verdict::kReply;
+  if (is.verdict != expected.verdict || is.reason != expected.reason ||
+      is.backend != expected.backend || (leaves && is.port != expected.port)) {
+    return "it is " + outline(is) + ", expected " + outline(expected);
+  }
+  return expected.verdict == Verdict::kDrop ? "" : difference(is.bytes, expected.bytes);
+}
+
+// Says "name: is A, expected B" for each number that differs.
+class Comparison {
+ public:
+  void number(std::string_view name, std::uint64_t is, std::uint64_t expected) {
+    if (is != expected) {
+      text_ << "  " << name << ": is " << is << ", expected " << expected << '\n';
+    }
+  }
+  [[nodiscard]] std::string text() const { return text_.str(); }
+
+ private:
+  std::ostringstream text_;
+};
+
+std::string difference_of(const Counts& is, const Counts& expected) {
+  Comparison c;
+  c.number("received", is.received, expected.received);
+  c.number("forwarded", is.forwarded, expected.forwarded);
+  c.number("replied", is.replied, expected.replied);
+  c.number("to_kernel", is.to_kernel, expected.to_kernel);
+  for (std::size_t i = 0; i < is.drops.size(); ++i) {
+    c.number(drop_name(static_cast<Drop>(i)), is.drops[i], expected.drops[i]);
+  }
+  c.number("flows_inserted", is.flows_inserted, expected.flows_inserted);
+  c.number("flows_ended", is.flows_ended, expected.flows_ended);
+  c.number("flows_untracked", is.flows_untracked, expected.flows_untracked);
+  c.number("flows_rechosen", is.flows_rechosen, expected.flows_rechosen);
+  c.number("resets_sent", is.resets_sent, expected.resets_sent);
+  c.number("follow_previous", is.follow_previous, expected.follow_previous);
+  return c.text();
+}
+
+std::string difference_of(const Member& is, const Member& expected) {
+  Comparison c;
+  if (is.service != expected.service || is.backend != expected.backend ||
+      is.address != expected.address || is.port != expected.port || is.mode != expected.mode) {
+    return "  is " + is.service + "/" + is.backend + " at " + is.address.text() + '\n';
+  }
+  c.number("active", is.active ? 1 : 0, expected.active ? 1 : 0);
+  c.number("disposition",
+           static_cast<std::uint64_t>(is.disposition),
+           static_cast<std::uint64_t>(expected.disposition));
+  c.number("new_flows", is.counts.new_flows, expected.counts.new_flows);
+  c.number("packets_to_member", is.counts.packets_to_member, expected.counts.packets_to_member);
+  c.number("bytes_to_member", is.counts.bytes_to_member, expected.counts.bytes_to_member);
+  c.number("packets_to_client", is.counts.packets_to_client, expected.counts.packets_to_client);
+  c.number("bytes_to_client", is.counts.bytes_to_client, expected.counts.bytes_to_client);
+  c.number("live_flows", is.counts.live_flows, expected.counts.live_flows);
+  c.number("entries", is.counts.entries, expected.counts.entries);
+  c.number("last_new_flow_ms", is.counts.last_new_flow_ms, expected.counts.last_new_flow_ms);
+  return c.text();
+}
+
+std::string outline(const FlowName& name) {
+  return name.client.text() + " port " + std::to_string(name.client_port) + " to binding " +
+         std::to_string(name.binding) + " port " + std::to_string(name.service_port);
+}
+
+// Model and product on their way through one story.
+class Both {
+ public:
+  explicit Both(const Story& story)
+      : crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 8} : Crowd{}),
+        model_({.key = {story.key}, .capacity = capacity_of(geometry_of(story))}),
+        subject_({.key = {story.key}, .geometry = geometry_of(story)}) {
+    for (std::size_t i = 0; i < kSiteServices; ++i) {
+      site_.services.at(i).mode = story.modes >> i & 1;
+      for (std::size_t j = 0; j < kSiteMembers; ++j) {
+        SiteMember& member = site_.services.at(i).members.at(j);
+        const bool first = j % 3 == 0;
+        member.weight = story.shape != 1 ? 0 : first ? 4 : 2;  // 100, 250, 1
+        member.tier = story.shape == 2 && !first ? 1 : 0;
+      }
+    }
+    surround(0);
+    publish();
+    subject_.sweep(now_ms_);
+  }
+
+  void go(const Command& command) {
+    switch (command.what) {
+      case Happening::kBurst:
+        return burst(command.frames);
+      case Happening::kWait:
+        return wait(command.value);
+      case Happening::kDispose:
+        return dispose(command);
+      case Happening::kPublish:
+        site_.change(command.part,
+                     command.service,
+                     command.member,
+                     static_cast<std::uint8_t>(command.value));
+        return command.part == Part::kDefect ? refuse() : publish();
+      case Happening::kSurround:
+        return surround(command.value % kSurroundingVariants);
+      case Happening::kRestart:
+        return restart();
+    }
+  }
+
+  void compare_flows() {
+    const auto translations = subject_.translations();
+    if (translations.size() != model_.translations().size()) {
+      throw Impossible("translations: " + std::to_string(translations.size()) + ", expected " +
+                       std::to_string(model_.translations().size()));
+    }
+    for (const auto& [id, expected] : model_.translations()) {
+      const auto found = translations.find(expected.reply);
+      Translation stamped = expected;
+      stamped.seen_s = expected.seen_s % 65536;
+      stamped.burst = 0;
+      if (found == translations.end() || found->second != stamped) {
+        throw Impossible("the translation of " + outline(expected.name) + " differs");
+      }
+    }
+    compare_entries();
+  }
+
+  // Over all lives.
+  [[nodiscard]] Counts counts() const { return earlier_lives_ + model_.counts(); }
+  [[nodiscard]] bool crowded() const { return subject_.crowded(); }
+
+ private:
+  static dataplane::StateGeometry geometry_of(const Story& story) {
+    return {.workers = 1,
+            .buckets_v4 = story.small_tables ? 256U : 2048U,
+            .buckets_v6 = story.small_tables ? 128U : 1024U,
+            .records_nat = story.small_tables ? 64U : 4096U};
+  }
+  static Capacity capacity_of(const dataplane::StateGeometry& geometry) {
+    return {.entries4 = geometry.buckets_v4 * 4,
+            .entries6 = geometry.buckets_v6 * 4,
+            .records = geometry.records_nat};
+  }
+
+  void burst(const std::vector<FrameOp>& ops) {
+    std::vector<Arriving> frames;
+    for (const FrameOp& op : ops) {
+      frames.push_back(build_frame(op, model_, crowd_));
+    }
+    const std::vector<Foretold> is = subject_.run(frames, now_ms_);
+    const std::vector<Foretold> expected =
+        model_.run(frames, now_ms_, [&](std::size_t slot) { return subject_.endpoint(slot); });
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      if (const std::string text = difference_of(is[i], expected[i]); !text.empty()) {
+        throw Impossible("frame " + std::to_string(i) + ": " + text + as_it_came(frames[i]));
+      }
+    }
+    compare_counts();
+    if (subject_.hearsay() != model_.hearsay()) {
+      throw Impossible("other neighbours were told of");
+    }
+  }
+
+  static std::string as_it_came(const Arriving& frame) {
+    std::string text = "\nas it came by port " + std::to_string(frame.port) + ":\n";
+    for (const Field& field : describe(frame.bytes)) {
+      text += "  " + field.name + ": " + field.value + '\n';
+    }
+    return text;
+  }
+
+  void compare_counts() {
+    if (const std::string text = difference_of(subject_.counts(), model_.counts()); !text.empty()) {
+      throw Impossible("the worker's counters:\n" + text);
+    }
+    if (subject_.unaccounted() != 0) {
+      throw Impossible("packets are unaccounted for");
+    }
+    for (MemberIndex i = 0; i < model_.members().size(); ++i) {
+      const Member& expected = model_.members()[i];
+      if (const std::string text = difference_of(subject_.member(i), expected); !text.empty()) {
+        throw Impossible("member " + expected.service + "/" + expected.backend + ":\n" + text);
+      }
+    }
+  }
+
+  void compare_entries() {
+    const auto entries = subject_.entries();
+    if (entries.size() != model_.entries().size()) {
+      throw Impossible("entries: " + std::to_string(entries.size()) + ", expected " +
+                       std::to_string(model_.entries().size()));
+    }
+    for (const auto& [name, expected] : model_.entries()) {
+      const auto found = entries.find(name);
+      Entry stamped = expected;
+      stamped.seen_s = expected.seen_s % 65536;
+      if (found == entries.end() || found->second != stamped) {
+        throw Impossible("the entry of " + outline(name) + " differs");
+      }
+    }
+  }
+
+  void wait(std::uint32_t milliseconds) {
+    now_ms_ += milliseconds;
+    subject_.sweep(now_ms_);
+    const auto entries = subject_.entries();
+    const auto translations = subject_.translations();
+    model_.sweep(
+        now_ms_,
+        milliseconds >= kWholeRoundMs,
+        [&](const FlowName& name) { return entries.contains(name); },
+        [&](const ReplyName& name) { return translations.contains(name); });
+    compare_counts();
+    compare_flows();
+  }
+
+  void dispose(const Command& command) {
+    const std::string service = service_name(command.service);
+    const std::string backend = backend_name(command.member);
+    const auto value = static_cast<Disposition>(command.value % 4);
+    subject_.set_disposition(service, backend, value);
+    model_.set_disposition(service, backend, value);
+  }
+
+  void publish() {
+    const dataplane::GenerationSpec spec = site_.specification();
+    if (const std::string why = subject_.publish(spec, now_ms_); !why.empty()) {
+      throw Impossible("the specification was refused: " + why);
+    }
+    model_.publish(spec, now_ms_);
+    compare_counts();
+  }
+
+  void refuse() {
+    dataplane::GenerationSpec spec = site_.specification();
+    spec.services.emplace_back();  // without a name
+    if (subject_.publish(spec, now_ms_).empty()) {
+      throw Impossible("a service without a name was taken");
+    }
+    compare_counts();
+  }
+
+  void surround(std::uint32_t variant) {
+    subject_.surround(site_surroundings(variant));
+    model_.surround(site_surroundings(variant));
+  }
+
+  void restart() {
+    if (const std::string why = subject_.restart(now_ms_); !why.empty()) {
+      throw Impossible("the state was not adopted: " + why);
+    }
+    earlier_lives_ = counts();
+    model_.restart(subject_.half_open_after_restart());
+    compare_counts();
+    compare_flows();
+  }
+
+  std::uint64_t now_ms_ = kStartMs;
+  Counts earlier_lives_;
+  Site site_;
+  Crowd crowd_;
+  Model model_;
+  Subject subject_;
+};
+
+}  // namespace
+
+Telling tell(const Story& story) {
+  Telling telling;
+  Both both(story);
+  std::size_t number = 0;
+  try {
+    for (const Command& command : story.commands) {
+      both.go(command);
+      ++number;
+    }
+    both.compare_flows();
+  } catch (const Impossible& impossible) {
+    telling.crowded = both.crowded();
+    if (!telling.crowded) {
+      telling.difference = "command " + std::to_string(number) + ": " + impossible.what();
+    }
+  }
+  telling.counts = both.counts();
+  return telling;
+}
+
+std::ostream& operator<<(std::ostream& out, const Command& command) {
+  switch (command.what) {
+    case Happening::kBurst:
+      out << "burst";
+      for (const FrameOp& op : command.frames) {
+        out << "\n    " << op;
+      }
+      return out;
+    case Happening::kWait:
+      return out << "wait " << command.value << " ms";
+    case Happening::kDispose:
+      return out << "disposition of " << service_name(command.service) << '/'
+                 << backend_name(command.member) << " to " << command.value % 4;
+    case Happening::kPublish:
+      return out << "publish: part " << int(command.part) << " of " << service_name(command.service)
+                 << '/' << backend_name(command.member) << " to " << command.value;
+    case Happening::kSurround:
+      return out << "surroundings " << command.value;
+    case Happening::kRestart:
+      return out << "restart";
+  }
+  return out;
+}
+
+std::ostream& operator<<(std::ostream& out, const Story& story) {
+  out << "modes " << int(story.modes) << ", key " << int(story.key)
+      << (story.small_tables ? ", small tables" : "") << ", shape " << int(story.shape) << '\n';
+  for (std::size_t i = 0; i < story.commands.size(); ++i) {
+    out << "  " << i << ": " << story.commands[i] << '\n';
+  }
+  return out;
+}
+
+}  // namespace holdfast::testing

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random stories: mostly plain traffic of few clients, so that flows meet themselves again; now and
+// then something odd, and something that happens to the balancer.
+#include "tests/support/model/story.h"
+
+#include <random>
+
+namespace holdfast::testing {
+namespace {
+
+class Author {
+ public:
+  explicit Author(std::uint64_t seed) : random_(seed) {}
+
+  Story write(std::size_t commands) {
+    Story story{.small_tables = below(4) == 0,
+                .modes = static_cast<std::uint8_t>(below(16)),
+                .shape = static_cast<std::uint8_t>(below(4)),
+                .key = byte(),
+                .commands = {}};
+    for (std::size_t i = 0; i < commands; ++i) {
+      story.commands.push_back(command());
+    }
+    return story;
+  }
+
+ private:
+  std::uint32_t below(std::uint32_t limit) {
+    return static_cast<std::uint32_t>(((random_() & 0xffffffff) * limit) >> 32);
+  }
+  std::uint8_t byte() { return static_cast<std::uint8_t>(random_()); }
+
+  Command command() {
+    Command command;
+    command.service = static_cast<std::uint8_t>(below(kSiteServices));
+    command.member = static_cast<std::uint8_t>(below(kSiteMembers));
+    const std::uint32_t what = below(64);
+    flood_ -= flood_ > 0 ? 1 : 0;
+    if (flood_ > 0 || what < 50) {
+      return burst();
+    }
+    if (what == 50) {
+      flood_ = 14;  // long enough for the share of half-open flows in small tables
+      return burst();
+    }
+    if (what < 57) {
+      command.what = Happening::kWait;
+      command.value = milliseconds();
+    } else if (what < 60) {
+      command.what = Happening::kDispose;
+      command.value = below(4);
+    } else if (what < 62) {
+      command.what = Happening::kPublish;
+      command.part = static_cast<Part>(below(static_cast<std::uint32_t>(Part::kCount)));
+      command.value = below(3) == 0 ? 0 : below(16);
+    } else if (what == 62) {
+      command.what = Happening::kSurround;
+      command.value = below(2) == 0 ? 0 : 1U << below(9);
+    } else if (below(3) == 0) {
+      command.what = Happening::kRestart;
+    }
+    return command;
+  }
+
+  std::uint32_t milliseconds() {
+    switch (below(8)) {
+      case 0:
+        return below(100);
+      case 1:
+        return below(15'000);
+      case 2:
+        return below(90'000);
+      case 3:
+        return below(4) == 0 ? below(9'000'000) : 2'000;
+      default:
+        return below(3'000);
+    }
+  }
+
+  Command burst() {
+    Command command;
+    const std::uint32_t size = below(4) == 0 ? 1 + below(32) : 32;
+    for (std::uint32_t i = 0; i < size; ++i) {
+      command.frames.push_back(frame());
+    }
+    return command;
+  }
+
+  FrameKind kind() {
+    static constexpr std::array<FrameKind, 32> kKinds = {FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kReply,
+                                                         FrameKind::kEcho,
+                                                         FrameKind::kArp,
+                                                         FrameKind::kStray,
+                                                         FrameKind::kSolicitation,
+                                                         FrameKind::kOther};
+    return kKinds.at(below(kKinds.size()));  // the rest are questions
+  }
+
+  FrameOp frame() {
+    FrameOp op;
+    op.kind = flood_ > 0 && below(4) != 0 ? FrameKind::kFlood : kind();
+    if (below(5) == 0) {
+      op.oddity = static_cast<Oddity>(below(static_cast<std::uint32_t>(Oddity::kCount)));
+    }
+    op.client = byte();
+    op.client_port = byte();
+    op.target = static_cast<std::uint8_t>(below(8));
+    op.flags = byte();
+    op.size = static_cast<std::uint8_t>(below(8) == 0 ? 240 + below(16) : below(256));
+    op.ttl = byte();
+    op.argument = static_cast<std::uint16_t>(random_());
+    op.pick = static_cast<std::uint16_t>(below(2) == 0 ? below(8) : below(65536));
+    return op;
+  }
+
+  std::mt19937_64 random_;
+  int flood_ = 0;  // commands of it to come
+};
+
+}  // namespace
+
+Story random_story(std::uint64_t seed, std::size_t commands) {
+  return Author(seed).write(commands);
+}
+
+}  // namespace holdfast::testing

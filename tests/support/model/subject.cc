@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// The product in the model's words.
+#include "tests/support/model/subject.h"
+
+#include "dataplane/dispositions.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace holdfast::testing {
+namespace {
+
+using dataplane::BindingRegistry;
+using dataplane::BootId;
+using dataplane::MemberRegistry;
+using dataplane::RegistryState;
+using dataplane::SharedState;
+using dataplane::WorkerState;
+
+template <typename Table>
+void read_entries(const Table& table, std::map<FlowName, Entry>& into) {
+  for (const auto& bucket : table.buckets()) {
+    for (const auto& entry : bucket.way) {
+      if (entry.state == FlowState::kFree) {
+        continue;
+      }
+      const FlowName name = {.binding = entry.binding,
+                             .client = entry.source_address(),
+                             .client_port = Be16::from_wire(entry.source_port).to_host(),
+                             .service_port = Be16::from_wire(entry.destination_port).to_host()};
+      if (!into.emplace(name, Entry{entry.member, entry.state, entry.stamp}).second) {
+        throw Impossible("a flow stands in the table twice");
+      }
+    }
+  }
+}
+
+template <typename Table>
+bool has_full_bucket(const Table& table) {
+  return std::ranges::any_of(table.buckets(), [](const auto& bucket) {
+    return std::ranges::all_of(bucket.way,
+                               [](const auto& entry) { return entry.state != FlowState::kFree; });
+  });
+}
+
+}  // namespace
+
+Subject::Subject(const SubjectOptions& options)
+    : options_(options),
+      memory_(options.geometry.bytes() / sizeof(Line) + 1),
+      hasher_(options.key) {
+  const std::span region(reinterpret_cast<std::byte*>(memory_.data()), options.geometry.bytes());
+  shared_ = std::make_unique<SharedState>(
+      SharedState::format(region, options.geometry, options.key, BootId{}));
+  start(0);
+}
+
+void Subject::start(std::uint64_t now_ms) {
+  members_ = std::make_unique<MemberRegistry>(shared_->member_records());
+  bindings_ = std::make_unique<BindingRegistry>(shared_->binding_records());
+  worker_ = std::make_unique<WorkerState>(*shared_, 0, 1);
+  worker_->sweep_position.last_ms = now_ms;
+  generation_.reset();
+}
+
+std::string Subject::publish(const dataplane::GenerationSpec& spec, std::uint64_t now_ms) {
+  auto built = build_generation(spec, *members_, *bindings_, hasher_, generation_.get(), now_ms);
+  if (!built) {
+    return built.error();
+  }
+  apply_dispositions(spec, *members_, shared_->dispositions());
+  generation_ = std::move(built->generation);
+  spec_ = spec;
+  refresh();
+  return {};
+}
+
+void Subject::surround(const Surroundings& surroundings) {
+  neighborhood_ = surroundings.compiled();
+  if (generation_ != nullptr) {
+    refresh();
+  }
+}
+
+void Subject::refresh() {
+  hops_ = build_member_hops(*generation_, neighborhood_);
+  forwarding_.generation = generation_.get();
+  forwarding_.neighborhood = &neighborhood_;
+  forwarding_.member_hops = hops_;
+}
+
+void Subject::set_disposition(const std::string& service,
+                              const std::string& backend,
+                              Disposition value) {
+  dataplane::set_disposition(*members_, shared_->dispositions(), service, backend, value);
+}
+
+std::string Subject::restart(std::uint64_t now_ms) {
+  const std::span region(reinterpret_cast<std::byte*>(memory_.data()), options_.geometry.bytes());
+  auto adopted = SharedState::adopt(region, options_.geometry, options_.key, BootId{});
+  if (!adopted) {
+    return adopted.error();
+  }
+  *shared_ = *adopted;
+  start(now_ms);
+  auto built = build_generation(spec_, *members_, *bindings_, hasher_, nullptr, now_ms);
+  if (!built) {
+    return built.error();
+  }
+  generation_ = std::move(built->generation);
+  refresh();
+  validate_tables(worker_->tables, *generation_, shared_->dispositions());
+  worker_->count_adopted();
+  return {};
+}
+
+std::vector<Foretold> Subject::run(const std::vector<Arriving>& frames, std::uint64_t now_ms) {
+  std::vector<Bytes> bytes;
+  for (const Arriving& frame : frames) {
+    bytes.push_back(frame.bytes);
+  }
+  burst_ = std::make_unique<ExactBurst>(bytes, Room{.head = 2, .tail = 128, .beyond = 0});
+  dataplane::Burst& burst = **burst_;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    burst.frame[i].length += frames[i].beyond;
+    burst.frame[i].port = frames[i].port;
+  }
+  worker_->notices.clear();
+  parse(burst);
+  hash_keys(burst, hasher_);
+  run_stages(burst, forwarding_, *worker_, now_ms);
+  std::vector<Foretold> fates(frames.size());
+  std::uint64_t sent = 0;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    Foretold& fate = fates[i];
+    fate.verdict = burst.verdict[i];
+    if (fate.verdict == Verdict::kDrop) {
+      fate.reason = burst.reason[i];
+      continue;
+    }
+    fate.bytes = burst_->bytes(static_cast<dataplane::Slot>(i));
+    fate.port = burst.frame[i].port;
+    if (fate.verdict == Verdict::kForward) {
+      fate.backend = member(burst.member[i].index).backend;
+    }
+    sent += fate.verdict == Verdict::kForward || fate.verdict == Verdict::kReply ? 1 : 0;
+  }
+  worker_->stats.transmitted.add(sent);
+  return fates;
+}
+
+std::optional<PoolEndpoint> Subject::endpoint(std::size_t slot) const {
+  const std::uint32_t flow = (*burst_)->flow[slot];
+  if (flow == dataplane::kNoFlow) {
+    return std::nullopt;
+  }
+  const dataplane::NatRecord& record = worker_->tables.nat.record(flow);
+  return PoolEndpoint{.address = record.pool, .port = record.pool_port.to_host()};
+}
+
+Hearsay Subject::hearsay() const {
+  const dataplane::Notices& notices = worker_->notices;
+  Hearsay all;
+  for (std::size_t i = 0; i < notices.learned_count; ++i) {
+    const auto& learned = notices.learned[i];
+    all.learned.emplace_back(Told{learned.address, learned.mac}, learned.port);
+  }
+  all.unresolved.assign(notices.unresolved.begin(),
+                        notices.unresolved.begin() + notices.unresolved_count);
+  return all;
+}
+
+Counts Subject::counts() const {
+  const dataplane::WorkerStats& s = worker_->stats;
+  Counts counts{.received = s.received.get(),
+                .forwarded = s.forwarded.get(),
+                .replied = s.replied.get(),
+                .to_kernel = s.to_kernel.get(),
+                .drops = {},
+                .flows_inserted = s.flows_inserted.get(),
+                .flows_ended = s.flows_ended.get(),
+                .flows_untracked = s.flows_untracked.get(),
+                .flows_rechosen = s.flows_rechosen.get(),
+                .resets_sent = s.resets_sent.get(),
+                .follow_previous = s.follow_previous.get()};
+  for (std::size_t i = 0; i < counts.drops.size(); ++i) {
+    counts.drops[i] = s.drops[i].get();
+  }
+  return counts;
+}
+
+std::size_t Subject::member_count() const {
+  const auto records = members_->records();
+  const auto end =
+      std::ranges::find(records, RegistryState::kFree, &dataplane::MemberRecord::state);
+  return static_cast<std::size_t>(end - records.begin());
+}
+
+Member Subject::member(MemberIndex index) const {
+  const dataplane::MemberRecord& record = members_->records()[index];
+  const dataplane::MemberStats& s = worker_->members[index];
+  return {
+      .service = std::string(record.service.view()),
+      .backend = std::string(record.backend.view()),
+      .address = record.address,
+      .port = record.port,
+      .mode = record.mode,
+      .active = record.state == RegistryState::kActive,
+      .disposition = shared_->dispositions().get({static_cast<std::uint16_t>(index), record.epoch}),
+      .counts = {.new_flows = s.new_flows.get(),
+                 .packets_to_member = s.packets_to_member.get(),
+                 .bytes_to_member = s.bytes_to_member.get(),
+                 .packets_to_client = s.packets_to_client.get(),
+                 .bytes_to_client = s.bytes_to_client.get(),
+                 .live_flows = s.live_flows.get(),
+                 .entries = s.entries.get(),
+                 .last_new_flow_ms = s.last_new_flow_ms.get()}};
+}
+
+std::map<FlowName, Entry> Subject::entries() const {
+  std::map<FlowName, Entry> all;
+  read_entries(worker_->tables.v4, all);
+  read_entries(worker_->tables.v6, all);
+  return all;
+}
+
+Translation Subject::translation(const dataplane::NatRecord& record) const {
+  const dataplane::MemberForward& member = *generation_->member({record.member, record.epoch});
+  const dataplane::BindingForward& binding = *generation_->binding(record.binding);
+  const Be16 port = member.port == Be16{} ? record.service_port : member.port;
+  return {.name = {.binding = record.binding,
+                   .client = record.client,
+                   .client_port = record.client_port.to_host(),
+                   .service_port = record.service_port.to_host()},
+          .reply = {.member = member.address,
+                    .member_port = port.to_host(),
+                    .pool = record.pool,
+                    .pool_port = record.pool_port.to_host(),
+                    .protocol = static_cast<std::uint8_t>(binding.protocol)},
+          .member = record.member,
+          .state = record.state,
+          .client_side = record.client_side,
+          .member_side = record.member_side,
+          .client_closed_first = record.client_closed_first != 0,
+          .detached = record.detached != 0,
+          .ended = record.ended != 0,
+          .seen_s = record.stamp};
+}
+
+std::map<ReplyName, Translation> Subject::translations() const {
+  std::map<ReplyName, Translation> all;
+  for (const dataplane::NatRecord& record : worker_->tables.nat.records()) {
+    if (record.state != FlowState::kFree) {
+      const Translation flow = translation(record);
+      if (!all.emplace(flow.reply, flow).second) {
+        throw Impossible("two flows have one endpoint towards one member");
+      }
+    }
+  }
+  return all;
+}
+
+std::vector<ReplyName> Subject::half_open_after_restart() const {
+  std::vector<ReplyName> all;
+  for (const dataplane::NatRecord& record : worker_->tables.nat.records()) {
+    if (record.state == FlowState::kHalfOpen) {
+      all.insert(all.begin(), translation(record).reply);  // the last place is the oldest
+    }
+  }
+  return all;
+}
+
+bool Subject::crowded() const {
+  return has_full_bucket(worker_->tables.v4) || has_full_bucket(worker_->tables.v6);
+}
+
+}  // namespace holdfast::testing

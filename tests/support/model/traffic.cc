@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers to frames.
+#include "tests/support/model/traffic.h"
+
+#include "tests/support/appliance.h"
+
+#include <algorithm>
+#include <iterator>
+#include <ostream>
+#include <random>
+
+namespace holdfast::testing {
+namespace {
+
+struct Target {
+  std::uint8_t vip = 10;
+  std::uint16_t port = 0;
+  bool tcp = true;
+};
+
+Target target_of(const FrameOp& op) {
+  static constexpr std::array<Target, 8> kTargets = {Target{.vip = 10, .port = 80},
+                                                     {.vip = 10, .port = 443},
+                                                     {.vip = 11, .port = 8000},
+                                                     {.vip = 11, .port = 8003},
+                                                     {.vip = 10, .port = 53, .tcp = false},
+                                                     {.vip = 11, .port = 8000, .tcp = false},
+                                                     {.vip = 11, .port = 8002, .tcp = false},
+                                                     {.vip = 10, .port = 81}};
+  return kTargets.at(op.target % kTargets.size());
+}
+
+// IPv4 for the first half of the numbers; one in seven is on our own link.
+Endpoint client_of(const FrameOp& op, const Crowd& crowd) {
+  const auto number = static_cast<std::uint8_t>(op.client % crowd.clients);
+  const bool v4_client = number % 2 == 0;
+  const bool on_link = number % 7 >= 5;
+  const auto port = static_cast<std::uint16_t>(40000 + op.client_port % crowd.ports);
+  const MacAddress mac = on_link ? MacAddress{2, 0, 0, 0, 5, number} : kRouterMac;
+  if (v4_client) {
+    const auto host = static_cast<std::uint8_t>(on_link ? 45 + number : 7 + number);
+    return {on_link ? v4(192, 0, 2, host) : v4(198, 51, 100, host), port, mac};
+  }
+  return {v6(on_link ? 2 : 1, static_cast<std::uint8_t>(100 + number)), port, mac};
+}
+
+Endpoint vip_of(const FrameOp& op, bool v4_vip) {
+  const Target target = target_of(op);
+  return {v4_vip ? v4(203, 0, 113, target.vip) : v6(2, target.vip), target.port, kOurMac};
+}
+
+std::uint8_t flags_of(const FrameOp& op) {
+  static constexpr std::array<std::uint8_t, 12> kFlags = {
+      0x02, 0x10, 0x18, 0x11, 0x12, 0x04, 0x14, 0xc2, 0x02, 0x10, 0x31, 0x10};
+  return op.flags < 250 ? kFlags.at(op.flags % kFlags.size()) : static_cast<std::uint8_t>(op.pick);
+}
+
+std::uint8_t ttl_of(const FrameOp& op) {
+  static constexpr std::array<std::uint8_t, 4> kFew = {2, 1, 0, 255};
+  return op.ttl < 240 ? 64 : kFew.at(op.ttl % kFew.size());
+}
+
+Packet transport(const Endpoint& from, const Endpoint& to, bool is_tcp, const FrameOp& op) {
+  if (!is_tcp) {
+    return udp(from, to).payload(std::size_t{op.size} % 64);
+  }
+  Packet packet = tcp(from, to).flags(flags_of(op)).payload(std::size_t{op.size} % 32);
+  packet.sequence(op.pick * 70001U).acknowledgment(op.argument * 90001U);
+  return op.size % 8 == 7 ? packet.tcp_options(Bytes(op.size % 40, 1)) : packet;
+}
+
+// The flow that a reply belongs to; nullptr when there is none yet.
+const Translation* picked(const FrameOp& op, const Model& model) {
+  const auto& flows = model.translations();
+  if (flows.empty()) {
+    return nullptr;
+  }
+  // Those that were opened last are answered most.
+  const std::size_t back = op.pick % std::min<std::size_t>(flows.size(), 64);
+  return &std::prev(flows.end(), static_cast<std::ptrdiff_t>(back) + 1)->second;
+}
+
+Endpoint lan_end(const Address& address, std::uint16_t port) {
+  return {address, port, {2, 0, 0, 0, 1, address.bytes[15]}};
+}
+
+// Two bytes of payload that make the checksum 0 once the reply is translated.
+Packet zero_sum(const Translation& flow, const Model& model, Packet packet) {
+  Arriving trial{.bytes = packet.payload(Bytes{0, 0}).bytes(), .beyond = 0, .port = kLan};
+  const Reading reading = read_frame(trial);
+  translate(trial, reading, model.ends_of(flow, true));
+  return packet.payload(Bytes{trial.bytes[reading.l4 + 6], trial.bytes[reading.l4 + 7]});
+}
+
+Packet reply(const FrameOp& op, const Model& model) {
+  if (const Translation* flow = picked(op, model)) {
+    Packet packet = transport(lan_end(flow->reply.member, flow->reply.member_port),
+                              {flow->reply.pool, flow->reply.pool_port, kLanMac},
+                              flow->reply.protocol == 6,
+                              op);
+    return op.oddity == Oddity::kZeroSum && flow->reply.protocol == 17
+               ? zero_sum(*flow, model, packet)
+               : packet;
+  }
+  return transport(lan_end(v4(10, 0, 3, 11), 80), {kPool.address, 1024, kLanMac}, true, op);
+}
+
+Packet stray(const FrameOp& op) {
+  const auto host = static_cast<std::uint8_t>(16 + op.client % 4);
+  const auto port = static_cast<std::uint16_t>(1020 + op.pick % 16);
+  const bool v4_pool = op.argument % 2 == 0;
+  return transport(lan_end(v4_pool ? v4(10, 0, 3, 11) : v6(3, 14), 80),
+                   {v4_pool ? v4(10, 0, 3, host) : v6(3, host), port, kLanMac},
+                   op.target % 2 == 0,
+                   op);
+}
+
+Packet other(const FrameOp& op, const Endpoint& client) {
+  const Endpoint station = {client.address.is_v4() ? v4(192, 0, 2, 9) : v6(2, 99), 22, kOurMac};
+  return op.flags % 3 == 0 ? echo_request(client, station)
+                           : transport(client, station, op.target % 2 == 0, op);
+}
+
+// What RFC 4861 §7.1.1 refuses, and another option.
+void mistake_solicitation(Packet& packet, const FrameOp& op) {
+  switch (op.size) {
+    case 240:
+      packet.ttl(254);
+      break;
+    case 241:
+      packet.upper_byte(1, 1);  // code
+      break;
+    case 242:
+      packet.upper_byte(8, 0xff);  // a group as target
+      break;
+    case 243:
+      packet.upper_byte(24, 2);  // the option of the target's address
+      break;
+    case 244:
+    case 245:
+      packet.upper_byte(25, op.size == 244 ? 0 : 2);  // length of the option
+      break;
+    default:
+      break;
+  }
+}
+
+Packet solicitation(const FrameOp& op, const Endpoint& client) {
+  const Address target =
+      v6(op.target % 3 == 2 ? 3 : 2, static_cast<std::uint8_t>(8 + op.pick % 12));
+  Endpoint from = client;
+  if (from.address.is_v4()) {
+    from.address = v6(2, client.address.bytes[15]);
+  }
+  if (op.flags % 4 == 3) {
+    from.address = Address{};
+  }
+  const bool direct = op.flags % 4 == 1;
+  Packet packet = neighbor_solicitation(
+      from, direct ? Endpoint{target, 0, kOurMac} : solicited_nodes(target), target);
+  mistake_solicitation(packet, op);
+  return packet;
+}
+
+Packet flood(const FrameOp& op) {
+  const Endpoint client = {v4(198, 51, 100, static_cast<std::uint8_t>(100 + op.client % 128)),
+                           static_cast<std::uint16_t>(1024 + op.pick % 60'000),
+                           kRouterMac};
+  FrameOp to = op;
+  to.target = op.target % 4;
+  return tcp(client, vip_of(to, true)).syn();
+}
+
+Packet base_packet(const FrameOp& op, const Model& model, const Crowd& crowd) {
+  const Endpoint client = client_of(op, crowd);
+  const Endpoint vip = vip_of(op, client.address.is_v4());
+  switch (op.kind) {
+    case FrameKind::kReply:
+      return reply(op, model);
+    case FrameKind::kEcho:
+      return echo_request(client, vip).payload(std::size_t{op.size});
+    case FrameKind::kSolicitation:
+      return solicitation(op, client);
+    case FrameKind::kStray:
+      return stray(op);
+    case FrameKind::kOther:
+      return other(op, client);
+    case FrameKind::kFlood:
+      return flood(op);
+    default:
+      return transport(client, vip, target_of(op).tcp, op);
+  }
+}
+
+Bytes arp_frame(const FrameOp& op, const Crowd& crowd) {
+  Endpoint client = client_of(op, crowd);
+  if (!client.address.is_v4() || op.client % 2 == 1) {
+    client.address = v4(192, 0, 2, static_cast<std::uint8_t>(40 + op.client % 8));
+  }
+  if (op.flags % 4 == 3) {
+    client.address = v4(0, 0, 0, 0);
+  }
+  const std::uint8_t host = static_cast<std::uint8_t>(8 + op.pick % 20);
+  const Address target = op.target % 3 == 2 ? v4(10, 0, 3, host) : v4(203, 0, 113, host);
+  if (op.flags % 8 == 6) {
+    return arp_reply(client, {target, 0, kOurMac});
+  }
+  return op.flags % 8 == 5 ? arp_request({target, 0, client.mac}, target)
+                           : arp_request(client, target);
+}
+
+std::uint8_t number8(std::uint16_t argument, unsigned shift) {
+  return static_cast<std::uint8_t>(argument >> shift);
+}
+
+// What follows the two bytes that all extension headers share: type and segments left, or the
+// fragment's offset and flags.
+Bytes extension_body(std::uint8_t kind, std::uint16_t argument) {
+  const auto odd = static_cast<std::uint8_t>(argument % 16 == 5 ? 1 : 0);
+  return kind == 44 ? Bytes{0, odd} : Bytes{number8(argument, 12), odd};
+}
+
+void add_extension(Packet& packet, std::uint16_t argument) {
+  static constexpr std::array<std::uint8_t, 5> kKinds = {60, 0, 43, 44, 51};
+  const std::uint8_t kind = kKinds.at(argument % kKinds.size());
+  const std::size_t eights = (argument & 0x80) != 0 ? 30 + argument / 256 % 5  // about 256 bytes
+                                                    : 1 + argument / 256 % 12;
+  packet.extension(kind, kind == 44 ? 8 : 8 * eights, extension_body(kind, argument));
+}
+
+void add_chain(Packet& packet, std::uint16_t argument) {
+  static constexpr std::array<std::uint8_t, 6> kKinds = {60, 43, 51, 44, 60, 60};
+  if (argument % 3 == 0) {
+    packet.extension(0, 8);
+  }
+  for (std::size_t i = 0; i < 2U + argument / 4 % 5; ++i) {
+    packet.extension(kKinds.at(i), 8, extension_body(kKinds.at(i), argument));
+  }
+}
+
+void add_extensions(Packet& packet, const FrameOp& op, bool v4_packet) {
+  if (v4_packet) {
+    packet.options(Bytes(1U + op.argument % 40U, number8(op.argument, 8)));
+  } else if (op.oddity == Oddity::kOptions) {
+    add_extension(packet, op.argument);
+  } else {
+    add_chain(packet, op.argument);
+  }
+}
+
+void mistake_addresses(Packet& packet, const FrameOp& op, const Endpoint& client) {
+  static const std::array<Address, 5> bad4 = {
+      v4(127, 0, 0, 1), v4(0, 1, 2, 3), v4(224, 0, 0, 5), v4(203, 0, 113, 10), v4(203, 0, 113, 11)};
+  static const std::array<Address, 6> bad6 = {
+      address("::1"), address("ff02::5"), address("fe80::1"), address("::"), v6(2, 10), v6(2, 11)};
+  const bool v4_client = client.address.is_v4();
+  Endpoint from = client;
+  from.address =
+      v4_client ? bad4.at(op.argument % bad4.size()) : bad6.at(op.argument % bad6.size());
+  packet.from(from);
+}
+
+void set_tags(Packet& packet, std::uint16_t argument) {
+  for (int i = 0; i <= argument % 3; ++i) {
+    const auto id = static_cast<std::uint16_t>(argument % 16 < 8 ? 0 : argument >> 4);
+    packet.vlan(static_cast<std::uint16_t>(id % 4096 + (argument & 0xe000)),
+                (argument >> i & 1) != 0 ? dataplane::kEtherVlan : dataplane::kEtherServiceVlan);
+  }
+}
+
+// Oddities that the builder knows how to make.
+void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
+  switch (op.oddity) {
+    case Oddity::kPadded:
+      packet.pad_to(60U + op.argument % 64U);
+      break;
+    case Oddity::kTagged:
+      set_tags(packet, op.argument);
+      break;
+    case Oddity::kOptions:
+    case Oddity::kChain:
+      add_extensions(packet, op, client.address.is_v4());
+      break;
+    case Oddity::kFragment:
+      packet.fragment(static_cast<std::uint16_t>(op.argument % 512 / 8 * 8), op.argument % 2 == 0);
+      break;
+    case Oddity::kAddresses:
+      mistake_addresses(packet, op, client);
+      break;
+    case Oddity::kNoChecksum:
+      packet.no_checksum();
+      break;
+    case Oddity::kLong:
+      packet.payload(std::size_t{500} + op.argument % 1100);
+      break;
+    default:
+      break;
+  }
+}
+
+void change_link(Bytes& bytes, std::uint16_t argument) {
+  static constexpr std::array<MacAddress, 5> kMacs = {MacAddress{2, 0, 0, 0, 7, 7},
+                                                      kOurMac,
+                                                      kLanMac,
+                                                      {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+                                                      {0x33, 0x33, 0, 0, 0, 1}};
+  std::ranges::copy(kMacs.at(argument % kMacs.size()), bytes.begin() + (argument / 8 % 2) * 6);
+}
+
+// Oddities of the finished frame.
+void spoil(Arriving& frame, const FrameOp& op, std::size_t l4) {
+  Bytes& bytes = frame.bytes;
+  const std::uint16_t argument = op.argument;
+  switch (op.oddity) {
+    case Oddity::kCut:
+      bytes.resize(argument % (bytes.size() + 1));
+      break;
+    case Oddity::kByte:
+      bytes[argument % bytes.size()] = number8(op.pick, 0);
+      break;
+    case Oddity::kBeyond: {
+      const std::size_t kept = std::min(bytes.size(), l4 + argument % 64);
+      frame.beyond = static_cast<std::uint32_t>(bytes.size() - kept + argument / 64 % 2);
+      bytes.resize(kept);
+      break;
+    }
+    case Oddity::kChecksum:
+      bytes[std::min(l4 + 16 + argument % 2, bytes.size() - 1)] ^= number8(argument, 4);
+      break;
+    case Oddity::kPorts:
+      if (l4 + 4 <= bytes.size()) {
+        std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(l4) + argument % 2 * 2, 2, 0);
+      }
+      break;
+    case Oddity::kLink:
+      change_link(bytes, argument);
+      break;
+    case Oddity::kNoise: {
+      std::minstd_rand random(1U + argument + 65536U * op.pick);
+      for (std::size_t i = argument % 2 == 0 ? 14 : 0; i < bytes.size(); ++i) {
+        bytes[i] = static_cast<std::uint8_t>(random() >> 7);
+      }
+      break;
+    }
+    default:
+      break;
+  }
+}
+
+}  // namespace
+
+Arriving build_frame(const FrameOp& op, const Model& model, const Crowd& crowd) {
+  const bool from_lan = op.kind == FrameKind::kReply || op.kind == FrameKind::kStray;
+  Arriving frame{.bytes = {}, .beyond = 0, .port = from_lan ? kLan : kWan};
+  std::size_t l4 = 14;
+  if (op.kind == FrameKind::kArp) {
+    frame.port = op.size % 4 == 3 ? kLan : kWan;
+    frame.bytes = arp_frame(op, crowd);
+  } else {
+    Packet packet = base_packet(op, model, crowd);
+    if (op.kind != FrameKind::kSolicitation) {
+      packet.ttl(ttl_of(op));
+    }
+    const Endpoint sender = op.kind == FrameKind::kSolicitation ? kClient6
+                            : op.kind == FrameKind::kFlood      ? kClient
+                                                                : client_of(op, crowd);
+    if (!from_lan || op.oddity == Oddity::kLong || op.oddity == Oddity::kPadded ||
+        op.oddity == Oddity::kNoChecksum) {
+      make_odd(packet, op, sender);
+    }
+    frame.bytes = packet.bytes();
+    l4 = packet.l4_offset();
+  }
+  spoil(frame, op, l4);
+  return frame;
+}
+
+std::ostream& operator<<(std::ostream& out, const FrameOp& op) {
+  return out << "{kind " << int(op.kind) << ", oddity " << int(op.oddity) << '(' << op.argument
+             << "), client " << int(op.client) << ':' << int(op.client_port) << ", target "
+             << int(op.target) << ", flags " << int(op.flags) << ", size " << int(op.size)
+             << ", ttl " << int(op.ttl) << ", pick " << op.pick << '}';
+}
+
+}  // namespace holdfast::testing
