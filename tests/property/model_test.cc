@@ -65,12 +65,12 @@ rc::Seq<Story> simpler_story(const Story& story) {
     changed.commands = std::move(commands);
     return changed;
   };
-  const auto modes =
-      rc::seq::map(rc::shrink::towards<std::uint8_t>(story.modes, 0), [story](std::uint8_t value) {
-        Story changed = story;
-        changed.modes = value;
-        return changed;
-      });
+  const auto modes = rc::seq::map(rc::shrink::towards<std::uint16_t>(story.modes, 0),
+                                  [story](std::uint16_t value) {
+                                    Story changed = story;
+                                    changed.modes = value;
+                                    return changed;
+                                  });
   std::vector<Story> plainer;
   if (story.small_tables) {
     plainer.push_back(story);
@@ -96,8 +96,10 @@ rc::Gen<Story> stories() {
   };
 }
 
-// A reason that no frame of a story can have: there is one worker.
-bool is_out_of_reach(Drop reason) { return reason == Drop::kDispatchFull; }
+// Reasons that no frame of a story can have: there is one worker, and room before every frame.
+bool is_out_of_reach(Drop reason) {
+  return reason == Drop::kDispatchFull || reason == Drop::kNoHeadroom;
+}
 
 // A run in which something never happened has not looked at it.
 void expect_everything_happened(const Counts& counts) {

@@ -22,7 +22,7 @@ struct Candidate {
   MemberIndex member = 0;
 };
 
-// One tier's members of one family.
+// The members of one tier that serve one family: its own, behind a tunnel all.
 struct Tier {
   std::uint8_t tier = 0;
   bool v4 = true;

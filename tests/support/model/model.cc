@@ -43,6 +43,8 @@ MemberIndex Model::enroll(const ServiceSpec& service, const MemberSpec& spec) {
     if (members_[i].is(service.name, spec) && members_[i].mode == service.mode) {
       members_[i].active = true;
       members_[i].disposition = spec.disposition;
+      members_[i].tunnel = service.tunnel;
+      members_[i].inner_mac = spec.inner_mac;
       return i;
     }
   }
@@ -53,6 +55,8 @@ MemberIndex Model::enroll(const ServiceSpec& service, const MemberSpec& spec) {
                       .mode = service.mode,
                       .active = true,
                       .disposition = spec.disposition,
+                      .tunnel = service.tunnel,
+                      .inner_mac = spec.inner_mac,
                       .counts = {}});
   return members_.size() - 1;
 }
@@ -127,9 +131,25 @@ void Model::set_disposition(const std::string& service,
   }
 }
 
+// Of a retired member's tunnel nothing is kept: it gets that of its service, if that still has the
+// mode.
+void Model::forget_tunnels() {
+  for (Member& member : members_) {
+    if (member.active) {
+      continue;
+    }
+    const auto same = std::ranges::find_if(spec_.services, [&](const ServiceSpec& service) {
+      return service.name == member.service && service.mode == member.mode;
+    });
+    member.tunnel = same == spec_.services.end() ? dataplane::TunnelSpec{} : same->tunnel;
+    member.inner_mac = {};
+  }
+}
+
 // Flows and dispositions survive, but not the flows of members that are being reset; counters and
 // former tables begin anew, as do counts of what stands in the tables.
 void Model::restart(const std::vector<ReplyName>& half_open) {
+  forget_tunnels();
   counts_ = {};
   former_.clear();
   for (Member& member : members_) {

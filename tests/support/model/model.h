@@ -78,6 +78,8 @@ struct Member {
   dataplane::Mode mode = dataplane::Mode::kNat;
   bool active = true;  // false: retired
   Disposition disposition = Disposition::kNew;
+  dataplane::TunnelSpec tunnel;  // of its mode: as it was while the member was active
+  MacAddress inner_mac{};
   MemberCounts counts;
 
   [[nodiscard]] bool is(const std::string& of_service, const dataplane::MemberSpec& spec) const {
@@ -161,6 +163,7 @@ class Model {
     std::uint64_t until_ms = 0;
   };
 
+  void forget_tunnels();
   [[nodiscard]] MemberIndex enroll(const dataplane::ServiceSpec& service,
                                    const dataplane::MemberSpec& spec);
   void enroll_binding(std::size_t service, const dataplane::BindingSpec& spec);

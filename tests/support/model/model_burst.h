@@ -95,7 +95,8 @@ class BurstRun {
   // select
   void select(Travelling& t);
 
-  [[nodiscard]] std::uint64_t hash_of(const Travelling& t) const;
+  [[nodiscard]] static dataplane::FlowKey key_of(const Travelling& t);
+  [[nodiscard]] std::uint64_t hash_of(const Travelling& t) const;  // by the service's fields
 
   [[nodiscard]] const std::vector<Tier>& tiers(const Travelling& t) const {
     return m_.tiers_.at(service(t).name);

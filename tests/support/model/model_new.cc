@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stages for new flows, and what leaves: select, rewrite, accounting.
 #include "tests/support/model/model_burst.h"
+#include "tests/support/model/wrapping.h"
 
 #include <algorithm>
 
@@ -35,12 +36,16 @@ void BurstRun::select(Travelling& t) {
   translates(t) ? open_translation(t) : open_entry(t);
 }
 
+dataplane::FlowKey BurstRun::key_of(const Travelling& t) {
+  return {.source = t.packet.source,
+          .destination = t.packet.destination,
+          .source_port = wire(t.packet.source_port),
+          .destination_port = wire(t.packet.destination_port),
+          .protocol = Protocol{t.packet.protocol}};
+}
+
 std::uint64_t BurstRun::hash_of(const Travelling& t) const {
-  dataplane::FlowKey key{.source = t.packet.source,
-                         .destination = t.packet.destination,
-                         .source_port = wire(t.packet.source_port),
-                         .destination_port = wire(t.packet.destination_port),
-                         .protocol = Protocol{t.packet.protocol}};
+  dataplane::FlowKey key = key_of(t);
   switch (service(t).hash) {
     case HashFields::kFiveTuple:
       break;
@@ -227,7 +232,15 @@ void BurstRun::rewrite(Travelling& t) {
     return t.drop(*way.why);
   }
   Arriving out = without_trailer(*t.frame, t.packet);
-  if (out.length() - t.packet.l3 > way.mtu) {
+  const Member& to = m_.members_[t.member];
+  const bool tunnelled = flow == nullptr && is_tunnel(to.mode);
+  const TunnelTo tunnel{.mode = to.mode,
+                        .spec = to.tunnel,
+                        .member = to.address,
+                        .inner_mac = to.inner_mac,
+                        .hash = m_.hasher_(key_of(t))};
+  const std::size_t outer = tunnelled ? outer_size(tunnel) : 0;
+  if (out.length() - t.packet.l3 + outer > way.mtu) {
     return t.drop(Drop::kMtu);
   }
   if (flow != nullptr && t.packet.ttl <= 1) {
@@ -235,6 +248,9 @@ void BurstRun::rewrite(Travelling& t) {
   }
   if (flow != nullptr) {
     translate(out, t.packet, m_.ends_of(*flow, t.to_client));
+  }
+  if (tunnelled) {
+    wrap(out, t.packet, tunnel);
   }
   address_link(out.bytes, way);
   MemberCounts& counts = m_.members_[t.member].counts;

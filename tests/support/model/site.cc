@@ -49,9 +49,10 @@ MemberSpec member_spec(const SiteMember& member, std::size_t index, Mode mode) {
   const auto host = static_cast<std::uint8_t>(11 + index + 20 * member.moved);
   return {.backend = backend_name(index),
           .address = index < 3 ? v4(10, 0, 3, host) : v6(3, host),
-          .port = mode == Mode::kDsr ? std::uint16_t{0} : kPorts.at(member.port),
+          .port = mode == Mode::kNat ? kPorts.at(member.port) : std::uint16_t{0},
           .weight = kWeights.at(member.weight),
           .tier = member.tier,
+          .inner_mac = mode == Mode::kVxlan ? MacAddress{2, 0, 0, 0, 9, host} : MacAddress{},
           .disposition = static_cast<Disposition>(member.disposition)};
 }
 
@@ -66,12 +67,33 @@ TimeoutSpec timeout_spec(std::uint8_t variant) {
   }
 }
 
+dataplane::TunnelSpec tunnel_spec(const SiteService& service) {
+  const auto mode = static_cast<Mode>(service.mode);
+  dataplane::TunnelSpec spec;
+  if (!is_tunnel(mode)) {
+    return spec;
+  }
+  if (service.tunnel == 1) {
+    spec.source_v4 = v4(192, 0, 2, 5);
+    spec.source_v6 = v6(9, 5);
+  }
+  if (mode == Mode::kVxlan) {
+    spec.vni = 0x123456;
+    spec.inner_source = {2, 0, 0, 0, 9, 0};
+  }
+  if (service.tunnel == 2 && (mode == Mode::kGue || mode == Mode::kVxlan)) {
+    spec.port = 7000;
+  }
+  return spec;
+}
+
 ServiceSpec service_spec(const SiteService& service, std::size_t index) {
   ServiceSpec spec{.name = service_name(index),
-                   .mode = service.mode == 0 ? Mode::kNat : Mode::kDsr,
+                   .mode = static_cast<Mode>(service.mode),
                    .slots = service.slots == 0 ? 4093U : 4099U,
                    .hash = static_cast<HashFields>(service.hash),
                    .timeouts = timeout_spec(service.timeouts),
+                   .tunnel = tunnel_spec(service),
                    .bindings = {},
                    .members = {}};
   const std::vector<BindingSpec> bindings = all_bindings(index);
@@ -172,7 +194,10 @@ void Site::change(Part part, std::size_t service, std::size_t member, std::uint8
       one.hash = value % 4;
       break;
     case Part::kMode:
-      one.mode = value % 2;
+      one.mode = value % kSiteModes;
+      break;
+    case Part::kTunnel:
+      one.tunnel = value % 3;
       break;
     case Part::kSlots:
       one.slots = value % 2;

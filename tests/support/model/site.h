@@ -14,6 +14,7 @@
 namespace holdfast::testing {
 
 inline constexpr std::size_t kSiteServices = 4;
+inline constexpr std::uint32_t kSiteModes = 6;
 inline constexpr std::size_t kSiteMembers = 5;  // of each service: three of IPv4, two of IPv6
 
 // What a change touches. Values are taken modulo what the part can be.
@@ -27,6 +28,7 @@ enum class Part : std::uint8_t {
   kDisposition,
   kHash,
   kMode,
+  kTunnel,
   kSlots,
   kTimeouts,
   kBindings,
@@ -48,6 +50,7 @@ struct SiteService {
   std::array<SiteMember, kSiteMembers> members{};
   std::uint8_t hash = 0;
   std::uint8_t mode = 0;
+  std::uint8_t tunnel = 0;
   std::uint8_t slots = 0;
   std::uint8_t timeouts = 0;
   std::uint8_t bindings = 0;  // bit i: the i-th is missing

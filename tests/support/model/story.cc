@@ -107,8 +107,10 @@ class Both {
       : crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 8} : Crowd{}),
         model_({.key = {story.key}, .capacity = capacity_of(geometry_of(story))}),
         subject_({.key = {story.key}, .geometry = geometry_of(story)}) {
+    std::uint32_t modes = story.modes;
     for (std::size_t i = 0; i < kSiteServices; ++i) {
-      site_.services.at(i).mode = story.modes >> i & 1;
+      site_.services.at(i).mode = static_cast<std::uint8_t>(modes % kSiteModes);
+      modes /= kSiteModes;
       for (std::size_t j = 0; j < kSiteMembers; ++j) {
         SiteMember& member = site_.services.at(i).members.at(j);
         const bool first = j % 3 == 0;

@@ -35,7 +35,7 @@ struct Command {
 
 struct Story {
   bool small_tables = false;  // half-open flows reach their share, translations the last record
-  std::uint8_t modes = 0;     // bit i: service i begins as `dsr`
+  std::uint16_t modes = 0;    // digit i in base 6: the mode that service i begins in
   std::uint8_t shape = 0;     // 1: a member per family has nearly all slots; 2: a tier of its own
   std::uint8_t key = 0;       // of the hash: which flows and members meet
   std::vector<Command> commands;

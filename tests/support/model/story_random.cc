@@ -14,7 +14,7 @@ class Author {
 
   Story write(std::size_t commands) {
     Story story{.small_tables = below(4) == 0,
-                .modes = static_cast<std::uint8_t>(below(16)),
+                .modes = modes(),
                 .shape = static_cast<std::uint8_t>(below(4)),
                 .key = byte(),
                 .commands = {}};
@@ -27,6 +27,14 @@ class Author {
  private:
   std::uint32_t below(std::uint32_t limit) {
     return static_cast<std::uint32_t>(((random_() & 0xffffffff) * limit) >> 32);
+  }
+  // `nat` and `dsr` keep two thirds.
+  std::uint16_t modes() {
+    std::uint32_t digits = 0;
+    for (std::size_t i = 0; i < kSiteServices; ++i) {
+      digits = digits * kSiteModes + below(below(2) == 0 ? 2 : kSiteModes);
+    }
+    return static_cast<std::uint16_t>(digits);
   }
   std::uint8_t byte() { return static_cast<std::uint8_t>(random_()); }
 

@@ -119,7 +119,7 @@ std::vector<Foretold> Subject::run(const std::vector<Arriving>& frames, std::uin
   for (const Arriving& frame : frames) {
     bytes.push_back(frame.bytes);
   }
-  burst_ = std::make_unique<ExactBurst>(bytes, Room{.head = 2, .tail = 128, .beyond = 0});
+  burst_ = std::make_unique<ExactBurst>(bytes, Room{.head = 130, .tail = 128, .beyond = 0});
   dataplane::Burst& burst = **burst_;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     burst.frame[i].length += frames[i].beyond;

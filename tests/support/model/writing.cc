@@ -39,20 +39,6 @@ Bytes part(const Bytes& bytes, std::size_t begin, std::size_t end) {
           bytes.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
-// The pseudo header of RFC 9293 §3.1, RFC 768 and RFC 8200 §8.1.
-Bytes pseudo_header(const Address& source,
-                    const Address& destination,
-                    std::uint8_t protocol,
-                    std::size_t length) {
-  const std::size_t size = source.is_v4() ? 4 : 16;
-  Bytes pseudo(2 * size + 8);
-  put_address(pseudo, 0, source);
-  put_address(pseudo, size, destination);
-  put32(pseudo, 2 * size, static_cast<std::uint32_t>(length));
-  pseudo.back() = protocol;
-  return pseudo;
-}
-
 // The sum over the pseudo header and bytes [begin, end).
 std::uint16_t upper_sum(
     const Bytes& bytes, std::size_t begin, std::size_t end, const Reading& of, bool pseudo) {
@@ -165,6 +151,19 @@ std::uint32_t number_behind(const Bytes& bytes, const Reading& reading) {
 }
 
 }  // namespace
+
+Bytes pseudo_header(const Address& source,
+                    const Address& destination,
+                    std::uint8_t protocol,
+                    std::size_t length) {
+  const std::size_t size = source.is_v4() ? 4 : 16;
+  Bytes pseudo(2 * size + 8);
+  put_address(pseudo, 0, source);
+  put_address(pseudo, size, destination);
+  put32(pseudo, 2 * size, static_cast<std::uint32_t>(length));
+  pseudo.back() = protocol;
+  return pseudo;
+}
 
 Arriving without_trailer(Arriving frame, const Reading& reading) {
   if (frame.beyond == 0 && reading.end() < frame.bytes.size()) {

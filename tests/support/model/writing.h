@@ -12,6 +12,12 @@
 
 namespace holdfast::testing {
 
+// The pseudo header of RFC 9293 §3.1, RFC 768 and RFC 8200 §8.1.
+Bytes pseudo_header(const Address& source,
+                    const Address& destination,
+                    std::uint8_t protocol,
+                    std::size_t length);
+
 // A packet's ends as they are to stand in it.
 struct Ends {
   Address source;
