@@ -209,8 +209,11 @@ def holdfast_ns(build: Path, capture: Path, mode: str, folder: Path) -> float:
         process = subprocess.Popen([build / "holdfast", "run", "--config", config], stdout=out,
                                    stderr=out, stdin=subprocess.DEVNULL)
     try:
-        wait_for(lambda: counters(build / "holdfast", config).get("forwarded", 0) > 100_000, 30,
+        wait_for(lambda: process.poll() is not None
+                 or counters(build / "holdfast", config).get("forwarded", 0) > 100_000, 30,
                  "forwarding")
+        if process.poll() is not None:
+            raise RuntimeError(f"holdfast ended with {process.returncode}")
         pid = wait_for(lambda: dataplane_pid(process.pid), 5, "the dataplane's start")
         before, cpu_before = counters(build / "holdfast", config)["received"], worker_cpu_ns(pid)
         time.sleep(SECONDS)
@@ -237,9 +240,14 @@ def bench_process(figures: Figures, build: Path) -> None:
             write_capture(capture, flows, b"\2\0\0\0\0\2")
             for mode in ("nat", "dsr"):
                 peer, ours = [], []
-                for _ in range(ROUNDS):
-                    peer.append(testpmd_ns(capture, flows, folder))
-                    ours.append(holdfast_ns(build, capture, mode, folder))
+                try:
+                    for _ in range(ROUNDS):
+                        peer.append(testpmd_ns(capture, flows, folder))
+                        ours.append(holdfast_ns(build, capture, mode, folder))
+                except RuntimeError as error:
+                    reason = " ".join(str(error).split())[:300]
+                    figures.holds(f"process.{mode}.{flows}", "none", "a figure", False, reason=reason)
+                    continue
                 ratios = [theirs / own for theirs, own in zip(peer, ours)]
                 figures.note(f"process.{mode}.{flows}", round(statistics.median(ours), 1),
                              "ns/packet", spread=round(spread(ours), 1),
