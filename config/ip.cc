@@ -238,26 +238,35 @@ Read<IpAddress> read_unicast(const Node& node) {
   return text ? parse_unicast(*text) : std::unexpected(text.error());
 }
 
+std::optional<MacAddress> parse_mac(std::string_view text) {
+  constexpr std::size_t kLength = 17;
+  if (text.size() != kLength) {
+    return std::nullopt;
+  }
+  MacAddress mac{};
+  for (std::size_t i = 0; i < mac.size(); ++i) {
+    const char* const from = text.data() + 3 * i;
+    const auto [end, error] = std::from_chars(from, from + 2, mac[i], 16);
+    if (error != std::errc{} || end != from + 2 || (i > 0 && from[-1] != ':')) {
+      return std::nullopt;
+    }
+  }
+  return mac;
+}
+
 Read<MacAddress> read_station(const Node& node) {
-  constexpr std::size_t kLength = 17;  // 02:00:5e:10:00:01
   const Read<std::string> text = read_text(node);
   if (!text) {
     return std::unexpected(text.error());
   }
-  MacAddress mac{};
-  bool valid = text->size() == kLength;
-  for (std::size_t i = 0; valid && i < mac.size(); ++i) {
-    const char* const from = text->data() + 3 * i;
-    const auto [end, error] = std::from_chars(from, from + 2, mac[i], 16);
-    valid = error == std::errc{} && end == from + 2 && (i == 0 || from[-1] == ':');
-  }
-  if (!valid) {
+  const std::optional<MacAddress> mac = parse_mac(*text);
+  if (!mac) {
     return complain(quote(*text) + " is no MAC address", "write \"02:00:5e:10:00:01\"");
   }
-  if ((mac[0] & 1) != 0 || mac == MacAddress{}) {
+  if ((mac->front() & 1) != 0 || *mac == MacAddress{}) {
     return complain(quote(*text) + " is no station's MAC address", "");
   }
-  return mac;
+  return *mac;
 }
 
 Read<AddressRange> read_range(const Node& node) {

@@ -25,7 +25,9 @@ Read<AddressRange> read_range(const Node& node);
 // How many addresses are in a range; saturates.
 std::uint64_t range_size(const AddressRange& range);
 
-// "02:00:5e:10:00:01": of one station, not a group's.
+// "02:00:5e:20:00:01"; nullopt for anything else.
+std::optional<MacAddress> parse_mac(std::string_view text);
+// The same, of one station, not a group's.
 Read<MacAddress> read_station(const Node& node);
 
 // "tcp/80" or "udp/5000-5010".

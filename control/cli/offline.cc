@@ -2,13 +2,13 @@
 #include "control/cli/offline.h"
 
 #include "config/diagnostic.h"
+#include "config/ip.h"
 #include "config/load.h"
 #include "control/cli/verb.h"
 #include "control/publish/build.h"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <filesystem>
 #include <span>
 #include <system_error>
@@ -176,21 +176,7 @@ std::optional<Offline> set_up_offline(const OfflineOptions& options, Context& co
       .solo = std::move(*solo), .spec = std::move(*spec), .entry = *entry, .key = key->origin};
 }
 
-std::optional<MacAddress> parse_mac(std::string_view text) {
-  constexpr std::size_t kLength = 17;
-  if (text.size() != kLength) {
-    return std::nullopt;
-  }
-  MacAddress mac{};
-  for (std::size_t i = 0; i < mac.size(); ++i) {
-    const char* const from = text.data() + 3 * i;
-    const auto [end, error] = std::from_chars(from, from + 2, mac[i], 16);
-    if (error != std::errc{} || end != from + 2 || (i > 0 && from[-1] != ':')) {
-      return std::nullopt;
-    }
-  }
-  return mac;
-}
+std::optional<MacAddress> parse_mac(std::string_view text) { return config::parse_mac(text); }
 
 std::string mac_text(const MacAddress& mac) {
   constexpr std::string_view kDigits = "0123456789abcdef";
