@@ -129,6 +129,18 @@ void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerSt
   }
 }
 
+// The way to a client: as the neighbourhood knows it, or as the client's own frames just told.
+NextHop hop_to_client(const Address& client, const Neighborhood& hood, const Notices& notices) {
+  NextHop hop = hood.resolve(client);
+  if (hop.state == NextHop::State::kNoNeighbor) [[unlikely]] {
+    if (const MacAddress* mac = notices.recent.find(hood.next_hop_address(client), hop.port)) {
+      hop.state = NextHop::State::kResolved;
+      hop.destination = *mac;
+    }
+  }
+  return hop;
+}
+
 // What stands behind the IP packet (padding of short frames, mostly) was for the link it came from.
 // Where the frame is not contiguous it stays, and counts for the MTU.
 void cut_trailer(Burst& b, Slot i) {
@@ -197,8 +209,9 @@ bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& st
     learn_client(b, i, forwarding, state);
   }
   cut_trailer(b, i);
-  const NextHop hop = to_client ? forwarding.neighborhood->resolve(to.destination)
-                                : forwarding.member_hops[b.member[i].index];
+  const NextHop hop = to_client
+                          ? hop_to_client(to.destination, *forwarding.neighborhood, state.notices)
+                          : forwarding.member_hops[b.member[i].index];
   if (const std::optional<Drop> why = refusal(b, i, hop); why) {
     if (hop.state == NextHop::State::kNoNeighbor) {
       const Address& destination =

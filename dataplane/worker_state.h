@@ -6,6 +6,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/recent_neighbors.h"
 #include "dataplane/state.h"
 #include "dataplane/stats.h"
 
@@ -25,12 +26,14 @@ struct Notices {
     MacAddress mac{};
     PortIndex port = 0;
   };
+  RecentNeighbors recent;          // stays; until the neighbourhood has them
   std::array<Learned, 8> learned;  // senders seen on-link: ARP, ND, new clients
   std::uint8_t learned_count = 0;
   std::array<Address, 8> unresolved;  // next hops (gateways, members) without a link-layer address
   std::uint8_t unresolved_count = 0;
 
   void learn(const Address& address, const MacAddress& mac, PortIndex port) {
+    recent.add(address, mac, port);
     if (learned_count < learned.size()) {
       learned[learned_count++] = {.address = address, .mac = mac, .port = port};
     }

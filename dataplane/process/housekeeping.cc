@@ -34,7 +34,7 @@ void MainLoop::watch_everything() {
   });
   if (mirror_) {
     loop_.watch(mirror_->descriptor(), POLLIN, [this](short) { take_netlink(); });
-    loop_.every(std::chrono::seconds(1), [this] { resolve_members(); });
+    loop_.every(std::chrono::seconds(1), [this] { resolve_next_hops(); });
     loop_.every(std::chrono::milliseconds(100), [this] {
       if (mirror_->stale()) {
         take_netlink();
@@ -71,7 +71,7 @@ void MainLoop::published() {
   protect_addresses();
   announcer_.generation_changed(publisher_->generation());
   if (mirror_) {
-    resolve_members();
+    resolve_next_hops();
   }
 }
 
@@ -142,13 +142,18 @@ void MainLoop::take_unresolved(const Address& next_hop) {
   }
 }
 
-// Asks before the first packet does.
-void MainLoop::resolve_members() {
+// Asks before the first packet does: for members, and for the routers on the way to clients.
+void MainLoop::resolve_next_hops() {
   const auto members = publisher_->generation().members();
   const auto hops = publisher_->member_hops();
   for (std::size_t i = 0; i < hops.size(); ++i) {
     if (members[i].live && hops[i].state == NextHop::State::kNoNeighbor) {
       take_unresolved(publisher_->neighborhood().next_hop_address(members[i].address));
+    }
+  }
+  for (const Address& gateway : mirror_->gateways()) {
+    if (publisher_->neighborhood().resolve(gateway).state == NextHop::State::kNoNeighbor) {
+      take_unresolved(gateway);
     }
   }
 }

@@ -55,7 +55,7 @@ class MainLoop {
   void take_netlink();
   void refresh_neighborhood();
   void take_unresolved(const Address& next_hop);
-  void resolve_members();
+  void resolve_next_hops();
   void tick();
   void check_liveness();
 

@@ -353,6 +353,17 @@ Neighborhood NeighborMirror::build() const {
   return Neighborhood(links_, routes, neighbors);
 }
 
+std::set<Address> NeighborMirror::gateways() const {
+  std::set<Address> found;
+  for (const NetlinkRoute& route : routes_) {
+    if (!route.refuses && link_of(route.interface_index) != nullptr) {
+      found.insert(route.gateway);
+    }
+  }
+  found.erase(Address{});
+  return found;
+}
+
 std::uint32_t NeighborMirror::interface_of_gateway(const Address& gateway) const {
   const auto found = std::ranges::find(routes_, gateway, &NetlinkRoute::gateway);
   return found == routes_.end() ? 0 : found->interface_index;

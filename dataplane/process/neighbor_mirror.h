@@ -64,6 +64,8 @@ class NeighborMirror {
   // Ports whose link came up since the last call.
   std::vector<PortIndex> take_links_up() { return std::exchange(links_up_, {}); }
 
+  // The gateways of the routes over our ports, each once.
+  [[nodiscard]] std::set<Address> gateways() const;
   // The interface behind which a gateway of ours is; 0 when there is no such gateway.
   [[nodiscard]] std::uint32_t interface_of_gateway(const Address& gateway) const;
 

@@ -42,6 +42,36 @@ def test_new_connections_are_shared_and_none_fails(lab, balancer, service):
     assert all(abs(count / total - 1 / 3) < 0.08 for count in result["answers"].values())
 
 
+CONNECT_FROM_EACH = """
+import socket, sys
+for address in sys.argv[3:]:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10, (address, 0)) as server:
+        server.sendall(b"x")
+"""
+
+
+def retransmissions(lab, role: str) -> int:
+    """TCP segments that a namespace had to send again."""
+    names, values = (
+        line.split()[1:]
+        for line in lab.in_namespace(role, "cat", "/proc/net/snmp").splitlines()
+        if line.startswith("Tcp:")
+    )
+    return int(values[names.index("RetransSegs")])
+
+
+def test_the_first_packets_of_clients_on_the_link_and_behind_a_router_get_their_answers(
+    lab, balancer
+):
+    addresses = [f"203.0.113.{number}" for number in range(101, 141)]
+    lab.make_neighbour("nearby", [f"{address}/24" for address in addresses])
+    connect = ("/usr/bin/python3", "-c", CONNECT_FROM_EACH, "203.0.113.10", str(MESSAGE_TCP_PORT))
+    lab.in_namespace("client", *connect, "0.0.0.0")
+    lab.in_namespace("nearby", *connect, *addresses)
+    assert balancer.status()["workers"][0]["drops"].get("no_neighbour", 0) == 0
+    assert (retransmissions(lab, "client"), retransmissions(lab, "nearby")) == (0, 0)
+
+
 def test_a_port_without_service_is_dropped_and_counted(lab, balancer):
     lab.in_namespace("client", "bash", "-c", "! timeout 1 bash -c '</dev/tcp/203.0.113.10/81'")
     assert balancer.status()["workers"][0]["drops"]["no_service"] >= 1

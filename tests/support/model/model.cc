@@ -151,6 +151,7 @@ void Model::forget_tunnels() {
 void Model::restart(const std::vector<ReplyName>& half_open) {
   forget_tunnels();
   counts_ = {};
+  recent_.clear();
   former_.clear();
   for (Member& member : members_) {
     member.counts = {};

@@ -208,6 +208,7 @@ class Model {
 
   Counts counts_;
   Hearsay hearsay_;
+  std::vector<dataplane::Neighbor> recent_;  // heard of last, the latest newcomer behind
 };
 
 // The product did what it must not.

@@ -122,6 +122,7 @@ class BurstRun {
   // rewrite
   void learn(const Told& told, std::uint8_t port);
   void learn_client(const Travelling& t, const Translation& flow);
+  [[nodiscard]] Way way_of(const Travelling& t, const Translation* flow) const;
   void rewrite(Travelling& t);
   void account(const Foretold& fate);
 

@@ -11,6 +11,7 @@ namespace {
 using dataplane::HashFields;
 
 constexpr std::size_t kMostHearsay = 8;
+constexpr std::size_t kMostRecent = 64;
 
 Be16 wire(std::uint16_t port) { return Be16::from_host(port); }
 
@@ -204,7 +205,19 @@ void BurstRun::enter_translation(Travelling& t) {
   t.flow = id;
 }
 
+// The last 64 neighbours are remembered whether or not the hearsay has room for them.
 void BurstRun::learn(const Told& told, std::uint8_t port) {
+  const auto same = std::ranges::find_if(m_.recent_, [&](const dataplane::Neighbor& one) {
+    return one.address == told.address && one.port == port;
+  });
+  if (same != m_.recent_.end()) {
+    same->mac = told.mac;
+  } else {
+    m_.recent_.push_back({.address = told.address, .mac = told.mac, .port = port});
+    if (m_.recent_.size() > kMostRecent) {
+      m_.recent_.erase(m_.recent_.begin());
+    }
+  }
   if (m_.hearsay_.learned.size() < kMostHearsay) {
     m_.hearsay_.learned.emplace_back(told, port);
   }
@@ -218,13 +231,27 @@ void BurstRun::learn_client(const Travelling& t, const Translation& flow) {
   }
 }
 
+// As the surroundings tell; to a client that they do not know yet as its own frames told.
+Way BurstRun::way_of(const Travelling& t, const Translation* flow) const {
+  Way way = m_.surroundings_.way_to(flow != nullptr ? m_.ends_of(*flow, t.to_client).destination
+                                                    : m_.members_[t.member].address);
+  if (t.to_client && way.why == Drop::kNoNeighbour) {
+    for (const dataplane::Neighbor& one : m_.recent_) {
+      if (one.address == way.next_hop && one.port == way.port) {
+        way.to = one.mac;
+        way.why.reset();
+      }
+    }
+  }
+  return way;
+}
+
 void BurstRun::rewrite(Travelling& t) {
   const Translation* flow = t.flow ? &m_.translations_.at(*t.flow) : nullptr;
   if (flow != nullptr) {
     learn_client(t, *flow);
   }
-  const Way way = m_.surroundings_.way_to(
-      flow != nullptr ? m_.ends_of(*flow, t.to_client).destination : m_.members_[t.member].address);
+  const Way way = way_of(t, flow);
   if (way.why == Drop::kNoNeighbour && m_.hearsay_.unresolved.size() < kMostHearsay) {
     m_.hearsay_.unresolved.push_back(way.next_hop);
   }

@@ -176,6 +176,14 @@ class Topology:
             commands.append(f"address add {vip}/{host.max_prefixlen} dev lo")
         self._batch(role, commands)
 
+    def make_neighbour(self, role: str, addresses: list[str]) -> None:
+        """A host on the wan itself, with these addresses: no router between it and the VIPs."""
+        self.run.note("namespace", self.namespace(role))
+        _ip("netns", "add", self.namespace(role))
+        process.set_sysctls(self.namespace(role), _EVERYWHERE)
+        self._link(role, "eth0", f"to-{role}", "wan")
+        self._batch(role, [f"address add {one} dev eth0" for one in addresses])
+
     def make_vxlan_ends(self, name: str, vni: int) -> None:
         """The kernel's own ends of a tunnel on a backend, one per outer family."""
         commands = []
