@@ -55,6 +55,15 @@ struct Inner {
   Be16 fragment;  // of the outer header, if that is IPv4
 };
 
+// What the outer IP header says of the packet behind it.
+struct OuterPacket {
+  const Address& source;
+  const Address& destination;
+  std::uint8_t protocol;
+  std::uint16_t length;  // behind the header
+  std::uint64_t hash;    // of the flow
+};
+
 Inner inner_of(const Burst& b, Slot i) {
   const std::byte* const at = b.frame[i].data + b.l3_offset[i];
   Inner inner{.at = at,
@@ -141,34 +150,29 @@ std::uint8_t outer_protocol(const TunnelEnd& end, const Inner& inner) {
   }
 }
 
-void put_outer_ip(Writer& out,
-                  const Inner& inner,
-                  const FlowKey& outer,
-                  std::uint8_t protocol,
-                  std::pair<std::uint16_t, std::uint64_t> length_and_hash) {
-  const auto [length, hash] = length_and_hash;
+void put_outer_ip(Writer& out, const Inner& inner, const OuterPacket& outer) {
   if (!outer.destination.is_v4()) {
-    out.put(Ipv6Header{
-        .version_class_flow = Be32::from_host((6U << 28) | (std::uint32_t{inner.service} << 20) |
-                                              (static_cast<std::uint32_t>(hash >> 16) & 0xfffff)),
-        .payload_length = Be16::from_host(length),
-        .next_header = protocol,
-        .hop_limit = kOuterTtl,
-        .source = outer.source.bytes,
-        .destination = outer.destination.bytes});
+    out.put(Ipv6Header{.version_class_flow = Be32::from_host(
+                           (6U << 28) | (std::uint32_t{inner.service} << 20) |
+                           (static_cast<std::uint32_t>(outer.hash >> 16) & 0xfffff)),
+                       .payload_length = Be16::from_host(outer.length),
+                       .next_header = outer.protocol,
+                       .hop_limit = kOuterTtl,
+                       .source = outer.source.bytes,
+                       .destination = outer.destination.bytes});
     return;
   }
-  Ipv4Header ip{
-      .version_and_length = 0x45,
-      .service = inner.service,
-      .total_length = Be16::from_host(static_cast<std::uint16_t>(length + sizeof(Ipv4Header))),
-      .identification = inner.identification,
-      .fragment = inner.fragment,
-      .ttl = kOuterTtl,
-      .protocol = protocol,
-      .checksum = Be16{},
-      .source = outer.source.v4_bits(),
-      .destination = outer.destination.v4_bits()};
+  Ipv4Header ip{.version_and_length = 0x45,
+                .service = inner.service,
+                .total_length =
+                    Be16::from_host(static_cast<std::uint16_t>(outer.length + sizeof(Ipv4Header))),
+                .identification = inner.identification,
+                .fragment = inner.fragment,
+                .ttl = kOuterTtl,
+                .protocol = outer.protocol,
+                .checksum = Be16{},
+                .source = outer.source.v4_bits(),
+                .destination = outer.destination.v4_bits()};
   ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
   out.put(ip);
 }
@@ -297,7 +301,13 @@ bool encapsulate(Burst& b, Slot i, const TunnelEnd& end) {
   Writer out(frame.data - shift);
   out.put(
       EthernetHeader{.destination = {}, .source = {}, .type = outer_v4 ? kEtherIpv4 : kEtherIpv6});
-  put_outer_ip(out, inner, outer, outer_protocol(end, inner), {behind_ip, b.hash[i]});
+  put_outer_ip(out,
+               inner,
+               {.source = outer.source,
+                .destination = outer.destination,
+                .protocol = outer_protocol(end, inner),
+                .length = behind_ip,
+                .hash = b.hash[i]});
   std::byte* const behind = out.at();
   switch (end.mode) {
     case Mode::kGre:
