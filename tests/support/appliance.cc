@@ -73,6 +73,14 @@ Neighborhood lab_neighborhood() {
   return {std::move(links), routes, neighbors};
 }
 
+std::vector<Mode> all_modes() {
+  std::vector<Mode> modes;
+  for (std::uint8_t number = 0; mode_name(Mode{number}) != "unknown"; ++number) {
+    modes.push_back(Mode{number});
+  }
+  return modes;
+}
+
 GenerationSpec three_backends(Mode mode) {
   GenerationSpec spec{.number = 1, .services = {}, .pools = {}};
   spec.services.push_back(service("web", mode, Protocol::kTcp, 80));
@@ -114,6 +122,7 @@ std::vector<Outcome> Appliance::send_burst(std::span<const Arrival> arrivals) {
   for (const Arrival& arrival : arrivals) {
     frames.push_back(arrival.frame);
   }
+  record_.send(frames);
   ExactBurst burst(frames, {.head = 128, .tail = 128, .beyond = 0});
   for (dataplane::Slot i = 0; i < frames.size(); ++i) {
     burst.frame(i).port = arrivals[i].port;
@@ -136,15 +145,28 @@ std::vector<Outcome> Appliance::send_burst(std::span<const Arrival> arrivals) {
                   translated_by_own_record(*burst, i, *solo_))
           << "frame " << unsigned{i} << " of the burst went another flow's way";
     }
-    sent += outcome.verdict == dataplane::Verdict::kForward ||
-                    outcome.verdict == dataplane::Verdict::kReply
-                ? 1
-                : 0;
+    if (outcome.verdict == dataplane::Verdict::kForward ||
+        outcome.verdict == dataplane::Verdict::kReply) {
+      ++sent;
+      const bool forwarded = outcome.verdict == dataplane::Verdict::kForward;
+      record_outcome(frames[i],
+                     outcome.bytes,
+                     forwarded ? "forward" : "reply",
+                     forwarded ? mode_of(*burst, i) : "");
+    }
     outcomes.push_back(std::move(outcome));
   }
   solo_->worker().stats.transmitted.add(sent);
   EXPECT_EQ(dataplane::unaccounted(stats()), 0U);
   return outcomes;
+}
+
+std::string_view Appliance::mode_of(const dataplane::Burst& burst, dataplane::Slot slot) {
+  if (burst.flow[slot] != dataplane::kNoFlow) {
+    return mode_name(Mode::kNat);
+  }
+  // Retired members keep their place.
+  return mode_name(solo_->generation().members()[burst.member[slot].index].mode);
 }
 
 bool translated_by_own_record(const dataplane::Burst& burst,

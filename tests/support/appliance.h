@@ -6,6 +6,7 @@
 
 #include "dataplane/solo.h"
 #include "tests/support/exact_burst.h"
+#include "tests/support/frame_record.h"
 #include "tests/support/packet.h"
 
 #include <optional>
@@ -36,6 +37,9 @@ struct Outcome {
   Bytes bytes;
 };
 
+// Every mode there is.
+std::vector<dataplane::Mode> all_modes();
+
 // Three backends 1, 2, 3 of weight 100 (kBackend1.. and v6 counterparts), tcp/80, udp/53 and, in
 // `nat`, tcp/443 -> 8080; VIPs kVip and kVip6.
 dataplane::GenerationSpec three_backends(dataplane::Mode mode);
@@ -52,14 +56,20 @@ class Appliance {
   std::vector<Outcome> send_burst(std::span<const Arrival> arrivals);
   std::vector<Outcome> send_burst(std::span<const Bytes> frames, dataplane::PortIndex port = kWan);
 
-  void advance(std::uint64_t milliseconds) { now_ms_ += milliseconds; }
+  void advance(std::uint64_t milliseconds) {
+    now_ms_ += milliseconds;
+    record_.pass(milliseconds);
+  }
   void publish(const dataplane::GenerationSpec& spec);
   void set(std::string_view backend, dataplane::Disposition disposition);
   [[nodiscard]] dataplane::Solo& solo() { return *solo_; }
   [[nodiscard]] const dataplane::WorkerStats& stats() { return solo_->worker().stats; }
 
  private:
+  [[nodiscard]] std::string_view mode_of(const dataplane::Burst& burst, dataplane::Slot slot);
+
   std::unique_ptr<dataplane::Solo> solo_;
+  SequenceRecord record_;
   std::uint64_t now_ms_ = 1'000'000;
 };
 

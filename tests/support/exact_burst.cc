@@ -2,11 +2,14 @@
 // Laying out the buffers. Tests and fuzzers.
 #include "tests/support/exact_burst.h"
 
+#include "tests/support/frame_record.h"
+
 #include <cstring>
 
 namespace holdfast::testing {
 
 ExactBurst::ExactBurst(std::span<const Bytes> frames, Room room) {
+  record_frames(frames);
   for (const Bytes& bytes : frames) {
     storage_.emplace_back(new std::byte[room.head + bytes.size() + room.tail]);
     std::byte* data = storage_.back().get() + room.head;
