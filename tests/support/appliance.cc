@@ -94,6 +94,20 @@ GenerationSpec three_backends(Mode mode) {
   return spec;
 }
 
+void set_mode(ServiceSpec& service, Mode mode) {
+  service.mode = mode;
+  service.tunnel = {};
+  service.tunnel.vni = mode == Mode::kVxlan ? 4711 : 0;
+  service.tunnel.inner_source = {2, 0, 0, 0, 9, 0};
+  for (MemberSpec& member : service.members) {
+    member.inner_mac = {2, 0, 0, 0, 9, 1};
+  }
+  if (mode == Mode::kGue && service.bindings.front().protocol == Protocol::kUdp) {
+    service.tunnel.hops = 2;
+    std::erase_if(service.members, [](const auto& member) { return !member.address.is_v4(); });
+  }
+}
+
 Appliance::Appliance(const GenerationSpec& spec, std::uint64_t flows) {
   auto solo = dataplane::Solo::create(
       spec, lab_neighborhood(), {.key = {1, 2, 3}, .flows = flows, .check_macs = true});

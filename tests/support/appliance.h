@@ -44,6 +44,10 @@ std::vector<dataplane::Mode> all_modes();
 // `nat`, tcp/443 -> 8080; VIPs kVip and kVip6.
 dataplane::GenerationSpec three_backends(dataplane::Mode mode);
 
+// Gives a service without ports of its own a mode and what the mode needs. In `gue` a service of
+// datagrams gets a hop list, and with it no members of IPv6.
+void set_mode(dataplane::ServiceSpec& service, dataplane::Mode mode);
+
 class Appliance {
  public:
   explicit Appliance(const dataplane::GenerationSpec& spec, std::uint64_t flows = 4096);

@@ -20,7 +20,7 @@ constexpr std::size_t kLongestSequence = 4096;  // libFuzzer mutates short input
 constexpr std::size_t kMostOfATest = 64;
 
 std::string variable(const char* name) {
-  const char* const value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): before any thread
+  const char* const value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 
