@@ -2,13 +2,16 @@
 """Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
 
 Stages in order: lint, dev (unit, property, packet, process tests), asan, tsan, end-to-end, fuzz.
-With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. The last line is
+With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. With --fuzz-seconds N
+each fuzz target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last
+line is
 "N passed, N failed, N skipped"; before it stands what failed or was skipped, and why.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +27,10 @@ import tidy  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("lint", "dev", "asan", "tsan", "end-to-end", "fuzz")
 QUICK_STAGES = ("lint", "dev", "end-to-end")
-FUZZ_SECONDS = 60
+FUZZ_SECONDS = 60  # for one target
+PACKET_FUZZ_SECONDS = 90  # for one that takes frames
+PACKET_FUZZERS = ("parse_fuzz", "parse_rate_fuzz", "replay_fuzz")
+FUZZ_FIGURES = ("stat::number_of_executed_units", "frames parsed")
 SANITIZED_SECONDS = 900  # for one program; seconds suffice
 
 
@@ -178,12 +184,31 @@ def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
         tally.failed.append(f"end-to-end: pytest ended with {done.returncode}")
 
 
-def fuzz(program: Path, corpus: Path, scratch: Path) -> tuple[str, int, str]:
-    """One fuzzer for a minute. New inputs go to a scratch folder, the tree stays as it is."""
+def write_seeds(tally: Tally, tree: Path) -> Path:
+    """The frames of all packet tests as inputs of the packet fuzzers, a folder for each."""
+    seeds = tree / "seeds"
+    shutil.rmtree(seeds, ignore_errors=True)
+    done = subprocess.run(
+        [str(tree / "pipeline_tests"), "--gtest_brief=1"],
+        env={**os.environ, "HOLDFAST_SEEDS": str(seeds)},
+        cwd=tree,
+        stdout=subprocess.DEVNULL,
+        timeout=SANITIZED_SECONDS,
+    )
+    counts = {name: len(list((seeds / name).glob("*"))) for name in PACKET_FUZZERS}
+    print(f"fuzz: seeds of the packet tests: {counts}", flush=True)
+    if done.returncode != 0 or not all(counts.values()):
+        tally.failed.append("fuzz: the packet tests gave no seeds")
+    return seeds
+
+
+def fuzz(program: Path, corpora: list[Path], scratch: Path, seconds: int) -> tuple[str, int, str]:
+    """One fuzzer for its time. New inputs go to a scratch folder, those of `corpora` stay as they
+    are."""
     found = scratch / program.name
     found.mkdir(parents=True, exist_ok=True)
-    seeds = [str(corpus / program.name)] if (corpus / program.name).is_dir() else []
-    limits = [f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048"]
+    seeds = [str(folder / program.name) for folder in corpora if (folder / program.name).is_dir()]
+    limits = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048"]
     done = subprocess.run(
         [str(program), *limits, "-print_final_stats=1", f"-artifact_prefix={found}/", str(found),
          *seeds],
@@ -195,7 +220,11 @@ def fuzz(program: Path, corpus: Path, scratch: Path) -> tuple[str, int, str]:
     return program.name, done.returncode, done.stdout
 
 
-def run_fuzz(tally: Tally, tree: Path) -> None:
+def fuzz_seconds(name: str, asked: int | None) -> int:
+    return asked or (PACKET_FUZZ_SECONDS if name in PACKET_FUZZERS else FUZZ_SECONDS)
+
+
+def run_fuzz(tally: Tally, tree: Path, asked: int | None) -> None:
     if not build("fuzz"):
         tally.failed.append("fuzz: building")
         return
@@ -204,14 +233,18 @@ def run_fuzz(tally: Tally, tree: Path) -> None:
     if not programs:
         tally.failed.append("fuzz: there is no fuzz target")
         return
-    print(f"fuzz: {len(programs)} targets, {FUZZ_SECONDS} s each, two at a time", flush=True)
-    corpus = ROOT / "tests" / "fuzz" / "corpus"
+    corpora = [ROOT / "tests" / "fuzz" / "corpus", write_seeds(tally, tree)]
+    times = ", ".join(f"{path.name} {fuzz_seconds(path.name, asked)} s" for path in programs)
+    print(f"fuzz: two targets at a time: {times}", flush=True)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        running = [pool.submit(fuzz, one, corpus, tree / "found") for one in programs]
+        running = [
+            pool.submit(fuzz, one, corpora, tree / "found", fuzz_seconds(one.name, asked))
+            for one in programs
+        ]
         for future in running:
             name, status, output = future.result()
-            runs = [line for line in output.splitlines() if "number_of_executed_units" in line]
-            print(f"fuzz: {name}: exit {status} {' '.join(runs)}", flush=True)
+            runs = [line for line in output.splitlines() if line.startswith(FUZZ_FIGURES)]
+            print(f"fuzz: {name}: exit {status} {'; '.join(runs)}", flush=True)
             if status == 0:
                 tally.passed += 1
             else:
@@ -219,7 +252,9 @@ def run_fuzz(tally: Tally, tree: Path) -> None:
                 tally.failed.append(f"fuzz: {name}")
 
 
-def run_stage(stage: str, tally: Tally, quick: bool, trees: Path) -> None:
+def run_stage(
+    stage: str, tally: Tally, trees: Path, quick: bool, asked_fuzz_seconds: int | None
+) -> None:
     match stage:
         case "lint":
             run_lint(tally, quick)
@@ -233,7 +268,7 @@ def run_stage(stage: str, tally: Tally, quick: bool, trees: Path) -> None:
         case "end-to-end":
             run_end_to_end(tally, quick, trees / "dev")
         case "fuzz":
-            run_fuzz(tally, trees / "fuzz")
+            run_fuzz(tally, trees / "fuzz", asked_fuzz_seconds)
 
 
 def write_figures(path: Path, tally: Tally) -> None:
@@ -256,6 +291,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--fuzz-seconds", type=int, metavar="N", help="for each fuzz target")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     arguments = parser.parse_args()
     if unknown := set(arguments.stages) - set(STAGES):
@@ -266,7 +302,7 @@ def main() -> int:
     for stage in chosen:
         start, before = time.monotonic(), tally.passed
         print(f"== {stage}", flush=True)
-        run_stage(stage, tally, arguments.quick, trees)
+        run_stage(stage, tally, trees, arguments.quick, arguments.fuzz_seconds)
         tally.stages.append((stage, time.monotonic() - start, tally.passed - before))
     for name in tally.skipped:
         print(f"skipped: {name}")

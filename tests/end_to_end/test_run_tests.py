@@ -59,3 +59,20 @@ def test_figures_have_every_key(tmp_path):
     assert len(listed) == 4
     assert all(set(figure) == keys for figure in listed)
     assert listed[0]["pass"] is True
+
+
+def test_what_takes_frames_is_fuzzed_longer_and_any_time_can_be_asked_for():
+    assert run_tests.fuzz_seconds("parse_fuzz", None) == run_tests.fuzz_seconds("replay_fuzz", None)
+    assert run_tests.fuzz_seconds("parse_fuzz", None) == 90
+    assert run_tests.fuzz_seconds("config_fuzz", None) == 60
+    assert run_tests.fuzz_seconds("config_fuzz", 600) == 600
+
+
+def test_packet_tests_give_every_packet_fuzzer_seeds(binaries):
+    if not (binaries / "pipeline_tests").exists():
+        pytest.skip("no packet tests among the binaries")
+    tally = run_tests.Tally()
+    seeds = run_tests.write_seeds(tally, binaries)
+    assert not tally.failed
+    assert all(len(list((seeds / name).iterdir())) > 50 for name in run_tests.PACKET_FUZZERS)
+    run_tests.shutil.rmtree(seeds)

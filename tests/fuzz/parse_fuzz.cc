@@ -6,9 +6,9 @@
 #include "dataplane/headers.h"
 #include "dataplane/parse.h"
 #include "dataplane/respond.h"
+#include "tests/fuzz/parse_checks.h"
 #include "tests/support/exact_burst.h"
-
-#include <cstdlib>
+#include "tests/support/fuzz_input.h"
 
 namespace holdfast::testing {
 namespace {
@@ -18,27 +18,6 @@ using dataplane::Drop;
 using dataplane::Frame;
 using dataplane::Kind;
 using dataplane::Verdict;
-
-void require(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
-
-Room room_for(std::uint8_t choice) {
-  return {.head = static_cast<std::uint16_t>(choice & 0x03),
-          .tail = static_cast<std::uint16_t>((choice >> 2) & 0x3f),
-          .beyond = (choice & 0x80) != 0 ? 300u : 0u};
-}
-
-void check_transport(ExactBurst& burst) {
-  const Frame& frame = burst.frame();
-  const std::size_t header = burst->key[0].protocol == Protocol::kTcp ? 20 : 8;
-  const std::size_t end = std::size_t{burst->l3_offset[0]} + burst->l3_length[0];
-  require(burst->l4_offset[0] + header <= frame.contiguous);
-  require(burst->l4_offset[0] + header <= end && end <= frame.length);
-  require(burst->key[0].source.is_v4() == burst->key[0].destination.is_v4());
-}
 
 void respond(ExactBurst& burst) {
   constexpr MacAddress kOurs = {2, 0, 0, 0, 0, 2};
@@ -59,13 +38,10 @@ void respond(ExactBurst& burst) {
 void run(const Bytes& bytes, Room room) {
   ExactBurst burst(bytes, room);
   parse(*burst);
-  if (burst->verdict[0] == Verdict::kDrop) {
-    require(burst->reason[0] == Drop::kTruncated && burst->live_count == 0);
+  check_parsed(*burst, 0);
+  require(burst->live_count == (burst->verdict[0] == Verdict::kDrop ? 0 : 1));
+  if (burst->live_count == 0) {
     return;
-  }
-  require(burst->verdict[0] == Verdict::kPending && burst->live_count == 1);
-  if (burst->kind[0] == Kind::kTransport) {
-    check_transport(burst);
   }
   const std::size_t room_before = burst.frame().contiguous + std::size_t{burst.frame().tailroom};
   respond(burst);
@@ -90,7 +66,7 @@ bool mend_checksum(Bytes& bytes) {
 }
 
 void run_both_ways(const std::uint8_t* data, std::size_t size) {
-  const Room room = room_for(data[0]);
+  const Room room = parse_room(data[0]);
   Bytes frame(data + 1, data + size);
   run(frame, room);
   if (mend_checksum(frame)) {

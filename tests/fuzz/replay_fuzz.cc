@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hostile frames, in sequences, through every stage: `nat` and `dsr`, IPv4 and IPv6, with
-// dispositions, generations and time changing between bursts. An input is a list of commands, so
+// Hostile frames, in sequences, through every stage: every mode, IPv4 and IPv6, with dispositions,
+// generations and time changing between bursts. An input is a list of commands, so
 // that mutations reach deep: frames come from templates that are then damaged, answer what was
 // forwarded before, or are arbitrary bytes. Buffers have the exact size.
 //
@@ -10,25 +10,22 @@
 // ended: then the tables must be empty. So one machine serves all inputs; a new one for each would
 // cost far more than the frames.
 #include "dataplane/checksum.h"
+#include "dataplane/parse.h"
 #include "dataplane/solo.h"
+#include "tests/fuzz/parse_checks.h"
 #include "tests/support/appliance.h"
+#include "tests/support/fuzz_input.h"
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
+#include <set>
 #include <utility>
 
 namespace {
 
 using namespace holdfast::dataplane;
 using namespace holdfast::testing;
-
-void require(bool holds) {
-  if (!holds) {
-    std::abort();
-  }
-}
 
 // The input, read as small integers; zeros when it has ended.
 class Commands {
@@ -84,34 +81,49 @@ const std::vector<Bytes>& templates() {
   return kTemplates;
 }
 
-// Both modes at once, `dsr` on VIPs of its own, and the variants that a reload may bring.
+// What a reload may do to a service. The lower five bits of the variant say what.
+void vary(ServiceSpec& service, std::uint8_t variant) {
+  if ((variant & 1) != 0) {
+    service.members.erase(service.members.begin() + 1);
+  }
+  if ((variant & 2) != 0) {
+    service.members.front().weight = 10;
+  }
+  if ((variant & 4) != 0) {
+    std::ranges::reverse(service.members);
+  }
+  if ((variant & 16) != 0 && service.name != "mapped") {
+    const auto modes = all_modes();
+    set_mode(service, modes[(static_cast<std::size_t>(service.mode) + 1) % modes.size()]);
+  }
+}
+
+// All modes at once, each but `nat` on VIPs of its own. A variant concerns the services of one
+// mode, which the upper three bits say: the others keep their tables, which are what a publication
+// costs.
 GenerationSpec generation(std::uint8_t variant) {
+  const auto modes = all_modes();
+  const Mode varied = modes[(variant >> 5) % modes.size()];
   GenerationSpec spec = three_backends(Mode::kNat);
-  for (ServiceSpec service : three_backends(Mode::kDsr).services) {
-    service.name += "-dsr";
-    for (BindingSpec& binding : service.bindings) {
-      binding.vip.bytes[15] ^= 1;
-    }
-    spec.services.push_back(service);
-  }
-  for (ServiceSpec& service : spec.services) {
-    if ((variant & 1) != 0) {
-      service.members.erase(service.members.begin() + 1);
-    }
-    if ((variant & 2) != 0) {
-      service.members.front().weight = 10;
-    }
-    if ((variant & 4) != 0) {
-      std::ranges::reverse(service.members);
-    }
-  }
-  for (ServiceSpec& service : spec.services) {
-    if ((variant & 16) != 0 && service.name != "mapped") {
-      service.mode = service.mode == Mode::kNat ? Mode::kDsr : Mode::kNat;
+  for (const Mode mode : modes) {
+    for (ServiceSpec service : three_backends(Mode::kDsr).services) {
+      if (mode != Mode::kNat) {
+        set_mode(service, mode);
+        service.name += "-" + std::string(mode_name(mode));
+        for (BindingSpec& binding : service.bindings) {
+          binding.vip.bytes[15] ^= static_cast<std::uint8_t>(mode);
+        }
+        spec.services.push_back(service);
+      }
     }
   }
   if ((variant & 8) != 0) {
-    spec.services.erase(spec.services.begin());
+    spec.services.erase(std::ranges::find(spec.services, varied, &ServiceSpec::mode));
+  }
+  for (ServiceSpec& service : spec.services) {
+    if (service.mode == varied) {
+      vary(service, variant);
+    }
   }
   return spec;
 }
@@ -149,6 +161,8 @@ void mend_ipv4(Bytes& frame) {
   set_be16(frame, 24, ChecksumSum(bytes).checksum().to_host());
 }
 
+constexpr unsigned kMostPublications = 2;  // of an input: each costs as much as thousands of frames
+
 class Machine {
  public:
   Machine()
@@ -157,10 +171,7 @@ class Machine {
                   .value()) {}
 
   void run(Commands commands) {
-    const std::uint8_t room = commands.byte();
-    room_ = {.head = static_cast<std::uint16_t>(room & 3),
-             .tail = static_cast<std::uint16_t>((room & 4) != 0 ? 128 : 0),
-             .beyond = (room & 8) != 0 ? 700U : 0U};
+    room_ = replay_room(commands.byte());
     while (!commands.empty()) {
       step(commands);
     }
@@ -183,8 +194,8 @@ class Machine {
     if ((damage & 1) != 0 && bytes.size() >= 42) {  // another client
       bytes[bytes[14] >> 4 == 4 ? 29 : 37] = commands.byte();
     }
-    if ((damage & 2) != 0 && bytes.size() >= 54) {  // the other mode's VIP
-      bytes[bytes[14] >> 4 == 4 ? 33 : 53] ^= 1;
+    if ((damage & 2) != 0 && bytes.size() >= 54) {  // another mode's VIP
+      bytes[bytes[14] >> 4 == 4 ? 33 : 53] ^= commands.byte() % 8;
     }
     for (unsigned patches = (damage >> 2) & 3; patches > 0 && !bytes.empty(); --patches) {
       bytes[commands.word() % bytes.size()] = commands.byte();
@@ -192,23 +203,24 @@ class Machine {
     if ((damage & 16) != 0) {
       bytes.resize(commands.word() % (bytes.size() + 1));
     }
-    if ((damage & 32) == 0) {
+    if ((damage & kReplayUnmended) == 0) {
       mend_ipv4(bytes);
     }
     return bytes;
   }
 
-  // Most commands are bursts; a publication costs as much as thousands of frames.
+  // Most commands are bursts.
   void step(Commands& commands) {
     const std::uint8_t command = commands.byte();
-    if (command < 16) {
+    if (command < kReplayDisposition) {
       now_ms_ += std::uint64_t{commands.word()} << command;
-    } else if (command < 48) {
+    } else if (command < kReplayPublish) {
       set_disposition(command, commands.byte());
-    } else if (command < 50) {
-      publish(commands.byte() & 31);
+    } else if (command < kReplayPublish + 2 && published_ < kMostPublications) {
+      ++published_;
+      publish(commands.byte());
     } else {
-      run_burst(commands, 1 + command % 8);
+      run_burst(commands, 1 + command % kReplayMost);
     }
   }
 
@@ -217,7 +229,7 @@ class Machine {
     const CompiledService& service = services[which % services.size()];
     const MemberSpec& member = service.members[(what >> 3) % service.members.size()];
     solo_->set_disposition(service.name, member.backend, static_cast<Disposition>((what & 7) % 5));
-    disposed_.emplace_back(service.name, member.backend);
+    disposed_.emplace(service.name, member.backend);
   }
 
   void publish(std::uint8_t variant) {
@@ -232,6 +244,7 @@ class Machine {
   // Everything as it was before the first input, but for what the registries have seen.
   void restore() {
     publish(0);
+    published_ = 0;
     for (const auto& [service, backend] : disposed_) {
       solo_->set_disposition(service, backend, Disposition::kNew);
     }
@@ -297,12 +310,32 @@ class Machine {
     }
   }
 
+  // Behind outer headers stands the client's packet, byte for byte.
+  void check_wrapped(const Bytes& before, const Bytes& after) const {
+    ExactBurst came(before, room_);
+    parse(*came);
+    const std::size_t from = came->l3_offset[0];
+    const std::size_t carried =
+        room_.beyond > 0 ? before.size() - from : std::size_t{came->l3_length[0]};
+    require(after.size() >= carried + sizeof(EthernetHeader) + sizeof(Ipv4Header));
+    require(std::equal(after.end() - static_cast<std::ptrdiff_t>(carried),
+                       after.end(),
+                       before.begin() + static_cast<std::ptrdiff_t>(from)));
+  }
+
   // In `dsr` only the MAC addresses change; in `nat` also IP addresses, TTL, ports and checksums.
   void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) const {
+    const bool translated = b.flow[i] != kNoFlow;
+    require(b.frame[i].length >= after.size());
+    if (b.kind[i] != Kind::kTransport) {
+      return;
+    }
+    if (!translated && solo_->generation().members()[b.member[i].index].tunnel != kNoTunnel) {
+      check_wrapped(before, after);
+      return;
+    }
     const std::size_t packet_end = std::size_t{b.l3_offset[i]} + b.l3_length[i];
     require(after.size() == (room_.beyond > 0 ? before.size() : packet_end));
-    require(b.frame[i].length >= after.size());
-    const bool translated = b.flow[i] != kNoFlow;
     const bool v4 = b.key[i].source.is_v4();
     const std::size_t l3 = b.l3_offset[i];
     const std::size_t l4 = b.l4_offset[i];
@@ -327,7 +360,8 @@ class Machine {
   std::uint64_t now_ms_ = 1'000'000;
   std::uint64_t number_ = 1;
   std::uint8_t variant_ = 0;
-  std::vector<std::pair<std::string, std::string>> disposed_;
+  unsigned published_ = 0;  // by this input
+  std::set<std::pair<std::string, std::string>> disposed_;
   std::deque<Bytes> sent_;
 };
 

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include <gtest/gtest.h>
 
@@ -39,11 +40,14 @@ std::string_view text(const Bytes& bytes) {
 }
 
 void write_seed(const std::string& fuzzer, const Bytes& input) {
-  const std::filesystem::path folder = std::filesystem::path(seeds()) / fuzzer;
-  std::filesystem::create_directories(folder);
-  std::ofstream(folder / std::to_string(std::hash<std::string_view>{}(text(input))),
-                std::ios::binary)
-      << text(input);
+  static std::unordered_set<std::string> written;
+  const std::string name =
+      fuzzer + "/" + std::to_string(std::hash<std::string_view>{}(text(input)));
+  if (written.insert(name).second) {
+    const std::filesystem::path path = std::filesystem::path(seeds()) / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary) << text(input);
+  }
 }
 
 // True for the first so many calls from one test.

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold of any frame after parse. Fuzzers only.
+#pragma once
+
+#include "dataplane/burst.h"
+#include "dataplane/headers.h"
+
+#include <cstddef>
+#include <cstdlib>
+
+namespace holdfast::testing {
+
+inline void require(bool holds) {
+  if (!holds) {
+    std::abort();
+  }
+}
+
+// Of a slot that parse left live: what the next stages read is there.
+inline void check_transport(const dataplane::Burst& burst, dataplane::Slot slot) {
+  const dataplane::Frame& frame = burst.frame[slot];
+  const std::size_t header = burst.key[slot].protocol == dataplane::Protocol::kTcp
+                                 ? sizeof(dataplane::TcpHeader)
+                                 : sizeof(dataplane::UdpHeader);
+  const std::size_t end = std::size_t{burst.l3_offset[slot]} + burst.l3_length[slot];
+  require(burst.l4_offset[slot] + header <= frame.contiguous);
+  require(burst.l4_offset[slot] + header <= end && end <= frame.length);
+  require(burst.key[slot].source.is_v4() == burst.key[slot].destination.is_v4());
+}
+
+// Parse gives one verdict only, and every fault it notes has a name.
+inline void check_parsed(const dataplane::Burst& burst, dataplane::Slot slot) {
+  if (burst.verdict[slot] == dataplane::Verdict::kDrop) {
+    require(burst.reason[slot] == dataplane::Drop::kTruncated);
+    return;
+  }
+  require(burst.verdict[slot] == dataplane::Verdict::kPending);
+  if (burst.kind[slot] == dataplane::Kind::kTransport) {
+    check_transport(burst, slot);
+  }
+  if (burst.kind[slot] == dataplane::Kind::kFaulty) {
+    require(burst.fault[slot] < dataplane::Drop::kCount);
+  }
+}
+
+}  // namespace holdfast::testing
