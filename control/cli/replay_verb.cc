@@ -50,7 +50,7 @@ constexpr const char* kHelp =
     "belongs to one record of IN:\n"
     "  frame    its number, from 0\n"
     "  verdict  forward, reply, kernel, hold or drop\n"
-    "  reason   of a drop, else null\n"
+    "  reason   of a drop (docs/drops.md explains each), else null\n"
     "  service, backend   null when there is none\n"
     "  out      numbers of OUT's records that came of it, from 0\n"
     "\n"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A trace's report for eyes and for programs.
+#include "control/cli/drop_text.h"
 #include "control/cli/replay.h"
 #include "control/cli/trace.h"
 
@@ -15,7 +16,6 @@ namespace {
 
 namespace json = boost::json;
 using dataplane::ChosenBy;
-using dataplane::Drop;
 using dataplane::FlowKey;
 using dataplane::HashFields;
 using dataplane::Protocol;
@@ -47,30 +47,6 @@ const char* chosen_by_name(ChosenBy by) {
       break;
   }
   return "slot";
-}
-
-// What a drop means here, where the packet is sound in itself.
-const char* explanation(Drop reason) {
-  switch (reason) {
-    case Drop::kNoService:
-      return "a VIP, but no service has this protocol and port";
-    case Drop::kNoBackend:
-      return "no backend of the packet's family takes new flows";
-    case Drop::kNoNatFlow:
-      return "an address of the NAT pool, where no flow is translated";
-    case Drop::kNatPoolExhausted:
-      return "no address of the packet's family in the NAT pool";
-    case Drop::kVipSource:
-      return "the source is an address of ours";
-    case Drop::kMartian:
-      return "the source is no address that may send";
-    case Drop::kLand:
-      return "source and destination are the same";
-    case Drop::kPortZero:
-      return "port 0";
-    default:
-      return "";
-  }
 }
 
 std::string hex(std::uint64_t value) {
@@ -180,8 +156,8 @@ std::string verdict_line(const TraceReport& report) {
     letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
   }
   if (report.reason) {
-    const std::string why = explanation(*report.reason);
-    text.append(" ").append(drop_name(*report.reason)).append(why.empty() ? "" : ": " + why);
+    text.append(" ").append(drop_name(*report.reason)).append(": ");
+    text.append(drop_text(*report.reason).meaning);
   }
   return text;
 }
@@ -245,6 +221,9 @@ std::string trace_text(const TraceReport& report) {
                   mac_text(report.after->destination_mac) + " (assumed: no node was asked)");
   }
   lines.add("verdict", verdict_line(report));
+  if (report.reason) {
+    lines.add("remedy", std::string(drop_text(*report.reason).remedy));
+  }
   return lines.take();
 }
 
@@ -272,7 +251,9 @@ json::object trace_json(const TraceReport& report) {
           {"overhead", report.overhead},
           {"out", report.after ? json::value(report.port) : json::value(nullptr)},
           {"verdict", verdict_name(report.verdict)},
-          {"reason", std::move(reason)}};
+          {"reason", std::move(reason)},
+          {"meaning",
+           report.reason ? json::value(drop_text(*report.reason).meaning) : json::value(nullptr)}};
 }
 
 }  // namespace holdfast::control

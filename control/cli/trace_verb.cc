@@ -20,6 +20,7 @@ constexpr const char* kHelp =
     "and\n"
     "`nat` takes the first endpoint of an empty pool. Choices hold for the hash key that `hash` "
     "tells.\n"
+    "A drop is explained, with what to do about it; docs/drops.md has all the reasons.\n"
     "Exit codes: 0 the packet is forwarded, 1 it is not, 2 usage, 3 invalid configuration.";
 
 struct Options {

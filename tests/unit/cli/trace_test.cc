@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verb `trace`: what it tells of packets that are forwarded and of those that are not.
 #include "control/cli/trace_packet.h"
+#include "tests/support/appliance.h"
 #include "tests/support/packet.h"
 #include "tests/unit/cli/offline_config.h"
 
@@ -58,6 +59,43 @@ TEST(Trace, TellsThatDsrChangesOnlyMacAddresses) {
   EXPECT_THAT(run.out, HasSubstr("of source, by"));
   EXPECT_THAT(run.out, HasSubstr("-> a6 by slot (2001:db8:0:3::b, weight"));
   EXPECT_THAT(run.out, HasSubstr("rewrite   MAC addresses only\n"));
+}
+
+// A service of any mode, over IPv4.
+std::string service_of(dataplane::Mode mode) {
+  const std::string name(mode_name(mode));
+  const bool vxlan = mode == dataplane::Mode::kVxlan;
+  return "ports: {wan0: {device: 'null'}, lan0: {device: 'null'}}\n"
+         "nat: {pool: [10.0.3.16]}\n"
+         "services:\n"
+         "  - name: web\n"
+         "    vips: [203.0.113.10]\n"
+         "    ports: [tcp/80]\n"
+         "    mode: " +
+         name + "\n" + (vxlan ? "    tunnel: {vni: 100}\n" : "") +
+         "    check: none\n"
+         "    balance: {slots: 4093}\n"
+         "    backends: [{name: a, address: 10.0.3.11" +
+         (vxlan ? ", inner_mac: '02:00:00:00:00:0b'" : "") + "}]\n";
+}
+
+TEST(Trace, SaysInEveryModeWhatThePacketBecomes) {
+  const OfflineConfig config;
+  for (const dataplane::Mode mode : testing::all_modes()) {
+    config.write(service_of(mode));
+    const VerbRun run = trace(config, {"tcp", kClientText, kWeb});
+    EXPECT_EQ(run.code, 0) << mode_name(mode) << run.error;
+    const std::string name(mode_name(mode));
+    EXPECT_THAT(run.out, HasSubstr("tcp/80, mode " + name + ")\n"));
+    EXPECT_THAT(run.out,
+                ContainsRegex(is_tunnel(mode) ? "rewrite   [0-9]+ bytes of " + name +
+                                                    " headers: src .*  dst 10.0.3.11.*  ttl 64; "
+                                                    "behind them the packet as it came"
+                              : mode == dataplane::Mode::kDsr
+                                  ? "rewrite   MAC addresses only"
+                                  : "rewrite   src .* dst .* -> 10.0.3.11:80  ttl 64 -> 63"));
+    EXPECT_THAT(run.out, HasSubstr("verdict   FORWARD\n"));
+  }
 }
 
 TEST(Trace, PrintsTheSameAsJson) {
