@@ -5,6 +5,7 @@ HOLDFAST_BINARIES names the folder with the programs under test (default: build/
 machine cannot make namespaces every test is skipped, with what is lacking.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -58,12 +59,16 @@ def binaries() -> Path:
     return Path(os.environ.get("HOLDFAST_BINARIES", ROOT / "build" / "dev")).resolve()
 
 
-@pytest.fixture(scope="module")
-def lab():
-    """Namespaces, and backends a, b, c and d with their servers running."""
+def owned_vips(services) -> tuple[str, ...]:
+    """The VIPs that a backend has to own: in `nat` it sees none."""
+    return tuple(vip for one in services if one.mode != "nat" for vip in one.vips)
+
+
+@contextlib.contextmanager
+def running_lab(vips):
+    """Namespaces, and backends a, b, c and d, owners of the VIPs, with their servers running."""
     run = run_record.RunRecord.begin()
     try:
-        vips = tuple(vip for service in (DSR, DSR_V6) for vip in service.vips)
         topology = Topology(run, dsr_vips=vips).build()
         topology.servers = {name: Backend(topology, name).start() for name in topology.backends}
         for server in topology.servers.values():
@@ -73,18 +78,36 @@ def lab():
         run.finish()
 
 
-@pytest.fixture
-def configuration(lab, request, tmp_path_factory) -> Configuration:
-    name = f"test-{lab.run.id}-{len(list(lab.run.folder.iterdir()))}"
-    return Configuration(lab.run.folder / f"holdfast-{name}", name, SERVICES)
-
-
-@pytest.fixture
-def balancer(lab, binaries, configuration):
-    """Holdfast with all four services, ready; stopped in order after the test."""
+@contextlib.contextmanager
+def running_balancer(lab, binaries, configuration):
+    """Holdfast, ready; stopped in order afterwards."""
     balancer = Balancer(lab, binaries, configuration).start()
     try:
         balancer.wait_ready()
         yield balancer
     finally:
         balancer.stop()
+
+
+def new_configuration(lab, services) -> Configuration:
+    """In a folder of its own."""
+    name = f"test-{lab.run.id}-{len(list(lab.run.folder.iterdir()))}"
+    return Configuration(lab.run.folder / f"holdfast-{name}", name, services)
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with running_lab(owned_vips(SERVICES)) as lab:
+        yield lab
+
+
+@pytest.fixture
+def configuration(lab) -> Configuration:
+    return new_configuration(lab, SERVICES)
+
+
+@pytest.fixture
+def balancer(lab, binaries, configuration):
+    """Holdfast with all four services."""
+    with running_balancer(lab, binaries, configuration) as balancer:
+        yield balancer

@@ -4,15 +4,11 @@ client directly. vxlan ends in the backend's kernel, ipip, gre and gue in the la
 
 import pytest
 
-from conftest import WEIGHTS
-from holdfast_lab import run_record
-from holdfast_lab.backends import Backend
-from holdfast_lab.balancer import Balancer
-from holdfast_lab.configuration import Configuration, Service
+from conftest import WEIGHTS, new_configuration, owned_vips, running_balancer, running_lab
+from holdfast_lab.configuration import Service
 from holdfast_lab.loads import MessageLoad, NewConnections
 from holdfast_lab.message_client import LoadPlan
-from holdfast_lab.topology import Topology
-from test_forwarding import target
+from test_forwarding import assert_every_message_answered, target
 
 VNI = 4711
 # Mode, family of the backends, of the VIP, the service's tunnel.
@@ -42,44 +38,25 @@ SERVICES = tuple(service(number) for number in range(len(WAYS)))
 
 @pytest.fixture(scope="module")
 def lab():
-    run = run_record.RunRecord.begin()
-    try:
-        vips = tuple(vip for one in SERVICES for vip in one.vips)
-        topology = Topology(run, dsr_vips=vips).build()
-        topology.servers = {name: Backend(topology, name).start() for name in topology.backends}
-        for name, server in topology.servers.items():
-            server.wait_ready()
+    """As everywhere, and each backend takes the outer headers off."""
+    with running_lab(owned_vips(SERVICES)) as lab:
+        for name, server in lab.servers.items():
             server.decapsulate()
-            topology.make_vxlan_ends(name, VNI)
-        yield topology
-    finally:
-        run.finish()
+            lab.make_vxlan_ends(name, VNI)
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def tunnels(lab, binaries):
-    """Holdfast with a service for every way, ready."""
-    name = f"test-{lab.run.id}-tunnels"
-    configuration = Configuration(lab.run.folder / f"holdfast-{name}", name, SERVICES)
-    balancer = Balancer(lab, binaries, configuration).start()
-    try:
-        balancer.wait_ready()
+    """Holdfast with a service for every way."""
+    with running_balancer(lab, binaries, new_configuration(lab, SERVICES)) as balancer:
         yield balancer
-    finally:
-        balancer.stop()
 
 
 def test_numbered_flows_of_every_tunnel_are_answered_by_one_backend_each(lab, tunnels):
     load = MessageLoad(lab, LoadPlan([target(one, connections=10, flows=10) for one in SERVICES]))
     load.wait_answered()
-    report = load.stop()
-    for kind in ("tcp", "udp"):
-        seen = report[kind]
-        assert (seen["lost"], seen["moved"], seen["broken"]) == ([], [], [])
-        assert seen["refused"] == 0
-        assert seen["sent"] == seen["answered"] > 0
-    status = tunnels.status()
-    assert all(worker["unaccounted"] == 0 for worker in status["workers"])
+    assert_every_message_answered(load.stop(), tunnels)
 
 
 @pytest.mark.parametrize("one", SERVICES, ids=lambda one: one.name)
