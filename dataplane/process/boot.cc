@@ -9,13 +9,9 @@
 #include <iterator>
 
 #include <fmt/format.h>
-#include <rte_lcore.h>
-#include <rte_mbuf.h>
 
 namespace holdfast::dataplane {
 namespace {
-
-constexpr unsigned kPoolCache = 250;
 
 void take(std::vector<std::string>& to, const std::vector<std::string>& from) {
   std::ranges::copy(from, std::back_inserter(to));
@@ -84,17 +80,11 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
 }
 
 Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
-  booted.pool.reset(rte_pktmbuf_pool_create("frames",
-                                            booted.plan.mbufs,
-                                            kPoolCache,
-                                            0,
-                                            booted.plan.mbuf_data_room,
-                                            static_cast<int>(SOCKET_ID_ANY)));
-  if (!booted.pool) {
-    return fail(
-        ExitCode::kEnvironment,
-        fmt::format("no memory for {} packet buffers: {}", booted.plan.mbufs, take_eal_log()));
+  auto pool = create_frame_pool(booted.plan);
+  if (!pool) {
+    return std::unexpected(pool.error());
   }
+  booted.pool = std::move(*pool);
   for (const PortSpec& spec : startup.ports) {
     const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
                         .shared = booted.plan.workers > 1};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "dataplane/process/failure.h"
+#include "dataplane/process/frame_pool.h"
 #include "dataplane/process/memory_plan.h"
 #include "dataplane/process/neighbor_mirror.h"
 #include "dataplane/process/port.h"
@@ -19,17 +20,13 @@
 
 namespace holdfast::dataplane {
 
-struct FreePool {
-  void operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
-};
-
 // What start-up leaves to the running process. Members die in reverse order: ports before the pool.
 struct Booted {
   MemoryPlan plan;
   SeamSockets sockets;
   StateFile state;
   std::unique_ptr<NeighborMirror> mirror;  // null without af_packet ports
-  std::unique_ptr<rte_mempool, FreePool> pool;
+  FramePoolMemory pool;
   std::vector<std::unique_ptr<Port>> ports;
   CapabilitySet running_capabilities = 0;
   std::vector<std::string> notices;  // degraded modes, one line each

@@ -21,8 +21,10 @@ constexpr std::size_t kHugePage = 2 * kMiB;
 constexpr std::size_t kProcessBytes = 64 * kMiB;  // generations, netlink, the binary
 constexpr std::size_t kEalBytes = 32 * kMiB;      // device structures, packet rings' tables
 constexpr std::size_t kRingHeader = 64;           // TPACKET2_HDRLEN, rounded up
-constexpr std::size_t kMbufOverhead = 192;        // struct rte_mbuf and the mempool's header
-constexpr std::uint32_t kMbufsBase = 8191;        // 2^n - 1: what a mempool's ring holds at best
+// struct rte_mbuf, the mempool's header, and room in two rings of pointers whose sizes are powers
+// of two: the mempool's own and that of a repeating capture.
+constexpr std::size_t kMbufOverhead = 192 + 2 * 16;
+constexpr std::uint32_t kMbufsBase = 8191;  // 2^n - 1: what a mempool's ring holds at best
 
 std::size_t mebibytes(std::size_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 
@@ -62,6 +64,21 @@ std::size_t cgroup_available() {
     least = std::min(least, most == kUnlimited ? kUnlimited : most - std::min(used, most));
   }
   return least;
+}
+
+// What the memory is for: the part of a refusal that says where to save.
+std::string shares_of(const MemoryPlan& plan, const StartupSpec& startup, std::uint64_t preloaded) {
+  std::string text =
+      fmt::format("{} MiB for {} flows with {} workers, {} MiB for {} packet buffers",
+                  mebibytes(plan.state_bytes),
+                  startup.flows,
+                  plan.workers,
+                  mebibytes(plan.buffer_bytes),
+                  plan.mbufs);
+  if (preloaded != 0) {
+    text += fmt::format(" ({} of them for captures that repeat)", preloaded);
+  }
+  return text;
 }
 
 // `left`: huge pages that nobody holds. An old state on huge pages gives way to a new one.
@@ -130,25 +147,23 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
     plan.huge_state = state_on_huge_pages(plan.state_file_bytes(), left, machine);
   }
   if (startup.memory_bytes != 0 && plan.total_bytes() > startup.memory_bytes) {
-    return fail(ExitCode::kInvalid,
-                fmt::format("{} flows with {} workers need {} MiB, dataplane.memory allows {} MiB: "
-                            "raise it or lower dataplane.flows",
-                            startup.flows,
-                            plan.workers,
-                            mebibytes(plan.total_bytes()),
-                            startup.memory_bytes / kMiB));
+    return fail(
+        ExitCode::kInvalid,
+        fmt::format("the dataplane needs {} MiB, dataplane.memory allows {} MiB: raise it or "
+                    "lower dataplane.flows ({})",
+                    mebibytes(plan.total_bytes()),
+                    startup.memory_bytes / kMiB,
+                    shares_of(plan, startup, preloaded)));
   }
   const std::size_t ordinary = kProcessBytes + (plan.huge_buffers ? 0 : plan.buffer_bytes) +
                                (plan.huge_state ? 0 : new_state_bytes(plan, machine));
   if (ordinary > machine.available_bytes) {
     return fail(ExitCode::kEnvironment,
-                fmt::format("too little memory: {} flows with {} workers need {} MiB, {} MiB are "
-                            "available: stop something, raise the memory limit or lower "
-                            "dataplane.flows",
-                            startup.flows,
-                            plan.workers,
+                fmt::format("too little memory: the dataplane needs {} MiB, {} MiB are available: "
+                            "stop something, raise the memory limit or lower dataplane.flows ({})",
                             mebibytes(ordinary),
-                            machine.available_bytes / kMiB));
+                            machine.available_bytes / kMiB,
+                            shares_of(plan, startup, preloaded)));
   }
   return plan;
 }

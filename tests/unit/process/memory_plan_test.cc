@@ -112,6 +112,23 @@ TEST(MemoryPlan, MakesRoomForJumboFramesAndRepeatedCaptures) {
   EXPECT_EQ(repeated->mbufs, plain->mbufs + 65'536);
 }
 
+TEST(MemoryPlan, ARefusalSaysWhatTheMemoryIsFor) {
+  StartupSpec spec = startup(1000);
+  spec.memory_bytes = 200U << 20U;
+  EXPECT_TRUE(plan_memory(spec, {}, 0, machine(kGiB, 0)).has_value());
+  const auto plan = plan_memory(spec, {}, 65'536, machine(kGiB, 0));
+  ASSERT_FALSE(plan.has_value());
+  EXPECT_THAT(plan.error().text, HasSubstr("packet buffers (65536 of them for captures"));
+  EXPECT_THAT(plan.error().text, HasSubstr("flows with 3 workers"));
+}
+
+TEST(MemoryPlan, CountsEachBufferWithItsHeadersAndRings) {
+  const auto plain = plan_memory(startup(1000), {}, 0, machine(kGiB, 0));
+  const auto repeated = plan_memory(startup(1000), {}, 65'536, machine(kGiB, 0));
+  constexpr std::size_t kBuffer = 128 + 64 + 2048 + 128 + 2 * 16;  // and nothing for pages
+  EXPECT_EQ(repeated->buffer_bytes - plain->buffer_bytes, 65'536 * kBuffer);
+}
+
 TEST(EalArguments, NeverMixInMemoryAndNoHuge) {
   MemoryPlan plan;
   plan.huge_buffers = true;

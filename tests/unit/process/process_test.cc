@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole process over in-process ports: start, publication, counters, a second instance,
 // adoption.
+#include "tests/support/capture_file.h"
 #include "tests/unit/process/running_dataplane.h"
 #include "tests/unit/process/seam_helpers.h"
 
@@ -186,6 +187,42 @@ TEST(Process, TooLittleMemorySaysHowMuchIsNeeded) {
   const Ending ending = dataplane.end(0);
   EXPECT_EQ(ending.exit_code, 3);
   EXPECT_THAT(ending.error, HasSubstr("dataplane.memory allows 64 MiB"));
+}
+
+// A capture of so many 60-byte frames, all zeros.
+void write_capture(const std::string& path, std::uint32_t frames) {
+  holdfast::testing::FileBytes file(false);
+  file.pcap_header(0xa1b2c3d4, 1);
+  for (std::uint32_t i = 0; i < frames; ++i) {
+    file.pcap_record(0, 0, std::string(60, '\0'), 60);
+  }
+  std::ofstream(path, std::ios::binary) << file.text();
+}
+
+TEST(Process, ACaptureThatRepeatsIsKeptWholeInOrdinaryMemory) {
+  constexpr std::uint32_t kFrames = 65'536;
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  startup.ports = {{.name = "one",
+                    .device = PortDevice::kPcap,
+                    .receive_file = instance.path("many.pcap"),
+                    .repeat = true}};
+  write_capture(startup.ports[0].receive_file, kFrames);
+  RunningDataplane dataplane(instance, startup);
+  seam::Client client = dataplane.client(1);
+  const auto counters = get_counters(client);
+  EXPECT_GE(counters.mbufs_total(), kFrames + 8191U);
+  EXPECT_LE(counters.mbufs_available(), counters.mbufs_total() - kFrames);
+  EXPECT_GE(counters.mbufs_available(), 4096U);
+}
+
+TEST(Process, TheBuffersOfEightWorkersFitTheirPlan) {
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  startup.workers = 8;
+  RunningDataplane dataplane(instance, startup);
+  seam::Client client = dataplane.client(1);
+  EXPECT_EQ(get_counters(client).workers_size(), 8);
 }
 
 }  // namespace
