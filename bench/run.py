@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """./run bench: figures with their median and spread.
 
-Stage and table benchmarks are Google Benchmark programs; each figure is the median over repeated
-runs, the spread is the largest distance from it. The whole process is measured beside dpdk-testpmd
-in mode 5tswap, on the same capture with real headers, the two in turn; what is compared is the
-worker thread's CPU time per packet (/proc/PID/task/*/schedstat), which other jobs on the machine
-disturb less than the clock.
+Stage, table and collision benchmarks are Google Benchmark programs; each figure is the median over
+repeated runs, the spread is the largest distance from it. The whole process is measured beside
+dpdk-testpmd in mode 5tswap, on the same capture with real headers, the two in turn; what is
+compared is the worker thread's CPU time per packet (/proc/PID/task/*/schedstat), which other jobs
+on the machine disturb less than the clock.
 """
 
 import argparse
@@ -68,6 +68,29 @@ def bench_stages(figures: Figures, build: Path) -> None:
     for (name, stage), times in by_name.items():
         figures.note(f"stage.{name}.{stage}", round(statistics.median(times), 1), "ns/packet",
                      spread=round(spread(times), 1))
+
+
+def bench_collisions(figures: Figures, build: Path) -> None:
+    by_name: dict[str, dict[str, list[float]]] = {}
+    for run in run_program(build / "collision_bench", 3, 0.1):
+        seen = by_name.setdefault(run["run_name"].split("/iterations")[0].replace("/", "."), {})
+        for counter in ("random", "colliding", "ratio"):
+            for step in ("insert", "find"):
+                seen.setdefault(f"{step}_{counter}", []).append(run[f"{step}_{counter}"])
+        seen.setdefault("tracked", []).append(run["tracked"])
+    for name, seen in by_name.items():
+        for step in ("insert", "find"):
+            cost, ratio = seen[f"{step}_colliding"], seen[f"{step}_ratio"]
+            figures.note(f"{name}.{step}", round(statistics.median(cost), 1), "ns/flow",
+                         spread=round(spread(cost), 1),
+                         baseline=round(statistics.median(seen[f"{step}_random"]), 1))
+            figure = (f"{name}.{step}.beside_random", round(statistics.median(ratio), 3))
+            noise = round(spread(ratio), 3)
+            if name.startswith("keyed."):
+                figures.at_most(*figure, 2, "ratio", spread=noise)
+            else:
+                figures.note(*figure, "ratio", spread=noise)
+        figures.note(f"{name}.tracked", round(100 * statistics.median(seen["tracked"]), 3), "%")
 
 
 # --- the whole process beside testpmd ------------------------------------------------------------
@@ -263,21 +286,23 @@ def print_table(figures: Figures) -> None:
     width = max(len(figure.name) for figure in figures.all)
     for figure in figures.all:
         noise = "" if figure.spread is None else f"+- {figure.spread:g}"
-        base = "" if figure.baseline is None else f"(testpmd {figure.baseline:g})"
+        base = "" if figure.baseline is None else f"(beside {figure.baseline:g})"
         print(f"{figure.name:<{width}}  {figure.value!s:>9} {figure.unit or '':<10} "
               f"{noise:<10} {base}{figure.reason or ''}")
+
+
+PARTS = {"maglev": bench_maglev, "stages": bench_stages, "collisions": bench_collisions,
+         "process": bench_process}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./run bench")
     parser.add_argument("build", type=Path)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("parts", nargs="*", choices=["maglev", "stages", "process", []],
-                        help="only these")
-    words = parser.parse_args()
-    parts = {"maglev": bench_maglev, "stages": bench_stages, "process": bench_process}
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="only these")
+    words = parser.parse_intermixed_args()  # the parts may stand behind --json FILE
     figures = Figures()
-    for name, bench in parts.items():
+    for name, bench in PARTS.items():
         if not words.parts or name in words.parts:
             print(f"{name} ...", flush=True)
             bench(figures, words.build)

@@ -16,7 +16,7 @@ packages_for() {
         python3-scapy python3-yaml tcpdump curl prometheus clang-19 libclang-rt-19-dev
       ;;
     lint) printf '%s\n' clang-format-19 clang-tidy-19 clang-19 shellcheck pyflakes3 ;;
-    bench) printf '%s\n' libbenchmark-dev dpdk python3-scapy ;;
+    bench) printf '%s\n' libbenchmark-dev dpdk-dev python3-scapy ;;
   esac
 }
 
