@@ -21,7 +21,9 @@ using Slot = std::uint8_t;
 // What becomes of a frame. kPending exists only between receive and the last stage.
 enum class Verdict : std::uint8_t { kPending, kForward, kReply, kKernel, kHold, kDrop };
 
-// The 5-tuple as it stands in the packet.
+// The 5-tuple as it stands in the packet. Of an ICMP error: that of the flow's packets which come
+// from where the error came from, which is the quoted 5-tuple reversed. Its destination is the
+// error's own, so that the error is classified, hashed and dispatched like a packet of its flow.
 struct FlowKey {
   Address source;
   Address destination;
@@ -44,11 +46,17 @@ enum class Kind : std::uint8_t {
   kOther,  // not IP for us to judge: the kernel's
   kArp,
   kTransport,    // TCP or UDP with readable ports
+  kIcmpError,    // ICMP or ICMPv6, quoting a packet of TCP or UDP (icmp_error.h)
   kEchoRequest,  // ICMP or ICMPv6
   kNeighborSolicitation,
   kNeighborAdvertisement,
   kFaulty,  // IP with a fault; dropped by fault[i] when it is for a VIP, else the kernel's
 };
+
+// Whether the key is that of a flow.
+constexpr bool is_of_flow(Kind kind) {
+  return kind == Kind::kTransport || kind == Kind::kIcmpError;
+}
 
 // Which way a translated flow's packet goes.
 enum class Direction : std::uint8_t { kToMember, kToClient };
@@ -60,6 +68,8 @@ struct Burst {
   std::uint16_t size = 0;  // frames received
   std::uint16_t live_count = 0;
   std::array<Slot, kBurstSize> live;  // slots without a verdict, ascending
+  std::uint16_t aside_count = 0;
+  std::array<Slot, kBurstSize> aside;  // ICMP errors since classify, ascending
 
   std::array<Frame, kBurstSize> frame;
   std::array<Verdict, kBurstSize> verdict;
@@ -70,6 +80,7 @@ struct Burst {
   std::array<Drop, kBurstSize> fault;  // when kind is kFaulty
   std::array<std::uint8_t, kBurstSize> l3_offset;
   std::array<std::uint16_t, kBurstSize> l4_offset;
+  std::array<std::uint16_t, kBurstSize> quoted_l4_offset;  // when kind is kIcmpError
   std::array<std::uint16_t, kBurstSize>
       l3_length;  // IP total length: what stands after it is padding
   std::array<std::uint8_t, kBurstSize> tcp_flags;
@@ -92,6 +103,7 @@ struct Burst {
   void begin(std::uint16_t count) {
     size = count;
     live_count = count;
+    aside_count = 0;
     for (std::uint16_t i = 0; i < count; ++i) {
       live[i] = static_cast<Slot>(i);
       verdict[i] = Verdict::kPending;
@@ -126,6 +138,12 @@ struct Burst {
   }
   bool end(Slot slot, Verdict what) {
     verdict[slot] = what;
+    return false;
+  }
+
+  // Takes a frame off the live list without a verdict. Returns false, like drop().
+  bool put_aside(Slot slot) {
+    aside[aside_count++] = slot;
     return false;
   }
 };

@@ -3,6 +3,7 @@
 #include "dataplane/classify.h"
 
 #include "dataplane/headers.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/respond.h"
 #include "dataplane/worker_state.h"
@@ -115,6 +116,18 @@ bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
   return true;
 }
 
+// Like a packet of the flow that it is about; but such a packet's source is judged where it begins
+// a flow, which an error never does.
+bool classify_error(Burst& b, Slot i, const Forwarding& forwarding) {
+  if (!classify_transport(b, i, forwarding)) {
+    return false;
+  }
+  if (forwarding.generation->is_ours(error_source(b, i))) {
+    return b.drop(i, Drop::kVipSource);
+  }
+  return b.put_aside(i);
+}
+
 bool classify_faulty(Burst& b, Slot i, const Generation& generation) {
   if (!generation.is_ours(b.key[i].destination)) {
     return b.end(i, Verdict::kKernel);
@@ -132,6 +145,8 @@ void classify(Burst& b, const Forwarding& forwarding, Notices& notices) {
     switch (b.kind[i]) {
       case Kind::kTransport:
         return classify_transport(b, i, forwarding);
+      case Kind::kIcmpError:
+        return classify_error(b, i, forwarding);
       case Kind::kFaulty:
         return classify_faulty(b, i, *forwarding.generation);
       case Kind::kArp:

@@ -2,8 +2,9 @@
 // Stage 3 of 7: classify. Whose is this frame?
 //   reads: frame, kind, fault, key    writes: service, binding, direction
 //   drops: kMartian (group MAC), kOwnEgress, kNotOurMac, kNoService, kVlanUnknown,
-//          kVipSource and kBadChecksum (echo), fault[i]
-// A packet for a VIP's port goes on towards a member, one for a pool address towards its client.
+//          kVipSource (echo, ICMP errors), kBadChecksum (echo), fault[i]
+// A packet for a VIP's port goes on towards a member, one for a pool address towards its client. An
+// ICMP error about such a packet's flow is put aside, for find_error_flows().
 // Pings are answered here, and ARP and neighbour discovery on the ports where the address is
 // on-link; everything else that is not for an address of ours belongs to the kernel, faulty or not.
 #pragma once

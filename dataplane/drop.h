@@ -20,9 +20,9 @@ enum class Drop : std::uint8_t {
   kBadVersion,       // IP version does not match the EtherType
   kBadHeaderLength,  // IHL < 5, TCP data offset < 5, either one past the packet
   kBadLength,        // IP or UDP length field contradicts the frame, UDP length < 8
-  kBadChecksum,      // IPv4 header checksum
+  kBadChecksum,      // of the IPv4 header, of an echo request, of an ICMP error
   kVlanUnknown,      // tagged frame for a VIP on a port without that VLAN
-  kFragment,         // IP fragment
+  kFragment,         // IP fragment, or an ICMP error about one without ports
   kExtensionChain,   // IPv6 extension headers: too many, too long, or not forwardable
   kMartian,          // source address that cannot be a sender's
   kLand,             // source equals destination
@@ -31,17 +31,21 @@ enum class Drop : std::uint8_t {
   kBadTcpFlags,      // SYN+FIN, SYN+RST, FIN without ACK, none, all
   kPortZero,         // TCP or UDP port 0
   kUnknownProtocol,  // neither TCP, UDP nor ICMP
-  kIcmpUnsupported,  // ICMP to a VIP that is not an echo request
+  kIcmpUnsupported,  // ICMP that is neither an echo request nor an error about TCP or UDP
+  kIcmpImplausible,  // ICMP error that its flow cannot have caused: see icmp_error.h
   // classify
   kNoService,  // a VIP, but nothing listens on this protocol and port
   // track
   kNoNatFlow,  // to a pool address, but no flow translates there
   kNoFlow,     // `nat`: a TCP reset of a flow that nobody knows
+  // ICMP errors (icmp_error.h)
+  kToPeer,           // about a flow to a VIP that is not here: another node's
+  kIcmpRateLimited,  // more of them than a worker forwards
   // select
   kNoBackend,         // no member takes new flows
   kNatPoolExhausted,  // every pool port towards this member is in use
   kNatTableFull,      // no free translation record
-  kMemberReset,       // flow of a member that is being reset
+  kMemberReset,       // flow of a member that is being reset, or that was given up
   // rewrite
   kNoRoute,      // no route to the next hop
   kNoNeighbour,  // next hop's link-layer address unknown
@@ -72,9 +76,12 @@ inline constexpr std::array<std::string_view, kDropCount> kDropNames = {
     "port_zero",
     "unknown_protocol",
     "icmp_unsupported",
+    "icmp_implausible",
     "no_service",
     "no_nat_flow",
     "no_flow",
+    "to_peer",
+    "icmp_rate_limited",
     "no_backend",
     "nat_pool_exhausted",
     "nat_table_full",

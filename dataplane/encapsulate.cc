@@ -4,6 +4,7 @@
 
 #include "dataplane/checksum.h"
 #include "dataplane/headers.h"
+#include "dataplane/icmp_error.h"
 
 #include <algorithm>
 #include <array>
@@ -99,20 +100,30 @@ std::uint16_t udp_source_port(const Burst& b, Slot i, const TunnelEnd& end) {
   return key.source_port.to_host() ^ static_cast<std::uint16_t>(high | key.source.bytes[13]);
 }
 
-// The sum of the client's packet, if it is undamaged: a valid TCP or UDP checksum makes the segment
-// and its pseudo header add up to nothing, so the segment counts as the pseudo header's complement.
+// What the checksum of the packet covers beside the segment. An ICMP error's key is not its own.
+ChecksumSum pseudo_header_of(const Burst& b, Slot i, std::uint32_t segment) {
+  const FlowKey& key = b.key[i];
+  if (b.kind[i] != Kind::kIcmpError) [[likely]] {
+    return pseudo_header(key.source, key.destination, key.protocol, segment);
+  }
+  return key.source.is_v4()
+             ? ChecksumSum{}
+             : pseudo_header(error_source(b, i), key.destination, Protocol::kIcmp6, segment);
+}
+
+// The sum of the client's packet, if it is undamaged: a valid TCP, UDP or ICMP checksum makes the
+// segment and its pseudo header add up to nothing, so the segment counts as the pseudo header's
+// complement.
 ChecksumSum sum_of_valid(const Burst& b, Slot i, const Inner& inner) {
   const auto headers = static_cast<std::size_t>(b.l4_offset[i] - b.l3_offset[i]);
   const auto segment = static_cast<std::uint32_t>(inner.length - headers);
-  const FlowKey& key = b.key[i];
   ChecksumSum sum(std::span(inner.at, headers));
-  const ChecksumSum pseudo = pseudo_header(key.source, key.destination, key.protocol, segment);
-  sum.add(pseudo.checksum());
+  sum.add(pseudo_header_of(b, i, segment).checksum());
   return sum;
 }
 
 bool has_checksum(const Burst& b, Slot i) {
-  return b.key[i].protocol != Protocol::kUdp ||
+  return b.key[i].protocol != Protocol::kUdp || b.kind[i] == Kind::kIcmpError ||
          load<UdpHeader>(b.frame[i].data + b.l4_offset[i]).checksum != Be16{};
 }
 

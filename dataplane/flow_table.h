@@ -143,6 +143,18 @@ class FlowTable {
     return nullptr;
   }
 
+  // False when both buckets of the hash are full: a flow may then be without an entry.
+  [[nodiscard]] bool has_place(std::uint64_t hash) const {
+    for (const std::size_t bucket : {first_bucket(hash), second_bucket(hash)}) {
+      for (const Entry& entry : buckets_[bucket].way) {
+        if (entry.state == FlowState::kFree) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
   // A free place for the flow, key not yet set; nullptr when there is none: the flow stays
   // untracked. `rehash(entry)` gives a resident's hash; `expired(entry)` tells that it may go;
   // `evict(entry)` is told of each resident that goes. Only a flow that has shown itself

@@ -142,6 +142,14 @@ struct IcmpHeader {
 static_assert(sizeof(IcmpHeader) == 8);
 inline constexpr std::uint8_t kIcmpEchoReply = 0;
 inline constexpr std::uint8_t kIcmpEchoRequest = 8;
+inline constexpr std::uint8_t kIcmpUnreachable = 3;
+inline constexpr std::uint8_t kIcmpFragmentationNeeded = 4;  // code of kIcmpUnreachable
+inline constexpr std::uint8_t kIcmpTimeExceeded = 11;
+inline constexpr std::uint8_t kIcmpParameterProblem = 12;
+inline constexpr std::uint8_t kIcmp6Unreachable = 1;
+inline constexpr std::uint8_t kIcmp6PacketTooBig = 2;
+inline constexpr std::uint8_t kIcmp6TimeExceeded = 3;
+inline constexpr std::uint8_t kIcmp6ParameterProblem = 4;
 inline constexpr std::uint8_t kIcmp6EchoRequest = 128;
 inline constexpr std::uint8_t kIcmp6EchoReply = 129;
 inline constexpr std::uint8_t kIcmp6NeighborSolicitation = 135;

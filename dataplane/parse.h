@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 2 of 7: parse. Runs on the workers, in replay, in tests and under the fuzzer.
-//   reads: frame    writes: kind, fault, l3_offset, l3_length, l4_offset, tcp_flags, tagged, key
+//   reads: frame    writes: kind, fault, l3_offset, l3_length, l4_offset, quoted_l4_offset,
+//                           tcp_flags, tagged, key
 //   drops: kTruncated
 //
 // Parse never reads past frame.contiguous and gives no verdict but one: a frame too short for its
@@ -33,14 +34,28 @@
 //   12. TCP flags              kBadTcpFlags, see nonsense_flags()
 //   13. UDP length             kBadLength below 8 or past the total length
 //   14. ports                  kPortZero
-//   15. ICMP                   kIcmpUnsupported: neither an echo request with code 0 nor
-//                              neighbour discovery
+//   15. ICMP                   kIcmpUnsupported: neither an echo request with code 0, nor
+//                              neighbour discovery, nor one of the errors of icmp_error.h. Then,
+//                              of an error:
+//   16. ICMP checksum          kBadChecksum, where the message is contiguous
+//   17. next-hop MTU           kIcmpImplausible: IPv4 below 552 but for 0, IPv6 below 1280
+//   18. quoted IP header       kTruncated past the message, kExtensionChain beyond the contiguous
+//                              bytes (so also for the rest); kIcmpImplausible for another version,
+//                              or an IPv4 header length below 5
+//   19. quoted addresses       kIcmpImplausible: the source is not where the error was sent to; a
+//                              v4-mapped destination
+//   20. quoted fragment        kFragment: any but the first. IPv6 walks extension headers here, as
+//                              many and as long ones as in step 5, whatever they ask for
+//   21. quoted protocol        kIcmpUnsupported: neither TCP nor UDP
+//   22. quoted upper header    kTruncated: less than 8 bytes of it
+//   23. quoted ports           kIcmpImplausible: port 0
 //
 // Neighbour solicitations and advertisements are recognised right behind the fixed IPv6 header with
 // hop limit 255 and code 0 (RFC 4861 §7.1); with other values they are kOther. TCP and UDP
 // checksums are not verified: they are carried incrementally, so a wrong one stays wrong. For
-// kTransport the whole TCP or UDP header is contiguous. After a fault, ports are 0 and l3_length,
-// l4_offset and tcp_flags mean nothing.
+// kTransport the whole TCP or UDP header is contiguous, for kIcmpError all of the quoted one as far
+// as its checksum; its key is the quoted one reversed, and tcp_flags are 0. After a fault, ports
+// are 0 and l3_length, l4_offset and tcp_flags mean nothing.
 #pragma once
 
 #include "dataplane/burst.h"

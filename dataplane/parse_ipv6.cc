@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The IPv6 layer of parse: the fixed header, the extension chain (RFC 8200 §4, bounded as RFC 8883
 // and RFC 9098 advise), neighbour discovery. Per packet, on the workers.
+#include "dataplane/extension_headers.h"
 #include "dataplane/headers.h"
 #include "dataplane/parse_layers.h"
 
@@ -10,43 +11,7 @@ namespace holdfast::dataplane::parsing {
 namespace {
 
 constexpr std::uint32_t kFixedHeader = sizeof(Ipv6Header);
-constexpr unsigned kMostExtensions = 4;
-constexpr std::uint32_t kMostExtensionBytes = 256;
 constexpr std::uint8_t kNeighborHopLimit = 255;
-
-// IANA protocol numbers of the headers that may stand before the upper layer.
-enum Extension : std::uint8_t {
-  kHopByHop = 0,
-  kRouting = 43,
-  kFragmentHeader = 44,
-  kAuthentication = 51,
-  kDestinationOptions = 60,
-};
-
-// The first bytes that all of them share; the last two read differently in each.
-struct ExtensionHeader {
-  std::uint8_t next = 0;
-  std::uint8_t length = 0;
-  std::uint8_t routing_type = 0;
-  std::uint8_t segments_left = 0;
-};
-static_assert(sizeof(ExtensionHeader) == 4);
-constexpr std::uint32_t kLeastExtension = 8;
-
-constexpr std::uint64_t kExtensions = std::uint64_t{1} << kHopByHop | std::uint64_t{1} << kRouting |
-                                      std::uint64_t{1} << kFragmentHeader |
-                                      std::uint64_t{1} << kAuthentication |
-                                      std::uint64_t{1} << kDestinationOptions;
-
-bool is_extension(std::uint8_t header) { return header < 64 && ((kExtensions >> header) & 1) != 0; }
-
-std::uint32_t extension_size(std::uint8_t kind, const ExtensionHeader& header) {
-  if (kind == kFragmentHeader) {
-    return kLeastExtension;
-  }
-  const std::uint32_t length = header.length;
-  return kind == kAuthentication ? (length + 2) * 4 : (length + 1) * 8;
-}
 
 std::optional<Drop> extension_fault(std::uint8_t kind, const ExtensionHeader& header, bool first) {
   switch (kind) {

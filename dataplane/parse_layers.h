@@ -45,4 +45,8 @@ bool parse_ipv6(Burst& burst, Slot slot);
 // packet.begin <= packet.end <= the frame's length; `packet` is the IP payload.
 bool parse_upper(Burst& burst, Slot slot, Extent packet);
 
+// An ICMP error: its checksum, its claims and the packet that it quotes (steps 16 to 23 of
+// parse.h). Requires: as parse_upper(), with the ICMP header contiguous.
+bool parse_error(Burst& burst, Slot slot, Extent message);
+
 }  // namespace holdfast::dataplane::parsing

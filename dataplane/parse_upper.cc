@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The upper layer of parse: TCP, UDP, ICMP, ICMPv6. Per packet, on the workers.
 #include "dataplane/headers.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/parse.h"
 #include "dataplane/parse_layers.h"
 
@@ -104,6 +105,9 @@ bool parse_icmp(Burst& burst, Slot slot, Extent packet, std::uint8_t echo_reques
     return fault(burst, slot, *why);
   }
   const auto icmp = load<IcmpHeader>(frame.data + packet.begin);
+  if (is_icmp_error(icmp.type, burst.key[slot].protocol)) {
+    return parse_error(burst, slot, packet);
+  }
   if (icmp.type != echo_request || icmp.code != 0) {
     return fault(burst, slot, Drop::kIcmpUnsupported);
   }

@@ -4,6 +4,7 @@
 
 #include "dataplane/classify.h"
 #include "dataplane/generation.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/nat_table.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/rewrite.h"
@@ -43,7 +44,7 @@ void account(const Burst& b, WorkerStats& stats) {
 
 void hash_keys(Burst& b, const FlowHasher& hasher) {
   for (const Slot i : b.live_slots()) {
-    if (b.kind[i] == Kind::kTransport) {
+    if (is_of_flow(b.kind[i])) {
       b.hash[i] = hasher(b.key[i]);
     }
   }
@@ -54,7 +55,7 @@ std::uint32_t owner_of(const Burst& b,
                        const Generation& generation,
                        std::uint32_t self,
                        std::uint32_t workers) {
-  if (workers == 1 || b.kind[i] != Kind::kTransport) {
+  if (workers == 1 || !is_of_flow(b.kind[i])) {
     return self;
   }
   if (generation.in_pool(b.key[i].destination)) {
@@ -70,6 +71,9 @@ void run_stages(Burst& b, const Forwarding& forwarding, WorkerState& state, std:
   classify(b, forwarding, state.notices);
   track(b, generation, state, now_ms);
   select(b, generation, state, now_ms);
+  if (b.aside_count != 0) [[unlikely]] {
+    find_error_flows(b, generation, state, now_ms);
+  }
   rewrite(b, forwarding, state);
   account(b, state.stats);
 }

@@ -8,6 +8,7 @@
 //   classify  VIP                -> service        drops: no_service, faults
 //   track     known flow         -> member
 //   select    new flow: Maglev   -> member         drops: no_backend, nat_pool_exhausted
+//   (errors)  ICMP about a flow  -> member         drops: to_peer, icmp_rate_limited
 //   rewrite   headers toward member or client      drops: no_neighbour, ttl_expired, mtu
 //   transmit  verdicts -> ports                    (caller)
 #pragma once

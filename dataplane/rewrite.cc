@@ -7,6 +7,7 @@
 #include "dataplane/encapsulate.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/headers.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/worker_state.h"
 
@@ -76,14 +77,30 @@ void rewrite_transport(std::byte* l4, const FlowKey& from, const FlowKey& to) {
   }
 }
 
-void translate(Burst& b, Slot i, const FlowKey& to) {
-  std::byte* const data = b.frame[i].data;
+void translate_header(Burst& b, Slot i, const FlowKey& from, const FlowKey& to) {
+  std::byte* const l3 = b.frame[i].data + b.l3_offset[i];
   if (to.source.is_v4()) {
-    rewrite_ipv4(data + b.l3_offset[i], b.key[i], to);
+    rewrite_ipv4(l3, from, to);
   } else {
-    rewrite_ipv6(data + b.l3_offset[i], to);
+    rewrite_ipv6(l3, to);
   }
-  rewrite_transport(data + b.l4_offset[i], b.key[i], to);
+}
+
+void translate_error(Burst& b, Slot i, const FlowKey& to) {
+  const FlowKey before{.source = error_source(b, i), .destination = b.key[i].destination};
+  const bool to_client = b.direction[i] == Direction::kToClient;
+  const FlowKey after{.source = to_client ? to.source : before.source,
+                      .destination = to.destination};
+  translate_quote(b, i, to, before, after);
+  translate_header(b, i, before, after);
+}
+
+void translate(Burst& b, Slot i, const FlowKey& to) {
+  if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
+    return translate_error(b, i, to);
+  }
+  translate_header(b, i, b.key[i], to);
+  rewrite_transport(b.frame[i].data + b.l4_offset[i], b.key[i], to);
 }
 
 bool leave_by(Burst& b, Slot i, const NextHop& hop) {
@@ -112,6 +129,10 @@ std::optional<Drop> refusal(const Burst& b, Slot i, const NextHop& hop) {
 
 // Bytes are those of the client's packet, without outer headers.
 void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
+  if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
+    return state.stats.icmp_errors_forwarded.add(
+        1);  // a router's, and no sign of the member's life
+  }
   MemberStats& stats = state.members[b.member[i].index];
   const bool to_client = b.direction[i] == Direction::kToClient;
   (to_client ? stats.packets_to_client : stats.packets_to_member).add(1);
@@ -119,10 +140,11 @@ void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
 }
 
 // A client on our own link tells its MAC address with each packet; the kernel need not know it.
-// Until the flow stands its packets are few, and any of them may be the one that gets through.
+// Until the flow stands its packets are few, and any of them may be the one that gets through. An
+// error about one comes from anywhere.
 void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
   const Frame& frame = b.frame[i];
-  if (b.direction[i] == Direction::kToMember &&
+  if (b.direction[i] == Direction::kToMember && b.kind[i] == Kind::kTransport &&
       state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen &&
       forwarding.neighborhood->on_link(b.key[i].source, frame.port)) {
     state.notices.learn(b.key[i].source, load<EthernetHeader>(frame.data).source, frame.port);

@@ -4,7 +4,8 @@
 //   drops: kNoRoute, kNoNeighbour, kMtu, kTtlExpired (nat), kNoHeadroom (tunnels)
 // What stands behind the IP packet is cut. `dsr` changes the MAC addresses and nothing else. `nat`
 // replaces both addresses and both ports and decrements the TTL; checksums are updated by
-// difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. The
+// difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. In an
+// ICMP error it replaces what icmp_error.h says. The
 // tunnel modes put outer headers in front of the packet, which stays as it is (encapsulate.h).
 #pragma once
 

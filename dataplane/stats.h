@@ -54,10 +54,11 @@ struct WorkerCounters {
 
   Counter flows_inserted;
   Counter flows_ended;
-  Counter flows_untracked;  // new flows without an entry: both buckets full, by the hash
-  Counter flows_rechosen;   // entries whose member was given up (down, reset, new SYN)
-  Counter resets_sent;      // TCP resets given as answers
-  Counter follow_previous;  // packets without entry that went by the previous table
+  Counter flows_untracked;        // new flows without an entry: both buckets full, by the hash
+  Counter flows_rechosen;         // entries whose member was given up (down, reset, new SYN)
+  Counter resets_sent;            // TCP resets given as answers
+  Counter follow_previous;        // packets without entry that went by the previous table
+  Counter icmp_errors_forwarded;  // part of `forwarded`; not among the packets of MemberStats
 
   Counter polls;
   Counter busy_polls;  // polls that found frames

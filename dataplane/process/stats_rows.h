@@ -16,7 +16,7 @@ struct CounterRow {
   Counter Owner::* counter;
 };
 
-inline constexpr std::array<CounterRow<WorkerStats>, 19> kWorkerRows = {{
+inline constexpr std::array<CounterRow<WorkerStats>, 20> kWorkerRows = {{
     {"received", &WorkerStats::received},
     {"released", &WorkerStats::released},
     {"forwarded", &WorkerStats::forwarded},
@@ -34,6 +34,7 @@ inline constexpr std::array<CounterRow<WorkerStats>, 19> kWorkerRows = {{
     {"flows_rechosen", &WorkerStats::flows_rechosen},
     {"resets_sent", &WorkerStats::resets_sent},
     {"follow_previous", &WorkerStats::follow_previous},
+    {"icmp_errors_forwarded", &WorkerStats::icmp_errors_forwarded},
     {"polls", &WorkerStats::polls},
     {"busy_polls", &WorkerStats::busy_polls},
 }};

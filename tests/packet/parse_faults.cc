@@ -2,6 +2,7 @@
 // Every fault that parse names, one frame each, and their order where two meet in one frame. Each
 // is recorded, not dropped, and keeps both addresses for classify.
 #include "dataplane/parse.h"
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/exact_burst.h"
 #include "tests/support/packet.h"
 
@@ -218,6 +219,23 @@ std::vector<FaultCase> order_cases() {
        Drop::kBadHeaderLength},
       {"flags before ports", tcp(kClient.at_port(0), kVip).flags(0), Drop::kBadTcpFlags},
       {"UDP length before ports", udp(kClient.at_port(0), kVip).upper_byte(5, 1), Drop::kBadLength},
+      {"ICMP checksum before MTU",
+       too_big(kFarRouter, kVip, quote_of(tcp(kVip, kClient), 8), 100).byte(36, 0),
+       Drop::kBadChecksum},
+      {"MTU before the quote", too_big(kFarRouter, kVip, {}, 100), Drop::kIcmpImplausible},
+      {"quoted addresses before its fragment",
+       too_big(kFarRouter, kVip, quote_of(tcp(kClient, kVip).fragment(8, true), 8)),
+       Drop::kIcmpImplausible},
+      {"quoted fragment before its protocol",
+       too_big(
+           kFarRouter, kVip, quote_of(tcp(kVip, kClient).fragment(8, true).next_protocol(47), 8)),
+       Drop::kFragment},
+      {"quoted protocol before its length",
+       too_big(kFarRouter, kVip, quote_of(tcp(kVip, kClient).next_protocol(47), 0)),
+       Drop::kIcmpUnsupported},
+      {"quoted length before its ports",
+       too_big(kFarRouter, kVip, quote_of(tcp(kVip.at_port(0), kClient), 7)),
+       Drop::kTruncated},
   };
 }
 

@@ -5,6 +5,7 @@
 // room.
 #include "dataplane/parse.h"
 #include "dataplane/respond.h"
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/exact_burst.h"
 #include "tests/support/packet.h"
 
@@ -37,6 +38,8 @@ std::vector<Packet> specimens() {
       echo_request(kClient6, kVip6).extension(60, 16),
       neighbor_solicitation(kClient6, group, kVip6.address),
       neighbor_solicitation(kClient6, kVip6, kVip6.address).vlan(9),
+      too_big(kFarRouter, kVip, quote_of(tcp(kVip, kClient).options(Bytes(8, 1)), 8)),
+      too_big(kFarRouter6, kVip6, quote_of(udp(kVip6, kClient6).extension(60, 8), 8)),
   };
 }
 
@@ -80,6 +83,10 @@ void expect_one_outcome(const Bytes& bytes, Room room) {
     const std::size_t header = burst->key[0].protocol == Protocol::kTcp ? 20 : 8;
     ASSERT_LE(burst->l4_offset[0] + header, burst.frame().contiguous);
     ASSERT_LE(burst->l3_offset[0] + std::uint32_t{burst->l3_length[0]}, burst.frame().length);
+  }
+  if (burst->kind[0] == Kind::kIcmpError) {
+    ASSERT_LE(burst->quoted_l4_offset[0] + 8, burst.frame().contiguous);
+    ASSERT_LE(burst->quoted_l4_offset[0] + 8, burst->l3_offset[0] + int{burst->l3_length[0]});
   }
   respond_to(burst);
 }

@@ -188,20 +188,26 @@ bool translated_by_own_record(const dataplane::Burst& burst,
                               dataplane::Solo& solo) {
   const dataplane::NatRecord& record = solo.worker().tables.nat.record(burst.flow[slot]);
   const dataplane::FlowKey& came = burst.key[slot];
-  const std::byte* l3 = burst.frame[slot].data + burst.l3_offset[slot];
-  const std::byte* l4 = burst.frame[slot].data + burst.l4_offset[slot];
-  const auto address_at = [&](std::size_t v4_offset, std::size_t v6_offset) {
-    return came.source.is_v4() ? Address::v4(dataplane::load<Be32>(l3 + v4_offset))
-                               : Address::v6(l3 + v6_offset);
+  const bool error = burst.kind[slot] == dataplane::Kind::kIcmpError;
+  const std::byte* data = burst.frame[slot].data;
+  const std::byte* l3 = data + (error ? burst.l4_offset[slot] + 8 : burst.l3_offset[slot]);
+  const std::byte* l4 = data + (error ? burst.quoted_l4_offset[slot] : burst.l4_offset[slot]);
+  // What an error quotes went the other way.
+  const auto address_at = [&](bool source) {
+    return came.source.is_v4()
+               ? Address::v4(dataplane::load<Be32>(l3 + (source != error ? 12 : 16)))
+               : Address::v6(l3 + (source != error ? 8 : 24));
+  };
+  const auto port_at = [&](bool source) {
+    return dataplane::load<Be16>(l4 + (source != error ? 0 : sizeof(Be16)));
   };
   if (burst.direction[slot] == dataplane::Direction::kToMember) {
     return record.client == came.source && record.client_port == came.source_port &&
-           record.service_port == came.destination_port && record.pool == address_at(12, 8) &&
-           record.pool_port == dataplane::load<Be16>(l4);
+           record.service_port == came.destination_port && record.pool == address_at(true) &&
+           record.pool_port == port_at(true);
   }
   return record.pool == came.destination && record.pool_port == came.destination_port &&
-         record.client == address_at(16, 24) &&
-         record.client_port == dataplane::load<Be16>(l4 + sizeof(Be16));
+         record.client == address_at(false) && record.client_port == port_at(false);
 }
 
 void Appliance::publish(const GenerationSpec& spec) {

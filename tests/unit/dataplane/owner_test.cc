@@ -2,6 +2,7 @@
 // The owner rule: which worker's tables hold a frame's flow.
 #include "dataplane/nat_table.h"
 #include "dataplane/pipeline.h"
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
 
 #include <map>
@@ -64,6 +65,21 @@ TEST_F(Owner, OfAClientsFlowDependsOnItsKeyAloneAndIsSpreadEvenly) {
   }
   for (std::uint32_t worker = 0; worker < 3; ++worker) {
     EXPECT_NEAR(share[worker], 1000, 150) << worker;
+  }
+}
+
+TEST_F(Owner, OfAnIcmpErrorIsWhoOwnsTheFlowThatItIsAbout) {
+  for (const std::uint32_t workers : {2U, 3U, 7U}) {
+    for (std::uint16_t port = 1; port < 200; ++port) {
+      const auto client = kClient.at_port(port);
+      const auto pool = kPool.at_port(static_cast<std::uint16_t>(port * 321));
+      const Bytes outside = testing::quote_of(tcp(kVip, client).ack(), 8);
+      EXPECT_EQ(of(testing::too_big(testing::kFarRouter, kVip, outside).bytes(), 0, workers),
+                of(tcp(client, kVip).syn().bytes(), 0, workers));
+      const Bytes inside = testing::quote_of(tcp(pool, testing::kBackend1).ack(), 8);
+      EXPECT_EQ(of(testing::too_big(testing::kBackend2, pool, inside).bytes(), 0, workers),
+                of(tcp(testing::kBackend1, pool).ack().bytes(), 0, workers));
+    }
   }
 }
 

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flow of an ICMP error, and its translation. Rare packets: no prefetching.
+#include "dataplane/icmp_error.h"
+
+#include "dataplane/checksum.h"
+#include "dataplane/choose.h"
+#include "dataplane/flow_life.h"
+#include "dataplane/worker_state.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+
+namespace holdfast::dataplane {
+namespace {
+
+bool is_tcp(const Burst& b, Slot i) { return b.key[i].protocol == Protocol::kTcp; }
+
+bool found(Burst& b, Slot i, MemberId member, std::uint32_t record) {
+  b.known[i] = true;
+  b.member[i] = member;
+  b.flow[i] = record;
+  return true;
+}
+
+bool find_by_reply(
+    Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
+  const NatTable& nat = state.tables.nat;
+  const std::uint32_t index = nat.reply().find(b.hash[i], [&](std::uint32_t candidate) {
+    return reply_key_of(nat.record(candidate), generation) == b.key[i];
+  });
+  if (index == kNoRecord || expired(nat.record(index), generation, now)) {
+    return false;
+  }
+  const NatRecord& record = nat.record(index);
+  b.binding[i] = record.binding;
+  return found(b, i, {record.member, record.epoch}, index);
+}
+
+bool find_translated(
+    Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
+  const NatTable& nat = state.tables.nat;
+  const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
+    const NatRecord& record = nat.record(candidate);
+    return record.binding == b.binding[i] && client_key_of(record, generation) == b.key[i];
+  });
+  if (index == kNoRecord) {
+    return false;
+  }
+  const NatRecord& record = nat.record(index);
+  const MemberId member{record.member, record.epoch};
+  return !expired(record, generation, now) && generation.member(member) != nullptr &&
+         found(b, i, member, index);
+}
+
+template <typename Table>
+bool find_in(Burst& b, Slot i, const Table& table, const Generation& generation, Stamp now) {
+  const auto* entry = table.find(b.hash[i], b.key[i], b.binding[i]);
+  if (entry == nullptr) {
+    return false;
+  }
+  const MemberId member{entry->member, entry->epoch};
+  return !expired(*entry, generation, now) && generation.member(member) != nullptr &&
+         found(b, i, member, kNoFlow);
+}
+
+bool find_untranslated(
+    Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
+  return b.key[i].source.is_v4() ? find_in(b, i, state.tables.v4, generation, now)
+                                 : find_in(b, i, state.tables.v6, generation, now);
+}
+
+// A flow that began under another mode of its service stands in the tables of that mode.
+bool find_of_client(
+    Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
+  return generation.service(b.service[i]).mode == Mode::kNat
+             ? find_translated(b, i, generation, state, now) ||
+                   find_untranslated(b, i, generation, state, now)
+             : find_untranslated(b, i, generation, state, now) ||
+                   find_translated(b, i, generation, state, now);
+}
+
+bool half_open_full(const Burst& b, Slot i, const WorkerTables& tables) {
+  return b.key[i].source.is_v4() ? tables.v4.half_open_full() : tables.v6.half_open_full();
+}
+
+bool may_be_untracked(const Burst& b, Slot i, const WorkerTables& tables) {
+  const bool place =
+      b.key[i].source.is_v4() ? tables.v4.has_place(b.hash[i]) : tables.v6.has_place(b.hash[i]);
+  return !place || (is_tcp(b, i) && half_open_full(b, i, tables));
+}
+
+// As select does with a packet in the middle of a flow that gets no entry: the previous table,
+// which the flow's SYN did not follow, is not followed either.
+std::optional<Choice> choose_untracked(const Burst& b,
+                                       Slot i,
+                                       const Generation& generation,
+                                       const WorkerState& state,
+                                       std::uint64_t now_ms) {
+  const CompiledService& service = generation.service(b.service[i]);
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  const bool v4 = b.key[i].source.is_v4();
+  if (is_tcp(b, i) && !half_open_full(b, i, state.tables)) {
+    const auto choice =
+        choose_for_unknown(generation, service, state.dispositions, v4, hash, now_ms);
+    if (!choice || choice->by != ChosenBy::kPrevious) {
+      return choice;
+    }
+  }
+  return choose_member(generation, service, state.dispositions, v4, hash);
+}
+
+bool place_untracked(Burst& b,
+                     Slot i,
+                     const Generation& generation,
+                     const WorkerState& state,
+                     std::uint64_t now_ms) {
+  if (generation.service(b.service[i]).mode == Mode::kNat ||
+      !may_be_untracked(b, i, state.tables)) {
+    return b.drop(i, Drop::kToPeer);
+  }
+  const std::optional<Choice> choice = choose_untracked(b, i, generation, state, now_ms);
+  if (!choice) {
+    return b.drop(i, Drop::kNoBackend);
+  }
+  b.chosen_slot[i] = choice->slot;
+  return found(b, i, choice->member, kNoFlow);
+}
+
+// A flow that its ends no longer have in common.
+bool is_over(const Burst& b, Slot i, const WorkerState& state) {
+  return state.dispositions.get(b.member[i]) == Disposition::kReset ||
+         (b.flow[i] != kNoFlow && given_up(state.tables.nat.record(b.flow[i])));
+}
+
+// False when the slot has a verdict.
+bool find_flow(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
+  const Stamp now = stamp_of(now_ms);
+  if (b.direction[i] == Direction::kToClient) {
+    if (!find_by_reply(b, i, generation, state, now)) {
+      return b.drop(i, Drop::kNoNatFlow);
+    }
+  } else if (!find_of_client(b, i, generation, state, now) &&
+             !place_untracked(b, i, generation, state, now_ms)) {
+    return false;
+  }
+  if (is_over(b, i, state)) {
+    return b.drop(i, Drop::kMemberReset);
+  }
+  return state.icmp_errors.take(now_ms) || b.drop(i, Drop::kIcmpRateLimited);
+}
+
+void store_address(std::byte* at, const Address& address) {
+  if (address.is_v4()) {
+    store(at, address.v4_bits());
+  } else {
+    store(at, address.bytes);
+  }
+}
+
+// Replaces the addresses of the quoted IP header. Returns what changed within the message.
+ChecksumSum translate_quoted_header(std::byte* ip, const FlowKey& from, const FlowKey& to) {
+  ChecksumSum changes;
+  changes.replace(from.source, to.source);
+  changes.replace(from.destination, to.destination);
+  if (from.source.is_v4()) {
+    store_address(ip + offsetof(Ipv4Header, source), to.source);
+    store_address(ip + offsetof(Ipv4Header, destination), to.destination);
+    std::byte* const at = ip + offsetof(Ipv4Header, checksum);
+    const auto before = load<Be16>(at);
+    const Be16 after = update_checksum(before, changes);
+    store(at, after);
+    changes.replace(before, after);
+  } else {
+    store_address(ip + offsetof(Ipv6Header, source), to.source);
+    store_address(ip + offsetof(Ipv6Header, destination), to.destination);
+  }
+  return changes;
+}
+
+// Replaces the ports, and the checksum if it is `within` the quote. Returns what changed.
+ChecksumSum translate_quoted_upper(std::byte* upper,
+                                   std::uint32_t within,
+                                   const FlowKey& from,
+                                   const FlowKey& to) {
+  ChecksumSum ports;
+  ports.replace(from.source_port, to.source_port);
+  ports.replace(from.destination_port, to.destination_port);
+  store(upper, to.source_port);
+  store(upper + sizeof(Be16), to.destination_port);
+  const bool tcp = from.protocol == Protocol::kTcp;
+  const std::size_t offset = tcp ? offsetof(TcpHeader, checksum) : offsetof(UdpHeader, checksum);
+  if (offset + sizeof(Be16) > within) {
+    return ports;
+  }
+  ChecksumSum covered = ports;
+  covered.replace(from.source, to.source);
+  covered.replace(from.destination, to.destination);
+  const auto before = load<Be16>(upper + offset);
+  const Be16 after = tcp ? update_checksum(before, covered) : update_udp_checksum(before, covered);
+  store(upper + offset, after);
+  ports.replace(before, after);
+  return ports;
+}
+
+FlowKey reversed(const FlowKey& key) {
+  return {.source = key.destination,
+          .destination = key.source,
+          .source_port = key.destination_port,
+          .destination_port = key.source_port,
+          .protocol = key.protocol};
+}
+
+}  // namespace
+
+Address error_source(const Burst& b, Slot i) {
+  const std::byte* const ip = b.frame[i].data + b.l3_offset[i];
+  return b.key[i].destination.is_v4() ? Address::v4(load<Be32>(ip + offsetof(Ipv4Header, source)))
+                                      : Address::v6(ip + offsetof(Ipv6Header, source));
+}
+
+void find_error_flows(Burst& b,
+                      const Generation& generation,
+                      WorkerState& state,
+                      std::uint64_t now_ms) {
+  std::array<Slot, kBurstSize> back;
+  std::size_t count = 0;
+  for (const Slot i : std::span(b.aside).first(b.aside_count)) {
+    if (find_flow(b, i, generation, state, now_ms)) {
+      back[count++] = i;
+    }
+  }
+  std::array<Slot, kBurstSize> all;
+  const auto end =
+      std::ranges::merge(b.live_slots(), std::span(back).first(count), all.begin()).out;
+  std::copy(all.begin(), end, b.live.begin());
+  b.live_count = static_cast<std::uint16_t>(end - all.begin());
+}
+
+void translate_quote(
+    Burst& b, Slot i, const FlowKey& to, const FlowKey& before, const FlowKey& after) {
+  std::byte* const data = b.frame[i].data;
+  std::byte* const icmp = data + b.l4_offset[i];
+  // The quoted packet went the other way.
+  const FlowKey quoted = reversed(b.key[i]);
+  const FlowKey sent = reversed(to);
+  const std::uint32_t within =
+      std::uint32_t{b.l3_offset[i]} + b.l3_length[i] - b.quoted_l4_offset[i];
+  ChecksumSum changes = translate_quoted_header(icmp + sizeof(IcmpHeader), quoted, sent) +
+                        translate_quoted_upper(data + b.quoted_l4_offset[i], within, quoted, sent);
+  if (!quoted.source.is_v4()) {  // ICMPv6 covers a pseudo header (RFC 4443 §2.3)
+    changes.replace(before.source, after.source);
+    changes.replace(before.destination, after.destination);
+  }
+  std::byte* const checksum = icmp + offsetof(IcmpHeader, checksum);
+  store(checksum, update_checksum(load<Be16>(checksum), changes));
+}
+
+}  // namespace holdfast::dataplane
