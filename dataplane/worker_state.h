@@ -72,8 +72,8 @@ class WorkerState {
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   Notices notices;
-  // ICMP errors forwarded. A path that changes its MTU tells each flow once, far below this; what is
-  // above is a flood, of forged ones or about a flood.
+  // ICMP errors forwarded. A path that changes its MTU tells each flow once, far below this; what
+  // is above is a flood, of forged ones or about a flood.
   TokenBucket icmp_errors{1000, 200};
 
   // Where the sweeper goes on, and when it last ran.

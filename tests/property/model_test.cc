@@ -110,6 +110,7 @@ void expect_everything_happened(const Counts& counts) {
   EXPECT_GT(counts.flows_rechosen, 0U);
   EXPECT_GT(counts.resets_sent, 0U);
   EXPECT_GT(counts.follow_previous, 0U);
+  EXPECT_GT(counts.icmp_errors_forwarded, 0U);
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     const auto reason = static_cast<Drop>(i);
     EXPECT_TRUE(counts.drops[i] > 0 || is_out_of_reach(reason)) << drop_name(reason);

@@ -31,7 +31,8 @@ Counts Counts::operator+(const Counts& other) const {
                 .flows_untracked = flows_untracked + other.flows_untracked,
                 .flows_rechosen = flows_rechosen + other.flows_rechosen,
                 .resets_sent = resets_sent + other.resets_sent,
-                .follow_previous = follow_previous + other.follow_previous};
+                .follow_previous = follow_previous + other.follow_previous,
+                .icmp_errors_forwarded = icmp_errors_forwarded + other.icmp_errors_forwarded};
   for (std::size_t i = 0; i < drops.size(); ++i) {
     sum.drops[i] += other.drops[i];
   }
@@ -152,6 +153,7 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
   forget_tunnels();
   counts_ = {};
   recent_.clear();
+  error_tokens_ = kErrorBurst;
   former_.clear();
   for (Member& member : members_) {
     member.counts = {};

@@ -66,6 +66,7 @@ struct Counts {
   std::uint64_t flows_rechosen = 0;
   std::uint64_t resets_sent = 0;
   std::uint64_t follow_previous = 0;
+  std::uint64_t icmp_errors_forwarded = 0;
   bool operator==(const Counts&) const = default;
   Counts operator+(const Counts& other) const;
 };
@@ -158,6 +159,8 @@ class Model {
  private:
   friend class BurstRun;
 
+  static constexpr std::uint64_t kErrorBurst = 200;
+
   struct Former {
     std::vector<Tier> tiers;
     std::uint64_t until_ms = 0;
@@ -205,6 +208,8 @@ class Model {
   std::vector<std::uint64_t> half_open_flows_;  // translations, least recently used first
   std::uint64_t opened_ = 0;
   std::uint64_t bursts_ = 0;
+  std::uint64_t error_tokens_ = kErrorBurst;  // errors that may still be forwarded,
+  std::uint64_t error_tokens_ms_ = 0;         // and when there were so many
 
   Counts counts_;
   Hearsay hearsay_;

@@ -22,6 +22,7 @@ struct Travelling {
   std::size_t binding = 0;
   std::size_t service = 0;  // index in the specification, towards a member
   bool to_client = false;
+  bool error = false;  // about a flow
   bool known = false;
   MemberIndex member = 0;
   std::optional<std::uint64_t> flow;  // translation
@@ -73,6 +74,7 @@ class BurstRun {
   void classify_asked(Travelling& t, const std::optional<Asked>& asked);
   void classify_echo(Travelling& t);
   void classify_transport(Travelling& t);
+  void classify_error(Travelling& t);
 
   // track
   [[nodiscard]] const dataplane::ServiceSpec& service(const Travelling& t) const {
@@ -119,11 +121,20 @@ class BurstRun {
   bool make_room();
   void enter_translation(Travelling& t);
 
+  // ICMP errors
+  void find_error(Travelling& t);
+  [[nodiscard]] bool find_entry(Travelling& t) const;
+  [[nodiscard]] bool find_translation(Travelling& t) const;
+  [[nodiscard]] bool find_reply(Travelling& t) const;
+  void place_by_hash(Travelling& t);
+  bool take_token();
+
   // rewrite
   void learn(const Told& told, std::uint8_t port);
   void learn_client(const Travelling& t, const Translation& flow);
   [[nodiscard]] Way way_of(const Travelling& t, const Translation* flow) const;
   void rewrite(Travelling& t);
+  void count_forwarded(const Travelling& t);
   void account(const Foretold& fate);
 
   Model& m_;

@@ -21,6 +21,7 @@ std::vector<Foretold> BurstRun::run(const std::vector<Arriving>& burst) {
   pass(all, &BurstRun::classify);
   pass(all, &BurstRun::track);
   pass(all, &BurstRun::select);
+  pass(all, &BurstRun::find_error);
   pass(all, &BurstRun::rewrite);
   std::vector<Foretold> fates;
   for (Travelling& t : all) {
@@ -58,6 +59,8 @@ void BurstRun::classify(Travelling& t) {
       return classify_transport(t);
     case Shape::kEcho:
       return classify_echo(t);
+    case Shape::kError:
+      return classify_error(t);
     case Shape::kArp:
       return classify_asked(t, read_arp(*t.frame, link(t).mac));
     case Shape::kSolicitation:
@@ -119,8 +122,19 @@ void BurstRun::classify_transport(Travelling& t) {
   }
 }
 
+void BurstRun::classify_error(Travelling& t) {
+  classify_transport(t);
+  if (t.pending() && m_.is_ours(t.packet.sender)) {
+    return t.drop(Drop::kVipSource);
+  }
+  t.error = true;
+}
+
 // A flow goes on in the mode it began in: the tables of both are asked, the service's own first.
 void BurstRun::track(Travelling& t) {
+  if (t.error) {
+    return;
+  }
   if (t.to_client) {
     return track_reply(t);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stages for new flows, and what leaves: select, rewrite, accounting.
 #include "tests/support/model/model_burst.h"
+#include "tests/support/model/quoting.h"
 #include "tests/support/model/wrapping.h"
 
 #include <algorithm>
@@ -18,7 +19,7 @@ Be16 wire(std::uint16_t port) { return Be16::from_host(port); }
 }  // namespace
 
 void BurstRun::select(Travelling& t) {
-  if (t.known) {
+  if (t.known || t.error) {
     return;
   }
   // An earlier frame of the burst may have opened the flow.
@@ -225,7 +226,7 @@ void BurstRun::learn(const Told& told, std::uint8_t port) {
 
 // A client on our own link tells its MAC address until its flow stands.
 void BurstRun::learn_client(const Travelling& t, const Translation& flow) {
-  if (!t.to_client && flow.state == FlowState::kHalfOpen &&
+  if (!t.error && !t.to_client && flow.state == FlowState::kHalfOpen &&
       m_.surroundings_.on_link(t.packet.source, t.frame->port)) {
     learn({.address = t.packet.source, .mac = mac_at(t.frame->bytes, 6)}, t.frame->port);
   }
@@ -274,19 +275,28 @@ void BurstRun::rewrite(Travelling& t) {
     return t.drop(Drop::kTtlExpired);
   }
   if (flow != nullptr) {
-    translate(out, t.packet, m_.ends_of(*flow, t.to_client));
+    const Ends ends = m_.ends_of(*flow, t.to_client);
+    t.error ? translate_error(out, t.packet, ends, t.to_client) : translate(out, t.packet, ends);
   }
   if (tunnelled) {
     wrap(out, t.packet, tunnel);
   }
   address_link(out.bytes, way);
-  MemberCounts& counts = m_.members_[t.member].counts;
-  (t.to_client ? counts.packets_to_client : counts.packets_to_member) += 1;
-  (t.to_client ? counts.bytes_to_client : counts.bytes_to_member) += t.packet.packet;
+  count_forwarded(t);
   t.fate.verdict = Verdict::kForward;
   t.fate.port = way.port;
   t.fate.backend = m_.members_[t.member].backend;
   t.fate.bytes = std::move(out.bytes);
+}
+
+void BurstRun::count_forwarded(const Travelling& t) {
+  if (t.error) {
+    ++m_.counts_.icmp_errors_forwarded;
+    return;
+  }
+  MemberCounts& counts = m_.members_[t.member].counts;
+  (t.to_client ? counts.packets_to_client : counts.packets_to_member) += 1;
+  (t.to_client ? counts.bytes_to_client : counts.bytes_to_member) += t.packet.packet;
 }
 
 void BurstRun::account(const Foretold& fate) {

@@ -2,6 +2,8 @@
 // The decoder, layer by layer.
 #include "tests/support/model/reading.h"
 
+#include "tests/support/model/quoting.h"
+
 #include <algorithm>
 #include <array>
 
@@ -74,6 +76,9 @@ Fault read_upper(const Bytes& bytes, Reading& reading) {
   }
   if (reading.protocol == 17) {
     return read_udp(bytes, reading);
+  }
+  if (is_error_type(bytes[reading.l4], reading.v4)) {
+    return read_error(bytes, reading);
   }
   const std::uint8_t request = reading.v4 ? 8 : 128;
   if (bytes[reading.l4] != request || bytes[reading.l4 + 1] != 0) {
@@ -148,19 +153,6 @@ Fault extension_fault(const Bytes& bytes, std::size_t at, std::uint8_t kind, boo
     return Drop::kFragment;
   }
   return {};
-}
-
-bool is_extension(std::uint8_t kind) {
-  static constexpr std::array<std::uint8_t, 5> kKinds = {0, 43, 44, 51, 60};
-  return std::ranges::find(kKinds, kind) != kKinds.end();
-}
-
-// RFC 8200 §4 and RFC 4302 §2.2.
-std::size_t extension_size(std::uint8_t kind, std::uint8_t length) {
-  if (kind == 44) {
-    return 8;
-  }
-  return kind == 51 ? (std::size_t{length} + 2) * 4 : (std::size_t{length} + 1) * 8;
 }
 
 // Step 5: moves l4 and protocol behind the chain.
@@ -276,6 +268,18 @@ void read_network(const Arriving& frame, std::uint16_t type, Reading& reading) {
 }
 
 }  // namespace
+
+bool is_extension(std::uint8_t kind) {
+  static constexpr std::array<std::uint8_t, 5> kKinds = {0, 43, 44, 51, 60};
+  return std::ranges::find(kKinds, kind) != kKinds.end();
+}
+
+std::size_t extension_size(std::uint8_t kind, std::uint8_t length) {
+  if (kind == 44) {
+    return 8;
+  }
+  return kind == 51 ? (std::size_t{length} + 2) * 4 : (std::size_t{length} + 1) * 8;
+}
 
 std::uint16_t number16(const Bytes& bytes, std::size_t at) {
   return static_cast<std::uint16_t>(bytes.at(at) * 256 + bytes.at(at + 1));

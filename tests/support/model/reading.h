@@ -30,11 +30,13 @@ enum class Shape : std::uint8_t {
   kArp,
   kTransport,
   kEcho,
+  kError,  // ICMP about a flow
   kSolicitation,
   kFaulty,
 };
 
-// What a frame says. Members after `shape` are set as far as the shape has them.
+// What a frame says. Members after `shape` are set as far as the shape has them. Of an error, the
+// addresses, the protocol and the ports are those of a packet of the flow that goes the same way.
 struct Reading {
   Shape shape = Shape::kOther;
   Drop fault = Drop::kTruncated;
@@ -50,6 +52,8 @@ struct Reading {
   std::uint16_t source_port = 0;
   std::uint16_t destination_port = 0;
   std::uint8_t flags = 0;
+  std::size_t quoted_l4 = 0;  // of an error: where the quoted upper header begins
+  Address sender;             // of an error: its own source
 
   // Where the IP packet ends.
   [[nodiscard]] std::size_t end() const { return l3 + packet; }
@@ -60,6 +64,10 @@ struct Reading {
 };
 
 Reading read_frame(const Arriving& frame);
+
+// IPv6 extension headers, RFC 8200 §4 and RFC 4302 §2.2.
+bool is_extension(std::uint8_t kind);
+std::size_t extension_size(std::uint8_t kind, std::uint8_t length);
 
 // Numbers in network order. Requires: they lie within `bytes`.
 std::uint16_t number16(const Bytes& bytes, std::size_t at);

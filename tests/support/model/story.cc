@@ -71,6 +71,7 @@ std::string difference_of(const Counts& is, const Counts& expected) {
   c.number("flows_rechosen", is.flows_rechosen, expected.flows_rechosen);
   c.number("resets_sent", is.resets_sent, expected.resets_sent);
   c.number("follow_previous", is.follow_previous, expected.follow_previous);
+  c.number("icmp_errors_forwarded", is.icmp_errors_forwarded, expected.icmp_errors_forwarded);
   return c.text();
 }
 

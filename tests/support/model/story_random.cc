@@ -44,7 +44,12 @@ class Author {
     command.member = static_cast<std::uint8_t>(below(kSiteMembers));
     const std::uint32_t what = below(64);
     flood_ -= flood_ > 0 ? 1 : 0;
-    if (flood_ > 0 || what < 50) {
+    storm_ -= storm_ > 0 ? 1 : 0;
+    if (flood_ > 0 || storm_ > 0 || what < 49) {
+      return burst();
+    }
+    if (what == 49) {
+      storm_ = below(3) == 0 ? 14 : 0;  // long enough for the limit of ICMP errors
       return burst();
     }
     if (what == 50) {
@@ -107,13 +112,18 @@ class Author {
                                                          FrameKind::kArp,
                                                          FrameKind::kStray,
                                                          FrameKind::kSolicitation,
-                                                         FrameKind::kOther};
+                                                         FrameKind::kOther,
+                                                         FrameKind::kError,
+                                                         FrameKind::kError,
+                                                         FrameKind::kErrorInside};
     return kKinds.at(below(kKinds.size()));  // the rest are questions
   }
 
   FrameOp frame() {
     FrameOp op;
-    op.kind = flood_ > 0 && below(4) != 0 ? FrameKind::kFlood : kind();
+    op.kind = flood_ > 0 && below(4) != 0   ? FrameKind::kFlood
+              : storm_ > 0 && below(4) != 0 ? FrameKind::kError
+                                            : kind();
     if (below(5) == 0) {
       op.oddity = static_cast<Oddity>(below(static_cast<std::uint32_t>(Oddity::kCount)));
     }
@@ -130,6 +140,7 @@ class Author {
 
   std::mt19937_64 random_;
   int flood_ = 0;  // commands of it to come
+  int storm_ = 0;  // likewise, of ICMP errors
 };
 
 }  // namespace

@@ -182,7 +182,8 @@ Counts Subject::counts() const {
                 .flows_untracked = s.flows_untracked.get(),
                 .flows_rechosen = s.flows_rechosen.get(),
                 .resets_sent = s.resets_sent.get(),
-                .follow_previous = s.follow_previous.get()};
+                .follow_previous = s.follow_previous.get(),
+                .icmp_errors_forwarded = s.icmp_errors_forwarded.get()};
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     counts.drops[i] = s.drops[i].get();
   }

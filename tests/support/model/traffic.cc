@@ -3,6 +3,7 @@
 #include "tests/support/model/traffic.h"
 
 #include "tests/support/appliance.h"
+#include "tests/support/model/traffic_errors.h"
 
 #include <algorithm>
 #include <iterator>
@@ -171,6 +172,10 @@ Packet flood(const FrameOp& op) {
   return tcp(client, vip_of(to, true)).syn();
 }
 
+bool is_error(const FrameOp& op) {
+  return op.kind == FrameKind::kError || op.kind == FrameKind::kErrorInside;
+}
+
 Packet base_packet(const FrameOp& op, const Model& model, const Crowd& crowd) {
   const Endpoint client = client_of(op, crowd);
   const Endpoint vip = vip_of(op, client.address.is_v4());
@@ -187,6 +192,9 @@ Packet base_packet(const FrameOp& op, const Model& model, const Crowd& crowd) {
       return other(op, client);
     case FrameKind::kFlood:
       return flood(op);
+    case FrameKind::kError:
+    case FrameKind::kErrorInside:
+      return build_error(op, model, {client, vip, target_of(op).tcp});
     default:
       return transport(client, vip, target_of(op).tcp, op);
   }
@@ -347,10 +355,29 @@ void spoil(Arriving& frame, const FrameOp& op, std::size_t l4) {
   }
 }
 
+// Whether make_odd() has a say.
+bool is_odd(const FrameOp& op, bool from_lan) {
+  if (is_error(op)) {
+    return op.oddity != Oddity::kLong;  // its quote is
+  }
+  return !from_lan || op.oddity == Oddity::kLong || op.oddity == Oddity::kPadded ||
+         op.oddity == Oddity::kNoChecksum;
+}
+
+Endpoint sender_of(const Packet& packet, const FrameOp& op, const Crowd& crowd) {
+  if (is_error(op)) {  // of the flow's family
+    return number16(packet.bytes(), 12) == 0x0800 ? kClient : kClient6;
+  }
+  return op.kind == FrameKind::kSolicitation ? kClient6
+         : op.kind == FrameKind::kFlood      ? kClient
+                                             : client_of(op, crowd);
+}
+
 }  // namespace
 
 Arriving build_frame(const FrameOp& op, const Model& model, const Crowd& crowd) {
-  const bool from_lan = op.kind == FrameKind::kReply || op.kind == FrameKind::kStray;
+  const bool from_lan = op.kind == FrameKind::kReply || op.kind == FrameKind::kStray ||
+                        op.kind == FrameKind::kErrorInside;
   Arriving frame{.bytes = {}, .beyond = 0, .port = from_lan ? kLan : kWan};
   std::size_t l4 = 14;
   if (op.kind == FrameKind::kArp) {
@@ -361,12 +388,8 @@ Arriving build_frame(const FrameOp& op, const Model& model, const Crowd& crowd) 
     if (op.kind != FrameKind::kSolicitation) {
       packet.ttl(ttl_of(op));
     }
-    const Endpoint sender = op.kind == FrameKind::kSolicitation ? kClient6
-                            : op.kind == FrameKind::kFlood      ? kClient
-                                                                : client_of(op, crowd);
-    if (!from_lan || op.oddity == Oddity::kLong || op.oddity == Oddity::kPadded ||
-        op.oddity == Oddity::kNoChecksum) {
-      make_odd(packet, op, sender);
+    if (is_odd(op, from_lan)) {
+      make_odd(packet, op, sender_of(packet, op, crowd));
     }
     frame.bytes = packet.bytes();
     l4 = packet.l4_offset();

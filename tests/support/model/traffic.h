@@ -18,9 +18,11 @@ enum class FrameKind : std::uint8_t {
   kEcho,
   kArp,
   kSolicitation,
-  kStray,  // to a pool endpoint at random
-  kOther,  // to an address that is not ours
-  kFlood,  // a SYN of a client that is never heard of again
+  kStray,        // to a pool endpoint at random
+  kOther,        // to an address that is not ours
+  kFlood,        // a SYN of a client that is never heard of again
+  kError,        // ICMP to a VIP, about a flow
+  kErrorInside,  // ICMP to a pool address, about a flow
   kCount
 };
 

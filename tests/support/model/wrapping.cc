@@ -83,13 +83,20 @@ std::uint16_t udp_target_port(const TunnelTo& to) {
   return to.mode == Mode::kVxlan ? 4789 : 6080;
 }
 
-// The packet's bytes as its checksums claim them to be: the segment of a TCP or UDP checksum adds
-// up to the complement of its pseudo header, whatever it holds.
+// What the checksum of a packet covers besides the segment: nothing in ICMP of RFC 792.
+Bytes pseudo_header_of(const Reading& reading, std::size_t segment) {
+  if (reading.shape != Shape::kError) {
+    return pseudo_header(reading.source, reading.destination, reading.protocol, segment);
+  }
+  return reading.v4 ? Bytes{} : pseudo_header(reading.sender, reading.destination, 58, segment);
+}
+
+// The packet's bytes as its checksums claim them to be: the segment of a TCP, UDP or ICMP checksum
+// adds up to the complement of its pseudo header, whatever it holds.
 Bytes as_claimed(const Bytes& packet, const Reading& reading) {
   const std::size_t header = reading.l4 - reading.l3;
   Bytes bytes(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(header));
-  const Bytes pseudo =
-      pseudo_header(reading.source, reading.destination, reading.protocol, reading.packet - header);
+  const Bytes pseudo = pseudo_header_of(reading, reading.packet - header);
   append16(bytes, static_cast<std::uint16_t>(~ones_complement_sum(pseudo)));
   return bytes;
 }
@@ -100,7 +107,8 @@ std::uint16_t udp_checksum(const Bytes& head,
                            const Reading& reading,
                            const TunnelTo& to) {
   const bool v4 = to.member.is_v4();
-  const bool has_own = reading.tcp() || number16(inner.bytes, reading.l4 - reading.l3 + 6) != 0;
+  const bool has_own = reading.shape == Shape::kError || reading.tcp() ||
+                       number16(inner.bytes, reading.l4 - reading.l3 + 6) != 0;
   if ((v4 && (to.mode == Mode::kVxlan || !has_own)) || (!has_own && inner.beyond != 0)) {
     return 0;
   }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// ICMP errors: which flow they are about. By the contract of dataplane/icmp_error.h they change
+// nothing, and come after all other frames of their burst have found or begun their flows.
+#include "tests/support/model/model_burst.h"
+
+#include <algorithm>
+
+namespace holdfast::testing {
+
+bool BurstRun::find_entry(Travelling& t) const {
+  const auto found = m_.entries_.find(t.name());
+  if (found == m_.entries_.end() || m_.is_over(found->first, found->second, now_s_)) {
+    return false;
+  }
+  t.member = found->second.member;
+  return true;
+}
+
+bool BurstRun::find_translation(Travelling& t) const {
+  const auto found = m_.by_client_.find(t.name());
+  if (found == m_.by_client_.end() || m_.is_over(m_.translations_.at(found->second), now_s_)) {
+    return false;
+  }
+  t.flow = found->second;
+  t.member = m_.translations_.at(found->second).member;
+  return true;
+}
+
+bool BurstRun::find_reply(Travelling& t) const {
+  const auto found = m_.by_reply_.find({.member = t.packet.source,
+                                        .member_port = t.packet.source_port,
+                                        .pool = t.packet.destination,
+                                        .pool_port = t.packet.destination_port,
+                                        .protocol = t.packet.protocol});
+  if (found == m_.by_reply_.end() || m_.is_over(m_.translations_.at(found->second), now_s_)) {
+    return false;
+  }
+  t.flow = found->second;
+  t.member = m_.translations_.at(found->second).member;
+  return true;
+}
+
+// A flow that found no place in the table goes by the hash, as do the errors about it.
+void BurstRun::place_by_hash(Travelling& t) {
+  if (translates(t) || !t.packet.tcp() || !half_open_full(t)) {
+    return t.drop(Drop::kToPeer);
+  }
+  const std::optional<MemberIndex> member = newly_chosen(t);
+  if (!member) {
+    return t.drop(Drop::kNoBackend);
+  }
+  t.member = *member;
+}
+
+// One comes every millisecond, up to 200.
+bool BurstRun::take_token() {
+  m_.error_tokens_ =
+      std::min(Model::kErrorBurst, m_.error_tokens_ + (now_ms_ - m_.error_tokens_ms_));
+  m_.error_tokens_ms_ = now_ms_;
+  if (m_.error_tokens_ == 0) {
+    return false;
+  }
+  --m_.error_tokens_;
+  return true;
+}
+
+void BurstRun::find_error(Travelling& t) {
+  if (!t.error) {
+    return;
+  }
+  if (t.to_client) {
+    if (!find_reply(t)) {
+      return t.drop(Drop::kNoNatFlow);
+    }
+  } else {
+    const bool found =
+        translates(t) ? find_translation(t) || find_entry(t) : find_entry(t) || find_translation(t);
+    if (!found) {
+      place_by_hash(t);
+    }
+  }
+  if (!t.pending()) {
+    return;
+  }
+  const bool over = t.flow && m_.translations_.at(*t.flow).given_up();
+  if (over || m_.members_[t.member].disposition == Disposition::kReset) {
+    return t.drop(Drop::kMemberReset);
+  }
+  if (!take_token()) {
+    t.drop(Drop::kIcmpRateLimited);
+  }
+}
+
+}  // namespace holdfast::testing
