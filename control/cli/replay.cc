@@ -3,6 +3,7 @@
 
 #include "control/cli/capture_link.h"
 #include "control/cli/offline.h"
+#include "control/cli/trace_packet.h"
 
 #include <algorithm>
 #include <memory>
@@ -69,6 +70,13 @@ bool is_cut_in_headers(const CaptureRecord& record) {
   return record.bytes.size() < std::min<std::size_t>(record.original_length, kHeaderBytes);
 }
 
+// "tcp 198.51.100.7:40000 > 203.0.113.10:80", as the flow's packets come from the same side.
+std::string flow_text(const dataplane::FlowKey& key) {
+  return (key.protocol == dataplane::Protocol::kTcp ? "tcp " : "udp ") +
+         endpoint_text(key.source, key.source_port.to_host()) + " > " +
+         endpoint_text(key.destination, key.destination_port.to_host());
+}
+
 }  // namespace
 
 ReplayResult Replay::push(CaptureRecord record) {
@@ -109,6 +117,9 @@ void Replay::pass_time(std::uint64_t until_ms) {
 }
 
 void Replay::name_flow(ReplayResult& result) const {
+  if (burst_.kind[0] == dataplane::Kind::kIcmpError) {
+    result.icmp_error = flow_text(burst_.key[0]);
+  }
   if (burst_.known[0] || burst_.chosen_slot[0] != dataplane::kNoFlow) {
     const dataplane::MemberRecord& member = solo_.member_record(burst_.member[0]);
     result.service = member.service.view();

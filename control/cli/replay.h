@@ -28,6 +28,7 @@ struct ReplayResult {
   std::optional<dataplane::Drop> reason = std::nullopt;  // with kDrop
   std::string service = {};                              // empty: none, or unknown
   std::string backend = {};                              // empty: none was chosen
+  std::string icmp_error = {};  // the flow that the frame is an ICMP error about; empty: none
   std::vector<ReplayedFrame> sent = {};
 };
 

@@ -53,6 +53,7 @@ constexpr const char* kHelp =
     "  reason   of a drop (docs/drops.md explains each), else null\n"
     "  service, backend   null when there is none\n"
     "  out      numbers of OUT's records that came of it, from 0\n"
+    "  icmp_error   only of an ICMP error: the flow that it is about\n"
     "\n"
     "Exit codes: 1 IN is damaged (what could be read is done) or an output cannot be written,\n"
     "3 the configuration is invalid.";
@@ -140,12 +141,16 @@ std::string verdict_line(std::uint64_t frame, const ReplayResult& result, std::u
   if (result.reason) {
     reason = dataplane::drop_name(*result.reason);
   }
-  return json::serialize(json::object{{"frame", frame},
-                                      {"verdict", verdict_name(result.verdict)},
-                                      {"reason", std::move(reason)},
-                                      {"service", text_or_null(result.service)},
-                                      {"backend", text_or_null(result.backend)},
-                                      {"out", std::move(out)}});
+  json::object line = {{"frame", frame},
+                       {"verdict", verdict_name(result.verdict)},
+                       {"reason", std::move(reason)},
+                       {"service", text_or_null(result.service)},
+                       {"backend", text_or_null(result.backend)},
+                       {"out", std::move(out)}};
+  if (!result.icmp_error.empty()) {
+    line["icmp_error"] = result.icmp_error;
+  }
+  return json::serialize(line);
 }
 
 // One run: from here on only the files and the pipeline matter.

@@ -5,6 +5,7 @@
 #include "dataplane/burst.h"
 #include "dataplane/headers.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 
@@ -28,6 +29,18 @@ inline void check_transport(const dataplane::Burst& burst, dataplane::Slot slot)
   require(burst.key[slot].source.is_v4() == burst.key[slot].destination.is_v4());
 }
 
+// Likewise of an ICMP error: the quoted ports, and the quoted TCP checksum if it is there.
+inline void check_error(const dataplane::Burst& burst, dataplane::Slot slot) {
+  const dataplane::Frame& frame = burst.frame[slot];
+  const std::size_t end = std::size_t{burst.l3_offset[slot]} + burst.l3_length[slot];
+  const std::size_t quoted = burst.quoted_l4_offset[slot];
+  const std::size_t checksum = burst.key[slot].protocol == dataplane::Protocol::kTcp ? 18 : 8;
+  require(quoted >= burst.l4_offset[slot] + 28U && quoted + 8 <= end && end <= frame.length);
+  require(quoted + std::min(checksum, end - quoted) <= frame.contiguous || quoted + 18 > end);
+  require(quoted + 8 <= frame.contiguous);
+  require(burst.key[slot].source.is_v4() == burst.key[slot].destination.is_v4());
+}
+
 // Parse gives one verdict only, and every fault it notes has a name.
 inline void check_parsed(const dataplane::Burst& burst, dataplane::Slot slot) {
   if (burst.verdict[slot] == dataplane::Verdict::kDrop) {
@@ -37,6 +50,9 @@ inline void check_parsed(const dataplane::Burst& burst, dataplane::Slot slot) {
   require(burst.verdict[slot] == dataplane::Verdict::kPending);
   if (burst.kind[slot] == dataplane::Kind::kTransport) {
     check_transport(burst, slot);
+  }
+  if (burst.kind[slot] == dataplane::Kind::kIcmpError) {
+    check_error(burst, slot);
   }
   if (burst.kind[slot] == dataplane::Kind::kFaulty) {
     require(burst.fault[slot] < dataplane::Drop::kCount);

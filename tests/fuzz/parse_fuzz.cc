@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzzes parse and the responders on one frame in an exact-size buffer. The first input byte
 // chooses what surrounds the frame, the rest is the frame. An IPv4 header whose checksum is wrong
-// is tried a second time with the right one, so that the layers behind it are reached.
+// is tried a second time with the right one, so that the layers behind it are reached, and an ICMP
+// error likewise.
 #include "dataplane/checksum.h"
 #include "dataplane/headers.h"
 #include "dataplane/parse.h"
@@ -65,11 +66,39 @@ bool mend_checksum(Bytes& bytes) {
   return true;
 }
 
+// True when the frame was an ICMP error with a wrong checksum, which it is no longer. Requires: its
+// IPv4 header's checksum is right.
+bool mend_error(Bytes& bytes) {
+  ExactBurst burst(bytes);
+  burst->l4_offset[0] = 0;
+  parse(*burst);
+  const dataplane::FlowKey& key = burst->key[0];
+  const std::size_t l4 = burst->l4_offset[0];
+  if (burst->verdict[0] != Verdict::kPending || burst->kind[0] != Kind::kFaulty ||
+      burst->fault[0] != Drop::kBadChecksum || l4 == 0) {
+    return false;
+  }
+  bytes[l4 + 2] = bytes[l4 + 3] = 0;
+  const std::size_t size = burst->l3_offset[0] + std::size_t{burst->l3_length[0]} - l4;
+  ChecksumSum sum(std::as_bytes(std::span(bytes)).subspan(l4, size));
+  if (key.protocol == Protocol::kIcmp6) {
+    sum = sum + dataplane::pseudo_header(
+                    key.source, key.destination, key.protocol, static_cast<std::uint32_t>(size));
+  }
+  const std::uint16_t checksum = sum.checksum().to_host();
+  bytes[l4 + 2] = static_cast<std::uint8_t>(checksum >> 8);
+  bytes[l4 + 3] = static_cast<std::uint8_t>(checksum);
+  return true;
+}
+
 void run_both_ways(const std::uint8_t* data, std::size_t size) {
   const Room room = parse_room(data[0]);
   Bytes frame(data + 1, data + size);
   run(frame, room);
   if (mend_checksum(frame)) {
+    run(frame, room);
+  }
+  if (mend_error(frame)) {
     run(frame, room);
   }
 }

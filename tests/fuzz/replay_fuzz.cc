@@ -13,6 +13,7 @@
 #include "dataplane/parse.h"
 #include "dataplane/solo.h"
 #include "tests/fuzz/parse_checks.h"
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
 #include "tests/support/fuzz_input.h"
 
@@ -77,6 +78,10 @@ const std::vector<Bytes>& templates() {
       tcp(kBackend1, kPool.at_port(2000)).syn().ack().bytes(),
       udp(kBackend6, kPool6.at_port(2000)).payload("answer").bytes(),
       tcp(kBackend1, kClient).ack().bytes(),
+      too_big(kFarRouter, kVip, quote_of(tcp(kVip, kClient).ack(), 8)).bytes(),
+      too_big(kFarRouter6, kVip6, quote_of(udp(kVip6.at_port(53), kClient6), 8)).bytes(),
+      too_big(kBackend1, kPool.at_port(1024), quote_of(tcp(kPool.at_port(1024), kBackend1), 20))
+          .bytes(),
   };
   return kTemplates;
 }
@@ -145,6 +150,24 @@ Bytes answer_to(Bytes frame) {
   return frame;
 }
 
+// What a router says to who sent this frame. Requires: as answer_to().
+Bytes error_about(const Bytes& frame, std::uint8_t kind) {
+  const bool v4_frame = frame.size() > 14 && frame[14] >> 4 == 4;
+  const std::size_t least = v4_frame ? 42 : 62;
+  if (frame.size() < least) {
+    return frame;
+  }
+  Endpoint sender = v4_frame ? kFarRouter : kFarRouter6;
+  const auto* const source = reinterpret_cast<const std::byte*>(&frame[v4_frame ? 26 : 22]);
+  sender.address = v4_frame ? Address::v4(load<Be32>(source)) : Address::v6(source);
+  std::copy_n(frame.begin() + 6, 6, sender.mac.begin());
+  const std::size_t end = std::min(frame.size(), least + kind % 64U);
+  return too_big(v4_frame ? kFarRouter : kFarRouter6,
+                 sender,
+                 {frame.begin() + 14, frame.begin() + static_cast<std::ptrdiff_t>(end)})
+      .bytes();
+}
+
 void set_be16(Bytes& frame, std::size_t at, std::uint16_t value) {
   frame[at] = static_cast<std::uint8_t>(value >> 8);
   frame[at + 1] = static_cast<std::uint8_t>(value);
@@ -185,8 +208,12 @@ class Machine {
     Bytes bytes;
     if (kind % 32 < all.size()) {
       bytes = all[kind % 32];
-    } else if (kind % 32 < 29 && !sent_.empty()) {
+    } else if (kind % 32 < 28 && !sent_.empty()) {
       bytes = answer_to(sent_[commands.byte() % sent_.size()]);
+    } else if (kind % 32 < 30 && !sent_.empty()) {
+      const Bytes& about = sent_[commands.byte() % sent_.size()];
+      const std::uint8_t how = commands.byte();
+      bytes = error_about(how % 2 == 0 ? about : answer_to(about), how);
     } else {
       bytes = commands.bytes(commands.word() % 2048);
     }
@@ -323,11 +350,12 @@ class Machine {
                        before.begin() + static_cast<std::ptrdiff_t>(from)));
   }
 
-  // In `dsr` only the MAC addresses change; in `nat` also IP addresses, TTL, ports and checksums.
+  // In `dsr` only the MAC addresses change; in `nat` also IP addresses, TTL, ports and checksums,
+  // which in an ICMP error stand in the quote.
   void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) const {
     const bool translated = b.flow[i] != kNoFlow;
     require(b.frame[i].length >= after.size());
-    if (b.kind[i] != Kind::kTransport) {
+    if (!is_of_flow(b.kind[i])) {
       return;
     }
     if (!translated && solo_->generation().members()[b.member[i].index].tunnel != kNoTunnel) {
@@ -339,12 +367,17 @@ class Machine {
     const bool v4 = b.key[i].source.is_v4();
     const std::size_t l3 = b.l3_offset[i];
     const std::size_t l4 = b.l4_offset[i];
-    const std::size_t checksum = l4 + (b.key[i].protocol == Protocol::kTcp ? 16 : 6);
+    const bool error = b.kind[i] == Kind::kIcmpError;
+    const std::size_t ports = error ? b.quoted_l4_offset[i] : l4;
+    const std::size_t checksum = ports + (b.key[i].protocol == Protocol::kTcp ? 16 : 6);
+    const std::size_t quote = l4 + 8;
     for (std::size_t at = 12; at < after.size(); ++at) {
       const bool ip = v4 ? at == l3 + 8 || (at >= l3 + 10 && at < l3 + 20)
                          : at == l3 + 7 || (at >= l3 + 8 && at < l3 + 40);
-      const bool upper = (at >= l4 && at < l4 + 4) || (at >= checksum && at < checksum + 2);
-      require(before[at] == after[at] || (translated && (ip || upper)));
+      const bool upper = (at >= ports && at < ports + 4) || (at >= checksum && at < checksum + 2);
+      const bool quoted = error && (at == l4 + 2 || at == l4 + 3 ||
+                                    (at >= quote + (v4 ? 10 : 8) && at < quote + (v4 ? 20 : 40)));
+      require(before[at] == after[at] || (translated && (ip || upper || quoted)));
     }
   }
 

@@ -3,6 +3,7 @@
 // for those that no capture can bring about, where else it is shown. A new enumerator without
 // either fails here; one without words does not compile (control/cli/drop_text.h).
 #include "control/cli/drop_text.h"
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/capture_file.h"
 #include "tests/support/packet.h"
 #include "tests/unit/cli/offline_config.h"
@@ -72,6 +73,18 @@ std::vector<Bytes> answered_flows(std::size_t count, std::size_t addresses) {
   return frames;
 }
 
+// What a router says of a member's segment to the client.
+Bytes told_too_big(const Endpoint& vip, std::uint32_t mtu) {
+  return too_big(kFarRouter, vip, quote_of(tcp(vip, kClient).ack(), 8), mtu).bytes();
+}
+
+// One error more than a worker forwards at once, about a flow that is there.
+std::vector<Bytes> flood_of_errors() {
+  std::vector<Bytes> frames = {tcp(kClient, kDirect).syn().bytes()};
+  frames.resize(1 + 200 + 1, told_too_big(kDirect, 1400));
+  return frames;
+}
+
 const Words kNoneIsUp = {"--down=web/a", "--down=web/b", "--down=web/spare"};
 // One backend, so that a pool address has 64 512 ports for all flows (--config comes last and
 // wins).
@@ -102,6 +115,7 @@ std::vector<Recipe> header_recipes() {
       {Drop::kPortZero, {tcp(kClient.at_port(0), kOurVip).syn().bytes()}},
       {Drop::kUnknownProtocol, {tcp(kClient, kOurVip).next_protocol(132).bytes()}},
       {Drop::kIcmpUnsupported, {echo_request(kClient, kOurVip).icmp(13, 0).bytes()}},
+      {Drop::kIcmpImplausible, {told_too_big(kOurVip, 500)}},
   };
 }
 
@@ -110,6 +124,8 @@ std::vector<Recipe> flow_recipes() {
       {Drop::kNoService, {tcp(kClient, kOurVip.at_port(81)).syn().bytes()}},
       {Drop::kNoNatFlow, {tcp(kBackend1, kPoolEnd).ack().bytes()}},
       {Drop::kNoFlow, {tcp(kClient, kOurVip).rst().bytes()}},
+      {Drop::kToPeer, {told_too_big(kDirect, 1400)}},
+      {Drop::kIcmpRateLimited, flood_of_errors()},
       {Drop::kNoBackend, {syn()}, kNoneIsUp},
       {Drop::kNatPoolExhausted, answered_flows(64'512, 1), kOneBackend},
       {Drop::kNatTableFull, answered_flows(65'536, 16), kOneBackend},

@@ -5,6 +5,7 @@
 #include "control/cli/replay.h"
 
 #include "control/cli/offline.h"
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
 #include "tests/support/capture_file.h"
 #include "tests/unit/cli/offline_config.h"
@@ -81,6 +82,25 @@ TEST_F(Replaying, NamesTheServiceOfADropThatCameNoFurther) {
   EXPECT_EQ(result.service, "web");
   EXPECT_EQ(result.backend, "");
   EXPECT_TRUE(result.sent.empty());
+}
+
+TEST_F(Replaying, NamesTheFlowThatAnIcmpErrorIsAbout) {
+  const ReplayResult flow = replay_.push(record_of(tcp(kClient, kVip).syn().bytes()));
+  const auto error = [](const testing::Endpoint& client) {
+    return record_of(
+        too_big(testing::kFarRouter, kVip, quote_of(tcp(kVip, client).ack(), 8)).bytes());
+  };
+  const ReplayResult known = replay_.push(error(kClient));
+  EXPECT_EQ(known.verdict, Verdict::kForward);
+  EXPECT_EQ(known.service, "web");
+  EXPECT_EQ(known.backend, flow.backend);
+  EXPECT_EQ(known.icmp_error, "tcp 198.51.100.7:40000 > 203.0.113.10:80");
+  const ReplayResult unknown = replay_.push(error(kClient.at_port(1)));
+  EXPECT_EQ(unknown.reason, Drop::kToPeer);
+  EXPECT_EQ(unknown.service, "web");
+  EXPECT_EQ(unknown.backend, "");
+  EXPECT_EQ(unknown.icmp_error, "tcp 198.51.100.7:1 > 203.0.113.10:80");
+  EXPECT_EQ(flow.icmp_error, "");
 }
 
 TEST_F(Replaying, AccountsForEverything) {
