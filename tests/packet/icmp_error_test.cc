@@ -139,6 +139,26 @@ INSTANTIATE_TEST_SUITE_P(Dsr,
                          ::testing::Values(Way{Mode::kDsr, true, true},
                                            Way{Mode::kDsr, false, false}));
 
+TEST(IcmpErrorsHops, ComeBehindTheHopListOfTheirFlow) {
+  GenerationSpec spec = untranslated(Mode::kGue, true);
+  for (dataplane::ServiceSpec& service : spec.services) {
+    service.tunnel.hops = 2;
+  }
+  Appliance appliance(spec);
+  for (std::uint16_t port = 1; port < 20; ++port) {
+    const Endpoint client = kClient.at_port(port);
+    const Packet segment = tcp(client, kVip).syn();
+    const Bytes flow = split(appliance.send(segment).bytes, packet_of(segment).size()).outer;
+    const Packet error = too_big(kFarRouter, kVip, quote_of(tcp(kVip, client).ack(), 8));
+    const Bytes frame = appliance.send(error).bytes;
+    const Bytes is = split(frame, packet_of(error).size()).outer;
+    ASSERT_EQ(is.size(), flow.size());
+    ASSERT_GE(is.size(), 14U + 20 + 8 + 8 + 4) << "one hop at least";
+    EXPECT_TRUE(std::equal(is.begin() + 42, is.end(), flow.begin() + 42));
+    EXPECT_TRUE(outer_udp_verifies(frame));
+  }
+}
+
 // One flow of each family in `dsr`, and errors about it.
 class IcmpErrors : public ::testing::TestWithParam<bool> {
  protected:
