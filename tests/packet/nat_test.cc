@@ -123,25 +123,6 @@ TEST(Nat, FindsAFreeEndpointBehindABlockOfLongLivedFlows) {
   }
 }
 
-TEST(Nat, ServesMoreFlowsThanPortsOfOneAddressTowardsDifferentBackends) {
-  dataplane::GenerationSpec spec = three_backends(Mode::kNat);
-  spec.pools = {{.first = kPool.address, .last = kPool.address}};
-  Appliance appliance(spec, 200'000);
-  std::uint32_t forwarded = 0;
-  for (std::uint32_t i = 0; i < 100'000; ++i) {
-    Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + i % 50'000));
-    client.address = v4(198, 51, static_cast<std::uint8_t>(100 + i / 50'000), 7);
-    const Outcome syn = appliance.send(tcp(client, kVip).syn());
-    if (syn.verdict == Verdict::kForward) {
-      ++forwarded;
-      const Translated flow = translated(syn);
-      appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
-      appliance.send(tcp(client, kVip).ack());
-    }
-  }
-  EXPECT_EQ(forwarded, 100'000U);
-}
-
 TEST(Nat, CountsAnExhaustedPoolAndReusesNothing) {
   Appliance appliance(one_backend(), 200'000);
   std::map<std::optional<Drop>, std::uint32_t> reasons;
