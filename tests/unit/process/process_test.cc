@@ -17,7 +17,7 @@ namespace holdfast::dataplane {
 namespace {
 
 using std::chrono::seconds;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr seconds kLimit{10};
 
