@@ -131,4 +131,30 @@ std::optional<MemberIndex> choose_new(const std::vector<Tier>& tiers,
   return std::nullopt;
 }
 
+std::vector<MemberIndex> choose_others(const Tier* former,
+                                       const Tier* now,
+                                       std::uint64_t hash,
+                                       const FlowHasher& hasher,
+                                       MemberIndex chosen,
+                                       std::size_t most) {
+  std::vector<MemberIndex> likely;
+  if (former != nullptr) {
+    likely.push_back(former->slots[slot_of(hash, former->slots.size())]);
+  }
+  if (now != nullptr) {
+    likely.push_back(now->slots[slot_of(hash, now->slots.size())]);
+    for (std::uint64_t attempt = 1; attempt <= 8; ++attempt) {
+      likely.push_back(now->slots[slot_of(hasher.words(hash, attempt), now->slots.size())]);
+    }
+  }
+  std::vector<MemberIndex> others;
+  for (const MemberIndex member : likely) {
+    if (others.size() < most && member != chosen &&
+        std::ranges::find(others, member) == others.end()) {
+      others.push_back(member);
+    }
+  }
+  return others;
+}
+
 }  // namespace holdfast::testing

@@ -51,4 +51,13 @@ std::optional<MemberIndex> choose_new(const std::vector<Tier>& tiers,
                                       const dataplane::FlowHasher& hasher,
                                       const TakesNew& takes_new);
 
+// Where else a flow may live, most likely first: the member of `former`, if there is such a tier,
+// the slot's own, those of up to eight rehashes; at most `most`, without `chosen`, none twice.
+std::vector<MemberIndex> choose_others(const Tier* former,
+                                       const Tier* now,
+                                       std::uint64_t hash,
+                                       const dataplane::FlowHasher& hasher,
+                                       MemberIndex chosen,
+                                       std::size_t most);
+
 }  // namespace holdfast::testing

@@ -74,7 +74,8 @@ void Model::enroll_binding(std::size_t service, const BindingSpec& spec) {
 }
 
 // A packet without entry follows the table before the last change for as long as a flow of then
-// may still live; timeouts that become shorter shorten that.
+// may still live; timeouts that become shorter shorten that. Hop lists name it until a publication
+// finds it too old.
 void Model::replace_tables(const ServiceSpec& service,
                            std::vector<Tier> tiers,
                            std::uint64_t now_ms) {
@@ -85,6 +86,9 @@ void Model::replace_tables(const ServiceSpec& service,
       former_[service.name] = {.tiers = before->second, .until_ms = until};
     } else if (const auto former = former_.find(service.name); former != former_.end()) {
       former->second.until_ms = std::min(former->second.until_ms, until);
+      if (now_ms >= former->second.until_ms) {
+        former_.erase(former);
+      }
     }
   }
   tiers_[service.name] = std::move(tiers);

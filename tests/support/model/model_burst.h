@@ -133,6 +133,8 @@ class BurstRun {
   void learn(const Told& told, std::uint8_t port);
   void learn_client(const Travelling& t, const Translation& flow);
   [[nodiscard]] Way way_of(const Travelling& t, const Translation* flow) const;
+  // The addresses of the hop list that goes with the flow's packets.
+  [[nodiscard]] std::vector<Address> hops_of(const Travelling& t) const;
   void rewrite(Travelling& t);
   void count_forwarded(const Travelling& t);
   void account(const Foretold& fate);

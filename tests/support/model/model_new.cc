@@ -247,6 +247,28 @@ Way BurstRun::way_of(const Travelling& t, const Translation* flow) const {
   return way;
 }
 
+std::vector<Address> BurstRun::hops_of(const Travelling& t) const {
+  const Member& to = m_.members_[t.member];
+  if (to.mode != dataplane::Mode::kGue || to.tunnel.hops == 0) {
+    return {};
+  }
+  const auto former = m_.former_.find(service(t).name);
+  const Tier* before =
+      former == m_.former_.end() ? nullptr : first_tier(former->second.tiers, t.packet.v4);
+  std::vector<Address> hops;
+  for (const MemberIndex member : choose_others(before,
+                                                first_tier(tiers(t), t.packet.v4),
+                                                hash_of(t),
+                                                m_.hasher_,
+                                                t.member,
+                                                to.tunnel.hops)) {
+    if (const Address& address = m_.members_[member].address; address.is_v4()) {
+      hops.push_back(address);  // a list has no place for others
+    }
+  }
+  return hops;
+}
+
 void BurstRun::rewrite(Travelling& t) {
   const Translation* flow = t.flow ? &m_.translations_.at(*t.flow) : nullptr;
   if (flow != nullptr) {
@@ -266,7 +288,8 @@ void BurstRun::rewrite(Travelling& t) {
                         .spec = to.tunnel,
                         .member = to.address,
                         .inner_mac = to.inner_mac,
-                        .hash = m_.hasher_(key_of(t))};
+                        .hash = m_.hasher_(key_of(t)),
+                        .hops = tunnelled ? hops_of(t) : std::vector<Address>{}};
   const std::size_t outer = tunnelled ? outer_size(tunnel) : 0;
   if (out.length() - t.packet.l3 + outer > way.mtu) {
     return t.drop(Drop::kMtu);

@@ -84,6 +84,9 @@ dataplane::TunnelSpec tunnel_spec(const SiteService& service) {
   if (service.tunnel == 2 && (mode == Mode::kGue || mode == Mode::kVxlan)) {
     spec.port = 7000;
   }
+  if (service.tunnel >= 3 && mode == Mode::kGue) {
+    spec.hops = service.tunnel == 3 ? 1 : 4;
+  }
   return spec;
 }
 
@@ -103,8 +106,10 @@ ServiceSpec service_spec(const SiteService& service, std::size_t index) {
     }
   }
   for (std::size_t i = 0; i < kSiteMembers; ++i) {
-    if (service.members.at(i).absent == 0) {
-      spec.members.push_back(member_spec(service.members.at(i), i, spec.mode));
+    const MemberSpec member = member_spec(service.members.at(i), i, spec.mode);
+    // A hop list cannot name IPv6.
+    if (service.members.at(i).absent == 0 && (spec.tunnel.hops == 0 || member.address.is_v4())) {
+      spec.members.push_back(member);
     }
   }
   return spec;
@@ -197,7 +202,7 @@ void Site::change(Part part, std::size_t service, std::size_t member, std::uint8
       one.mode = value % kSiteModes;
       break;
     case Part::kTunnel:
-      one.tunnel = value % 3;
+      one.tunnel = value % 5;
       break;
     case Part::kSlots:
       one.slots = value % 2;

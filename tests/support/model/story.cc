@@ -112,6 +112,8 @@ class Both {
     for (std::size_t i = 0; i < kSiteServices; ++i) {
       site_.services.at(i).mode = static_cast<std::uint8_t>(modes % kSiteModes);
       modes /= kSiteModes;
+      site_.services.at(i).tunnel = story.shape == 3 ? 4 : 0;
+      site_.services.at(i).hash = static_cast<std::uint8_t>(story.shape == 3 ? i : 0);
       for (std::size_t j = 0; j < kSiteMembers; ++j) {
         SiteMember& member = site_.services.at(i).members.at(j);
         const bool first = j % 3 == 0;

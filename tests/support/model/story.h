@@ -36,8 +36,10 @@ struct Command {
 struct Story {
   bool small_tables = false;  // half-open flows reach their share, translations the last record
   std::uint16_t modes = 0;    // digit i in base 6: the mode that service i begins in
-  std::uint8_t shape = 0;     // 1: a member per family has nearly all slots; 2: a tier of its own
-  std::uint8_t key = 0;       // of the hash: which flows and members meet
+  // 1: a member per family has nearly all slots; 2: a tier of its own; 3: hop lists in
+  // `gue`, and services that hash by other fields
+  std::uint8_t shape = 0;
+  std::uint8_t key = 0;  // of the hash: which flows and members meet
   std::vector<Command> commands;
 };
 

@@ -28,12 +28,12 @@ Bytes joined(Bytes first, const Bytes& second) {
   return first;
 }
 
-std::size_t behind_ip(Mode mode) {
-  switch (mode) {
+std::size_t behind_ip(const TunnelTo& to) {
+  switch (to.mode) {
     case Mode::kGre:
       return 4;
     case Mode::kGue:
-      return 8;
+      return 8 + (to.hops.empty() ? 0 : 8 + 4 * to.hops.size());
     case Mode::kVxlan:
       return 8 + 8 + 14;
     default:
@@ -72,6 +72,9 @@ std::uint16_t udp_source_port(const Reading& reading, const TunnelTo& to) {
   if (to.mode == Mode::kVxlan) {
     return static_cast<std::uint16_t>(0xc000 | (to.hash >> 16 & 0xffff));
   }
+  if (!to.hops.empty()) {
+    return static_cast<std::uint16_t>(0x8000 | (to.hash >> 16 & 0xffff));
+  }
   const auto& client = reading.source.bytes;
   return static_cast<std::uint16_t>(reading.source_port ^ (client[12] * 256 + client[13]));
 }
@@ -80,7 +83,10 @@ std::uint16_t udp_target_port(const TunnelTo& to) {
   if (to.spec.port != 0) {
     return to.spec.port;
   }
-  return to.mode == Mode::kVxlan ? 4789 : 6080;
+  if (to.mode == Mode::kVxlan) {
+    return 4789;
+  }
+  return to.spec.hops == 0 ? 6080 : 19523;
 }
 
 // What the checksum of a packet covers besides the segment: nothing in ICMP of RFC 792.
@@ -120,6 +126,21 @@ std::uint16_t udp_checksum(const Bytes& head,
   return sum == 0 ? 0xffff : sum;
 }
 
+// GUE variant 0: version and control bit, words behind the first, what follows, no flags; then
+// GLB's private data: its type 0, the place in the list, the length of the list, the list.
+void append_hops(Bytes& head, const Reading& reading, const TunnelTo& to) {
+  if (to.hops.empty()) {
+    return;
+  }
+  append16(head, (1 + to.hops.size()) * 256 + (reading.v4 ? 4U : 41U));
+  append16(head, 0);
+  append16(head, 0);
+  append16(head, to.hops.size());
+  for (const Address& hop : to.hops) {
+    append_address(head, hop);
+  }
+}
+
 // What stands between the outer IP header and the packet.
 Bytes middle(const Arriving& inner, const Reading& reading, const TunnelTo& to) {
   Bytes head;
@@ -131,8 +152,9 @@ Bytes middle(const Arriving& inner, const Reading& reading, const TunnelTo& to) 
   }
   append16(head, udp_source_port(reading, to));
   append16(head, udp_target_port(to));
-  append16(head, behind_ip(to.mode) + reading.packet);
+  append16(head, behind_ip(to) + reading.packet);
   append16(head, 0);
+  append_hops(head, reading, to);
   if (to.mode == Mode::kVxlan) {
     append32(head, 0x08000000);
     append32(head, to.spec.vni * 256);
@@ -192,9 +214,7 @@ Bytes outer_ip(const Bytes& packet,
 
 }  // namespace
 
-std::size_t outer_size(const TunnelTo& to) {
-  return (to.member.is_v4() ? 20 : 40) + behind_ip(to.mode);
-}
+std::size_t outer_size(const TunnelTo& to) { return (to.member.is_v4() ? 20 : 40) + behind_ip(to); }
 
 void wrap(Arriving& frame, const Reading& reading, const TunnelTo& to) {
   Arriving inner = frame;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The outer headers that the model expects around a packet: RFC 2003 and RFC 2473 (ipip), RFC 2784
-// (gre), UDP with the packet behind it (gue, as Katran sends it), RFC 7348 (vxlan); DSCP and ECN by
-// RFC 6040. Hop lists are not modelled. Pure; tests only.
+// (gre), UDP with the packet behind it (gue, as Katran sends it) or with a list of further members
+// between (as GitHub's glb-director sends it), RFC 7348 (vxlan); DSCP and ECN by RFC 6040. Pure;
+// tests only.
 #pragma once
 
 #include "dataplane/spec.h"
 #include "tests/support/model/reading.h"
 
 #include <cstdint>
+#include <vector>
 
 namespace holdfast::testing {
 
@@ -17,7 +19,8 @@ struct TunnelTo {
   dataplane::TunnelSpec spec;
   Address member;
   MacAddress inner_mac{};
-  std::uint64_t hash = 0;  // of the flow
+  std::uint64_t hash = 0;     // of the flow
+  std::vector<Address> hops;  // IPv4; empty: no list
 };
 
 // Bytes between the link header and the packet.
