@@ -76,6 +76,10 @@ rc::Seq<Story> simpler_story(const Story& story) {
     plainer.push_back(story);
     plainer.back().small_tables = false;
   }
+  if (story.tiny_tables) {
+    plainer.push_back(story);
+    plainer.back().tiny_tables = false;
+  }
   if (story.shape != 0) {
     plainer.push_back(story);
     plainer.back().shape = 0;

@@ -100,6 +100,9 @@ struct Capacity {
   std::size_t entries4 = 0;
   std::size_t entries6 = 0;
   std::size_t records = 0;
+  // The entries of a family are a single pair of buckets, so that any flow may stand anywhere: then
+  // the model knows when there is no room. In larger tables it does not, and there must be room.
+  bool one_pair = false;
 };
 
 struct ModelOptions {
@@ -113,6 +116,8 @@ struct PoolEndpoint {
   std::uint16_t port = 0;
 };
 using Witness = std::function<std::optional<PoolEndpoint>(std::size_t slot)>;
+// Whether the product still has an entry after a burst of one frame.
+using EntryWitness = std::function<bool(const FlowName&)>;
 
 // What a burst's frames told about the neighbourhood: at most eight of each, the first ones.
 struct Hearsay {
@@ -138,7 +143,8 @@ class Model {
   // Throws Impossible when the witness tells of something that no product may do.
   std::vector<Foretold> run(const std::vector<Arriving>& burst,
                             std::uint64_t now_ms,
-                            const Witness& witness);
+                            const Witness& witness,
+                            const EntryWitness& entry_stands);
   // The sweeper came by: those for which `stands` is false are gone. Throws Impossible when one
   // that is not over is gone; or when one that is over still stands and the round is `whole`.
   void sweep(std::uint64_t now_ms,

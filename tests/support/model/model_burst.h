@@ -51,8 +51,15 @@ struct Travelling {
 
 class BurstRun {
  public:
-  BurstRun(Model& model, std::uint64_t now_ms, const Witness& witness)
-      : m_(model), now_ms_(now_ms), now_s_(now_ms / 1000), witness_(witness) {}
+  BurstRun(Model& model,
+           std::uint64_t now_ms,
+           const Witness& witness,
+           const EntryWitness& entry_stands)
+      : m_(model),
+        now_ms_(now_ms),
+        now_s_(now_ms / 1000),
+        witness_(witness),
+        entry_stands_(entry_stands) {}
 
   std::vector<Foretold> run(const std::vector<Arriving>& burst);
 
@@ -117,6 +124,7 @@ class BurstRun {
   };
   [[nodiscard]] Choice choose(const Travelling& t) const;
   void open_entry(Travelling& t);
+  bool make_room_for_entry(const Travelling& t, FlowState state);
   void open_translation(Travelling& t);
   bool make_room();
   void enter_translation(Travelling& t);
@@ -143,6 +151,7 @@ class BurstRun {
   std::uint64_t now_ms_;
   std::uint64_t now_s_;
   const Witness& witness_;
+  const EntryWitness& entry_stands_;
 };
 
 }  // namespace holdfast::testing

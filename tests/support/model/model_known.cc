@@ -248,8 +248,9 @@ void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {
 
 std::vector<Foretold> Model::run(const std::vector<Arriving>& burst,
                                  std::uint64_t now_ms,
-                                 const Witness& witness) {
-  return BurstRun(*this, now_ms, witness).run(burst);
+                                 const Witness& witness,
+                                 const EntryWitness& entry_stands) {
+  return BurstRun(*this, now_ms, witness, entry_stands).run(burst);
 }
 
 }  // namespace holdfast::testing

@@ -118,13 +118,44 @@ BurstRun::Choice BurstRun::choose(const Travelling& t) const {
   return {.member = keeps_flows(own) ? own : newly_chosen(t)};
 }
 
+// In a full table what is over gives way, and what is half-open to a flow that has shown itself;
+// which of them is the product's choice.
+bool BurstRun::make_room_for_entry(const Travelling& t, FlowState state) {
+  const bool v4 = t.packet.v4;
+  const Capacity& capacity = m_.options_.capacity;
+  const auto of_family = [&](const auto& entry) { return entry.first.client.is_v4() == v4; };
+  const auto used = static_cast<std::size_t>(std::ranges::count_if(m_.entries_, of_family));
+  if (!capacity.one_pair || used < (v4 ? capacity.entries4 : capacity.entries6)) {
+    return true;
+  }
+  bool may_have_room = false;
+  for (auto entry = m_.entries_.begin(); entry != m_.entries_.end(); ++entry) {
+    const bool gives_way =
+        m_.is_over(entry->first, entry->second, now_s_) ||
+        (state != FlowState::kHalfOpen && entry->second.state == FlowState::kHalfOpen);
+    if (!of_family(*entry) || !gives_way) {
+      continue;
+    }
+    may_have_room = true;
+    if (!entry_stands_(entry->first)) {
+      m_.end_entry(entry);
+      return true;
+    }
+  }
+  if (may_have_room) {
+    throw Impossible("a full table made no room for a flow, though it could");
+  }
+  return false;
+}
+
 void BurstRun::open_entry(Travelling& t) {
   Choice choice = choose(t);
   if (!choice.member) {
     return t.drop(Drop::kNoBackend);
   }
   const FlowState state = first_state(t.packet);
-  const bool tracked = state != FlowState::kHalfOpen || !half_open_full(t);
+  const bool tracked =
+      (state != FlowState::kHalfOpen || !half_open_full(t)) && make_room_for_entry(t, state);
   if (tracked) {
     m_.set_state(t.name(), m_.entries_[t.name()], state);
     m_.entries_[t.name()].member = *choice.member;
@@ -133,6 +164,12 @@ void BurstRun::open_entry(Travelling& t) {
     m_.counts_.follow_previous += choice.former ? 1 : 0;
   } else {
     ++m_.counts_.flows_untracked;
+    if (choice.former) {
+      choice.member = newly_chosen(t);  // the hash decides for the whole flow
+    }
+    if (!choice.member) {
+      return t.drop(Drop::kNoBackend);
+    }
   }
   t.member = *choice.member;
 }

@@ -105,7 +105,8 @@ std::string outline(const FlowName& name) {
 class Both {
  public:
   explicit Both(const Story& story)
-      : crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 8} : Crowd{}),
+      : tiny_(story.tiny_tables),
+        crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 8} : Crowd{}),
         model_({.key = {story.key}, .capacity = capacity_of(geometry_of(story))}),
         subject_({.key = {story.key}, .geometry = geometry_of(story)}) {
     std::uint32_t modes = story.modes;
@@ -167,29 +168,48 @@ class Both {
 
   // Over all lives.
   [[nodiscard]] Counts counts() const { return earlier_lives_ + model_.counts(); }
-  [[nodiscard]] bool crowded() const { return subject_.crowded(); }
+  // Where nothing is foretold any more.
+  [[nodiscard]] bool crowded() const { return !tiny_ && subject_.crowded(); }
 
  private:
   static dataplane::StateGeometry geometry_of(const Story& story) {
     return {.workers = 1,
-            .buckets_v4 = story.small_tables ? 256U : 2048U,
-            .buckets_v6 = story.small_tables ? 128U : 1024U,
+            .buckets_v4 = story.tiny_tables    ? 2U
+                          : story.small_tables ? 256U
+                                               : 2048U,
+            .buckets_v6 = story.tiny_tables    ? 2U
+                          : story.small_tables ? 128U
+                                               : 1024U,
             .records_nat = story.small_tables ? 64U : 4096U};
   }
   static Capacity capacity_of(const dataplane::StateGeometry& geometry) {
     return {.entries4 = geometry.buckets_v4 * 4,
             .entries6 = geometry.buckets_v6 * 4,
-            .records = geometry.records_nat};
+            .records = geometry.records_nat,
+            .one_pair = geometry.buckets_v4 == 2 && geometry.buckets_v6 == 2};
   }
 
+  // Who gave way in a full table shows only frame by frame.
   void burst(const std::vector<FrameOp>& ops) {
+    if (!tiny_) {
+      return burst_of(ops);
+    }
+    for (const FrameOp& op : ops) {
+      burst_of({op});
+    }
+  }
+
+  void burst_of(const std::vector<FrameOp>& ops) {
     std::vector<Arriving> frames;
     for (const FrameOp& op : ops) {
       frames.push_back(build_frame(op, model_, crowd_));
     }
     const std::vector<Foretold> is = subject_.run(frames, now_ms_);
-    const std::vector<Foretold> expected =
-        model_.run(frames, now_ms_, [&](std::size_t slot) { return subject_.endpoint(slot); });
+    const std::vector<Foretold> expected = model_.run(
+        frames,
+        now_ms_,
+        [&](std::size_t slot) { return subject_.endpoint(slot); },
+        [&](const FlowName& name) { return subject_.entries().contains(name); });
     for (std::size_t i = 0; i < frames.size(); ++i) {
       if (const std::string text = difference_of(is[i], expected[i]); !text.empty()) {
         throw Impossible("frame " + std::to_string(i) + ": " + text + as_it_came(frames[i]));
@@ -298,6 +318,7 @@ class Both {
   std::uint64_t now_ms_ = kStartMs;
   Counts earlier_lives_;
   Site site_;
+  bool tiny_;
   Crowd crowd_;
   Model model_;
   Subject subject_;
@@ -351,7 +372,8 @@ std::ostream& operator<<(std::ostream& out, const Command& command) {
 
 std::ostream& operator<<(std::ostream& out, const Story& story) {
   out << "modes " << int(story.modes) << ", key " << int(story.key)
-      << (story.small_tables ? ", small tables" : "") << ", shape " << int(story.shape) << '\n';
+      << (story.small_tables ? ", small tables" : "") << (story.tiny_tables ? ", tiny tables" : "")
+      << ", shape " << int(story.shape) << '\n';
   for (std::size_t i = 0; i < story.commands.size(); ++i) {
     out << "  " << i << ": " << story.commands[i] << '\n';
   }

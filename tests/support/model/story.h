@@ -35,6 +35,7 @@ struct Command {
 
 struct Story {
   bool small_tables = false;  // half-open flows reach their share, translations the last record
+  bool tiny_tables = false;   // a pair of buckets for the entries of a family; frames come alone
   std::uint16_t modes = 0;    // digit i in base 6: the mode that service i begins in
   // 1: a member per family has nearly all slots; 2: a tier of its own; 3: hop lists in
   // `gue`, and services that hash by other fields

@@ -14,6 +14,7 @@ class Author {
 
   Story write(std::size_t commands) {
     Story story{.small_tables = below(4) == 0,
+                .tiny_tables = below(6) == 0,
                 .modes = modes(),
                 .shape = static_cast<std::uint8_t>(below(4)),
                 .key = byte(),
