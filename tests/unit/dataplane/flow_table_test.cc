@@ -3,6 +3,7 @@
 
 #include "dataplane/hash.h"
 
+#include <optional>
 #include <random>
 #include <unordered_map>
 #include <vector>
@@ -26,6 +27,9 @@ struct Table {
   std::vector<FlowTable4::Bucket> buckets;
   FlowTable4 table;
 
+  std::optional<std::uint32_t> over;  // the flow whose time is over
+  std::vector<std::uint32_t> evicted;
+
   explicit Table(std::size_t count) : buckets(count), table(buckets) {}
 
   FlowEntry4* insert(std::uint32_t flow, FlowState state = FlowState::kEstablished) {
@@ -41,8 +45,8 @@ struct Table {
         kHasher(key),
         state,
         rehash,
-        [](const FlowEntry4&) { return false; },
-        [](const FlowEntry4&) {});
+        [this](const FlowEntry4& resident) { return resident.member == over; },
+        [this](const FlowEntry4& resident) { evicted.push_back(resident.member); });
     if (entry != nullptr) {
       entry->set_key(key, 5);
       entry->member = static_cast<std::uint16_t>(flow);
@@ -105,6 +109,22 @@ TEST(FlowTable, HalfOpenFlowsTakeAQuarterAndGiveWay) {
   }
   EXPECT_EQ(established, 64U);
   EXPECT_EQ(t.table.half_open(), 0U);
+}
+
+TEST(FlowTable, AFullTableGivesThePlaceOfAFlowThatIsOverToAnyOther) {
+  for (const FlowState state : {FlowState::kHalfOpen, FlowState::kEstablished}) {
+    Table t(2);
+    for (std::uint32_t flow = 0; flow < 8; ++flow) {
+      ASSERT_NE(t.insert(flow), nullptr);
+    }
+    EXPECT_EQ(t.insert(100, state), nullptr);
+    t.over = 5;
+    EXPECT_NE(t.insert(100, state), nullptr);
+    EXPECT_EQ(t.evicted, std::vector<std::uint32_t>{5});
+    EXPECT_EQ(t.find(5), nullptr);
+    EXPECT_NE(t.find(100), nullptr);
+    EXPECT_EQ(t.table.used(), 8U);
+  }
 }
 
 TEST(FlowTable, BehavesLikeAMapUnderRandomUse) {
