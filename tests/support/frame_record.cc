@@ -26,8 +26,8 @@ std::string variable(const char* name) {
 }
 
 const std::string& seeds() {
-  static const std::string kFolder = variable("HOLDFAST_SEEDS");
-  return kFolder;
+  static const std::string folder = variable("HOLDFAST_SEEDS");
+  return folder;
 }
 
 std::string test_name() {

@@ -134,14 +134,14 @@ std::vector<Recipe> flow_recipes() {
 }
 
 const std::vector<Elsewhere>& elsewhere() {
-  static const std::vector<Elsewhere> kPlaces = {
+  static const std::vector<Elsewhere> places = {
       {Drop::kDispatchFull, "one worker has no ring to another: worker_test.cc"},
       {Drop::kMemberReset, "--down only avoids a backend: nat_lifetime_test.cc, the model"},
       {Drop::kNoRoute, "every backend has a route here: the model, neighborhood_test.cc"},
       {Drop::kNoNeighbour, "every next hop is resolved here: the model, dsr_test.cc"},
       {Drop::kNoHeadroom, "there are 128 bytes before each frame: tunnel_test.cc"},
   };
-  return kPlaces;
+  return places;
 }
 
 std::map<Drop, Recipe> recipes() {
