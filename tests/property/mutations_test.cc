@@ -278,8 +278,8 @@ void Storm::check_forwarded(const Bytes& after) {
   }
 }
 
-// To the station that asked: its address stands in the Ethernet header, in ARP or in the option of a
-// solicitation; one that has no address yet is answered to all nodes (RFC 4861 §7.2.4).
+// To the station that asked: its address stands in the Ethernet header, in ARP or in the option of
+// a solicitation; one that has no address yet is answered to all nodes (RFC 4861 §7.2.4).
 void Storm::check_reply(const Bytes& before, const Bytes& after) {
   constexpr MacAddress kAllNodes = {0x33, 0x33, 0, 0, 0, 1};
   const MacAddress to = mac_at(after, 0);

@@ -123,6 +123,8 @@ class BurstRun {
     bool former = false;
   };
   [[nodiscard]] Choice choose(const Travelling& t) const;
+  [[nodiscard]] Choice choose_in_the_middle(const Travelling& t) const;
+  [[nodiscard]] bool table_full(const Travelling& t) const;
   void open_entry(Travelling& t);
   bool make_room_for_entry(const Travelling& t, FlowState state);
   void open_translation(Travelling& t);

@@ -42,14 +42,19 @@ bool BurstRun::find_reply(Travelling& t) const {
 
 // A flow that found no place in the table goes by the hash, as do the errors about it.
 void BurstRun::place_by_hash(Travelling& t) {
-  if (translates(t) || !t.packet.tcp() || !half_open_full(t)) {
+  const bool share_full = t.packet.tcp() && half_open_full(t);
+  if (translates(t) || (!share_full && !table_full(t))) {
     return t.drop(Drop::kToPeer);
   }
-  const std::optional<MemberIndex> member = newly_chosen(t);
-  if (!member) {
+  const bool in_the_middle = t.packet.tcp() && !share_full;
+  Choice choice = in_the_middle ? choose_in_the_middle(t) : Choice{.member = newly_chosen(t)};
+  if (choice.former) {
+    choice.member = newly_chosen(t);  // its SYN did not follow that table
+  }
+  if (!choice.member) {
     return t.drop(Drop::kNoBackend);
   }
-  t.member = *member;
+  t.member = *choice.member;
 }
 
 // One comes every millisecond, up to 200.

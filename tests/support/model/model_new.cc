@@ -106,8 +106,13 @@ BurstRun::Choice BurstRun::choose(const Travelling& t) const {
     return {};
   }
   const bool in_the_middle = t.packet.tcp() && !t.packet.begins() && !half_open_full(t);
-  if (!in_the_middle) {
-    return {.member = newly_chosen(t)};
+  return in_the_middle ? choose_in_the_middle(t) : Choice{.member = newly_chosen(t)};
+}
+
+BurstRun::Choice BurstRun::choose_in_the_middle(const Travelling& t) const {
+  const Tier* table = first_tier(tiers(t), t.packet.v4);
+  if (table == nullptr) {
+    return {};
   }
   const MemberIndex own = table->slots[slot_of(hash_of(t), table->slots.size())];
   if (const auto member = formerly_chosen(t, own)) {
@@ -118,14 +123,18 @@ BurstRun::Choice BurstRun::choose(const Travelling& t) const {
   return {.member = keeps_flows(own) ? own : newly_chosen(t)};
 }
 
+bool BurstRun::table_full(const Travelling& t) const {
+  const bool v4 = t.packet.v4;
+  const Capacity& capacity = m_.options_.capacity;
+  const auto used = static_cast<std::size_t>(std::ranges::count_if(
+      m_.entries_, [&](const auto& entry) { return entry.first.client.is_v4() == v4; }));
+  return capacity.one_pair && used == (v4 ? capacity.entries4 : capacity.entries6);
+}
+
 // In a full table what is over gives way, and what is half-open to a flow that has shown itself;
 // which of them is the product's choice.
 bool BurstRun::make_room_for_entry(const Travelling& t, FlowState state) {
-  const bool v4 = t.packet.v4;
-  const Capacity& capacity = m_.options_.capacity;
-  const auto of_family = [&](const auto& entry) { return entry.first.client.is_v4() == v4; };
-  const auto used = static_cast<std::size_t>(std::ranges::count_if(m_.entries_, of_family));
-  if (!capacity.one_pair || used < (v4 ? capacity.entries4 : capacity.entries6)) {
+  if (!table_full(t)) {
     return true;
   }
   bool may_have_room = false;
@@ -133,7 +142,7 @@ bool BurstRun::make_room_for_entry(const Travelling& t, FlowState state) {
     const bool gives_way =
         m_.is_over(entry->first, entry->second, now_s_) ||
         (state != FlowState::kHalfOpen && entry->second.state == FlowState::kHalfOpen);
-    if (!of_family(*entry) || !gives_way) {
+    if (entry->first.client.is_v4() != t.packet.v4 || !gives_way) {
       continue;
     }
     may_have_room = true;
