@@ -6,6 +6,7 @@
 // the address sanitizer sees a read past the end.
 //
 // The seed is printed; HOLDFAST_MUTATION_SEED=N tells the same again.
+#include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
 #include "tests/support/mutation.h"
 
@@ -61,7 +62,13 @@ std::vector<Bytes> valid_frames() {
     frames.push_back(udp(client, dns).payload(1).bytes());
     frames.push_back(udp(client, dns).payload(1400).bytes());
     frames.push_back(echo_request(client, vip).payload("ping").bytes());
+    const Endpoint& router = client.address.is_v4() ? kFarRouter : kFarRouter6;
+    frames.push_back(too_big(router, vip, quote_of(tcp(vip, client).ack(), 8)).bytes());
+    frames.push_back(too_big(router, dns, quote_of(udp(dns, client).payload(40), kWhole)).bytes());
   }
+  const Endpoint pool = kPool.at_port(1024);
+  frames.push_back(
+      too_big(kBackend1, pool, quote_of(tcp(pool, kBackend1.at_port(80)).ack(), 8)).bytes());
   frames.push_back(tcp(kClient, kVip).options({1, 1, 1, 0}).syn().bytes());
   frames.push_back(udp(kClient, kVip.at_port(53)).no_checksum().payload("q").pad_to(60).bytes());
   frames.push_back(udp(kClient6, kVip6.at_port(53)).extension(0, 8).extension(60, 16).bytes());
