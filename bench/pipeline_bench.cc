@@ -149,7 +149,7 @@ void run_timed(Solo& solo, Burst& burst, Traffic traffic, Ticks& ticks) {
   }
   select(burst, generation, worker, 1'000'000);
   const std::uint64_t selected = __rdtsc();
-  rewrite(burst, forwarding, worker);
+  rewrite(burst, forwarding, worker, 1'000'000);
   const std::uint64_t rewritten = __rdtsc();
   ticks.add(kSelect, selected - tracked);
   ticks.add(kRewrite, rewritten - selected);

@@ -29,6 +29,15 @@ MemberKey key_of(const MemberRecord& record) {
 BindingKey key_of(const ServiceSpec& service, const BindingSpec& binding) {
   return {service.name, binding.vip, binding.protocol, binding.first_port, binding.last_port};
 }
+// The bound beside the MTU; 0: none is put on what a SYN announces.
+std::uint16_t most_mss(const MssSpec& mss, Mode mode) {
+  const bool clamps =
+      mss.rule == MssSpec::Rule::kClamp || (mss.rule == MssSpec::Rule::kAuto && mode == Mode::kNat);
+  if (!clamps) {
+    return 0;
+  }
+  return mss.most == 0 ? kMostMss : mss.most;
+}
 BindingKey key_of(const BindingRecord& record) {
   return {std::string(record.service.view()),
           record.vip,
@@ -68,8 +77,10 @@ class GenerationBuilder {
       return std::unexpected("the registry is full: wait until flows of removed members end");
     }
     retire_missing();
+    record_mtus();
     compile_bindings();
     compile_members();
+    compile_mss();
     compile_tunnels();
     BuiltGeneration built;
     for (std::size_t i = 0; i < spec_.services.size(); ++i) {
@@ -159,6 +170,14 @@ class GenerationBuilder {
     settle(bindings_.records(), binding_ids_);
   }
 
+  void record_mtus() {
+    for (std::size_t i = 0; i < spec_.services.size(); ++i) {
+      for (std::size_t j = 0; j < member_ids_[i].size(); ++j) {
+        members_.records()[member_ids_[i][j]].mtu = spec_.services[i].members[j].mtu;
+      }
+    }
+  }
+
   void compile_bindings() {
     std::vector<BindingTable::Row> rows;
     generation_->binding_.resize(bindings_.records().size());
@@ -190,7 +209,28 @@ class GenerationBuilder {
                                     .port = Be16::from_host(record.port),
                                     .mode = record.mode,
                                     .epoch = record.epoch,
-                                    .live = true};
+                                    .live = true,
+                                    .mtu = record.mtu,
+                                    .most_mss = most_mss({}, record.mode)};
+      }
+    }
+  }
+
+  // A retired member's: what it had, or, when no generation before knows it, its mode's.
+  void compile_mss() {
+    for (std::size_t i = 0; i < generation_->members_.size(); ++i) {
+      MemberForward& member = generation_->members_[i];
+      const MemberForward* before =
+          previous_ == nullptr ? nullptr
+                               : previous_->member({static_cast<std::uint16_t>(i), member.epoch});
+      if (before != nullptr) {
+        member.most_mss = before->most_mss;
+      }
+    }
+    for (std::size_t i = 0; i < spec_.services.size(); ++i) {
+      for (const std::uint16_t index : member_ids_[i]) {
+        generation_->members_[index].most_mss =
+            most_mss(spec_.services[i].mss, spec_.services[i].mode);
       }
     }
   }

@@ -66,6 +66,8 @@ struct MemberForward {
   bool live = false;  // false: no such member
   MacAddress inner_mac{};
   std::uint16_t tunnel = kNoTunnel;  // index in Generation::tunnels()
+  std::uint16_t mtu = 0;             // of the way there; 0: as the port. See build_member_hops()
+  std::uint16_t most_mss = 0;        // that a SYN may announce, the MTU aside; 0: what it likes
 };
 
 // What the fast path needs of a binding, by registry index. A retired one (its VIP or port is no

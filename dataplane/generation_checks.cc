@@ -40,6 +40,10 @@ std::string defect_of_members(const ServiceSpec& service) {
     if (++seen[member.backend] > 1) {
       return "service " + service.name + ": backend " + member.backend + " stands twice";
     }
+    if (member.mtu != 0 && member.mtu < least_mtu(member.address.is_v4())) {
+      return "service " + service.name + ": the mtu of " + member.backend +
+             " is less than its family needs";
+    }
     if (member.disposition == Disposition::kHold) {
       return "service " + service.name + ": hold, for " + member.backend +
              ", is not available in this version";
@@ -68,6 +72,11 @@ std::string defect_of_service(const ServiceSpec& service) {
   }
   if (service.tunnel.hops > kMaxHops || service.tunnel.vni > kMaxVni) {
     return "service " + service.name + ": more than 4 hops, or a VNI past 24 bits";
+  }
+  const bool bounded = service.mss.most != 0;
+  if (bounded && (service.mss.rule != MssSpec::Rule::kClamp || service.mss.most < kLeastMss ||
+                  service.mss.most > kMostMss)) {
+    return "service " + service.name + ": an MSS is clamped to 536 to 65495, or not at all";
   }
   for (const BindingSpec& binding : service.bindings) {
     if (binding.protocol != Protocol::kTcp && binding.protocol != Protocol::kUdp) {

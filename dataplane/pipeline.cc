@@ -12,6 +12,8 @@
 #include "dataplane/track.h"
 #include "dataplane/worker_state.h"
 
+#include <algorithm>
+
 namespace holdfast::dataplane {
 namespace {
 
@@ -74,7 +76,7 @@ void run_stages(Burst& b, const Forwarding& forwarding, WorkerState& state, std:
   if (b.aside_count != 0) [[unlikely]] {
     find_error_flows(b, generation, state, now_ms);
   }
-  rewrite(b, forwarding, state);
+  rewrite(b, forwarding, state, now_ms);
   account(b, state.stats);
 }
 
@@ -82,8 +84,10 @@ std::vector<NextHop> build_member_hops(const Generation& generation,
                                        const Neighborhood& neighborhood) {
   std::vector<NextHop> hops(generation.members().size());
   for (std::size_t i = 0; i < hops.size(); ++i) {
-    if (generation.members()[i].live) {
-      hops[i] = neighborhood.resolve(generation.members()[i].address);
+    const MemberForward& member = generation.members()[i];
+    if (member.live) {
+      hops[i] = neighborhood.resolve(member.address);
+      hops[i].mtu = member.mtu == 0 ? hops[i].mtu : std::min(hops[i].mtu, member.mtu);
     }
   }
   return hops;

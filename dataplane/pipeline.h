@@ -10,6 +10,7 @@
 //   select    new flow: Maglev   -> member         drops: no_backend, nat_pool_exhausted
 //   (errors)  ICMP about a flow  -> member         drops: to_peer, icmp_rate_limited
 //   rewrite   headers toward member or client      drops: no_neighbour, ttl_expired, mtu
+//             (or answers that a packet is too big)
 //   transmit  verdicts -> ports                    (caller)
 #pragma once
 
@@ -37,7 +38,8 @@ struct Forwarding {
   bool check_macs = true;
 };
 
-// The hop towards every member of the generation. Build it again when either of the two changes.
+// The hop towards every member of the generation; its mtu is the lower one of the port's and the
+// member's. Build it again when either of the two changes.
 std::vector<NextHop> build_member_hops(const Generation& generation,
                                        const Neighborhood& neighborhood);
 

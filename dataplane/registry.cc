@@ -35,8 +35,8 @@ Label Label::of(std::string_view name) {
 }
 
 bool MemberRecord::plausible() const {
-  return known(state) && mode <= Mode::kVxlan && service.text.back() == '\0' &&
-         backend.text.back() == '\0';
+  return known(state) && mode <= Mode::kVxlan && (mtu == 0 || mtu >= least_mtu(true)) &&
+         service.text.back() == '\0' && backend.text.back() == '\0';
 }
 
 bool BindingRecord::plausible() const {
@@ -59,6 +59,7 @@ std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
   record.address = member.address;
   record.port = member.port;
   record.mode = service.mode;
+  record.mtu = 0;
   record.hold_deadline_ms = 0;
   record.drain_deadline_ms = 0;
   ++record.epoch;

@@ -4,8 +4,9 @@
 // configuration is understood under the next. Written by the main thread only; workers never look
 // here (a Generation holds what they need).
 //
-// A member is (service, backend, address, port): a changed address is a new member, and the old one
-// is retired: it takes no new flows and is freed, with its epoch raised, once nothing refers to it.
+// A member is (service, backend, address, port, mode): a changed address is a new member (a changed
+// weight or mtu is none), and the old one is retired: it takes no new flows and is freed, with its
+// epoch raised, once nothing refers to it.
 #pragma once
 
 #include "dataplane/address.h"
@@ -40,7 +41,8 @@ struct MemberRecord {
   Mode mode = Mode::kNat;
   RegistryState state = RegistryState::kFree;
   std::uint8_t epoch = 0;
-  std::array<std::uint8_t, 3> reserved{};
+  std::uint8_t reserved = 0;
+  std::uint16_t mtu = 0;  // as last configured: its flows keep it when it is retired
   // Monotonic clock of the boot that the state's header names; 0: none. Room for holds and drains
   // that end on time without control, so that the layout stays. Always 0 now.
   std::uint64_t hold_deadline_ms = 0;

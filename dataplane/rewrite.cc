@@ -8,15 +8,25 @@
 #include "dataplane/flow_keys.h"
 #include "dataplane/headers.h"
 #include "dataplane/icmp_error.h"
+#include "dataplane/mss.h"
 #include "dataplane/neighborhood.h"
+#include "dataplane/too_big.h"
 #include "dataplane/worker_state.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
 
 namespace holdfast::dataplane {
 namespace {
+
+// What all frames of a burst are rewritten with.
+struct Context {
+  const Forwarding& forwarding;
+  WorkerState& state;
+  std::uint64_t now_ms;
+};
 
 // What a translated packet becomes.
 FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, const NatTable& nat) {
@@ -111,20 +121,13 @@ bool leave_by(Burst& b, Slot i, const NextHop& hop) {
   return b.end(i, Verdict::kForward);
 }
 
-// Why the hop cannot take the packet; nullopt when it can.
-std::optional<Drop> refusal(const Burst& b, Slot i, const NextHop& hop) {
-  switch (hop.state) {
-    case NextHop::State::kNoRoute:
-      return Drop::kNoRoute;
-    case NextHop::State::kNoNeighbor:
-      return Drop::kNoNeighbour;
-    case NextHop::State::kResolved:
-      break;
+// A hop that no packet can take.
+bool refuse_hop(Burst& b, Slot i, const NextHop& hop, const Address& destination, Context& c) {
+  if (hop.state == NextHop::State::kNoRoute) {
+    return b.drop(i, Drop::kNoRoute);
   }
-  if (b.frame[i].length - b.l3_offset[i] > hop.mtu) {
-    return Drop::kMtu;
-  }
-  return std::nullopt;
+  c.state.notices.resolve(c.forwarding.neighborhood->next_hop_address(destination));
+  return b.drop(i, Drop::kNoNeighbour);
 }
 
 // Bytes are those of the client's packet, without outer headers.
@@ -164,16 +167,17 @@ NextHop hop_to_client(const Address& client, const Neighborhood& hood, const Not
 }
 
 // What stands behind the IP packet (padding of short frames, mostly) was for the link it came from.
-// Where the frame is not contiguous it stays, and counts for the MTU.
 void cut_trailer(Burst& b, Slot i) {
   Frame& frame = b.frame[i];
   const std::uint32_t end = std::uint32_t{b.l3_offset[i]} + b.l3_length[i];
-  if (frame.contiguous == frame.length && end < frame.length) {
-    frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.length - end);
+  if (end < frame.contiguous) {
+    frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.contiguous - end);
     frame.contiguous = static_cast<std::uint16_t>(end);
-    frame.length = end;
   }
+  frame.length = end;
 }
+
+bool has_syn(const Burst& b, Slot i) { return (b.tcp_flags[i] & kTcpSyn) != 0; }
 
 // The hop list of the slot's flow; empty where the service wants none.
 std::span<const Address> hop_list(const Burst& b,
@@ -203,10 +207,17 @@ std::span<const Address> hop_list(const Burst& b,
   return room.first(used);
 }
 
-// Puts the packet behind the outer headers of the member's tunnel, if it has one.
-bool wrap(Burst& b, Slot i, const Generation& generation, std::uint16_t mtu) {
+// The packet goes to the member whole: as it is, or behind the outer headers of a tunnel.
+bool pass_on(Burst& b, Slot i, const NextHop& hop, Context& c) {
+  const Generation& generation = *c.forwarding.generation;
   const MemberForward& member = generation.members()[b.member[i].index];
   if (member.tunnel == kNoTunnel) {
+    if (b.l3_length[i] > hop.mtu) [[unlikely]] {
+      return refuse_too_big(b, i, hop.mtu, c.state, c.now_ms);
+    }
+    if (has_syn(b, i)) [[unlikely]] {
+      clamp_mss(b, i, {.most = member.most_mss, .mtu = hop.mtu}, c.state.stats);
+    }
     return true;
   }
   const TunnelSpec& tunnel = generation.tunnels()[member.tunnel];
@@ -216,43 +227,63 @@ bool wrap(Burst& b, Slot i, const Generation& generation, std::uint16_t mtu) {
                          .member = member.address,
                          .inner_mac = member.inner_mac,
                          .hops = hop_list(b, i, generation, tunnel.hops, room)};
-  if (b.frame[i].length - b.l3_offset[i] + tunnel_overhead(end) > mtu) {
-    return b.drop(i, Drop::kMtu);
+  const std::uint16_t overhead = tunnel_overhead(end);
+  const std::uint32_t mtu = hop.mtu > overhead ? std::uint32_t{hop.mtu} - overhead : 0;
+  if (b.l3_length[i] > mtu) [[unlikely]] {
+    return refuse_too_big(b, i, mtu, c.state, c.now_ms);
+  }
+  if (has_syn(b, i)) [[unlikely]] {
+    clamp_mss(b, i, {.most = member.most_mss, .mtu = mtu}, c.state.stats);
   }
   return encapsulate(b, i, end) || b.drop(i, Drop::kNoHeadroom);
 }
 
-bool rewrite_one(Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
+// Segments of a translated flow pass both links in either direction, so both SYNs announce what the
+// narrower one carries. A link that cannot be told does not count.
+std::uint32_t narrower_mtu(const Burst& b, Slot i, const NextHop& hop, const Context& c) {
+  const std::uint16_t other = b.direction[i] == Direction::kToClient
+                                  ? c.forwarding.member_hops[b.member[i].index].mtu
+                                  : c.forwarding.neighborhood->resolve(b.key[i].source).mtu;
+  return other == 0 ? hop.mtu : std::min(hop.mtu, other);
+}
+
+bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Context& c) {
+  if (b.l3_length[i] > hop.mtu) [[unlikely]] {
+    return refuse_too_big(b, i, hop.mtu, c.state, c.now_ms);
+  }
+  if (ttl_of(b, i) <= 1) {
+    return b.drop(i, Drop::kTtlExpired);
+  }
+  if (has_syn(b, i)) [[unlikely]] {
+    const MemberForward& member = c.forwarding.generation->members()[b.member[i].index];
+    clamp_mss(b, i, {.most = member.most_mss, .mtu = narrower_mtu(b, i, hop, c)}, c.state.stats);
+  }
+  translate(b, i, to);
+  return true;
+}
+
+bool rewrite_one(Burst& b, Slot i, Context& c) {
+  const Forwarding& forwarding = c.forwarding;
   const bool nat = b.flow[i] != kNoFlow;
-  const bool to_client = b.direction[i] == Direction::kToClient;
   FlowKey to = b.key[i];
   if (nat) {
-    to = translated_key(b, i, *forwarding.generation, state.tables.nat);
-    learn_client(b, i, forwarding, state);
+    to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);
+    learn_client(b, i, forwarding, c.state);
   }
   cut_trailer(b, i);
-  const NextHop hop = to_client
-                          ? hop_to_client(to.destination, *forwarding.neighborhood, state.notices)
+  const NextHop hop = b.direction[i] == Direction::kToClient
+                          ? hop_to_client(to.destination, *forwarding.neighborhood, c.state.notices)
                           : forwarding.member_hops[b.member[i].index];
-  if (const std::optional<Drop> why = refusal(b, i, hop); why) {
-    if (hop.state == NextHop::State::kNoNeighbor) {
-      const Address& destination =
-          nat ? to.destination : forwarding.generation->members()[b.member[i].index].address;
-      state.notices.resolve(forwarding.neighborhood->next_hop_address(destination));
-    }
-    return b.drop(i, *why);
+  if (hop.state != NextHop::State::kResolved) [[unlikely]] {
+    const Address& destination =
+        nat ? to.destination : forwarding.generation->members()[b.member[i].index].address;
+    return refuse_hop(b, i, hop, destination, c);
   }
-  if (nat) {
-    if (ttl_of(b, i) <= 1) {
-      return b.drop(i, Drop::kTtlExpired);
-    }
-    translate(b, i, to);
-  }
-  const std::uint16_t client_length = b.l3_length[i];
-  if (!nat && !wrap(b, i, *forwarding.generation, hop.mtu)) {
+  const std::uint16_t length = b.l3_length[i];
+  if (!(nat ? pass_translated(b, i, to, hop, c) : pass_on(b, i, hop, c))) {
     return false;
   }
-  count(b, i, client_length, state);
+  count(b, i, length, c.state);
   return leave_by(b, i, hop);
 }
 
@@ -263,8 +294,9 @@ std::uint8_t ttl_of(const Burst& b, Slot i) {
   return b.key[i].source.is_v4() ? load<Ipv4Header>(l3).ttl : load<Ipv6Header>(l3).hop_limit;
 }
 
-void rewrite(Burst& b, const Forwarding& forwarding, WorkerState& state) {
-  b.filter([&](Slot i) { return rewrite_one(b, i, forwarding, state); });
+void rewrite(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
+  Context context{.forwarding = forwarding, .state = state, .now_ms = now_ms};
+  b.filter([&](Slot i) { return rewrite_one(b, i, context); });
 }
 
 }  // namespace holdfast::dataplane

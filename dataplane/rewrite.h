@@ -2,9 +2,12 @@
 // Stage 6 of 7: rewrite. Makes each packet what its next hop must see.
 //   reads: member, flow, direction, key    writes: frame bytes and length, frame.port, kForward
 //   drops: kNoRoute, kNoNeighbour, kMtu, kTtlExpired (nat), kNoHeadroom (tunnels)
-// What stands behind the IP packet is cut. `dsr` changes the MAC addresses and nothing else. `nat`
-// replaces both addresses and both ports and decrements the TTL; checksums are updated by
-// difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. In an
+// What stands behind the IP packet is cut, and never counts for the MTU. A packet that is longer
+// than the way carries, outer headers included, is answered with that, or dropped (too_big.h); the
+// way towards a member is as wide as the narrower of the port and the member's mtu. The MSS in a
+// SYN is lowered where the service says so (mss.h). `dsr` changes the MAC addresses and nothing
+// else. `nat` replaces both addresses and both ports and decrements the TTL; checksums are updated
+// by difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. In an
 // ICMP error it replaces what icmp_error.h says. The
 // tunnel modes put outer headers in front of the packet, which stays as it is (encapsulate.h).
 #pragma once
@@ -13,7 +16,7 @@
 
 namespace holdfast::dataplane {
 
-void rewrite(Burst& burst, const Forwarding& forwarding, WorkerState& state);
+void rewrite(Burst& burst, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms);
 
 // TTL or hop limit of the slot's packet.
 std::uint8_t ttl_of(const Burst& burst, Slot slot);

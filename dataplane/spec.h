@@ -53,6 +53,7 @@ struct MemberSpec {
   std::uint32_t weight = 100;  // 0 takes no new flows
   std::uint8_t tier = 0;       // 0 is used first
   MacAddress inner_mac{};      // vxlan: of the interface behind the tunnel
+  std::uint16_t mtu = 0;       // longest packet that the way there carries; 0: as the port
   Disposition disposition = Disposition::kNew;
   constexpr bool operator==(const MemberSpec&) const = default;
 };
@@ -104,6 +105,28 @@ constexpr std::uint16_t default_tunnel_port(Mode mode, bool hop_list) {
   }
 }
 
+// What becomes of the maximum segment size that a SYN announces (mss.h).
+struct MssSpec {
+  enum class Rule : std::uint8_t {
+    kAuto,   // `nat`: as kClamp; else as kKeep
+    kKeep,   // announced as it came
+    kClamp,  // at most what the way carries
+  };
+  Rule rule = Rule::kAuto;
+  std::uint16_t most = 0;  // kClamp: never more than this either; 0: no such bound
+  constexpr bool operator==(const MssSpec&) const = default;
+};
+inline constexpr std::uint16_t kLeastMss = 536;  // a bound below the default of IPv4 helps nobody
+inline constexpr std::uint16_t kMostMss = 65'495;
+
+// Of a member's mtu: what every host takes (RFC 1122 §3.3.2, RFC 8200 §5).
+constexpr std::uint16_t least_mtu(bool v4) { return v4 ? 576 : 1280; }
+
+// Of a port without a network device behind it.
+inline constexpr std::uint16_t kDefaultPortMtu = 1500;
+inline constexpr std::uint16_t kLeastPortMtu = 576;
+inline constexpr std::uint16_t kMostPortMtu = 9216;
+
 struct ServiceSpec {
   std::string name;
   Mode mode = Mode::kNat;
@@ -111,6 +134,7 @@ struct ServiceSpec {
   HashFields hash = HashFields::kFiveTuple;
   TimeoutSpec timeouts;
   TunnelSpec tunnel;
+  MssSpec mss;
   std::vector<BindingSpec> bindings;
   std::vector<MemberSpec> members;
   bool operator==(const ServiceSpec&) const = default;
@@ -133,10 +157,11 @@ struct GenerationSpec {
 struct PortSpec {
   std::string name;
   PortDevice device = PortDevice::kNull;
-  std::string interface;      // af_packet: the netdev
-  std::string receive_file;   // pcap
-  std::string transmit_file;  // pcap
-  bool repeat = false;        // pcap: read the file endlessly
+  std::string interface;                // af_packet: the netdev
+  std::string receive_file;             // pcap
+  std::string transmit_file;            // pcap
+  bool repeat = false;                  // pcap: read the file endlessly
+  std::uint16_t mtu = kDefaultPortMtu;  // af_packet: unused, it is the netdev's
   bool operator==(const PortSpec&) const = default;
 };
 

@@ -59,6 +59,10 @@ struct WorkerCounters {
   Counter resets_sent;            // TCP resets given as answers
   Counter follow_previous;        // packets without entry that went by the previous table
   Counter icmp_errors_forwarded;  // part of `forwarded`; not among the packets of MemberStats
+  Counter too_big_sent;           // packet-too-big messages given as answers
+  Counter too_big_limited;        // not given: the rate was reached (dropped as mtu)
+  Counter mss_clamped;            // SYNs that leave with a lower MSS than they came with
+  Counter mss_no_room;            // SYNs without the option, and without room for it
 
   Counter polls;
   Counter busy_polls;  // polls that found frames

@@ -50,6 +50,11 @@ struct Notices {
   }
 };
 
+// Packet-too-big messages that a worker sends: a sender needs one per path, and one that ignores
+// them is not to cost more than its packets do.
+inline constexpr std::uint32_t kTooBigPerSecond = 1000;
+inline constexpr std::uint32_t kTooBigBurst = 200;
+
 class WorkerState {
  public:
   WorkerState(const SharedState& shared, std::uint32_t index, std::uint32_t count)
@@ -75,6 +80,7 @@ class WorkerState {
   // ICMP errors forwarded. A path that changes its MTU tells each flow once, far below this; what
   // is above is a flood, of forged ones or about a flood.
   TokenBucket icmp_errors{1000, 200};
+  TokenBucket too_big{kTooBigPerSecond, kTooBigBurst};
 
   // Where the sweeper goes on, and when it last ran.
   struct SweepPosition {

@@ -16,7 +16,7 @@ struct CounterRow {
   Counter Owner::* counter;
 };
 
-inline constexpr std::array<CounterRow<WorkerStats>, 20> kWorkerRows = {{
+inline constexpr std::array<CounterRow<WorkerStats>, 24> kWorkerRows = {{
     {"received", &WorkerStats::received},
     {"released", &WorkerStats::released},
     {"forwarded", &WorkerStats::forwarded},
@@ -35,6 +35,10 @@ inline constexpr std::array<CounterRow<WorkerStats>, 20> kWorkerRows = {{
     {"resets_sent", &WorkerStats::resets_sent},
     {"follow_previous", &WorkerStats::follow_previous},
     {"icmp_errors_forwarded", &WorkerStats::icmp_errors_forwarded},
+    {"too_big_sent", &WorkerStats::too_big_sent},
+    {"too_big_limited", &WorkerStats::too_big_limited},
+    {"mss_clamped", &WorkerStats::mss_clamped},
+    {"mss_no_room", &WorkerStats::mss_no_room},
     {"polls", &WorkerStats::polls},
     {"busy_polls", &WorkerStats::busy_polls},
 }};

@@ -230,7 +230,13 @@ TEST_P(Tunnel, CountsTheOuterHeadersForTheMtu) {
   const std::size_t overhead = (outer_v4() ? 20 : 40) + behind_outer_ip();
   const std::size_t headers = (inner_v4() ? 20 : 40) + 8;
   EXPECT_EQ(appliance.send(datagram(1500 - overhead - headers)).verdict, Verdict::kForward);
-  EXPECT_EQ(appliance.send(datagram(1500 - overhead - headers + 1)).reason, Drop::kMtu);
+  const Outcome longer = appliance.send(datagram(1500 - overhead - headers + 1));
+  if (inner_v4()) {  // which may be fragmented, though not here
+    EXPECT_EQ(longer.reason, Drop::kMtu);
+  } else {
+    EXPECT_EQ(longer.verdict, Verdict::kReply);
+    EXPECT_EQ(word(longer.bytes, kLink + 40 + 4, 4), 1500 - overhead);
+  }
 }
 
 std::string name_of(const ::testing::TestParamInfo<Way>& way) {

@@ -115,6 +115,10 @@ void expect_everything_happened(const Counts& counts) {
   EXPECT_GT(counts.resets_sent, 0U);
   EXPECT_GT(counts.follow_previous, 0U);
   EXPECT_GT(counts.icmp_errors_forwarded, 0U);
+  EXPECT_GT(counts.too_big_sent, 0U);
+  EXPECT_GT(counts.too_big_limited, 0U);
+  EXPECT_GT(counts.mss_clamped, 0U);
+  EXPECT_GT(counts.mss_no_room, 0U);
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     const auto reason = static_cast<Drop>(i);
     EXPECT_TRUE(counts.drops[i] > 0 || is_out_of_reach(reason)) << drop_name(reason);

@@ -47,9 +47,9 @@ ServiceSpec service(std::string name, Mode mode, Protocol protocol, std::uint16_
 
 }  // namespace
 
-Neighborhood lab_neighborhood() {
-  std::vector<Link> links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = 1500},
-                             {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = 1500}};
+Neighborhood lab_neighborhood(std::uint16_t wan_mtu, std::uint16_t lan_mtu) {
+  std::vector<Link> links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = wan_mtu},
+                             {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = lan_mtu}};
   const Address router = v4(192, 0, 2, 1);
   const Address router6 = v6(1, 1);
   const std::array<Route, 7> routes = {

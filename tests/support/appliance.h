@@ -78,7 +78,8 @@ class Appliance {
 };
 
 // The links, routes and neighbours of every Appliance.
-dataplane::Neighborhood lab_neighborhood();
+dataplane::Neighborhood lab_neighborhood(std::uint16_t wan_mtu = 1500,
+                                         std::uint16_t lan_mtu = 1500);
 
 // True when a translated frame goes between the client and the pool endpoint of the record that its
 // slot names, and came as that flow's frame. Requires: forwarded, flow[slot] is not kNoFlow; the

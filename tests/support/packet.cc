@@ -149,6 +149,10 @@ Packet& Packet::fragment(std::uint16_t offset_bytes, bool more) {
   return extension(
       44, 8, {static_cast<std::uint8_t>(field >> 8), static_cast<std::uint8_t>(field)});
 }
+Packet& Packet::dont_fragment() {
+  fragment_ |= dataplane::kIpv4DontFragment;
+  return *this;
+}
 Packet& Packet::extension(std::uint8_t kind, std::size_t size, Bytes body) {
   body.resize(size - 2);
   extensions_.push_back({.kind = kind, .body = std::move(body)});

@@ -75,6 +75,7 @@ class Packet {
   Packet& ttl(std::uint8_t value);
   Packet& options(Bytes bytes);
   Packet& fragment(std::uint16_t offset_bytes, bool more);
+  Packet& dont_fragment();  // IPv4; IPv6 packets never are
   Packet& extension(std::uint8_t kind, std::size_t size, Bytes body = {});
   Packet& next_protocol(std::uint8_t number);
   Packet& ip_byte(std::size_t offset, std::uint8_t value);  // before the IPv4 checksum is made

@@ -32,7 +32,11 @@ Counts Counts::operator+(const Counts& other) const {
                 .flows_rechosen = flows_rechosen + other.flows_rechosen,
                 .resets_sent = resets_sent + other.resets_sent,
                 .follow_previous = follow_previous + other.follow_previous,
-                .icmp_errors_forwarded = icmp_errors_forwarded + other.icmp_errors_forwarded};
+                .icmp_errors_forwarded = icmp_errors_forwarded + other.icmp_errors_forwarded,
+                .too_big_sent = too_big_sent + other.too_big_sent,
+                .too_big_limited = too_big_limited + other.too_big_limited,
+                .mss_clamped = mss_clamped + other.mss_clamped,
+                .mss_no_room = mss_no_room + other.mss_no_room};
   for (std::size_t i = 0; i < drops.size(); ++i) {
     sum.drops[i] += other.drops[i];
   }
@@ -46,6 +50,8 @@ MemberIndex Model::enroll(const ServiceSpec& service, const MemberSpec& spec) {
       members_[i].disposition = spec.disposition;
       members_[i].tunnel = service.tunnel;
       members_[i].inner_mac = spec.inner_mac;
+      members_[i].mtu = spec.mtu;
+      members_[i].mss = service.mss;
       return i;
     }
   }
@@ -58,6 +64,8 @@ MemberIndex Model::enroll(const ServiceSpec& service, const MemberSpec& spec) {
                       .disposition = spec.disposition,
                       .tunnel = service.tunnel,
                       .inner_mac = spec.inner_mac,
+                      .mtu = spec.mtu,
+                      .mss = service.mss,
                       .counts = {}});
   return members_.size() - 1;
 }
@@ -137,7 +145,7 @@ void Model::set_disposition(const std::string& service,
 }
 
 // Of a retired member's tunnel nothing is kept: it gets that of its service, if that still has the
-// mode.
+// mode. Nor of what was to become of an MSS; its mtu stands in the registry.
 void Model::forget_tunnels() {
   for (Member& member : members_) {
     if (member.active) {
@@ -148,6 +156,7 @@ void Model::forget_tunnels() {
     });
     member.tunnel = same == spec_.services.end() ? dataplane::TunnelSpec{} : same->tunnel;
     member.inner_mac = {};
+    member.mss = {};
   }
 }
 
@@ -158,6 +167,7 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
   counts_ = {};
   recent_.clear();
   error_tokens_ = kErrorBurst;
+  too_big_rate_ = {};
   former_.clear();
   for (Member& member : members_) {
     member.counts = {};

@@ -15,6 +15,7 @@
 #include "dataplane/stats.h"
 #include "tests/support/model/choosing.h"
 #include "tests/support/model/flows.h"
+#include "tests/support/model/lengths.h"
 #include "tests/support/model/reading.h"
 #include "tests/support/model/surroundings.h"
 #include "tests/support/model/writing.h"
@@ -37,9 +38,10 @@ using dataplane::Verdict;
 struct Foretold {
   Verdict verdict = Verdict::kPending;
   std::optional<Drop> reason;
-  std::uint8_t port = 0;  // of forwarded and replied frames
-  std::string backend;    // of forwarded frames
-  Bytes bytes;            // of frames that are not dropped
+  std::uint8_t port = 0;   // of forwarded and replied frames
+  std::string backend;     // of forwarded frames
+  Bytes bytes;             // of frames that are not dropped
+  std::size_t beyond = 0;  // bytes behind those, of frames that leave
 };
 
 // Counters as plain numbers, named like those of WorkerStats and MemberStats.
@@ -67,6 +69,10 @@ struct Counts {
   std::uint64_t resets_sent = 0;
   std::uint64_t follow_previous = 0;
   std::uint64_t icmp_errors_forwarded = 0;
+  std::uint64_t too_big_sent = 0;
+  std::uint64_t too_big_limited = 0;
+  std::uint64_t mss_clamped = 0;
+  std::uint64_t mss_no_room = 0;
   bool operator==(const Counts&) const = default;
   Counts operator+(const Counts& other) const;
 };
@@ -81,6 +87,8 @@ struct Member {
   Disposition disposition = Disposition::kNew;
   dataplane::TunnelSpec tunnel;  // of its mode: as it was while the member was active
   MacAddress inner_mac{};
+  std::uint16_t mtu = 0;   // likewise
+  dataplane::MssSpec mss;  // likewise
   MemberCounts counts;
 
   [[nodiscard]] bool is(const std::string& of_service, const dataplane::MemberSpec& spec) const {
@@ -220,6 +228,7 @@ class Model {
   Counts counts_;
   Hearsay hearsay_;
   std::vector<dataplane::Neighbor> recent_;  // heard of last, the latest newcomer behind
+  MessageRate too_big_rate_;
 };
 
 // The product did what it must not.

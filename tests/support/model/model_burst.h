@@ -5,6 +5,7 @@
 
 #include "tests/support/model/model.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -36,10 +37,11 @@ struct Travelling {
     fate.verdict = Verdict::kKernel;
     fate.bytes = frame->bytes;
   }
-  void reply(Bytes bytes) {
+  void reply(Bytes bytes, std::size_t beyond = 0) {
     fate.verdict = Verdict::kReply;
     fate.port = frame->port;
     fate.bytes = std::move(bytes);
+    fate.beyond = beyond;
   }
   [[nodiscard]] FlowName name() const {
     return {.binding = binding,
@@ -147,6 +149,13 @@ class BurstRun {
   [[nodiscard]] std::vector<Address> hops_of(const Travelling& t) const;
   void rewrite(Travelling& t);
   void count_forwarded(const Travelling& t);
+  void forward(Travelling& t, Arriving out, const Way& way);
+  void refuse_long(Travelling& t, std::size_t mtu);
+  void announce(const Travelling& t, Arriving& out, Reading& reading, std::size_t mtu);
+  [[nodiscard]] std::size_t mtu_towards(const Member& member, const Way& way) const {
+    return member.mtu == 0 ? way.mtu : std::min<std::size_t>(way.mtu, member.mtu);
+  }
+  [[nodiscard]] std::size_t narrower_mtu(const Travelling& t) const;
   void account(const Foretold& fate);
 
   Model& m_;

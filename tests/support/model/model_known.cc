@@ -84,7 +84,7 @@ void BurstRun::classify_asked(Travelling& t, const std::optional<Asked>& asked) 
   if (asked->told) {
     learn(*asked->told, t.frame->port);
   }
-  asked->answer ? t.reply(*asked->answer) : t.to_kernel();
+  asked->answer ? t.reply(*asked->answer, t.frame->beyond) : t.to_kernel();
 }
 
 void BurstRun::classify_echo(Travelling& t) {
@@ -101,7 +101,7 @@ void BurstRun::classify_echo(Travelling& t) {
     return t.drop(Drop::kVipSource);
   }
   const std::optional<Bytes> answer = echo_reply(*t.frame, t.packet);
-  answer ? t.reply(*answer) : t.drop(Drop::kBadChecksum);
+  answer ? t.reply(*answer, t.frame->beyond) : t.drop(Drop::kBadChecksum);
 }
 
 void BurstRun::classify_transport(Travelling& t) {

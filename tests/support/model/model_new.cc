@@ -315,11 +315,47 @@ std::vector<Address> BurstRun::hops_of(const Travelling& t) const {
   return hops;
 }
 
+void BurstRun::refuse_long(Travelling& t, std::size_t mtu) {
+  const std::optional<Bytes> message = too_big_message(*t.frame, t.packet, mtu);
+  if (!message || t.error) {
+    return t.drop(Drop::kMtu);
+  }
+  if (!m_.too_big_rate_.allows(now_ms_)) {
+    ++m_.counts_.too_big_limited;
+    return t.drop(Drop::kMtu);
+  }
+  ++m_.counts_.too_big_sent;
+  t.reply(*message);
+}
+
+void BurstRun::announce(const Travelling& t, Arriving& out, Reading& reading, std::size_t mtu) {
+  const Member& member = m_.members_[t.member];
+  const std::optional<std::size_t> bound = mss_bound(member.mss, member.mode);
+  if (t.error || !reading.tcp() || !reading.has(0x02) || !bound) {
+    return;
+  }
+  const Clamped clamped = clamp_mss(out, reading, *bound, mtu);
+  m_.counts_.mss_clamped += clamped == Clamped::kYes ? 1 : 0;
+  m_.counts_.mss_no_room += clamped == Clamped::kNoRoom ? 1 : 0;
+}
+
+// What both links of a translated flow carry, as far as there are links.
+std::size_t BurstRun::narrower_mtu(const Travelling& t) const {
+  const Translation& flow = m_.translations_.at(*t.flow);
+  const Member& member = m_.members_[t.member];
+  const Way to_member = m_.surroundings_.way_to(member.address);
+  const Way to_client = m_.surroundings_.way_to(flow.name.client);
+  const std::size_t one = mtu_towards(member, to_member);
+  const std::size_t other = to_client.mtu;
+  return one == 0 ? other : other == 0 ? one : std::min(one, other);
+}
+
 void BurstRun::rewrite(Travelling& t) {
   const Translation* flow = t.flow ? &m_.translations_.at(*t.flow) : nullptr;
   if (flow != nullptr) {
     learn_client(t, *flow);
   }
+  const Member& to = m_.members_[t.member];
   const Way way = way_of(t, flow);
   if (way.why == Drop::kNoNeighbour && m_.hearsay_.unresolved.size() < kMostHearsay) {
     m_.hearsay_.unresolved.push_back(way.next_hop);
@@ -327,8 +363,6 @@ void BurstRun::rewrite(Travelling& t) {
   if (way.why) {
     return t.drop(*way.why);
   }
-  Arriving out = without_trailer(*t.frame, t.packet);
-  const Member& to = m_.members_[t.member];
   const bool tunnelled = flow == nullptr && is_tunnel(to.mode);
   const TunnelTo tunnel{.mode = to.mode,
                         .spec = to.tunnel,
@@ -337,24 +371,33 @@ void BurstRun::rewrite(Travelling& t) {
                         .hash = m_.hasher_(key_of(t)),
                         .hops = tunnelled ? hops_of(t) : std::vector<Address>{}};
   const std::size_t outer = tunnelled ? outer_size(tunnel) : 0;
-  if (out.length() - t.packet.l3 + outer > way.mtu) {
-    return t.drop(Drop::kMtu);
+  const std::size_t mtu = t.to_client ? way.mtu : mtu_towards(to, way);
+  if (t.packet.packet + outer > mtu) {
+    return refuse_long(t, mtu - std::min(mtu, outer));
   }
   if (flow != nullptr && t.packet.ttl <= 1) {
     return t.drop(Drop::kTtlExpired);
   }
+  Arriving out = without_trailer(*t.frame, t.packet);
+  Reading reading = t.packet;
+  announce(t, out, reading, flow != nullptr ? narrower_mtu(t) : mtu - outer);
   if (flow != nullptr) {
     const Ends ends = m_.ends_of(*flow, t.to_client);
-    t.error ? translate_error(out, t.packet, ends, t.to_client) : translate(out, t.packet, ends);
+    t.error ? translate_error(out, reading, ends, t.to_client) : translate(out, reading, ends);
   }
   if (tunnelled) {
-    wrap(out, t.packet, tunnel);
+    wrap(out, reading, tunnel);
   }
+  forward(t, std::move(out), way);
+}
+
+void BurstRun::forward(Travelling& t, Arriving out, const Way& way) {
   address_link(out.bytes, way);
   count_forwarded(t);
   t.fate.verdict = Verdict::kForward;
   t.fate.port = way.port;
   t.fate.backend = m_.members_[t.member].backend;
+  t.fate.beyond = out.beyond;
   t.fate.bytes = std::move(out.bytes);
 }
 

@@ -46,6 +46,8 @@ std::vector<BindingSpec> all_bindings(std::size_t service) {
 MemberSpec member_spec(const SiteMember& member, std::size_t index, Mode mode) {
   static constexpr std::array<std::uint32_t, 5> kWeights = {100, 0, 1, 50, 250};
   static constexpr std::array<std::uint16_t, 3> kPorts = {0, 8080, 9090};
+  static constexpr std::array<std::uint16_t, 4> kMtus4 = {0, 1400, 576, 900};
+  static constexpr std::array<std::uint16_t, 4> kMtus6 = {0, 1400, 1280, 9000};
   const auto host = static_cast<std::uint8_t>(11 + index + 20 * member.moved);
   return {.backend = backend_name(index),
           .address = index < 3 ? v4(10, 0, 3, host) : v6(3, host),
@@ -53,6 +55,7 @@ MemberSpec member_spec(const SiteMember& member, std::size_t index, Mode mode) {
           .weight = kWeights.at(member.weight),
           .tier = member.tier,
           .inner_mac = mode == Mode::kVxlan ? MacAddress{2, 0, 0, 0, 9, host} : MacAddress{},
+          .mtu = index < 3 ? kMtus4.at(member.mtu) : kMtus6.at(member.mtu),
           .disposition = static_cast<Disposition>(member.disposition)};
 }
 
@@ -65,6 +68,18 @@ TimeoutSpec timeout_spec(std::uint8_t variant) {
     default:
       return {};
   }
+}
+
+dataplane::MssSpec mss_spec(std::uint8_t variant) {
+  using Rule = dataplane::MssSpec::Rule;
+  static constexpr std::array<dataplane::MssSpec, 6> kRules = {
+      {{.rule = Rule::kAuto, .most = 0},
+       {.rule = Rule::kKeep, .most = 0},
+       {.rule = Rule::kClamp, .most = 0},
+       {.rule = Rule::kClamp, .most = 536},
+       {.rule = Rule::kClamp, .most = 900},
+       {.rule = Rule::kClamp, .most = 1300}}};
+  return kRules.at(variant);
 }
 
 dataplane::TunnelSpec tunnel_spec(const SiteService& service) {
@@ -97,6 +112,7 @@ ServiceSpec service_spec(const SiteService& service, std::size_t index) {
                    .hash = static_cast<HashFields>(service.hash),
                    .timeouts = timeout_spec(service.timeouts),
                    .tunnel = tunnel_spec(service),
+                   .mss = mss_spec(service.mss),
                    .bindings = {},
                    .members = {}};
   const std::vector<BindingSpec> bindings = all_bindings(index);
@@ -134,6 +150,9 @@ void change_member(SiteMember& member, Part part, std::uint8_t value) {
       break;
     case Part::kDisposition:
       member.disposition = value % 4;
+      break;
+    case Part::kMtu:
+      member.mtu = value % 4;
       break;
     default:
       break;
@@ -204,6 +223,9 @@ void Site::change(Part part, std::size_t service, std::size_t member, std::uint8
     case Part::kTunnel:
       one.tunnel = value % 5;
       break;
+    case Part::kMss:
+      one.mss = value % kSiteMssRules;
+      break;
     case Part::kSlots:
       one.slots = value % 2;
       break;
@@ -253,8 +275,9 @@ std::string backend_name(std::size_t member) {
 }
 
 Surroundings site_surroundings(std::uint32_t variant) {
+  // Below 576 a SYN without an MSS announces too much.
   const auto mtu = [&](unsigned bit) {
-    return static_cast<std::uint16_t>(is_set(variant, bit) ? 600 : 1500);
+    return static_cast<std::uint16_t>(is_set(variant, bit) ? 520 + 80 * bit : 1500);
   };
   return {.links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = mtu(0)},
                     {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = mtu(1)}},

@@ -15,6 +15,7 @@ namespace holdfast::testing {
 
 inline constexpr std::size_t kSiteServices = 4;
 inline constexpr std::uint32_t kSiteModes = 6;
+inline constexpr std::uint32_t kSiteMssRules = 6;
 inline constexpr std::size_t kSiteMembers = 5;  // of each service: three of IPv4, two of IPv6
 
 // What a change touches. Values are taken modulo what the part can be.
@@ -26,6 +27,8 @@ enum class Part : std::uint8_t {
   kMoved,  // another address
   kPort,
   kDisposition,
+  kMtu,
+  kMss,
   kHash,
   kMode,
   kTunnel,
@@ -45,12 +48,14 @@ struct SiteMember {
   std::uint8_t moved = 0;
   std::uint8_t port = 0;
   std::uint8_t disposition = 0;
+  std::uint8_t mtu = 0;
 };
 struct SiteService {
   std::array<SiteMember, kSiteMembers> members{};
   std::uint8_t hash = 0;
   std::uint8_t mode = 0;
   std::uint8_t tunnel = 0;
+  std::uint8_t mss = 0;
   std::uint8_t slots = 0;
   std::uint8_t timeouts = 0;
   std::uint8_t bindings = 0;  // bit i: the i-th is missing

@@ -39,6 +39,10 @@ std::string difference_of(const Foretold& is, const Foretold& expected) {
       is.backend != expected.backend || (leaves && is.port != expected.port)) {
     return "it is " + outline(is) + ", expected " + outline(expected);
   }
+  if (leaves && is.beyond != expected.beyond) {
+    return std::to_string(is.beyond) + " bytes go on beyond, expected " +
+           std::to_string(expected.beyond);
+  }
   return expected.verdict == Verdict::kDrop ? "" : difference(is.bytes, expected.bytes);
 }
 
@@ -72,6 +76,10 @@ std::string difference_of(const Counts& is, const Counts& expected) {
   c.number("resets_sent", is.resets_sent, expected.resets_sent);
   c.number("follow_previous", is.follow_previous, expected.follow_previous);
   c.number("icmp_errors_forwarded", is.icmp_errors_forwarded, expected.icmp_errors_forwarded);
+  c.number("too_big_sent", is.too_big_sent, expected.too_big_sent);
+  c.number("too_big_limited", is.too_big_limited, expected.too_big_limited);
+  c.number("mss_clamped", is.mss_clamped, expected.mss_clamped);
+  c.number("mss_no_room", is.mss_no_room, expected.mss_no_room);
   return c.text();
 }
 

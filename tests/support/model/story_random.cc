@@ -55,6 +55,7 @@ class Author {
     }
     if (what == 50) {
       flood_ = 14;  // long enough for the share of half-open flows in small tables
+      long_flood_ = below(3) == 0;
       return burst();
     }
     if (what < 57) {
@@ -127,6 +128,8 @@ class Author {
                                             : kind();
     if (below(5) == 0) {
       op.oddity = static_cast<Oddity>(below(static_cast<std::uint32_t>(Oddity::kCount)));
+    } else if (below(16) == 0) {
+      op.oddity = Oddity::kLong;
     }
     op.client = byte();
     op.client_port = byte();
@@ -136,12 +139,17 @@ class Author {
     op.ttl = byte();
     op.argument = static_cast<std::uint16_t>(random_());
     op.pick = static_cast<std::uint16_t>(below(2) == 0 ? below(8) : below(65536));
+    if (long_flood_ && op.kind == FrameKind::kFlood) {  // more than may be answered
+      op.oddity = Oddity::kLong;
+      op.argument = 1298;
+    }
     return op;
   }
 
   std::mt19937_64 random_;
   int flood_ = 0;  // commands of it to come
   int storm_ = 0;  // likewise, of ICMP errors
+  bool long_flood_ = false;
 };
 
 }  // namespace

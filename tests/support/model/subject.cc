@@ -139,6 +139,7 @@ std::vector<Foretold> Subject::run(const std::vector<Arriving>& frames, std::uin
       continue;
     }
     fate.bytes = burst_->bytes(static_cast<dataplane::Slot>(i));
+    fate.beyond = burst.frame[i].length - burst.frame[i].contiguous;
     fate.port = burst.frame[i].port;
     if (fate.verdict == Verdict::kForward) {
       fate.backend = member(burst.member[i].index).backend;
@@ -183,7 +184,11 @@ Counts Subject::counts() const {
                 .flows_rechosen = s.flows_rechosen.get(),
                 .resets_sent = s.resets_sent.get(),
                 .follow_previous = s.follow_previous.get(),
-                .icmp_errors_forwarded = s.icmp_errors_forwarded.get()};
+                .icmp_errors_forwarded = s.icmp_errors_forwarded.get(),
+                .too_big_sent = s.too_big_sent.get(),
+                .too_big_limited = s.too_big_limited.get(),
+                .mss_clamped = s.mss_clamped.get(),
+                .mss_no_room = s.mss_no_room.get()};
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     counts.drops[i] = s.drops[i].get();
   }

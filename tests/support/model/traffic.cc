@@ -61,13 +61,66 @@ std::uint8_t ttl_of(const FrameOp& op) {
   return op.ttl < 240 ? 64 : kFew.at(op.ttl % kFew.size());
 }
 
+// An MSS option: what hosts send, and what none should.
+Bytes mss_option(const FrameOp& op) {
+  static constexpr std::array<std::uint16_t, 8> kValues = {
+      1460, 1440, 8960, 536, 500, 0, 65535, 921};
+  const std::uint16_t value = kValues.at(op.argument / 8 % kValues.size());
+  return {2, 4, static_cast<std::uint8_t>(value >> 8), static_cast<std::uint8_t>(value)};
+}
+
+// Lengths of 0 and 1, past the end, of no MSS, cut off; a second MSS, one behind the last option.
+Bytes odd_options(const FrameOp& op) {
+  const Bytes mss = mss_option(op);
+  switch (op.argument % 8) {
+    case 0:
+      return {2, 0, 5, 0xb4};
+    case 1:
+      return {1, 1, 2, 1, 5, 0xb4, 2, 4};
+    case 2:
+      return {2, 4, mss[2], mss[3], 3, 60, 7, 7};
+    case 3:
+      return {2, 3, 5, 2, 4, mss[2], mss[3], 1};
+    case 4:
+      return {1, 1, 1, 2};
+    case 5:
+      return {2, 4, mss[2], mss[3], 1, 2, 4, mss[2], mss[3], 1, 1, 1};
+    case 6:
+      return {0, 2, 4, mss[2], mss[3], 0, 0, 0};
+    default:
+      return {5, 1, 2, 4, mss[2], mss[3], 1, 1};
+  }
+}
+
+// None for half of the segments.
+Bytes tcp_options_of(const FrameOp& op) {
+  Bytes options;
+  switch (op.size % 8) {
+    case 3:
+      return odd_options(op);
+    case 4:  // at an odd place, before other options
+      options = mss_option(op);
+      options.insert(options.begin(), 1);
+      options.insert(options.end(), {3, 3, 7});
+      return options;
+    case 5:
+    case 6:
+      return mss_option(op);
+    case 7:
+      return Bytes(op.size % 40, 1);
+    default:
+      return {};
+  }
+}
+
 Packet transport(const Endpoint& from, const Endpoint& to, bool is_tcp, const FrameOp& op) {
   if (!is_tcp) {
     return udp(from, to).payload(std::size_t{op.size} % 64);
   }
   Packet packet = tcp(from, to).flags(flags_of(op)).payload(std::size_t{op.size} % 32);
   packet.sequence(op.pick * 70001U).acknowledgment(op.argument * 90001U);
-  return op.size % 8 == 7 ? packet.tcp_options(Bytes(op.size % 40, 1)) : packet;
+  const Bytes options = tcp_options_of(op);
+  return options.empty() ? packet : packet.tcp_options(options);
 }
 
 // The flow that a reply belongs to; nullptr when there is none yet.
@@ -276,6 +329,16 @@ void set_tags(Packet& packet, std::uint16_t argument) {
   }
 }
 
+// Half of them make packets that just fit a link or a backend's way, or just do not.
+std::size_t long_payload(const FrameOp& op, bool v4_packet) {
+  static constexpr std::array<std::size_t, 8> kMtus = {1500, 1400, 1280, 900, 600, 576, 520, 1500};
+  if (op.argument % 2 == 0) {
+    return 400U + op.argument % 1300U;
+  }
+  const std::size_t headers = (v4_packet ? 20U : 40U) + (target_of(op).tcp ? 20U : 8U);
+  return kMtus.at(op.argument / 16 % kMtus.size()) - headers - 5 + op.argument / 128 % 7;
+}
+
 // Oddities that the builder knows how to make.
 void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
   switch (op.oddity) {
@@ -299,7 +362,10 @@ void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
       packet.no_checksum();
       break;
     case Oddity::kLong:
-      packet.payload(std::size_t{500} + op.argument % 1100);
+      packet.payload(long_payload(op, client.address.is_v4()));
+      if (op.argument % 4 != 0) {
+        packet.dont_fragment();
+      }
       break;
     default:
       break;
@@ -328,7 +394,7 @@ void spoil(Arriving& frame, const FrameOp& op, std::size_t l4) {
       break;
     case Oddity::kBeyond: {
       const std::size_t kept = std::min(bytes.size(), l4 + argument % 64);
-      frame.beyond = static_cast<std::uint32_t>(bytes.size() - kept + argument / 64 % 2);
+      frame.beyond = static_cast<std::uint32_t>(bytes.size() - kept + argument / 64 % 4 * 33);
       bytes.resize(kept);
       break;
     }

@@ -166,9 +166,8 @@ Bytes pseudo_header(const Address& source,
 }
 
 Arriving without_trailer(Arriving frame, const Reading& reading) {
-  if (frame.beyond == 0 && reading.end() < frame.bytes.size()) {
-    frame.bytes.resize(reading.end());
-  }
+  frame.bytes.resize(std::min(frame.bytes.size(), reading.end()));
+  frame.beyond = static_cast<std::uint32_t>(reading.end() - frame.bytes.size());
   return frame;
 }
 

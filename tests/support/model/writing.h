@@ -26,7 +26,7 @@ struct Ends {
   std::uint16_t destination_port = 0;
 };
 
-// The frame less what stands behind the IP packet, where that can be told.
+// The frame less what stands behind the IP packet.
 Arriving without_trailer(Arriving frame, const Reading& reading);
 
 // Link header for the way.

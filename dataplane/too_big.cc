@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// See too_big.h.
+#include "dataplane/too_big.h"
+
+#include "dataplane/checksum.h"
+#include "dataplane/headers.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <span>
+
+namespace holdfast::dataplane {
+namespace {
+
+constexpr std::uint8_t kMessageTtl = 64;
+constexpr std::size_t kLongest4 = 576;
+constexpr std::size_t kLongest6 = 1280;
+constexpr std::uint32_t kLeastMtu4 = 68;  // RFC 791 §3.2
+constexpr std::uint32_t kLeastMtu6 = 1280;
+constexpr std::uint8_t kUnreachable = 3;  // RFC 792
+constexpr std::uint8_t kFragmentationNeeded = 4;
+constexpr std::uint8_t kPacketTooBig = 2;  // RFC 4443
+
+// RFC 4443 §3.2; RFC 1191 §4 has the MTU in the lower half of the last word, the upper one is 0.
+struct TooBigHeader {
+  std::uint8_t type = 0;
+  std::uint8_t code = 0;
+  Be16 checksum;
+  Be32 mtu;
+};
+static_assert(sizeof(TooBigHeader) == 8);
+
+std::size_t ip_size(bool v4) { return v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header); }
+
+bool may_be_answered(const Burst& b, Slot i) {
+  const Frame& frame = b.frame[i];
+  const bool v4 = b.key[i].source.is_v4();
+  const std::byte* const fragment = frame.data + b.l3_offset[i] + offsetof(Ipv4Header, fragment);
+  return (!v4 || (load<Be16>(fragment).to_host() & kIpv4DontFragment) != 0) &&
+         b.kind[i] == Kind::kTransport &&  // never an ICMP error
+         !is_group(load<EthernetHeader>(frame.data).destination) &&
+         frame.headroom >= ip_size(v4) + sizeof(TooBigHeader);
+}
+
+void put_ipv4(std::byte* at, const FlowKey& key, std::size_t size) {
+  Ipv4Header ip{};
+  ip.version_and_length = 0x45;
+  ip.total_length = Be16::from_host(static_cast<std::uint16_t>(size));
+  ip.fragment = Be16::from_host(kIpv4DontFragment);
+  ip.ttl = kMessageTtl;
+  ip.protocol = static_cast<std::uint8_t>(Protocol::kIcmp);
+  ip.source = key.destination.v4_bits();
+  ip.destination = key.source.v4_bits();
+  ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
+  store(at, ip);
+}
+
+void put_ipv6(std::byte* at, const FlowKey& key, std::size_t size) {
+  store(at,
+        Ipv6Header{.version_class_flow = Be32::from_host(6U << 28),
+                   .payload_length =
+                       Be16::from_host(static_cast<std::uint16_t>(size - sizeof(Ipv6Header))),
+                   .next_header = static_cast<std::uint8_t>(Protocol::kIcmp6),
+                   .hop_limit = kMessageTtl,
+                   .source = key.destination.bytes,
+                   .destination = key.source.bytes});
+}
+
+// `message` reaches from the ICMP header to the end of the quote, which is there.
+void put_icmp(std::span<std::byte> message, const FlowKey& key, std::uint32_t mtu) {
+  const bool v4 = key.source.is_v4();
+  store(message.data(),
+        TooBigHeader{.type = v4 ? kUnreachable : kPacketTooBig,
+                     .code = v4 ? kFragmentationNeeded : std::uint8_t{0},
+                     .checksum = {},
+                     .mtu = Be32::from_host(std::max(mtu, v4 ? kLeastMtu4 : kLeastMtu6))});
+  ChecksumSum sum{std::span<const std::byte>(message)};
+  if (!v4) {
+    sum = sum + pseudo_header(key.destination,
+                              key.source,
+                              Protocol::kIcmp6,
+                              static_cast<std::uint32_t>(message.size()));
+  }
+  store(message.data() + offsetof(TooBigHeader, checksum), sum.checksum());
+}
+
+// Link header, IP, ICMP, quote: the first three move in front of the last, which stays.
+void answer(Burst& b, Slot i, std::uint32_t mtu) {
+  Frame& frame = b.frame[i];
+  const FlowKey& key = b.key[i];
+  const bool v4 = key.source.is_v4();
+  const std::size_t link = b.l3_offset[i];
+  const std::size_t headers = ip_size(v4) + sizeof(TooBigHeader);
+  const std::size_t quote =
+      std::min(frame.contiguous - link, (v4 ? kLongest4 : kLongest6) - headers);
+  const std::size_t size = headers + quote;
+  std::byte* const data = frame.data - headers;
+  std::memmove(data, frame.data, link);
+  std::swap_ranges(data, data + sizeof(MacAddress), data + sizeof(MacAddress));
+  std::byte* const l3 = data + link;
+  if (v4) {
+    put_ipv4(l3, key, size);
+  } else {
+    put_ipv6(l3, key, size);
+  }
+  put_icmp({l3 + ip_size(v4), sizeof(TooBigHeader) + quote}, key, mtu);
+  frame.data = data;
+  frame.headroom = static_cast<std::uint16_t>(frame.headroom - headers);
+  frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.contiguous - (link + quote));
+  frame.contiguous = static_cast<std::uint16_t>(link + size);
+  frame.length = frame.contiguous;
+}
+
+}  // namespace
+
+bool refuse_too_big(Burst& b, Slot i, std::uint32_t mtu, WorkerState& state, std::uint64_t now_ms) {
+  if (!may_be_answered(b, i)) {
+    return b.drop(i, Drop::kMtu);
+  }
+  if (!state.too_big.take(now_ms)) {
+    state.stats.too_big_limited.add(1);
+    return b.drop(i, Drop::kMtu);
+  }
+  answer(b, i, mtu);
+  state.stats.too_big_sent.add(1);
+  return b.end(i, Verdict::kReply);
+}
+
+}  // namespace holdfast::dataplane

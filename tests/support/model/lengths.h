@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the model expects of packets' lengths: the MSS that a SYN leaves with (RFC 9293 §3.1,
+// §3.7.1; the contract in dataplane/mss.h), and the message that a packet is too big (RFC 1191 §4,
+// RFC 4443 §3.2; dataplane/too_big.h). Pure; tests only.
+#pragma once
+
+#include "dataplane/spec.h"
+#include "tests/support/model/reading.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+namespace holdfast::testing {
+
+// The bound of a service's rule for members of a mode; nullopt: what a SYN announces stays.
+std::optional<std::size_t> mss_bound(const dataplane::MssSpec& rule, dataplane::Mode mode);
+
+enum class Clamped : std::uint8_t { kNo, kYes, kNoRoom };
+
+// Lowers what the SYN announces to `bound` and to what packets of `mtu` bytes carry. `reading` goes
+// along when the packet becomes longer. Requires: TCP, nothing stands behind the packet, the
+// buffer has room in front.
+Clamped clamp_mss(Arriving& frame, Reading& reading, std::size_t bound, std::size_t mtu);
+
+// The answer to a packet that is longer than `mtu`; nullopt where none is given. Requires: TCP or
+// UDP; the buffer has room in front.
+std::optional<Bytes> too_big_message(const Arriving& frame,
+                                     const Reading& reading,
+                                     std::size_t mtu);
+
+// 1000 messages a second, 200 at once.
+class MessageRate {
+ public:
+  bool allows(std::uint64_t now_ms);
+
+ private:
+  std::uint64_t left_ = 200;  // one more each millisecond
+  std::uint64_t last_ms_ = 0;
+};
+
+}  // namespace holdfast::testing
