@@ -22,21 +22,31 @@ inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
                                                       "directory",
                                                       "state_file",
                                                       "instance"};
-inline constexpr std::array<Key, 5> kPortKeys = {"device", "interface", "rx", "tx", "repeat"};
+inline constexpr std::array<Key, 6> kPortKeys = {
+    "device", "interface", "rx", "tx", "repeat", "mtu"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
-inline constexpr std::array<Key, 5> kDefaultsKeys = {
-    "check", "balance", "drain", "timeouts", "mode"};
+inline constexpr std::array<Key, 6> kDefaultsKeys = {
+    "check", "balance", "drain", "timeouts", "mode", "mss"};
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 10> kServiceKeys = {
-    "name", "vips", "ports", "mode", "tunnel", "balance", "check", "drain", "timeouts", "backends"};
+inline constexpr std::array<Key, 11> kServiceKeys = {"name",
+                                                     "vips",
+                                                     "ports",
+                                                     "mode",
+                                                     "tunnel",
+                                                     "mss",
+                                                     "balance",
+                                                     "check",
+                                                     "drain",
+                                                     "timeouts",
+                                                     "backends"};
 inline constexpr std::array<Key, 5> kTunnelKeys = {"source", "port", "hops", "vni", "inner_mac"};
 inline constexpr std::array<Key, 3> kBalanceKeys = {"type", "slots", "hash"};
 inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
 inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};
-inline constexpr std::array<Key, 6> kBackendKeys = {
-    "name", "address", "port", "weight", "tier", "inner_mac"};
+inline constexpr std::array<Key, 7> kBackendKeys = {
+    "name", "address", "port", "weight", "tier", "inner_mac", "mtu"};
 inline constexpr std::array<Key, 3> kControlKeys = {"socket", "directory", "metrics"};
 
 }  // namespace holdfast::config

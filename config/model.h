@@ -41,6 +41,7 @@ struct Port {
   std::string receive_file;   // pcap: `rx`
   std::string transmit_file;  // pcap: `tx`
   bool repeat = false;        // pcap
+  std::uint16_t mtu = 1500;   // but for af_packet, where it is the interface's
   Place place;
 };
 
@@ -105,6 +106,13 @@ struct Tunnel {
   MacAddress inner_mac = {0x02, 0x00, 0x5e, 0x10, 0x00, 0x02};  // vxlan: source of inner frames
 };
 
+// What becomes of the maximum segment size that a SYN announces.
+enum class MssRule : std::uint8_t { kAuto, kKeep, kClamp };
+struct Mss {
+  MssRule rule = MssRule::kAuto;  // auto: clamp in `nat`, else keep
+  std::uint16_t most = 0;         // clamp: never more than this; 0: as the way carries
+};
+
 struct Backend {
   std::string name;
   IpAddress address;
@@ -112,6 +120,7 @@ struct Backend {
   std::uint32_t weight = 100;  // 0 to 65535
   std::uint8_t tier = 0;
   MacAddress inner_mac{};  // vxlan: of the interface behind the tunnel
+  std::uint16_t mtu = 0;   // of the way there; 0: the port's
   Place place;
 };
 
@@ -145,6 +154,7 @@ struct Service {
   std::vector<ServicePort> ports;
   Mode mode = Mode::kNat;
   Tunnel tunnel;
+  Mss mss;
   Balance balance;
   Check check;
   bool has_check = true;  // `check: none` turns probing off: always up

@@ -30,6 +30,10 @@ constexpr std::array kHashes = {Word{"5-tuple", HashFields::kFiveTuple},
                                 Word{"source", HashFields::kSource},
                                 Word{"source-and-port", HashFields::kSourceAndPort},
                                 Word{"destination-port", HashFields::kDestinationPort}};
+constexpr std::array kMssRules = {
+    Word{"auto", MssRule::kAuto}, Word{"keep", MssRule::kKeep}, Word{"clamp", MssRule::kClamp}};
+constexpr std::uint64_t kLeastMss = 536;    // what IPv4 means without the option
+constexpr std::uint64_t kMostMss = 65'495;  // the longest IPv4 packet less its headers
 constexpr std::array kDrainEnds = {Word{"reset", DrainEnd::kReset}, Word{"keep", DrainEnd::kKeep}};
 
 bool is_prime(std::uint64_t number) {
@@ -107,6 +111,7 @@ class ServiceReader {
       draft_.mode_known = fields_.set("mode", service.mode, read_mode) != nullptr;
     }
     read_tunnel_key();
+    fields_.set("mss", service.mss, read_mss);
     read_balance_keys();
     read_check_key();
     if (const Node* node = fields_.find("drain")) {
@@ -240,6 +245,7 @@ class ServiceReader {
     fields.set("weight", backend.weight, integer(0, 65535));
     fields.set("tier", backend.tier, integer(0, 255));
     const Node* inner_mac = fields.set("inner_mac", backend.inner_mac, read_station);
+    const Node* mtu = fields.set("mtu", backend.mtu, integer(576, 65535));
     draft.inner_mac_known = inner_mac != nullptr || fields.has("inner_mac");
     if (name == nullptr || address == nullptr) {
       return;
@@ -252,6 +258,7 @@ class ServiceReader {
     draft.address = address->where;
     draft.port = port != nullptr ? port->where : name->where;
     draft.inner_mac = inner_mac != nullptr ? inner_mac->where : name->where;
+    draft.mtu = mtu != nullptr ? mtu->where : name->where;
     backend.place = journal_.place(name->where);
     draft_.backends.push_back(std::move(draft));
   }
@@ -268,6 +275,26 @@ class ServiceReader {
 std::string_view mode_name(Mode mode) { return kModes.at(static_cast<std::size_t>(mode)).text; }
 
 Read<Mode> read_mode(const Node& node) { return word(kModes)(node); }
+
+Read<Mss> read_mss(const Node& node) {
+  const bool number = node.kind == Kind::kScalar && !leading_digits(node.text).empty();
+  if (number || node.quoted) {
+    const Read<std::uint64_t> most = read_integer(node, {kLeastMss, kMostMss});
+    if (!most) {
+      return std::unexpected(most.error());
+    }
+    return Mss{.rule = MssRule::kClamp, .most = static_cast<std::uint16_t>(*most)};
+  }
+  const Read<MssRule> rule = word(kMssRules)(node);
+  if (!rule) {
+    Complaint complaint = rule.error();
+    if (complaint.help.empty()) {
+      complaint.help = "or write a number, as 1360";
+    }
+    return std::unexpected(std::move(complaint));
+  }
+  return Mss{.rule = *rule};
+}
 
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal) {
   const Fields fields(node, fmt::format("'balance' of {}", owner), kBalanceKeys, journal);
@@ -306,6 +333,7 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   if (const Node* value = fields.find("timeouts")) {
     read_timeouts(*value, "'defaults'", defaults.timeouts, journal);
   }
+  fields.set("mss", defaults.mss, read_mss);
   defaults.mode_known = fields.set_if_there("mode", defaults.mode, read_mode);
   return defaults;
 }
@@ -328,6 +356,7 @@ void read_services(const Node& node,
     ServiceDraft draft;
     draft.service.mode = defaults.mode;
     draft.mode_known = defaults.mode_known;
+    draft.service.mss = defaults.mss;
     draft.service.balance = defaults.balance;
     draft.service.check = defaults.check;
     draft.service.drain = defaults.drain;

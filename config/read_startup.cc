@@ -45,14 +45,17 @@ Read<std::string> read_interface(const Node& node) {
 void read_device_keys(const Fields& fields, Port& port) {
   static constexpr std::array<Key, 1> kInterface = {"interface"};
   static constexpr std::array<Key, 3> kFiles = {"rx", "tx", "repeat"};
+  static constexpr std::array<Key, 1> kMtu = {"mtu"};
   const bool is_pcap = port.device == PortDevice::kPcap;
   const bool is_af_packet = port.device == PortDevice::kAfPacket;
   const auto* device = std::ranges::find(kDevices, port.device, &Word<PortDevice>::value);
   const std::string why = fmt::format("to a port of device '{}'", device->text);
   if (is_af_packet) {
     fields.set_required("interface", port.interface, read_interface);
+    fields.refuse(kMtu, why + ", which has its interface's");
   } else {
     fields.refuse(kInterface, why);
+    fields.set("mtu", port.mtu, integer(576, 9216));
   }
   if (!is_pcap) {
     return fields.refuse(kFiles, why);

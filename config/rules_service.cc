@@ -143,6 +143,22 @@ void check_backend_ports(const ServiceDraft& draft, Journal& journal) {
   }
 }
 
+// RFC 8200 §5: every link carries so much.
+constexpr std::uint16_t kLeastIpv6Mtu = 1280;
+
+void check_mtus(const ServiceDraft& draft, Journal& journal) {
+  for (const BackendDraft& backend : draft.backends) {
+    if (backend.backend.address.v6 && backend.backend.mtu != 0 &&
+        backend.backend.mtu < kLeastIpv6Mtu) {
+      journal.error(backend.mtu,
+                    fmt::format("mtu {} of backend '{}' is less than IPv6 needs",
+                                backend.backend.mtu,
+                                backend.backend.name),
+                    fmt::format("at least {}", kLeastIpv6Mtu));
+    }
+  }
+}
+
 void check_slots(const ServiceDraft& draft, Journal& journal) {
   const std::uint64_t slots = draft.service.balance.slots;
   const std::uint64_t members = draft.backends.size();
@@ -201,6 +217,7 @@ void check_service(const ServiceDraft& service, const Draft& draft, Journal& jou
   check_nat_pool(service, draft, journal);
   check_backend_ports(service, journal);
   check_tunnel(service, journal);
+  check_mtus(service, journal);
   check_slots(service, journal);
   check_usable(service, journal);
   check_probe_port(service, journal);

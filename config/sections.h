@@ -21,6 +21,7 @@ struct Defaults {
   Balance balance;
   Drain drain;
   Timeouts timeouts;
+  Mss mss;
   Mode mode = Service{}.mode;
   bool mode_known = true;
 };
@@ -38,6 +39,7 @@ struct BackendDraft {
   Span address;
   Span port;
   Span inner_mac;  // its value, or the name when there is none
+  Span mtu;        // likewise
   bool inner_mac_known = false;
 };
 
@@ -109,7 +111,8 @@ void read_services(const Node& node,
 
 // "ipip".
 std::string_view mode_name(Mode mode);
-// Reader of `mode`, for services and defaults.
+// Readers of `mode` and `mss`, for services and defaults.
 Read<Mode> read_mode(const Node& node);
+Read<Mss> read_mss(const Node& node);
 
 }  // namespace holdfast::config

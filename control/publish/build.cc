@@ -20,6 +20,9 @@ constexpr To same_enumerator(From value) {
 static_assert(same_enumerator<dataplane::Mode>(config::Mode::kVxlan) == dataplane::Mode::kVxlan);
 static_assert(same_enumerator<dataplane::HashFields>(config::HashFields::kDestinationPort) ==
               dataplane::HashFields::kDestinationPort);
+static_assert(same_enumerator<dataplane::MssSpec::Rule>(config::MssRule::kClamp) ==
+              dataplane::MssSpec::Rule::kClamp);
+static_assert(config::Port{}.mtu == dataplane::kDefaultPortMtu);
 static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kNull) ==
               dataplane::PortDevice::kNull);
 
@@ -58,6 +61,8 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                    .hash = same_enumerator<dataplane::HashFields>(service.balance.hash),
                    .timeouts = build_timeouts(service.timeouts),
                    .tunnel = build_tunnel(service),
+                   .mss = {.rule = same_enumerator<dataplane::MssSpec::Rule>(service.mss.rule),
+                           .most = service.mss.most},
                    .bindings = {},
                    .members = {}};
   for (const config::IpAddress& vip : service.vips) {
@@ -76,6 +81,7 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                             .weight = decision.members[i].weight,
                             .tier = backend.tier,
                             .inner_mac = backend.inner_mac,
+                            .mtu = backend.mtu,
                             .disposition = decision.members[i].disposition});
   }
   return spec;
@@ -126,7 +132,8 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
                           .interface = port.interface,
                           .receive_file = port.receive_file,
                           .transmit_file = port.transmit_file,
-                          .repeat = port.repeat});
+                          .repeat = port.repeat,
+                          .mtu = port.mtu});
   }
   spec.workers = from.workers.value_or(0);
   spec.memory_bytes = from.memory_bytes.value_or(0);

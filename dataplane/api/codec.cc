@@ -17,6 +17,7 @@ using dataplane::BindingSpec;
 using dataplane::GenerationSpec;
 using dataplane::MacAddress;
 using dataplane::MemberSpec;
+using dataplane::MssSpec;
 using dataplane::PoolSpec;
 using dataplane::PortSpec;
 using dataplane::ServiceSpec;
@@ -143,6 +144,11 @@ void write(const TunnelSpec& spec, Tunnel& message) {
   message.set_inner_source(mac_to_wire(spec.inner_source));
 }
 
+MssSpec mss(const Mss& message, Fault& fault) {
+  return {.rule = narrow<MssSpec::Rule>(message.rule(), 0, 2, "rule for the MSS", fault),
+          .most = narrow<std::uint16_t>(message.most(), 0, dataplane::kMostMss, "MSS", fault)};
+}
+
 MemberSpec member(const Member& message, Fault& fault) {
   const auto disposition = disposition_from_wire(message.disposition());
   if (!disposition) {
@@ -154,6 +160,7 @@ MemberSpec member(const Member& message, Fault& fault) {
           .weight = narrow<std::uint32_t>(message.weight(), 0, 65535, "weight", fault),
           .tier = narrow<std::uint8_t>(message.tier(), 0, 255, "tier", fault),
           .inner_mac = mac(message.inner_mac(), "inner MAC address", fault),
+          .mtu = narrow<std::uint16_t>(message.mtu(), 0, 65535, "backend's mtu", fault),
           .disposition = disposition.value_or(dataplane::Disposition::kNew)};
 }
 
@@ -186,6 +193,7 @@ ServiceSpec service(const Service& message, Fault& fault) {
   if (message.has_tunnel()) {
     result.tunnel = tunnel(message.tunnel(), fault);
   }
+  result.mss = mss(message.mss(), fault);
   for (const Binding& one : message.bindings()) {
     result.bindings.push_back(binding(one, fault));
   }
@@ -225,13 +233,21 @@ void limits(const Generation& message, Fault& fault) {
   limit(static_cast<std::size_t>(message.pools_size()), kMaxPools, "pools", fault);
 }
 
+std::uint16_t port_mtu(std::uint32_t value, Fault& fault) {
+  return value == 0
+             ? dataplane::kDefaultPortMtu
+             : narrow<std::uint16_t>(
+                   value, dataplane::kLeastPortMtu, dataplane::kMostPortMtu, "port's mtu", fault);
+}
+
 PortSpec port(const Port& message, Fault& fault) {
   return {.name = name(message.name(), "port name", fault),
           .device = narrow<dataplane::PortDevice>(message.device(), 0, 3, "device", fault),
           .interface = path(message.interface(), "interface", fault),
           .receive_file = path(message.receive_file(), "rx file", fault),
           .transmit_file = path(message.transmit_file(), "tx file", fault),
-          .repeat = message.repeat()};
+          .repeat = message.repeat(),
+          .mtu = port_mtu(message.mtu(), fault)};
 }
 
 template <typename Enum>
@@ -263,7 +279,12 @@ void write(const ServiceSpec& spec, Service& message) {
     out.set_weight(one.weight);
     out.set_tier(one.tier);
     out.set_inner_mac(mac_to_wire(one.inner_mac));
+    out.set_mtu(one.mtu);
     out.set_disposition(number(one.disposition));
+  }
+  if (spec.mss != MssSpec{}) {
+    message.mutable_mss()->set_rule(number(spec.mss.rule));
+    message.mutable_mss()->set_most(spec.mss.most);
   }
   if (is_tunnel(spec.mode)) {
     write(spec.tunnel, *message.mutable_tunnel());
@@ -336,6 +357,7 @@ Startup to_wire(const StartupSpec& spec) {
     out.set_receive_file(one.receive_file);
     out.set_transmit_file(one.transmit_file);
     out.set_repeat(one.repeat);
+    out.set_mtu(one.mtu);
   }
   message.set_workers(spec.workers);
   message.set_memory_bytes(spec.memory_bytes);

@@ -50,7 +50,8 @@ StartupSpec sample_startup() {
                  .interface = "veth-wan",
                  .receive_file = {},
                  .transmit_file = {},
-                 .repeat = false}};
+                 .repeat = false,
+                 .mtu = 9000}};
   spec.workers = 2;
   spec.hash_key.fill(0x5a);
   spec.socket = "/run/holdfast/dataplane.sock";
@@ -180,6 +181,37 @@ TEST(Codec, CarriesTunnelsUnchanged) {
   const auto back = from_wire(to_wire(spec));
   ASSERT_TRUE(back.has_value()) << back.error();
   EXPECT_EQ(*back, spec);
+}
+
+TEST(Codec, CarriesMtusAndTheRuleForTheMss) {
+  using Rule = dataplane::MssSpec::Rule;
+  GenerationSpec spec = sample_generation();
+  spec.services[0].members[1].mtu = 65535;
+  for (const dataplane::MssSpec mss : {dataplane::MssSpec{.rule = Rule::kKeep, .most = 0},
+                                       dataplane::MssSpec{.rule = Rule::kClamp, .most = 0},
+                                       dataplane::MssSpec{.rule = Rule::kClamp, .most = 1360}}) {
+    spec.services[0].mss = mss;
+    const auto back = from_wire(to_wire(spec));
+    ASSERT_TRUE(back.has_value()) << back.error();
+    EXPECT_EQ(*back, spec);
+  }
+}
+
+TEST(Codec, RefusesMtusAndRulesThatDoNotExist) {
+  expect_refused({
+      {"mtu of a backend",
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_mtu(65536); },
+       "mtu"},
+      {"rule", [](Generation& g) { g.mutable_services(0)->mutable_mss()->set_rule(3); }, "rule"},
+      {"MSS", [](Generation& g) { g.mutable_services(0)->mutable_mss()->set_most(65496); }, "MSS"},
+  });
+  Startup startup = to_wire(sample_startup());
+  for (const std::uint32_t mtu : {575U, 9217U}) {
+    startup.mutable_ports(0)->set_mtu(mtu);
+    EXPECT_FALSE(from_wire(startup).has_value()) << mtu;
+  }
+  startup.mutable_ports(0)->clear_mtu();  // of a control that knows none
+  EXPECT_EQ(from_wire(startup)->ports[0].mtu, 1500);
 }
 
 TEST(Codec, CountsOverAllServicesBeforeItCopies) {

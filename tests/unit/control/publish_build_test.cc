@@ -37,6 +37,7 @@ config::Config sample() {
                    .receive_file = "in.pcap",
                    .transmit_file = "out.pcap",
                    .repeat = true,
+                   .mtu = 9000,
                    .place = {}}};
   config.dataplane.workers = 2;
   config.nat.pool = {{v4(16), v4(31)}};
@@ -50,8 +51,15 @@ config::Config sample() {
   web.vips = {v4(1), v6};
   web.ports = {{.protocol = config::Protocol::kTcp, .first = 80, .last = 80, .place = {}},
                {.protocol = config::Protocol::kUdp, .first = 5000, .last = 5010, .place = {}}};
+  web.mss = {.rule = config::MssRule::kClamp, .most = 1360};
   web.backends = {
-      {.name = "a", .address = v4(11), .port = 0, .weight = 10, .tier = 1, .place = {}},
+      {.name = "a",
+       .address = v4(11),
+       .port = 0,
+       .weight = 10,
+       .tier = 1,
+       .mtu = 1400,
+       .place = {}},
       {.name = "b", .address = v4(12), .port = 0, .weight = 20, .tier = 0, .place = {}}};
   config.services = {web};
   return config;
@@ -76,6 +84,10 @@ TEST(BuildGeneration, BindsEveryVipToEveryPortAndTakesWeightsFromTheDecisions) {
   ASSERT_EQ(web.members.size(), 2U);
   EXPECT_EQ(web.members[0].disposition, Disposition::kKeep);
   EXPECT_EQ(web.members[0].tier, 1);
+  EXPECT_EQ(web.members[0].mtu, 1400);
+  EXPECT_EQ(web.members[1].mtu, 0);
+  EXPECT_EQ(web.mss.rule, dataplane::MssSpec::Rule::kClamp);
+  EXPECT_EQ(web.mss.most, 1360);
   EXPECT_EQ(web.members[1].weight, 0U);
   ASSERT_EQ(spec.pools.size(), 1U);
   EXPECT_EQ(spec.pools[0].last.text(), "10.0.3.31");
@@ -99,6 +111,7 @@ TEST(StartupSpec, CarriesEveryStartUpKey) {
   ASSERT_EQ(spec.ports.size(), 1U);
   EXPECT_EQ(spec.ports[0].device, dataplane::PortDevice::kPcap);
   EXPECT_TRUE(spec.ports[0].repeat);
+  EXPECT_EQ(spec.ports[0].mtu, 9000);
   EXPECT_TRUE(seam::from_wire(seam::to_wire(spec)).has_value());
 }
 
