@@ -31,6 +31,7 @@ Result<PortDemands> demands_of(const StartupSpec& startup) {
     Link& link = demands.links.emplace_back();
     link.port = static_cast<PortIndex>(demands.links.size() - 1);
     link.name = port.name;
+    link.mtu = port.mtu;
     if (port.device == PortDevice::kAfPacket) {
       const auto facts = load_interface(port.interface);
       if (!facts) {

@@ -35,6 +35,23 @@ bool pull_up(rte_mbuf* packet) {
   return true;
 }
 
+// Makes the packet's segments hold `length` bytes, and gives back those behind.
+void cut_chain(rte_mbuf* packet, std::uint32_t length) {
+  rte_mbuf* last = packet;
+  std::uint16_t segments = 1;
+  while (length > last->data_len && last->next != nullptr) {
+    length -= last->data_len;
+    last = last->next;
+    ++segments;
+  }
+  last->data_len = static_cast<std::uint16_t>(length);
+  if (last->next != nullptr) {
+    rte_pktmbuf_free(last->next);
+    last->next = nullptr;
+  }
+  packet->nb_segs = segments;
+}
+
 }  // namespace
 
 Frame to_frame(rte_mbuf*& packet, PortIndex port) {
@@ -57,18 +74,11 @@ rte_mbuf* to_packet(const Frame& frame) {
   auto* packet = static_cast<rte_mbuf*>(frame.handle);
   packet->data_off =
       static_cast<std::uint16_t>(frame.data - static_cast<std::byte*>(packet->buf_addr));
-  if (packet->nb_segs > 1 && frame.length > frame.contiguous) {
-    packet->data_len = frame.contiguous;
-    packet->pkt_len = frame.length;
-    return packet;
-  }
-  if (packet->nb_segs > 1) {
-    rte_pktmbuf_free(packet->next);
-    packet->next = nullptr;
-    packet->nb_segs = 1;
-  }
-  packet->data_len = static_cast<std::uint16_t>(frame.length);
+  packet->data_len = frame.contiguous;
   packet->pkt_len = frame.length;
+  if (packet->nb_segs > 1) [[unlikely]] {
+    cut_chain(packet, frame.length);
+  }
   return packet;
 }
 

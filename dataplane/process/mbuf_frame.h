@@ -20,7 +20,7 @@ inline constexpr std::uint16_t kContiguousHeaders = 256;
 Frame to_frame(rte_mbuf*& packet, PortIndex port);
 
 // Writes what the stages did to the frame (first byte, lengths) back to its packet, and returns it.
-// Segments that are no longer part of the frame are freed.
+// What is no longer part of the frame is cut from its last segments; empty ones are freed.
 rte_mbuf* to_packet(const Frame& frame);
 
 }  // namespace holdfast::dataplane

@@ -21,6 +21,7 @@ constexpr std::size_t kHugePage = 2 * kMiB;
 constexpr std::size_t kProcessBytes = 64 * kMiB;  // generations, netlink, the binary
 constexpr std::size_t kEalBytes = 32 * kMiB;      // device structures, packet rings' tables
 constexpr std::size_t kRingHeader = 64;           // TPACKET2_HDRLEN, rounded up
+constexpr std::size_t kEthernetAndTag = 18;
 // struct rte_mbuf, the mempool's header, and room in two rings of pointers whose sizes are powers
 // of two: the mempool's own and that of a repeating capture.
 constexpr std::size_t kMbufOverhead = 192 + 2 * 16;
@@ -117,9 +118,13 @@ MachineMemory load_machine_memory() {
 }
 
 std::uint32_t ring_frame_bytes(std::uint16_t mtu) {
-  constexpr std::size_t kEthernetAndTag = 18;
   return std::bit_ceil(
       static_cast<std::uint32_t>(std::max<std::size_t>(mtu + kEthernetAndTag + kRingHeader, 2048)));
+}
+
+std::uint16_t ring_mtu(std::uint32_t frame_bytes) {
+  return static_cast<std::uint16_t>(
+      std::min<std::size_t>(frame_bytes - kEthernetAndTag - kRingHeader, UINT16_MAX));
 }
 
 Result<MemoryPlan> plan_memory(const StartupSpec& startup,

@@ -51,6 +51,8 @@ MachineMemory load_machine_memory();
 // A frame of a kernel's packet ring for this MTU: a power of two that holds the frame, a VLAN tag
 // and the ring's own header.
 std::uint32_t ring_frame_bytes(std::uint16_t mtu);
+// The longest packet that such a frame holds.
+std::uint16_t ring_mtu(std::uint32_t frame_bytes);
 
 // `mtus` are those of the af_packet ports; `preloaded` counts frames that repeating pcap ports keep
 // in memory. The state goes where one of its size already is, whose memory it takes over; else onto

@@ -2,6 +2,8 @@
 // See neighbor_mirror.h.
 #include "dataplane/process/neighbor_mirror.h"
 
+#include "dataplane/process/memory_plan.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -34,6 +36,9 @@ void NeighborMirror::CloseSocket::operator()(mnl_socket* socket) const { mnl_soc
 
 NeighborMirror::NeighborMirror(std::vector<Link> links, std::span<LearnedEntry> learned)
     : links_(std::move(links)), learned_(learned) {
+  for (const Link& link : links_) {
+    ring_mtus_.push_back(ring_mtu(ring_frame_bytes(link.mtu)));
+  }
   for (LearnedEntry& entry : learned_) {
     if (entry.used != 0 && (entry.used != 1 || entry.port >= links_.size())) {
       entry = {};
@@ -243,10 +248,12 @@ void NeighborMirror::take_link(const NetlinkLink& told) {
   if (up && !link->up) {
     links_up_.push_back(link->port);
   }
-  changed_ |= link->up != up || link->mac != told.mac || link->mtu != told.mtu;
+  // The ring was made for the MTU at start: what it cannot hold must not be sent to it.
+  const std::uint16_t mtu = std::min(told.mtu, ring_mtus_[link->port]);
+  changed_ |= link->up != up || link->mac != told.mac || link->mtu != mtu;
   link->up = up;
   link->mac = told.mac;
-  link->mtu = told.mtu;
+  link->mtu = mtu;
 }
 
 void NeighborMirror::take_address(const NetlinkAddress& address) {

@@ -104,6 +104,7 @@ class NeighborMirror {
   [[nodiscard]] LearnedEntry& place_for(const Address& address, PortIndex port);
 
   std::vector<Link> links_;
+  std::vector<std::uint16_t> ring_mtus_;  // by port
   std::span<LearnedEntry> learned_;
   std::uint64_t learned_order_ = 0;
   Socket events_;

@@ -26,7 +26,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::uint16_t kInProcessMtu = 9000;
 constexpr std::uint16_t kDescriptors = 1024;
 constexpr std::uint32_t kRingFrames = 4096;  // below, bursts of a few ms overflow the ring
 constexpr std::uint32_t kLeastRingFrames = 128;
@@ -112,7 +111,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec,
 
 Result<void> Port::create() {
   device_ = fmt::format("{}{}", driver_of(spec_.device), plan_.index);
-  link_ = {.port = plan_.index, .name = spec_.name, .mtu = kInProcessMtu};
+  link_ = {.port = plan_.index, .name = spec_.name, .mtu = spec_.mtu};
   take_eal_log();
   if (spec_.device == PortDevice::kAfPacket) {
     return create_packet_device(device_);

@@ -129,6 +129,14 @@ TEST(MemoryPlan, CountsEachBufferWithItsHeadersAndRings) {
   EXPECT_EQ(repeated->buffer_bytes - plain->buffer_bytes, 65'536 * kBuffer);
 }
 
+TEST(RingFrame, HoldsTheMtuItWasMadeForAndSaysWhatElse) {
+  for (const std::uint16_t mtu : {std::uint16_t{68}, std::uint16_t{1500}, std::uint16_t{9000}}) {
+    EXPECT_GE(ring_mtu(ring_frame_bytes(mtu)), mtu);
+  }
+  EXPECT_EQ(ring_mtu(2048), 1966);
+  EXPECT_EQ(ring_mtu(1U << 17), 65535);
+}
+
 TEST(EalArguments, NeverMixInMemoryAndNoHuge) {
   MemoryPlan plan;
   plan.huge_buffers = true;

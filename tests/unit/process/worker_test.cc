@@ -484,5 +484,48 @@ TEST(MbufFrame, ShorterFrameGivesItsOtherSegmentsBack) {
   EXPECT_EQ(rte_mempool_avail_count(pool), level);
 }
 
+TEST(MbufFrame, LosesItsEndFromItsLastSegments) {
+  rte_mempool* pool = Devices::get().pool.get();
+  const unsigned level = rte_mempool_avail_count(pool);
+  struct Case {
+    std::uint32_t length;
+    std::uint16_t segments;
+  };
+  for (const auto& [length, segments] : {Case{1200, 4},
+                                         Case{1199, 4},
+                                         Case{901, 4},
+                                         Case{900, 3},
+                                         Case{899, 3},
+                                         Case{301, 2},
+                                         Case{300, 1}}) {
+    rte_mbuf* packet = chain(pool, {300, 300, 300, 300}, 0);
+    Frame frame = to_frame(packet, 0);
+    frame.length = length;
+    rte_mbuf* cut = to_packet(frame);
+    EXPECT_EQ(cut->pkt_len, length);
+    EXPECT_EQ(cut->nb_segs, segments);
+    EXPECT_EQ(rte_mbuf_check(cut, 1, nullptr), 0) << length;
+    rte_pktmbuf_free(cut);
+  }
+  EXPECT_EQ(rte_mempool_avail_count(pool), level);
+}
+
+TEST(MbufFrame, GrowsInFrontAndKeepsItsOtherSegments) {
+  rte_mempool* pool = Devices::get().pool.get();
+  const unsigned level = rte_mempool_avail_count(pool);
+  rte_mbuf* packet = chain(pool, {300, 700}, 0);
+  Frame frame = to_frame(packet, 0);
+  frame.data -= 50;
+  frame.contiguous = static_cast<std::uint16_t>(frame.contiguous + 50);
+  frame.headroom = static_cast<std::uint16_t>(frame.headroom - 50);
+  frame.length += 50;
+  rte_mbuf* grown = to_packet(frame);
+  EXPECT_EQ(grown->pkt_len, 1050U);
+  EXPECT_EQ(grown->nb_segs, 2);
+  EXPECT_EQ(rte_mbuf_check(grown, 1, nullptr), 0);
+  rte_pktmbuf_free(grown);
+  EXPECT_EQ(rte_mempool_avail_count(pool), level);
+}
+
 }  // namespace
 }  // namespace holdfast::dataplane
