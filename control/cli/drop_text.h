@@ -113,7 +113,8 @@ inline constexpr std::array kDropTexts = {
              "the next hop's link-layer address is not known yet",
              "the first packets to a backend; if it lasts, it does not answer ARP or ND"},
     DropText{dataplane::Drop::kMtu,
-             "longer than the MTU of the port that it would leave by, outer headers included",
+             "longer than the way carries, outer headers included, and not answered: it may be "
+             "fragmented, or too many were",
              "docs/backends.md, the size of packets"},
     DropText{dataplane::Drop::kNoHeadroom,
              "no room in the buffer for outer headers",

@@ -108,7 +108,7 @@ std::vector<Link> build_links(const config::Config& config) {
                      .name = port.name,
                      .interface_index = 0,
                      .mac = kOurMac,
-                     .mtu = kLargestMtu,
+                     .mtu = port.device == config::PortDevice::kAfPacket ? kLargestMtu : port.mtu,
                      .up = true});
   }
   return links;

@@ -4,8 +4,8 @@
 //   - every backend is up, but for those that --down names;
 //   - packets enter the first port (--port) and go back to clients by it; frames to backends leave
 //     by the next other port, when there is one;
-//   - every port has the MAC address kOurMac and an MTU of 65535; every next hop is resolved, to
-//     kNextHopMac (--next-hop-mac);
+//   - every port has the MAC address kOurMac and its `mtu`, or 65535 where that is a netdev's; every
+//     next hop is resolved, to kNextHopMac (--next-hop-mac);
 //   - the hash key is the configuration's; without `hash_key_file` the one this node has generated;
 //     when there is none that can be read, kFixedKey.
 // Blocking (files); one thread.

@@ -16,7 +16,7 @@ using dataplane::Frame;
 using dataplane::Verdict;
 
 constexpr std::uint16_t kRoom = 128;
-constexpr std::size_t kMostContiguous = 65'535;
+constexpr std::size_t kMostContiguous = 65'535 - kRoom;  // headers may come in front
 // The process makes this much of every frame contiguous; only a cut record has less.
 constexpr std::size_t kHeaderBytes = 256;
 // Steps of time in which 65 536 flows, 4096 a step, are swept before their stamps wrap.
@@ -44,7 +44,8 @@ class FrameBuffer {
 
   // What stands there after the pipeline: with its tail, unless the frame was made anew.
   [[nodiscard]] ReplayedFrame taken(const Frame& frame) const {
-    const std::size_t tail = frame.length > frame.contiguous ? captured_ - contiguous_ : 0;
+    const std::size_t beyond = frame.length - frame.contiguous;  // less, when padding was cut
+    const std::size_t tail = std::min(captured_ - contiguous_, beyond);
     return {.bytes = {frame.data, frame.data + frame.contiguous + tail},
             .original_length = frame.length,
             .port = frame.port};

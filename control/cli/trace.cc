@@ -142,6 +142,23 @@ dataplane::BindingSpec find_binding(const dataplane::GenerationSpec& spec,
   });
 }
 
+// Where the SYN's MSS stands. Outer headers come before, nothing behind, so it is found again by
+// its distance from the end.
+constexpr std::size_t kMssOffset = sizeof(dataplane::EthernetHeader) +
+                                   sizeof(dataplane::Ipv4Header) + sizeof(dataplane::TcpHeader) + 2;
+constexpr std::size_t kMoreOfIpv6 = sizeof(dataplane::Ipv6Header) - sizeof(dataplane::Ipv4Header);
+
+std::uint16_t mss_at(const std::vector<std::byte>& frame, std::size_t from_end) {
+  return dataplane::load<dataplane::Be16>(frame.data() + frame.size() - from_end).to_host();
+}
+
+// The last word of a packet-too-big message's ICMP header.
+std::uint32_t told_mtu(const std::vector<std::byte>& frame, bool v4) {
+  const std::size_t ip = v4 ? sizeof(dataplane::Ipv4Header) : sizeof(dataplane::Ipv6Header);
+  const std::size_t at = sizeof(dataplane::EthernetHeader) + ip + 4;
+  return dataplane::load<dataplane::Be32>(frame.data() + at).to_host();
+}
+
 TraceTarget target_of(const Generation& generation, const FlowKey& key) {
   if (generation.bindings().is_vip(key.destination)) {
     return TraceTarget::kVip;
@@ -151,15 +168,17 @@ TraceTarget target_of(const Generation& generation, const FlowKey& key) {
 
 }  // namespace
 
-TraceReport trace_packet(const Offline& offline, const FlowKey& key) {
+TraceReport trace_packet(const Offline& offline, const FlowKey& key, std::size_t size) {
   Solo& solo = *offline.solo;
   const Generation& generation = solo.generation();
   TraceReport report{.target = target_of(generation, key), .key = offline.key};
   const dataplane::BoundService* bound =
       generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
-  std::vector<std::byte> frame = build_trace_frame(key, kOurMac, kNextHopMac);
+  std::vector<std::byte> frame = build_trace_frame(key, kOurMac, kNextHopMac, size);
   report.before = read_headers(frame);
   const auto length = static_cast<std::uint32_t>(frame.size());
+  const std::size_t mss_from_end =
+      length - (key.source.is_v4() ? kMssOffset : kMssOffset + kMoreOfIpv6);
   ReplayResult result =
       Replay(solo, offline.entry)
           .push({.time = {}, .link = 1, .original_length = length, .bytes = std::move(frame)});
@@ -176,7 +195,13 @@ TraceReport trace_packet(const Offline& offline, const FlowKey& key) {
       Explainer(solo, service, key).explain(report);
     }
   }
+  if (solo.worker().stats.too_big_sent.get() != 0) {
+    report.too_big = told_mtu(result.sent.front().bytes, key.source.is_v4());
+  }
   if (result.verdict == dataplane::Verdict::kForward) {
+    if (key.protocol == dataplane::Protocol::kTcp) {
+      report.mss = mss_at(result.sent.front().bytes, mss_from_end);
+    }
     report.after = read_headers(result.sent.front().bytes);
     report.overhead = static_cast<std::uint32_t>(result.sent.front().bytes.size()) - length;
     report.port = solo.neighborhood().link(result.sent.front().port).name;

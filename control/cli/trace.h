@@ -63,15 +63,20 @@ struct TraceReport {
   std::vector<PassedOver> passed_over;
 
   TraceHeaders before;
-  std::optional<TraceHeaders> after;  // when it is forwarded; in a tunnel mode the outer headers
-  std::uint32_t overhead = 0;         // bytes of outer headers
-  std::string port;                   // by which it leaves then
+  std::optional<TraceHeaders> after;     // when it is forwarded; in a tunnel mode the outer headers
+  std::uint32_t overhead = 0;            // bytes of outer headers
+  std::string port;                      // by which it leaves then
+  std::optional<std::uint16_t> mss;      // what a SYN announces then
+  std::optional<std::uint32_t> too_big;  // what its sender is told to be the longest packet
   dataplane::Verdict verdict = dataplane::Verdict::kPending;
   std::optional<dataplane::Drop> reason;  // with kDrop
 };
 
-// Requires: both addresses of one family; protocol TCP or UDP; `offline` has seen no packet.
-TraceReport trace_packet(const Offline& offline, const dataplane::FlowKey& key);
+// A packet of build_trace_frame(). Requires: both addresses of one family; protocol TCP or UDP;
+// size <= 65535; `offline` has seen no packet.
+TraceReport trace_packet(const Offline& offline,
+                         const dataplane::FlowKey& key,
+                         std::size_t size = 0);
 
 // Lines of `key   value`.
 std::string trace_text(const TraceReport& report);

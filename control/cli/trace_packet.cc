@@ -4,7 +4,9 @@
 #include "dataplane/checksum.h"
 #include "dataplane/headers.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cstddef>
 #include <span>
 #include <system_error>
 
@@ -40,36 +42,48 @@ void append(std::vector<std::byte>& frame, const Header& header) {
   frame.insert(frame.end(), bytes.begin(), bytes.end());
 }
 
-// The header with its checksum over itself and the pseudo header.
-template <typename Header>
-Header finish(Header header, const FlowKey& key) {
-  ChecksumSum sum = pseudo_header(key.source, key.destination, key.protocol, sizeof header);
-  sum.add(std::as_bytes(std::span(&header, 1)));
-  header.checksum = sum.checksum();
-  return header;
+// RFC 9293 §3.1.
+struct MssOption {
+  std::uint8_t kind = 2;
+  std::uint8_t length = 4;
+  Be16 value;
+};
+
+std::size_t upper_headers(const FlowKey& key) {
+  return key.protocol == Protocol::kTcp ? sizeof(TcpHeader) + sizeof(MssOption) : sizeof(UdpHeader);
 }
 
-void append_upper(std::vector<std::byte>& frame, const FlowKey& key) {
-  if (key.protocol == Protocol::kTcp) {
-    append(frame,
-           finish(TcpHeader{.source_port = key.source_port,
-                            .destination_port = key.destination_port,
-                            .sequence = {},
-                            .acknowledgment = {},
-                            .data_offset = 5 << 4,
-                            .flags = dataplane::kTcpSyn,
-                            .window = Be16::from_host(kWindow),
-                            .checksum = {},
-                            .urgent = {}},
-                  key));
+// The segment or datagram of `size` bytes, with its checksum.
+std::vector<std::byte> build_upper(const FlowKey& key, std::size_t size) {
+  const bool tcp = key.protocol == Protocol::kTcp;
+  std::vector<std::byte> upper;
+  if (tcp) {
+    append(upper,
+           TcpHeader{.source_port = key.source_port,
+                     .destination_port = key.destination_port,
+                     .sequence = {},
+                     .acknowledgment = {},
+                     .data_offset = 6 << 4,
+                     .flags = dataplane::kTcpSyn,
+                     .window = Be16::from_host(kWindow),
+                     .checksum = {},
+                     .urgent = {}});
+    append(upper, MssOption{.value = Be16::from_host(trace_mss(key.source.is_v4()))});
   } else {
-    append(frame,
-           finish(UdpHeader{.source_port = key.source_port,
-                            .destination_port = key.destination_port,
-                            .length = Be16::from_host(sizeof(UdpHeader)),
-                            .checksum = {}},
-                  key));
+    append(upper,
+           UdpHeader{.source_port = key.source_port,
+                     .destination_port = key.destination_port,
+                     .length = Be16::from_host(static_cast<std::uint16_t>(size)),
+                     .checksum = {}});
   }
+  upper.resize(size);
+  ChecksumSum sum =
+      pseudo_header(key.source, key.destination, key.protocol, static_cast<std::uint32_t>(size));
+  sum.add(upper);
+  dataplane::store(
+      upper.data() + (tcp ? offsetof(TcpHeader, checksum) : offsetof(UdpHeader, checksum)),
+      sum.checksum());
+  return upper;
 }
 
 void append_ipv4(std::vector<std::byte>& frame, const FlowKey& key, std::size_t upper) {
@@ -124,9 +138,11 @@ std::string endpoint_text(const Address& address, std::uint16_t port) {
 
 std::vector<std::byte> build_trace_frame(const FlowKey& key,
                                          const dataplane::MacAddress& destination,
-                                         const dataplane::MacAddress& source) {
+                                         const dataplane::MacAddress& source,
+                                         std::size_t size) {
   const bool v4 = key.source.is_v4();
-  const std::size_t upper = key.protocol == Protocol::kTcp ? sizeof(TcpHeader) : sizeof(UdpHeader);
+  const std::size_t ip = v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
+  const std::size_t upper = std::max(size, ip + upper_headers(key)) - ip;
   std::vector<std::byte> frame;
   append(frame,
          EthernetHeader{.destination = destination,
@@ -137,7 +153,8 @@ std::vector<std::byte> build_trace_frame(const FlowKey& key,
   } else {
     append_ipv6(frame, key, upper);
   }
-  append_upper(frame, key);
+  const std::vector<std::byte> segment = build_upper(key, upper);
+  frame.insert(frame.end(), segment.begin(), segment.end());
   return frame;
 }
 

@@ -26,10 +26,15 @@ std::string endpoint_text(const dataplane::Address& address, std::uint16_t port)
 
 inline constexpr std::uint8_t kTraceTtl = 64;
 
-// A TCP SYN, or a UDP datagram without payload, with valid lengths and checksums, TTL kTraceTtl.
-// Requires: both addresses of one family; protocol TCP or UDP.
+// A client's MSS on an Ethernet of 1500 bytes, which the SYN announces in the only option it has.
+constexpr std::uint16_t trace_mss(bool v4) { return v4 ? 1460 : 1440; }
+
+// A TCP SYN, or a UDP datagram, with valid lengths and checksums, TTL kTraceTtl, not to be
+// fragmented; the IP packet is filled up to `size` bytes with zeros, where it is shorter than that.
+// Requires: both addresses of one family; protocol TCP or UDP; size <= 65535.
 std::vector<std::byte> build_trace_frame(const dataplane::FlowKey& key,
                                          const dataplane::MacAddress& destination,
-                                         const dataplane::MacAddress& source);
+                                         const dataplane::MacAddress& source,
+                                         std::size_t size = 0);
 
 }  // namespace holdfast::control

@@ -150,6 +150,15 @@ std::string rewrite_line(const TraceReport& report, const TraceHeaders& after) {
          std::to_string(before.ttl) + " -> " + std::to_string(after.ttl);
 }
 
+// What became of the MSS; empty when nothing did.
+std::string mss_text(const TraceReport& report) {
+  const std::uint16_t before = trace_mss(report.before.key.source.is_v4());
+  if (!report.mss || *report.mss == before) {
+    return "";
+  }
+  return std::to_string(before) + " -> " + std::to_string(*report.mss);
+}
+
 std::string verdict_line(const TraceReport& report) {
   std::string text(verdict_name(report.verdict));
   for (char& letter : text) {
@@ -216,9 +225,17 @@ std::string trace_text(const TraceReport& report) {
   }
   if (report.after) {
     lines.add("rewrite", rewrite_line(report, *report.after));
+    if (const std::string mss = mss_text(report); !mss.empty()) {
+      lines.add("mss", mss);
+    }
     lines.add("out",
               "port " + report.port + "  mac " + mac_text(report.after->source_mac) + " -> " +
                   mac_text(report.after->destination_mac) + " (assumed: no node was asked)");
+  }
+  if (report.too_big) {
+    lines.add("answer",
+              "packet too big, at most " + std::to_string(*report.too_big) + " bytes, from " +
+                  report.before.key.destination.text() + " to " + report.before.key.source.text());
   }
   lines.add("verdict", verdict_line(report));
   if (report.reason) {
@@ -249,6 +266,8 @@ json::object trace_json(const TraceReport& report) {
           {"before", headers_json(report.before)},
           {"after", report.after ? json::value(headers_json(*report.after)) : json::value(nullptr)},
           {"overhead", report.overhead},
+          {"mss", report.mss ? json::value(*report.mss) : json::value(nullptr)},
+          {"too_big", report.too_big ? json::value(*report.too_big) : json::value(nullptr)},
           {"out", report.after ? json::value(report.port) : json::value(nullptr)},
           {"verdict", verdict_name(report.verdict)},
           {"reason", std::move(reason)},

@@ -5,7 +5,10 @@
 #include "control/cli/trace.h"
 #include "control/cli/verb.h"
 
+#include <charconv>
 #include <memory>
+#include <string>
+#include <system_error>
 
 #include <boost/json/serialize.hpp>
 
@@ -13,8 +16,8 @@ namespace holdfast::control {
 namespace {
 
 constexpr const char* kHelp =
-    "The packet is a TCP SYN, or a UDP datagram, of a new flow; every backend is up, but for "
-    "those\n"
+    "The packet is a TCP SYN with an MSS of 1460 (IPv6: 1440), or a UDP datagram, of a new flow,\n"
+    "and may not be fragmented; every backend is up, but for those\n"
     "of --down. What only a node knows is assumed: ports have the MAC address 02:00:5e:10:00:01,\n"
     "next hops 02:00:5e:20:00:01, frames to backends leave by the second port if there is one, "
     "and\n"
@@ -23,11 +26,14 @@ constexpr const char* kHelp =
     "A drop is explained, with what to do about it; docs/drops.md has all the reasons.\n"
     "Exit codes: 0 the packet is forwarded, 1 it is not, 2 usage, 3 invalid configuration.";
 
+constexpr std::size_t kLongestPacket = 65'535;
+
 struct Options {
   OfflineOptions offline;
   std::string protocol;
   std::string source;
   std::string destination;
+  std::size_t size = 0;
   Format format = Format::kTable;
 };
 
@@ -52,13 +58,19 @@ std::optional<dataplane::FlowKey> read_key(const Options& options, Context& cont
                                                                   : dataplane::Protocol::kUdp};
 }
 
+std::string read_size(const std::string& text, std::size_t& size) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
+  const bool number = error == std::errc{} && end == text.data() + text.size();
+  return number && size <= kLongestPacket ? "" : text + " is no length of a packet";
+}
+
 void trace(const Options& options, Context& context) {
   const auto key = read_key(options, context);
   const auto offline = key ? set_up_offline(options.offline, context) : std::nullopt;
   if (!offline) {
     return;
   }
-  const TraceReport report = trace_packet(*offline, *key);
+  const TraceReport report = trace_packet(*offline, *key, options.size);
   if (options.format == Format::kJson) {
     context.out << boost::json::serialize(trace_json(report)) << '\n';
   } else {
@@ -78,6 +90,8 @@ void add_trace(CLI::App& app, Context& context) {
                 options->source)
       .required({"destination", "DST:PORT", "what it asks for: 203.0.113.10:80"},
                 options->destination);
+  verb.read({"--size", "BYTES", "length of the IP packet, to 65535; default: of its headers"},
+            [options](const std::string& text) { return read_size(text, options->size); });
   add_format(verb, options->format);
   verb.footer(kHelp).runs([options, &context] { trace(*options, context); });
 }

@@ -55,8 +55,8 @@ def configuration(
         "version: 1",
         f"dataplane: {{directory: '{folder}/none'}}",
         "ports:",
-        "  wan0: {device: 'null'}",
-        "  lan0: {device: 'null'}",
+        "  wan0: {device: af_packet, interface: wan0}",
+        "  lan0: {device: af_packet, interface: lan0}",
         "nat: {pool: [10.0.3.16-10.0.3.31, '2001:db8:3::16-2001:db8:3::1f']}",
         "services:",
     ]

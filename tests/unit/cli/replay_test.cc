@@ -144,6 +144,27 @@ TEST_F(Replaying, AnsweredFrameIsAsLongAsItsAnswer) {
   EXPECT_EQ(result.sent[0].original_length, 60U);
 }
 
+TEST_F(Replaying, APacketThatIsTooBigIsAnsweredByThePortItCameFrom) {
+  const Bytes longer = udp(kClient, kVip.at_port(53)).payload(1473).dont_fragment().bytes();
+  const ReplayResult result = replay_.push(record_of(longer));
+  EXPECT_EQ(result.verdict, Verdict::kReply);
+  EXPECT_EQ(result.service, "dns");
+  ASSERT_EQ(result.sent.size(), 1U);
+  EXPECT_EQ(result.sent[0].port, 0);
+  EXPECT_EQ(result.sent[0].bytes.size(), 14U + 576U);
+  EXPECT_EQ(result.sent[0].original_length, 14U + 576U);
+}
+
+TEST_F(Replaying, PaddingBehindTheLongestPacketIsCut) {
+  solo_->set_neighborhood(testing::lab_neighborhood(65535, 65535));
+  Bytes longest = udp(kClient, kVip.at_port(53)).payload(65507).bytes();
+  longest.resize(70'000);
+  const ReplayResult result = replay_.push(record_of(longest));
+  ASSERT_EQ(result.verdict, Verdict::kForward);
+  EXPECT_EQ(result.sent[0].bytes.size(), 14U + 65535U);
+  EXPECT_EQ(result.sent[0].original_length, 14U + 65535U);
+}
+
 TEST_F(Replaying, FlowsEndWhenTheCaptureSaysThatTimeHasPassed) {
   const auto flows = [&] { return solo_->worker().tables.nat.used(); };
   replay_.push(record_of(udp(kClient, kVip.at_port(53)).bytes(), 100));

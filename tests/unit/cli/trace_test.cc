@@ -98,6 +98,58 @@ TEST(Trace, SaysInEveryModeWhatThePacketBecomes) {
   }
 }
 
+constexpr const char* kNarrow = R"(
+ports:
+  wan0: {device: 'null', mtu: 1500}
+  lan0: {device: 'null', mtu: 1400}
+nat: {pool: [10.0.3.16-10.0.3.31]}
+services:
+  - name: web
+    vips: [203.0.113.10]
+    ports: [tcp/80, udp/53]
+    check: none
+    backends: [{name: a, address: 10.0.3.11}]
+  - name: far
+    vips: [203.0.113.11]
+    ports: [tcp/80]
+    mode: ipip
+    mss: clamp
+    check: none
+    backends: [{name: a, address: 10.0.3.12, mtu: 1300}]
+)";
+
+TEST(Trace, TellsTheMssThatASynLeavesWith) {
+  const OfflineConfig config;
+  config.write(kNarrow);
+  const VerbRun run = trace(config, {"tcp", kClientText, kWeb});
+  EXPECT_EQ(run.code, 0) << run.error;
+  EXPECT_THAT(run.out, HasSubstr("mss       1460 -> 1360\n"));
+  const VerbRun far = trace(config, {"tcp", kClientText, "203.0.113.11:80"});
+  EXPECT_THAT(far.out, HasSubstr("20 bytes of ipip headers"));
+  EXPECT_THAT(far.out, HasSubstr("mss       1460 -> 1240\n"));
+  EXPECT_EQ(trace_object(config, {"tcp", kClientText, kWeb}).at("mss"), 1360);
+  EXPECT_THAT(trace(OfflineConfig(), {"tcp", kClientText, kWeb}).out, Not(HasSubstr("mss ")));
+}
+
+TEST(Trace, TellsWhatTheSenderOfAPacketThatIsTooBigIsTold) {
+  const OfflineConfig config;
+  config.write(kNarrow);
+  const std::string dns = "203.0.113.10:53";
+  EXPECT_EQ(trace(config, {"udp", kClientText, dns, "--size", "1400"}).code, 0);
+  const VerbRun run = trace(config, {"udp", kClientText, dns, "--size", "1401"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.out,
+              HasSubstr("answer    packet too big, at most 1400 bytes, from 203.0.113.10 to "
+                        "198.51.100.7\nverdict   REPLY\n"));
+  const json::object report =
+      trace_object(config, {"tcp", kClientText, "203.0.113.11:80", "--size", "1281"});
+  EXPECT_EQ(report.at("too_big"), 1280);
+  EXPECT_EQ(report.at("verdict"), "reply");
+  EXPECT_EQ(backend_of(report), "a");
+  EXPECT_EQ(trace(config, {"udp", kClientText, dns, "--size", "65536"}).code, 2);
+  EXPECT_EQ(trace(config, {"udp", kClientText, dns, "--size", "long"}).code, 2);
+}
+
 TEST(Trace, PrintsTheSameAsJson) {
   const OfflineConfig config;
   const json::object report = trace_object(config, {"udp", "198.51.100.7:9", "203.0.113.10:53"});
@@ -225,27 +277,45 @@ TEST(TraceEndpoint, IsReadStrictly) {
   EXPECT_EQ(endpoint_text(testing::v6(1, 7), 80), "[2001:db8:0:1::7]:80");
 }
 
-// The test's packet builder knows nothing of the product's checksums.
+// What a sender would make: the test's packet builder knows nothing of the product's checksums.
+testing::Bytes expected_frame(const testing::Endpoint& from,
+                              const testing::Endpoint& to,
+                              bool tcp,
+                              std::size_t payload) {
+  const bool v4 = from.address.is_v4();
+  testing::Packet packet = tcp ? testing::tcp(from, to) : testing::udp(from, to);
+  packet.payload(testing::Bytes(payload, 0));
+  if (tcp) {
+    const std::uint8_t mss = v4 ? 0xb4 : 0xa0;
+    packet.syn().tcp_options({2, 4, 5, mss}).sequence(0).acknowledgment(0);
+    packet.upper_byte(14, 0xfa).upper_byte(15, 0xf0);  // window
+  }
+  return v4 ? packet.ip_byte(5, 0).dont_fragment().bytes() : packet.bytes();
+}
+
 TEST(TracePacket, IsTheFrameThatASenderWouldMake) {
   using testing::kClient;
   using testing::kClient6;
   using testing::kVip;
   using testing::kVip6;
   for (const auto& [from, to] : {std::pair(kClient, kVip), std::pair(kClient6, kVip6)}) {
-    const auto frame = build_trace_frame({.source = from.address,
-                                          .destination = to.address,
-                                          .source_port = dataplane::Be16::from_host(from.port),
-                                          .destination_port = dataplane::Be16::from_host(to.port),
-                                          .protocol = dataplane::Protocol::kUdp},
-                                         to.mac,
-                                         from.mac);
-    testing::Bytes bytes(frame.size());
-    std::memcpy(bytes.data(), frame.data(), frame.size());
-    testing::Packet expected = testing::udp(from, to);
-    if (from.address.is_v4()) {
-      expected.ip_byte(5, 0).ip_byte(6, 0x40);  // id 0, do not fragment
+    for (const bool tcp : {true, false}) {
+      for (const std::size_t payload : {std::size_t{0}, std::size_t{501}}) {
+        const std::size_t headers = (from.address.is_v4() ? 20U : 40U) + (tcp ? 24U : 8U);
+        const auto frame = build_trace_frame(
+            {.source = from.address,
+             .destination = to.address,
+             .source_port = dataplane::Be16::from_host(from.port),
+             .destination_port = dataplane::Be16::from_host(to.port),
+             .protocol = tcp ? dataplane::Protocol::kTcp : dataplane::Protocol::kUdp},
+            to.mac,
+            from.mac,
+            payload == 0 ? 0 : headers + payload);
+        testing::Bytes bytes(frame.size());
+        std::memcpy(bytes.data(), frame.data(), frame.size());
+        EXPECT_EQ(bytes, expected_frame(from, to, tcp, payload));
+      }
     }
-    EXPECT_EQ(bytes, expected.bytes());
   }
 }
 

@@ -68,6 +68,7 @@ class Service:
     drain_deadline: str = "60s"
     tunnel: str = ""  # keys of the service's `tunnel`
     outer: int = 0  # family of the backends behind a tunnel; 0: as the VIPs
+    mtu: int = 0  # of the way to each backend; 0: the port's
 
     def with_weights(self, weights: dict[str, int]) -> "Service":
         return replace(self, weights=weights)
@@ -89,6 +90,7 @@ class Service:
             text = text.replace("    backends:\n", f"    tunnel: {{{self.tunnel}}}\n    backends:\n")
         for backend, weight in self.weights.items():
             inner = f', inner_mac: "{topology.inner_mac(backend)}"' if self.mode == "vxlan" else ""
+            inner += f", mtu: {self.mtu}" if self.mtu else ""
             for address in self._addresses(backend):
                 suffix = "6" if ":" in address else ""
                 text += f'      - {{name: {backend}{suffix}, address: "{address}", weight: {weight}{inner}}}\n'
