@@ -250,8 +250,8 @@ TEST_P(Flood, OfSegmentsFillsTheTableAndTheHashGoesOn) {
 
 TEST(Allocations, AreCounted) {
   const std::uint64_t before = allocations();
-  const auto value = std::make_unique<Burst>();
-  EXPECT_GT(allocations(), before);
+  ::operator delete(::operator new(1));  // called by name, which no compiler leaves out
+  EXPECT_EQ(allocations(), before + 1);
 }
 
 std::string name_of(const ::testing::TestParamInfo<Subject>& info) {
