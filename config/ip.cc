@@ -17,6 +17,10 @@ namespace holdfast::config {
 namespace {
 
 constexpr std::size_t kLongestAddress = INET6_ADDRSTRLEN;
+// The shortest prefix of VIPs: more than that is no service's.
+constexpr std::uint64_t kLeastVip4 = 8;
+constexpr std::uint64_t kLeastVip6 = 16;
+constexpr std::uint16_t kMostPort = 65535;
 
 std::unexpected<Complaint> complain(std::string message, std::string help = "") {
   return std::unexpected(Complaint{std::move(message), std::move(help)});
@@ -124,28 +128,50 @@ IpAddress fill_host_bits(IpAddress address, std::uint64_t length, bool value) {
   return address;
 }
 
-Read<AddressRange> parse_prefix(std::string_view text, std::size_t slash) {
+// The shortest prefixes that are taken.
+struct ShortestPrefix {
+  std::uint64_t v4 = 1;
+  std::uint64_t v6 = 1;
+};
+
+Read<Vip> parse_prefix(std::string_view text, std::size_t slash, ShortestPrefix shortest) {
   const Read<IpAddress> address = parse_unicast(text.substr(0, slash));
   if (!address) {
     return std::unexpected(address.error());
   }
   const Read<std::uint64_t> length = parse_decimal(text.substr(slash + 1));
-  if (!length || *length == 0 || *length > (address->v6 ? 128 : 32)) {
+  const std::uint64_t least = address->v6 ? shortest.v6 : shortest.v4;
+  const std::uint64_t most = address->v6 ? 128 : 32;
+  if (!length || *length < least || *length > most) {
     return complain(fmt::format("{} has no valid prefix length", quote(text)),
-                    address->v6 ? "1 to 128" : "1 to 32");
+                    fmt::format("{} to {}", least, most));
   }
-  const AddressRange range{fill_host_bits(*address, *length, false),
-                           fill_host_bits(*address, *length, true)};
-  if (range.first != *address) {
+  const IpAddress network = network_of(*address, *length);
+  if (network != *address) {
     return complain(fmt::format("{} has host bits set", quote(text)),
-                    fmt::format("write '{}/{}'", range.first.text(), *length));
+                    fmt::format("write '{}/{}'", network.text(), *length));
   }
-  return range;
+  return Vip{network, static_cast<std::uint8_t>(*length)};
+}
+
+// Why not all hosts of a range can have their addresses; "" when they can.
+std::string problem_of_ends(const IpAddress& first, const IpAddress& last) {
+  for (const IpAddress& end : {first, last}) {
+    const std::string_view problem = is_loopback(end) ? "is a loopback address" : not_unicast(end);
+    if (!problem.empty()) {
+      return fmt::format("{} {}", end.text(), problem);
+    }
+  }
+  return "";
 }
 
 Read<AddressRange> parse_range(std::string_view text) {
   if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
-    return parse_prefix(text, slash);
+    const Read<Vip> prefix = parse_prefix(text, slash, {});
+    if (!prefix) {
+      return std::unexpected(prefix.error());
+    }
+    return AddressRange{prefix->address, prefix->last()};
   }
   const std::size_t dash = text.find('-');
   const Read<IpAddress> first = parse_unicast(text.substr(0, dash));
@@ -202,7 +228,8 @@ Complaint service_port_complaint(std::string_view text) {
                         quote(left).substr(1, quote(left).size() - 2)),
             ""};
   }
-  return {fmt::format("{} is no port: write 'tcp/80' or 'udp/5000-5010'", quote(text)), ""};
+  return {fmt::format("{} is no port: write 'tcp/80', 'udp/5000-5010' or 'tcp/any'", quote(text)),
+          ""};
 }
 
 }  // namespace
@@ -211,6 +238,16 @@ std::string IpAddress::text() const {
   std::array<char, INET6_ADDRSTRLEN> buffer{};
   inet_ntop(v6 ? AF_INET6 : AF_INET, bytes.data(), buffer.data(), buffer.size());
   return buffer.data();
+}
+
+IpAddress Vip::last() const { return fill_host_bits(address, length, true); }
+
+bool Vip::holds(const IpAddress& other) const {
+  return other.v6 == address.v6 && network_of(other, length) == address;
+}
+
+std::string Vip::text() const {
+  return is_single() ? address.text() : fmt::format("{}/{}", address.text(), length);
 }
 
 std::optional<IpAddress> parse_ip(std::string_view text) {
@@ -236,6 +273,36 @@ bool is_loopback(const IpAddress& address) {
 Read<IpAddress> read_unicast(const Node& node) {
   const Read<std::string> text = address_text(node, "an address");
   return text ? parse_unicast(*text) : std::unexpected(text.error());
+}
+
+Read<Vip> read_vip(const Node& node) {
+  const Read<std::string> text = address_text(node, "an address or a prefix");
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  const std::size_t slash = text->find('/');
+  if (slash == std::string::npos) {
+    const Read<IpAddress> address = parse_unicast(*text);
+    if (!address) {
+      return std::unexpected(address.error());
+    }
+    if (is_loopback(*address)) {
+      return complain(address->text() + " is a loopback address");
+    }
+    return Vip{*address, static_cast<std::uint8_t>(address->v6 ? 128 : 32)};
+  }
+  const Read<Vip> vip = parse_prefix(*text, slash, {.v4 = kLeastVip4, .v6 = kLeastVip6});
+  if (!vip) {
+    return vip;
+  }
+  if (const std::string problem = problem_of_ends(vip->address, vip->last()); !problem.empty()) {
+    return complain(fmt::format("{}: {}", quote(*text), problem));
+  }
+  return vip;
+}
+
+IpAddress network_of(const IpAddress& address, std::uint64_t length) {
+  return fill_host_bits(address, length, false);
 }
 
 std::optional<MacAddress> parse_mac(std::string_view text) {
@@ -278,11 +345,8 @@ Read<AddressRange> read_range(const Node& node) {
   if (!range) {
     return range;
   }
-  for (const IpAddress& end : {range->first, range->last}) {
-    const std::string_view problem = is_loopback(end) ? "is a loopback address" : not_unicast(end);
-    if (!problem.empty()) {
-      return complain(fmt::format("{}: {} {}", quote(*text), end.text(), problem));
-    }
+  if (const std::string problem = problem_of_ends(range->first, range->last); !problem.empty()) {
+    return complain(fmt::format("{}: {}", quote(*text), problem));
   }
   return range;
 }
@@ -311,6 +375,9 @@ Read<ServicePort> read_service_port(const Node& node) {
     return std::unexpected(service_port_complaint(*text));
   }
   const std::string_view ports = text->substr(slash + 1);
+  if (ports == "any") {
+    return ServicePort{*protocol, 1, kMostPort, {}};
+  }
   const std::size_t dash = ports.find('-');
   if (ports.empty() || ports.starts_with('-') || ports.ends_with('-')) {
     return std::unexpected(service_port_complaint(*text));
@@ -367,6 +434,9 @@ std::string_view protocol_name(Protocol protocol) {
 }
 
 std::string port_range_text(std::uint16_t first, std::uint16_t last) {
+  if (first == 1 && last == kMostPort) {
+    return "any";
+  }
   return first == last ? fmt::to_string(first) : fmt::format("{}-{}", first, last);
 }
 

@@ -26,7 +26,7 @@ inline constexpr std::array<Key, 6> kPortKeys = {
     "device", "interface", "rx", "tx", "repeat", "mtu"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 6> kDefaultsKeys = {
-    "check", "balance", "drain", "timeouts", "mode", "mss"};
+    "check", "balance", "affinity", "drain", "timeouts", "mode", "mss"};
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
@@ -37,12 +37,14 @@ inline constexpr std::array<Key, 11> kServiceKeys = {"name",
                                                      "tunnel",
                                                      "mss",
                                                      "balance",
+                                                     "affinity",
                                                      "check",
                                                      "drain",
                                                      "timeouts",
                                                      "backends"};
 inline constexpr std::array<Key, 5> kTunnelKeys = {"source", "port", "hops", "vni", "inner_mac"};
 inline constexpr std::array<Key, 3> kBalanceKeys = {"type", "slots", "hash"};
+inline constexpr std::array<Key, 3> kAffinityKeys = {"time", "prefix", "prefix6"};
 inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
 inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};
 inline constexpr std::array<Key, 7> kBackendKeys = {

@@ -25,6 +25,18 @@ struct IpAddress {
   auto operator<=>(const IpAddress&) const = default;
 };
 
+// A VIP, or a prefix of them.
+struct Vip {
+  IpAddress address;         // no bit is set behind the first `length`
+  std::uint8_t length = 32;  // in bits; 32 or 128: a single address
+  [[nodiscard]] bool is_single() const { return length == (address.v6 ? 128 : 32); }
+  [[nodiscard]] IpAddress last() const;
+  [[nodiscard]] bool holds(const IpAddress& other) const;
+  // "203.0.113.10", "203.0.113.0/24".
+  [[nodiscard]] std::string text() const;
+  auto operator<=>(const Vip&) const = default;
+};
+
 enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull };
 enum class Mode : std::uint8_t { kNat, kDsr, kIpip, kGue, kGre, kVxlan };
 // Whether packets go to the backend whole, behind outer headers.
@@ -148,14 +160,22 @@ struct Timeouts {
   std::chrono::seconds udp{300};
 };
 
+// How long a source prefix's newest flow binds its next ones to the same backend.
+struct Affinity {
+  std::chrono::seconds time{0};  // 0: none
+  std::uint8_t prefix_v4 = 32;   // `prefix`
+  std::uint8_t prefix_v6 = 64;   // `prefix6`: a host has a whole /64
+};
+
 struct Service {
   std::string name;
-  std::vector<IpAddress> vips;
+  std::vector<Vip> vips;
   std::vector<ServicePort> ports;
   Mode mode = Mode::kNat;
   Tunnel tunnel;
   Mss mss;
   Balance balance;
+  Affinity affinity;
   Check check;
   bool has_check = true;  // `check: none` turns probing off: always up
   Drain drain;

@@ -113,6 +113,10 @@ class ServiceReader {
     read_tunnel_key();
     fields_.set("mss", service.mss, read_mss);
     read_balance_keys();
+    draft_.affinity = fields_.has("affinity") ? fields_.where("affinity") : draft_.name;
+    if (const Node* node = fields_.find("affinity")) {
+      read_affinity(*node, title_, service.affinity, journal_);
+    }
     read_check_key();
     if (const Node* node = fields_.find("drain")) {
       read_drain(*node, title_, service.drain, journal_);
@@ -127,14 +131,11 @@ class ServiceReader {
   void read_vips() {
     fields_.require("vips");
     const bool read = fields_.each("vips", [&](const Node& item) {
-      Read<IpAddress> address = read_unicast(item);
-      if (address && is_loopback(*address)) {
-        address = std::unexpected(Complaint{address->text() + " is a loopback address", ""});
+      const Read<Vip> vip = read_vip(item);
+      if (!vip) {
+        return fields_.report(item, "VIP", vip.error());
       }
-      if (!address) {
-        return fields_.report(item, "VIP", address.error());
-      }
-      draft_.service.vips.push_back(*address);
+      draft_.service.vips.push_back(*vip);
       draft_.vips.push_back(item.where);
     });
     draft_.vips_complete = read && fields_.complete() && not_empty("vips");
@@ -304,6 +305,17 @@ void read_balance(const Node& node, std::string_view owner, Balance& balance, Jo
   fields.set("hash", balance.hash, word(kHashes));
 }
 
+void read_affinity(const Node& node, std::string_view owner, Affinity& affinity, Journal& journal) {
+  affinity = {};
+  if (node.kind == Kind::kScalar && node.text == "none") {
+    return;
+  }
+  const Fields fields(node, fmt::format("'affinity' of {}", owner), kAffinityKeys, journal);
+  fields.set_required("time", affinity.time, read_timeout);
+  fields.set("prefix", affinity.prefix_v4, integer(1, 32));
+  fields.set("prefix6", affinity.prefix_v6, integer(1, 128));
+}
+
 void read_drain(const Node& node, std::string_view owner, Drain& drain, Journal& journal) {
   const Fields fields(node, fmt::format("'drain' of {}", owner), kDrainKeys, journal);
   fields.set("deadline", drain.deadline, duration(1s, 24h));
@@ -326,6 +338,9 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   }
   if (const Node* value = fields.find("balance")) {
     read_balance(*value, "'defaults'", defaults.balance, journal);
+  }
+  if (const Node* value = fields.find("affinity")) {
+    read_affinity(*value, "'defaults'", defaults.affinity, journal);
   }
   if (const Node* value = fields.find("drain")) {
     read_drain(*value, "'defaults'", defaults.drain, journal);
@@ -358,6 +373,7 @@ void read_services(const Node& node,
     draft.mode_known = defaults.mode_known;
     draft.service.mss = defaults.mss;
     draft.service.balance = defaults.balance;
+    draft.service.affinity = defaults.affinity;
     draft.service.check = defaults.check;
     draft.service.drain = defaults.drain;
     draft.service.timeouts = defaults.timeouts;

@@ -33,6 +33,7 @@ bool check_ceilings(const Draft& draft, Journal& journal) {
   for (const ServiceDraft& service : draft.services) {
     members += service.backends.size();
     bindings += service.vips.size() * service.ports.size();
+    bindings += service.service.affinity.time.count() != 0 ? 1U : 0U;  // room for one like it
     if (members > kMostMembers) {
       journal.error(service.name,
                     fmt::format("more than {} backends in all services", kMostMembers));

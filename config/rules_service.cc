@@ -19,15 +19,28 @@ constexpr std::uint64_t kEvenSlotsPerMember =
     100;  // within 1 % of the weights (Maglev paper, §5.3)
 
 void check_vips(const ServiceDraft& draft, Journal& journal) {
-  std::map<IpAddress, Span> first;
+  std::map<Vip, Span> first;
   for (std::size_t i = 0; i < draft.vips.size(); ++i) {
-    const IpAddress& vip = draft.service.vips[i];
+    const Vip& vip = draft.service.vips[i];
     const auto [found, is_new] = first.emplace(vip, draft.vips[i]);
     if (!is_new) {
       journal.error(
           draft.vips[i],
           fmt::format(
               "repeated VIP {} (first at {})", vip.text(), journal.place(found->second).text()));
+    }
+  }
+  // All of a service's ports are bound to each of its VIPs, so one within another is repeated too.
+  for (const auto& [vip, where] : first) {
+    for (std::uint8_t length = 1; length < vip.length; ++length) {
+      const auto outer = first.find({network_of(vip.address, length), length});
+      if (outer != first.end()) {
+        journal.error(where,
+                      fmt::format("repeated VIP {}: it is in {} (at {})",
+                                  vip.text(),
+                                  outer->first.text(),
+                                  journal.place(outer->second).text()));
+      }
     }
   }
 }
@@ -58,7 +71,7 @@ void check_backend_names(const ServiceDraft& draft, Journal& journal) {
 
 bool has_family(const ServiceDraft& draft, bool v6) {
   return std::ranges::any_of(draft.service.vips,
-                             [&](const IpAddress& vip) { return vip.v6 == v6; });
+                             [&](const Vip& vip) { return vip.address.v6 == v6; });
 }
 
 bool has_backend(const ServiceDraft& draft, bool v6) {
@@ -75,13 +88,13 @@ void check_families(const ServiceDraft& draft, Journal& journal) {
   }
   const bool can_miss_backend = draft.backends_complete && !draft.backends.empty();
   for (std::size_t i = 0; can_miss_backend && i < draft.vips.size(); ++i) {
-    const IpAddress& vip = draft.service.vips[i];
-    if (!has_backend(draft, vip.v6)) {
+    const Vip& vip = draft.service.vips[i];
+    if (!has_backend(draft, vip.address.v6)) {
       journal.warning(draft.vips[i],
                       fmt::format("VIP {} has no {} backend: its packets are dropped as "
                                   "no_backend, since IPv4 and IPv6 are not translated yet",
                                   vip.text(),
-                                  family_name(vip.v6)));
+                                  family_name(vip.address.v6)));
     }
   }
   for (const BackendDraft& backend : draft.backends) {
@@ -102,7 +115,7 @@ void check_nat_pool(const ServiceDraft& service, const Draft& draft, Journal& jo
   }
   std::set<bool> reported;
   for (std::size_t i = 0; i < service.vips.size(); ++i) {
-    const bool v6 = service.service.vips[i].v6;
+    const bool v6 = service.service.vips[i].address.v6;
     const bool has_pool = std::ranges::any_of(
         draft.pools, [&](const PoolDraft& pool) { return pool.range.first.v6 == v6; });
     const bool needs_pool = service.backends.empty() || has_backend(service, v6);
@@ -180,6 +193,17 @@ void check_slots(const ServiceDraft& draft, Journal& journal) {
   }
 }
 
+void check_affinity(const ServiceDraft& draft, Journal& journal) {
+  if (draft.service.affinity.time.count() != 0 &&
+      draft.service.balance.hash != HashFields::kFiveTuple) {
+    journal.warning(draft.affinity,
+                    fmt::format("the 'hash' of service '{}' has no effect: with an affinity the "
+                                "source's prefix chooses",
+                                draft.service.name),
+                    "leave 'hash' out, or write 'affinity: none'");
+  }
+}
+
 void check_usable(const ServiceDraft& draft, Journal& journal) {
   const bool all_zero = std::ranges::all_of(
       draft.backends, [](const BackendDraft& backend) { return backend.backend.weight == 0; });
@@ -219,6 +243,7 @@ void check_service(const ServiceDraft& service, const Draft& draft, Journal& jou
   check_tunnel(service, journal);
   check_mtus(service, journal);
   check_slots(service, journal);
+  check_affinity(service, journal);
   check_usable(service, journal);
   check_probe_port(service, journal);
 }

@@ -48,7 +48,7 @@ void check_tunnel(const ServiceDraft& draft, Journal& journal) {
     }
   }
   for (const IpAddress& source : service.tunnel.source) {
-    if (std::ranges::find(service.vips, source) != service.vips.end()) {
+    if (std::ranges::any_of(service.vips, [&](const Vip& vip) { return vip.holds(source); })) {
       journal.error(
           draft.tunnel,
           fmt::format("the outer source {} is a VIP of service '{}'", source.text(), service.name));

@@ -19,6 +19,7 @@ namespace holdfast::config {
 struct Defaults {
   Check check;
   Balance balance;
+  Affinity affinity;
   Drain drain;
   Timeouts timeouts;
   Mss mss;
@@ -47,6 +48,7 @@ struct ServiceDraft {
   Service service;
   Span name;
   Span slots;
+  Span affinity;
   Span backends_key;
   Span tunnel;              // the key; line 0: there is none
   std::vector<Span> vips;   // parallel to service.vips
@@ -90,6 +92,8 @@ bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal)
 
 Defaults read_defaults(const Node& node, Journal& journal);
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal);
+// A map, or none.
+void read_affinity(const Node& node, std::string_view owner, Affinity& affinity, Journal& journal);
 void read_drain(const Node& node, std::string_view owner, Drain& drain, Journal& journal);
 // Only the keys that the mode has; others are refused by name.
 void read_tunnel(

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Open-addressed lookup of VIPs and their ports, at most a quarter full.
+// Open-addressed lookup of VIPs, prefixes and their ports, at most a quarter full.
 #include "dataplane/binding_table.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
+#include <iterator>
+#include <set>
+#include <utility>
 
 namespace holdfast::dataplane {
 namespace {
@@ -27,22 +31,32 @@ std::size_t table_size(std::size_t entries) { return std::bit_ceil(entries * 4 +
 
 }  // namespace
 
-BindingTable::BindingTable(std::span<const Row> rows)
-    : exact_(table_size(rows.size())), vip_(table_size(rows.size())) {
+BindingTable::Level::Level(std::span<const Row> rows, std::uint8_t bits) : bits_(bits) {
+  const auto mine = [&](const Row& row) { return row.spec.prefix_bits == bits; };
+  const auto count = static_cast<std::size_t>(std::ranges::count_if(rows, mine));
+  exact_.resize(table_size(count));
+  vip_.resize(table_size(count));
   for (const Row& row : rows) {
+    if (!mine(row)) {
+      continue;
+    }
     Vip& vip = vip_of(row.spec.vip);
     if (row.spec.first_port == row.spec.last_port) {
       add_exact(row);
     } else {
-      vip.ranges.push_back({.first = row.spec.first_port,
+      vip.ranges.push_back({.protocol = row.spec.protocol,
+                            .first = row.spec.first_port,
                             .last = row.spec.last_port,
-                            .protocol = row.spec.protocol,
                             .bound = row.bound});
     }
   }
+  for (Vip& vip : vip_) {
+    std::ranges::sort(
+        vip.ranges, {}, [](const Range& range) { return std::pair(range.protocol, range.first); });
+  }
 }
 
-void BindingTable::add_exact(const Row& row) {
+void BindingTable::Level::add_exact(const Row& row) {
   std::size_t at = mix(row.spec.vip, salt_of(row.spec.protocol, row.spec.first_port));
   while (exact_[at & (exact_.size() - 1)].used) {
     ++at;
@@ -54,7 +68,7 @@ void BindingTable::add_exact(const Row& row) {
                                       .bound = row.bound};
 }
 
-BindingTable::Vip& BindingTable::vip_of(const Address& address) {
+BindingTable::Level::Vip& BindingTable::Level::vip_of(const Address& address) {
   for (std::size_t at = mix(address, 0);; ++at) {
     Vip& vip = vip_[at & (vip_.size() - 1)];
     if (!vip.used) {
@@ -68,7 +82,7 @@ BindingTable::Vip& BindingTable::vip_of(const Address& address) {
   }
 }
 
-const BindingTable::Vip* BindingTable::vip_slot(const Address& address) const {
+const BindingTable::Level::Vip* BindingTable::Level::slot_of(const Address& address) const {
   if (vip_.empty()) {
     return nullptr;
   }
@@ -83,29 +97,68 @@ const BindingTable::Vip* BindingTable::vip_slot(const Address& address) const {
   }
 }
 
-const BoundService* BindingTable::find(const Address& destination,
-                                       Protocol protocol,
-                                       std::uint16_t port) const {
+const BoundService* BindingTable::Level::find(const Address& vip,
+                                              Protocol protocol,
+                                              std::uint16_t port) const {
   if (exact_.empty()) {
     return nullptr;
   }
-  for (std::size_t at = mix(destination, salt_of(protocol, port));; ++at) {
+  for (std::size_t at = mix(vip, salt_of(protocol, port));; ++at) {
     const Exact& exact = exact_[at & (exact_.size() - 1)];
     if (!exact.used) {
       break;
     }
-    if (exact.port == port && exact.protocol == protocol && exact.vip == destination) {
+    if (exact.port == port && exact.protocol == protocol && exact.vip == vip) {
       return &exact.bound;
     }
   }
-  if (const Vip* vip = vip_slot(destination)) {
-    for (const Range& range : vip->ranges) {
-      if (range.protocol == protocol && range.first <= port && port <= range.last) {
-        return &range.bound;
-      }
+  const Vip* slot = slot_of(vip);
+  if (slot == nullptr || slot->ranges.empty()) {
+    return nullptr;
+  }
+  const auto next =
+      std::ranges::upper_bound(slot->ranges, std::pair(protocol, port), {}, [](const Range& range) {
+        return std::pair(range.protocol, range.first);
+      });
+  if (next == slot->ranges.begin()) {
+    return nullptr;
+  }
+  const Range& range = *std::prev(next);
+  return range.protocol == protocol && port <= range.last ? &range.bound : nullptr;
+}
+
+BindingTable::BindingTable(std::span<const Row> rows) : single_(rows, kWholeAddress) {
+  std::set<std::pair<std::uint8_t, bool>, std::greater<>> lengths;
+  for (const Row& row : rows) {
+    if (row.spec.prefix_bits != kWholeAddress) {
+      lengths.emplace(row.spec.prefix_bits, row.spec.vip.is_v4());
+    }
+  }
+  for (const auto& [bits, v4] : lengths) {
+    std::vector<Row> of_family;
+    std::ranges::copy_if(rows, std::back_inserter(of_family), [&](const Row& row) {
+      return row.spec.vip.is_v4() == v4;
+    });
+    (v4 ? prefixes_v4_ : prefixes_v6_).emplace_back(of_family, bits);
+  }
+  has_prefixes_ = !lengths.empty();
+}
+
+const BoundService* BindingTable::find_by_prefix(const Address& destination,
+                                                 Protocol protocol,
+                                                 std::uint16_t port) const {
+  for (const Level& level : levels_of(destination)) {
+    if (const BoundService* bound = level.find(masked(destination, level.bits()), protocol, port)) {
+      return bound;
     }
   }
   return nullptr;
+}
+
+bool BindingTable::is_in_prefix(const Address& address) const {
+  return std::ranges::any_of(levels_of(address), [&](const Level& level) {
+    return level.has(masked(address, level.bits()));
+  });
 }
 
 }  // namespace holdfast::dataplane

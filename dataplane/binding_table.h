@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which service a packet's destination belongs to: (VIP, protocol, port) -> binding. Part of a
 // Generation: built once, then read by every worker. Exact ports stand in an open-addressed hash;
-// ranges in a short list per VIP, looked at only when no exact port matches.
+// ranges in a sorted list per VIP, looked at only when no exact port matches.
+//
+// Single VIPs have one such table, prefixes one per distinct length; these are asked from the
+// longest to the shortest, and only when there is any and no single VIP matched. What is bound does
+// not overlap, so that the order decides nothing but how long it takes.
 #pragma once
 
 #include "dataplane/address.h"
@@ -17,6 +21,7 @@ namespace holdfast::dataplane {
 struct BoundService {
   std::uint16_t service = 0;  // index in the generation
   std::uint16_t binding = 0;  // id in the registry
+  bool prefixed = false;      // its VIPs are a prefix
 };
 
 class BindingTable {
@@ -27,44 +32,82 @@ class BindingTable {
   };
 
   BindingTable() = default;
-  // Requires: no two rows overlap in VIP, protocol and port.
+  // Requires: no two rows overlap in VIP, protocol and port; prefixes have no bit behind their
+  // leading ones.
   explicit BindingTable(std::span<const Row> rows);
 
-  // The service at this destination, or nullptr. `port` in host order.
+  // The service at this destination, or nullptr. `port` in host order. O(distinct lengths of
+  // prefixes of the family).
   [[nodiscard]] const BoundService* find(const Address& destination,
                                          Protocol protocol,
-                                         std::uint16_t port) const;
-  [[nodiscard]] bool is_vip(const Address& address) const { return vip_slot(address) != nullptr; }
-  // Every VIP once.
-  [[nodiscard]] std::span<const Address> vips() const { return vips_; }
+                                         std::uint16_t port) const {
+    if (const BoundService* bound = single_.find(destination, protocol, port)) [[likely]] {
+      return bound;
+    }
+    return has_prefixes_ ? find_by_prefix(destination, protocol, port) : nullptr;
+  }
+  [[nodiscard]] bool is_vip(const Address& address) const {
+    return single_.has(address) || (has_prefixes_ && is_in_prefix(address));
+  }
+  // Every single VIP once.
+  [[nodiscard]] std::span<const Address> vips() const { return single_.vips(); }
 
  private:
-  struct Exact {
-    Address vip;
-    std::uint16_t port = 0;
-    Protocol protocol = Protocol::kTcp;
-    bool used = false;
-    BoundService bound;
-  };
-  struct Range {
-    std::uint16_t first = 0;
-    std::uint16_t last = 0;
-    Protocol protocol = Protocol::kTcp;
-    BoundService bound;
-  };
-  struct Vip {
-    Address address;
-    bool used = false;
-    std::vector<Range> ranges;
+  // What is bound to addresses of one length.
+  class Level {
+   public:
+    Level() = default;
+    // Takes the rows of that length.
+    Level(std::span<const Row> rows, std::uint8_t bits);
+    [[nodiscard]] const BoundService* find(const Address& vip,
+                                           Protocol protocol,
+                                           std::uint16_t port) const;
+    [[nodiscard]] bool has(const Address& vip) const { return slot_of(vip) != nullptr; }
+    [[nodiscard]] std::span<const Address> vips() const { return vips_; }
+    [[nodiscard]] std::uint8_t bits() const { return bits_; }
+
+   private:
+    struct Exact {
+      Address vip;
+      std::uint16_t port = 0;
+      Protocol protocol = Protocol::kTcp;
+      bool used = false;
+      BoundService bound;
+    };
+    struct Range {
+      Protocol protocol = Protocol::kTcp;
+      std::uint16_t first = 0;
+      std::uint16_t last = 0;
+      BoundService bound;
+    };
+    struct Vip {
+      Address address;
+      bool used = false;
+      std::vector<Range> ranges;  // by protocol, then port
+    };
+
+    void add_exact(const Row& row);
+    Vip& vip_of(const Address& address);
+    [[nodiscard]] const Vip* slot_of(const Address& address) const;
+
+    std::uint8_t bits_ = kWholeAddress;
+    std::vector<Exact> exact_;
+    std::vector<Vip> vip_;
+    std::vector<Address> vips_;
   };
 
-  void add_exact(const Row& row);
-  Vip& vip_of(const Address& address);
-  [[nodiscard]] const Vip* vip_slot(const Address& address) const;
+  [[nodiscard]] const std::vector<Level>& levels_of(const Address& address) const {
+    return address.is_v4() ? prefixes_v4_ : prefixes_v6_;
+  }
+  [[nodiscard]] const BoundService* find_by_prefix(const Address& destination,
+                                                   Protocol protocol,
+                                                   std::uint16_t port) const;
+  [[nodiscard]] bool is_in_prefix(const Address& address) const;
 
-  std::vector<Exact> exact_;
-  std::vector<Vip> vip_;
-  std::vector<Address> vips_;
+  Level single_;
+  bool has_prefixes_ = false;
+  std::vector<Level> prefixes_v4_;  // longest first
+  std::vector<Level> prefixes_v6_;
 };
 
 }  // namespace holdfast::dataplane

@@ -63,6 +63,7 @@ enum class Direction : std::uint8_t { kToMember, kToClient };
 
 inline constexpr std::uint16_t kNoService = 0xffff;
 inline constexpr std::uint32_t kNoFlow = 0xffffffff;
+inline constexpr std::uint32_t kOnRecord = 0xfffffffe;  // as chosen_slot: by affinity
 
 struct Burst {
   std::uint16_t size = 0;  // frames received
@@ -91,13 +92,14 @@ struct Burst {
   // classify
   std::array<std::uint16_t, kBurstSize> service;  // index in the generation
   std::array<std::uint16_t, kBurstSize> binding;  // id in the binding registry
+  std::array<bool, kBurstSize> prefixed;  // the binding is a prefix's: flows keep the destination
 
   // track, select
   std::array<Direction, kBurstSize> direction;
   std::array<MemberId, kBurstSize> member;
   std::array<std::uint32_t, kBurstSize> flow;         // NAT record, or kNoFlow
   std::array<bool, kBurstSize> known;                 // track found an entry
-  std::array<std::uint32_t, kBurstSize> chosen_slot;  // Maglev slot of a new choice (trace, replay)
+  std::array<std::uint32_t, kBurstSize> chosen_slot;  // of a new choice: Maglev slot or kOnRecord
 
   // Makes the first `count` slots live. Requires: count <= kBurstSize; frame[0..count) set.
   void begin(std::uint16_t count) {
@@ -109,6 +111,7 @@ struct Burst {
       verdict[i] = Verdict::kPending;
       flow[i] = kNoFlow;
       known[i] = false;
+      prefixed[i] = false;
       service[i] = kNoService;
       chosen_slot[i] = kNoFlow;
     }

@@ -2,6 +2,7 @@
 // Member selection.
 #include "dataplane/choose.h"
 
+#include "dataplane/affinity.h"
 #include "dataplane/maglev.h"
 
 #include <algorithm>
@@ -72,20 +73,25 @@ std::uint64_t selection_hash(const Generation& generation,
                              const CompiledService& service,
                              const FlowKey& key,
                              std::uint64_t five_tuple) {
+  if (service.affinity.seconds != 0) [[unlikely]] {
+    return generation.hasher()(affinity_key(service.affinity, key.source));
+  }
   if (service.hash == HashFields::kFiveTuple) [[likely]] {
     return five_tuple;
   }
-  FlowKey masked = key;
+  const Address nobody = key.source.is_v4() ? Address::v4(Be32{}) : Address{};
+  FlowKey chosen{.source = key.source,
+                 .destination = nobody,
+                 .source_port = {},
+                 .destination_port = key.destination_port,
+                 .protocol = kNoProtocol};
   if (service.hash == HashFields::kDestinationPort) {
-    masked.source = key.destination;
+    chosen.source = nobody;
   }
-  if (service.hash != HashFields::kSourceAndPort) {
-    masked.source_port = Be16{};
+  if (service.hash == HashFields::kSource) {
+    chosen.destination_port = {};
   }
-  if (service.hash != HashFields::kDestinationPort) {
-    masked.destination_port = Be16{};
-  }
-  return generation.hasher()(masked);
+  return generation.hasher()(chosen);
 }
 
 std::optional<Choice> choose_member(const Generation& generation,

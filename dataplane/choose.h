@@ -19,16 +19,18 @@ enum class ChosenBy : std::uint8_t {
   kRehash,      // the slot's member takes no new flows; a keyed rehash found this one
   kNextUsable,  // neither did; the next member in order of their keys
   kPrevious,    // a packet without entry: the previous table's member, which disagrees
+  kAffinity,    // on record for the source (affinity.h)
 };
 
 struct Choice {
   MemberId member;
-  std::uint32_t slot = 0;  // of the table, before any rehash
+  std::uint32_t slot = 0;  // of the table, before any rehash; kOnRecord by affinity
   std::uint8_t tier = 0;
   ChosenBy by = ChosenBy::kSlot;
 };
 
-// The hash that the service's `hash` fields select; `five_tuple` is the hash of the whole key.
+// The hash that the service's `hash` fields select, each other field taken as 0, or, where the
+// service has affinity, that of the source prefix; `five_tuple` is the hash of the whole key.
 std::uint64_t selection_hash(const Generation& generation,
                              const CompiledService& service,
                              const FlowKey& key,

@@ -112,6 +112,7 @@ bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
   if (bound != nullptr) {
     b.service[i] = bound->service;
     b.binding[i] = bound->binding;
+    b.prefixed[i] = bound->prefixed;
   }
   return true;
 }

@@ -8,32 +8,76 @@
 #include "dataplane/flow_table.h"
 #include "dataplane/generation.h"
 #include "dataplane/nat_table.h"
+#include "dataplane/prefix.h"
 
 #include <optional>
 
 namespace holdfast::dataplane {
 
-// What the client sends. nullopt when the binding is gone.
+// What the client sends. nullopt when the binding is gone, or is none of this table's.
 template <typename Entry>
 std::optional<FlowKey> client_key_of(const Entry& entry, const Generation& generation) {
   const BindingForward* binding = generation.binding(entry.binding);
-  if (binding == nullptr || entry.source_address().is_v4() != binding->vip.is_v4()) {
+  const bool v4 = entry.source_address().is_v4();
+  if (binding == nullptr || binding->protocol == kNoProtocol || v4 != binding->vip.is_v4() ||
+      !Entry::takes(v4, binding->prefixed())) {
+    return std::nullopt;
+  }
+  const Address destination = entry.destination_of(binding->vip);
+  if (!holds(binding->vip, binding->prefix_bits, destination)) {
     return std::nullopt;
   }
   return FlowKey{.source = entry.source_address(),
-                 .destination = binding->vip,
+                 .destination = destination,
                  .source_port = Be16::from_wire(entry.source_port),
                  .destination_port = Be16::from_wire(entry.destination_port),
                  .protocol = binding->protocol};
 }
 
-inline std::optional<FlowKey> client_key_of(const NatRecord& record, const Generation& generation) {
+// What places an entry in its table: of a flow the hash of its key, of an affinity record that of
+// affinity.h. nullopt when it cannot have been written for the generation's bindings.
+template <typename Entry>
+std::optional<std::uint64_t> place_of_entry(const Entry& entry, const Generation& generation) {
+  if (entry.state != FlowState::kAffinity) {
+    const std::optional<FlowKey> key = client_key_of(entry, generation);
+    return key ? std::optional(generation.hasher()(*key)) : std::nullopt;
+  }
+  const BindingForward* binding = generation.binding(entry.binding);
+  const Address source = entry.source_address();
+  if (binding == nullptr || binding->protocol != kNoProtocol || entry.source_port != 0 ||
+      entry.destination_port != 0 || !Entry::takes(source.is_v4(), false)) {
+    return std::nullopt;
+  }
+  const FlowKey key{.source = source,
+                    .destination = source.is_v4() ? Address::v4(Be32{}) : Address{},
+                    .source_port = {},
+                    .destination_port = {},
+                    .protocol = kNoProtocol};
+  return generation.hasher().words(generation.hasher()(key), entry.binding);
+}
+
+// The address that the client of a translated flow asked for. Requires: `binding` is the record's.
+inline const Address& vip_of(const NatTable& nat,
+                             std::uint32_t index,
+                             const BindingForward& binding) {
+  return binding.prefixed() ? nat.vip(index) : binding.vip;
+}
+
+inline std::optional<FlowKey> client_key_of(const NatTable& nat,
+                                            std::uint32_t index,
+                                            const Generation& generation) {
+  const NatRecord& record = nat.record(index);
   const BindingForward* binding = generation.binding(record.binding);
-  if (binding == nullptr || record.client.is_v4() != binding->vip.is_v4()) {
+  if (binding == nullptr || binding->protocol == kNoProtocol ||
+      record.client.is_v4() != binding->vip.is_v4()) {
+    return std::nullopt;
+  }
+  const Address& vip = vip_of(nat, index, *binding);
+  if (!holds(binding->vip, binding->prefix_bits, vip)) {
     return std::nullopt;
   }
   return FlowKey{.source = record.client,
-                 .destination = binding->vip,
+                 .destination = vip,
                  .source_port = record.client_port,
                  .destination_port = record.service_port,
                  .protocol = binding->protocol};

@@ -45,7 +45,7 @@ void count_table(WorkerState& state, Table& table) {
   for (const auto& bucket : table.buckets()) {
     for (const auto& entry : bucket.way) {
       if (entry.state != FlowState::kFree) {
-        state.members[entry.member].live_flows.add(1);
+        state.members[entry.member].live_flows.add(entry.state == FlowState::kAffinity ? 0 : 1);
         state.members[entry.member].entries.add(1);
         state.binding_entries[entry.binding].add(1);
       }
@@ -60,6 +60,21 @@ const TimeoutSpec& timeouts_of(const Generation& generation, std::uint16_t bindi
   return bound == nullptr || bound->service == kNoService
              ? kOrphanTimeouts
              : generation.service(bound->service).timeouts;
+}
+
+std::uint16_t lifetime_of(FlowState state, const Generation& generation, std::uint16_t binding) {
+  if (state != FlowState::kAffinity) [[likely]] {
+    return timeout_of(state, timeouts_of(generation, binding));
+  }
+  const BindingForward* bound = generation.binding(binding);
+  return bound == nullptr || bound->service == kNoService
+             ? std::uint16_t{0}
+             : generation.service(bound->service).affinity.seconds;
+}
+
+void count_record(WorkerState& state, MemberId member, std::uint16_t binding) {
+  state.members[member.index].entries.add(1);
+  state.binding_entries[binding].add(1);
 }
 
 void count_begin(WorkerState& state, MemberId member, std::uint16_t binding, std::uint64_t now_ms) {
@@ -88,7 +103,7 @@ bool expired(const NatRecord& record, const Generation& generation, Stamp now) {
 
 void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index) {
   NatRecord& record = state.tables.nat.record(index);
-  if (const std::optional<FlowKey> key = client_key_of(record, generation); key) {
+  if (const auto key = client_key_of(state.tables.nat, index, generation); key) {
     state.tables.nat.forward().erase(generation.hasher()(*key), index);
   }
   record.detached = 1;
@@ -133,6 +148,7 @@ void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_
 void WorkerState::count_adopted() {
   count_table(*this, tables.v4);
   count_table(*this, tables.v6);
+  count_table(*this, tables.wide);
   for (const NatRecord& record : tables.nat.records()) {
     if (record.state != FlowState::kFree) {
       members[record.member].live_flows.add(record.ended ? 0 : 1);
@@ -154,6 +170,7 @@ void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_m
   at.last_ms = now_ms;
   sweep_table(state, state.tables.v4, at.v4, generation, elapsed, now);
   sweep_table(state, state.tables.v6, at.v6, generation, elapsed, now);
+  sweep_table(state, state.tables.wide, at.wide, generation, elapsed, now);
   const std::size_t total = state.tables.nat.records().size();
   for (std::size_t left = visits(total, elapsed); left > 0; --left) {
     const auto index = static_cast<std::uint32_t>(at.nat);

@@ -13,24 +13,55 @@ namespace holdfast::dataplane {
 // The timeouts of the service a binding belongs to; the defaults once that service is gone.
 const TimeoutSpec& timeouts_of(const Generation& generation, std::uint16_t binding);
 
+// How long an entry in that state lives without being renewed, in seconds. An affinity record's is
+// 0 once its service has no affinity.
+std::uint16_t lifetime_of(FlowState state, const Generation& generation, std::uint16_t binding);
+
 // Counts a new entry for a member.
 void count_begin(WorkerState& state, MemberId member, std::uint16_t binding, std::uint64_t now_ms);
+// Counts a new affinity record that names a member: an entry, but no flow.
+void count_record(WorkerState& state, MemberId member, std::uint16_t binding);
 // Counts the end of a flow, and that its entry is gone: a closed `nat` flow ends before its record.
 void count_end(WorkerState& state, MemberId member);
 void count_gone(WorkerState& state, MemberId member, std::uint16_t binding);
 
 template <typename Entry>
 bool expired(const Entry& entry, const Generation& generation, Stamp now) {
-  return age_of(entry.stamp, now) > timeout_of(entry.state, timeouts_of(generation, entry.binding));
+  return age_of(entry.stamp, now) > lifetime_of(entry.state, generation, entry.binding);
 }
 
 bool expired(const NatRecord& record, const Generation& generation, Stamp now);
 
+// Counts what the end of an entry, whatever it is of, brings.
+template <typename Entry>
+void count_entry_gone(WorkerState& state, const Entry& entry) {
+  const MemberId member{entry.member, entry.epoch};
+  if (entry.state != FlowState::kAffinity) {
+    count_end(state, member);
+  }
+  count_gone(state, member, entry.binding);
+}
+
 template <typename Table, typename Entry>
 void end_flow(WorkerState& state, Table& table, Entry& entry) {
-  count_end(state, {entry.member, entry.epoch});
-  count_gone(state, {entry.member, entry.epoch}, entry.binding);
+  count_entry_gone(state, entry);
   table.clear(entry);
+}
+
+// A free place for an entry that is to be in state `first`, as FlowTable::make_room().
+template <typename Table>
+auto* make_room(WorkerState& state,
+                Table& table,
+                std::uint64_t hash,
+                FlowState first,
+                const Generation& generation,
+                Stamp now) {
+  return table.make_room(
+      hash,
+      first,
+      [&](const auto& resident) { return place_of_entry(resident, generation).value_or(0); },
+      [&](const auto& resident) { return expired(resident, generation, now); },
+      [&](const auto& resident) { count_entry_gone(state, resident); });
 }
 
 // Takes a record out of both indexes and frees it.

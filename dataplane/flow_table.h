@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flow table of the modes that do not translate: which member a flow belongs to. One table per
-// worker and family, written by that worker alone, in the shared state. Exact keys: two flows never
-// share an entry.
+// The flow table of the modes that do not translate: which member a flow belongs to. Per worker one
+// table for each size of entry, written by that worker alone, in the shared state. Exact keys: two
+// flows never share an entry.
 //
-// Buckets of four entries (one cache line for IPv4, two for IPv6); a flow may stand in either of
+// A flow to a single VIP is told from others without its destination, which its binding knows. One
+// to a VIP of a prefix carries it and stands in the next larger size: IPv4 flows of prefixes beside
+// the IPv6 flows of single VIPs, IPv6 flows of prefixes in a table of their own.
+//
+// Affinity records (affinity.h) are entries too, without ports. They are no flows.
+//
+// Buckets of four entries (one, two or three cache lines); a flow may stand in either of
 // two buckets and goes into the emptier one (two-choice hashing: Azar et al., STOC'94). When both
 // are full, one resident moves to its other bucket (one cuckoo step: Pagh & Rodler, ESA'01). Only
 // then is the flow untracked: the hash decides for it, nothing is dropped.
@@ -19,7 +25,7 @@
 
 namespace holdfast::dataplane {
 
-enum class FlowState : std::uint8_t { kFree, kHalfOpen, kEstablished, kClosing, kUdp };
+enum class FlowState : std::uint8_t { kFree, kHalfOpen, kEstablished, kClosing, kUdp, kAffinity };
 
 // Seconds of the monotonic clock, modulo 2^16. The sweeper visits each entry more often than the
 // stamp wraps (18 h), so differences are exact.
@@ -40,11 +46,13 @@ constexpr std::uint16_t timeout_of(FlowState state, const TimeoutSpec& timeouts)
     case FlowState::kUdp:
       return timeouts.udp;
     case FlowState::kFree:
+    case FlowState::kAffinity:
       break;
   }
   return 0;
 }
 
+// IPv4 flows of single VIPs.
 struct FlowEntry4 {
   std::uint32_t source = 0;  // as on the wire
   std::uint16_t source_port = 0;
@@ -67,11 +75,55 @@ struct FlowEntry4 {
     binding = of_binding;
   }
   [[nodiscard]] Address source_address() const { return Address::v4(Be32::from_wire(source)); }
+  // `vip` is the binding's.
+  [[nodiscard]] static Address destination_of(const Address& vip) { return vip; }
+  // Whether flows of that kind stand here.
+  static constexpr bool takes(bool v4, bool prefixed) { return v4 && !prefixed; }
 };
 static_assert(sizeof(FlowEntry4) == 16);
 
+// IPv6 flows of single VIPs, IPv4 flows of prefixes.
 struct FlowEntry6 {
   Address source;
+  std::uint16_t source_port = 0;
+  std::uint16_t destination_port = 0;
+  std::uint16_t binding = 0;
+  std::uint16_t member = 0;
+  std::uint8_t epoch = 0;
+  FlowState state = FlowState::kFree;
+  Stamp stamp = 0;
+  std::uint32_t destination = 0;  // of an IPv4 flow, as on the wire
+
+  [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
+    return state != FlowState::kFree && source == key.source &&
+           source_port == key.source_port.wire() &&
+           destination_port == key.destination_port.wire() && binding == of_binding &&
+           destination == destination_word(key);
+  }
+  void set_key(const FlowKey& key, std::uint16_t of_binding) {
+    source = key.source;
+    source_port = key.source_port.wire();
+    destination_port = key.destination_port.wire();
+    binding = of_binding;
+    destination = destination_word(key);
+  }
+  [[nodiscard]] Address source_address() const { return source; }
+  [[nodiscard]] Address destination_of(const Address& vip) const {
+    return source.is_v4() ? Address::v4(Be32::from_wire(destination)) : vip;
+  }
+  static constexpr bool takes(bool v4, bool prefixed) { return v4 == prefixed; }
+
+ private:
+  static std::uint32_t destination_word(const FlowKey& key) {
+    return key.source.is_v4() ? key.destination.v4_bits().wire() : 0;
+  }
+};
+static_assert(sizeof(FlowEntry6) == 32);
+
+// IPv6 flows of prefixes.
+struct FlowEntryWide {
+  Address source;
+  Address destination;
   std::uint16_t source_port = 0;
   std::uint16_t destination_port = 0;
   std::uint16_t binding = 0;
@@ -82,19 +134,22 @@ struct FlowEntry6 {
   std::uint32_t reserved = 0;
 
   [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
-    return state != FlowState::kFree && source == key.source &&
+    return state != FlowState::kFree && source == key.source && destination == key.destination &&
            source_port == key.source_port.wire() &&
            destination_port == key.destination_port.wire() && binding == of_binding;
   }
   void set_key(const FlowKey& key, std::uint16_t of_binding) {
     source = key.source;
+    destination = key.destination;
     source_port = key.source_port.wire();
     destination_port = key.destination_port.wire();
     binding = of_binding;
   }
   [[nodiscard]] Address source_address() const { return source; }
+  [[nodiscard]] Address destination_of(const Address& /*vip*/) const { return destination; }
+  static constexpr bool takes(bool v4, bool prefixed) { return !v4 && prefixed; }
 };
-static_assert(sizeof(FlowEntry6) == 32);
+static_assert(sizeof(FlowEntryWide) == 48);
 
 template <typename Entry>
 class FlowTable {
@@ -105,6 +160,8 @@ class FlowTable {
   };
   // Half-open entries take at most this share of the table: a SYN flood cannot fill it.
   static constexpr std::size_t kHalfOpenShare = 4;
+  // Likewise affinity records.
+  static constexpr std::size_t kAffinityShare = 4;
 
   // Requires: buckets.size() is a power of two >= 2.
   explicit FlowTable(std::span<Bucket> buckets) : buckets_(buckets), mask_(buckets.size() - 1) {}
@@ -158,14 +215,15 @@ class FlowTable {
   // A free place for the flow, key not yet set; nullptr when there is none: the flow stays
   // untracked. `rehash(entry)` gives a resident's hash; `expired(entry)` tells that it may go;
   // `evict(entry)` is told of each resident that goes. Only a flow that has shown itself
-  // (`state` other than half-open) may push out a half-open one.
+  // (`state` neither half-open nor affinity) may push out a half-open one or an affinity record.
   template <typename Rehash, typename Expired, typename Evict>
   Entry* make_room(std::uint64_t hash,
                    FlowState state,
                    const Rehash& rehash,
                    const Expired& expired,
                    const Evict& evict) {
-    if (state == FlowState::kHalfOpen && half_open_full()) {
+    if ((state == FlowState::kHalfOpen && half_open_full()) ||
+        (state == FlowState::kAffinity && affinity_full())) {
       return nullptr;
     }
     const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
@@ -174,8 +232,7 @@ class FlowTable {
     }
     for (const std::size_t bucket : choice) {
       for (Entry& entry : buckets_[bucket].way) {
-        if (expired(entry) ||
-            (state != FlowState::kHalfOpen && entry.state == FlowState::kHalfOpen)) {
+        if (expired(entry) || (!gives_way(state) && gives_way(entry.state))) {
           evict(entry);
           clear(entry);
           return &entry;
@@ -189,6 +246,8 @@ class FlowTable {
   void set_state(Entry& entry, FlowState state) {
     half_open_ -= entry.state == FlowState::kHalfOpen ? 1 : 0;
     half_open_ += state == FlowState::kHalfOpen ? 1 : 0;
+    affinities_ -= entry.state == FlowState::kAffinity ? 1 : 0;
+    affinities_ += state == FlowState::kAffinity ? 1 : 0;
     used_ += state != FlowState::kFree ? 1 : 0;
     used_ -= entry.state != FlowState::kFree ? 1 : 0;
     entry.state = state;
@@ -202,10 +261,12 @@ class FlowTable {
   void recount() {
     used_ = 0;
     half_open_ = 0;
+    affinities_ = 0;
     for (const Bucket& bucket : buckets_) {
       for (const Entry& entry : bucket.way) {
         used_ += entry.state != FlowState::kFree ? 1 : 0;
         half_open_ += entry.state == FlowState::kHalfOpen ? 1 : 0;
+        affinities_ += entry.state == FlowState::kAffinity ? 1 : 0;
       }
     }
   }
@@ -215,9 +276,15 @@ class FlowTable {
   [[nodiscard]] std::size_t used() const { return static_cast<std::size_t>(used_); }
   [[nodiscard]] std::size_t half_open() const { return static_cast<std::size_t>(half_open_); }
   [[nodiscard]] bool half_open_full() const { return half_open() >= capacity() / kHalfOpenShare; }
+  [[nodiscard]] std::size_t affinities() const { return static_cast<std::size_t>(affinities_); }
+  [[nodiscard]] bool affinity_full() const { return affinities() >= capacity() / kAffinityShare; }
 
  private:
   static constexpr std::uint64_t kSecondMultiplier = 0x9e3779b97f4a7c15;
+
+  static constexpr bool gives_way(FlowState state) {
+    return state == FlowState::kHalfOpen || state == FlowState::kAffinity;
+  }
 
   Entry* emptier(const std::array<std::size_t, 2>& choice) {
     std::array<Entry*, 2> free{};
@@ -257,9 +324,11 @@ class FlowTable {
   std::size_t mask_;
   std::int64_t used_ = 0;
   std::int64_t half_open_ = 0;
+  std::int64_t affinities_ = 0;
 };
 
 using FlowTable4 = FlowTable<FlowEntry4>;
 using FlowTable6 = FlowTable<FlowEntry6>;
+using FlowTableWide = FlowTable<FlowEntryWide>;
 
 }  // namespace holdfast::dataplane

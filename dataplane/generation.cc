@@ -14,7 +14,8 @@ namespace holdfast::dataplane {
 namespace {
 
 using MemberKey = std::tuple<std::string, std::string, Address, std::uint16_t, Mode>;
-using BindingKey = std::tuple<std::string, Address, Protocol, std::uint16_t, std::uint16_t>;
+using BindingKey =
+    std::tuple<std::string, Address, std::uint8_t, Protocol, std::uint16_t, std::uint16_t>;
 
 MemberKey key_of(const ServiceSpec& service, const MemberSpec& member) {
   return {service.name, member.backend, member.address, member.port, service.mode};
@@ -27,7 +28,12 @@ MemberKey key_of(const MemberRecord& record) {
           record.mode};
 }
 BindingKey key_of(const ServiceSpec& service, const BindingSpec& binding) {
-  return {service.name, binding.vip, binding.protocol, binding.first_port, binding.last_port};
+  return {service.name,
+          binding.vip,
+          binding.prefix_bits,
+          binding.protocol,
+          binding.first_port,
+          binding.last_port};
 }
 // The bound beside the MTU; 0: none is put on what a SYN announces.
 std::uint16_t most_mss(const MssSpec& mss, Mode mode) {
@@ -41,10 +47,14 @@ std::uint16_t most_mss(const MssSpec& mss, Mode mode) {
 BindingKey key_of(const BindingRecord& record) {
   return {std::string(record.service.view()),
           record.vip,
+          record.prefix_bits,
           record.protocol,
           record.first_port,
           record.last_port};
 }
+
+// What affinity records name a service by.
+constexpr BindingSpec kWholeService = {.vip = {}, .protocol = kNoProtocol};
 
 }  // namespace
 
@@ -126,7 +136,11 @@ class GenerationBuilder {
     }
     for (const ServiceSpec& service : spec_.services) {
       std::vector<std::uint16_t>& ids = binding_ids_.emplace_back();
-      for (const BindingSpec& binding : service.bindings) {
+      std::vector<BindingSpec> bindings = service.bindings;
+      if (service.affinity.seconds != 0) {
+        bindings.push_back(kWholeService);
+      }
+      for (const BindingSpec& binding : bindings) {
         const auto found = known.find(key_of(service, binding));
         if (found != known.end()) {
           ids.push_back(found->second);
@@ -186,6 +200,7 @@ class GenerationBuilder {
       generation_->binding_[i] = {.vip = record.vip,
                                   .protocol = record.protocol,
                                   .live = record.state != RegistryState::kFree,
+                                  .prefix_bits = record.prefix_bits,
                                   .service = kNoService};
     }
     for (std::size_t i = 0; i < spec_.services.size(); ++i) {
@@ -193,8 +208,15 @@ class GenerationBuilder {
         const BindingSpec& binding = spec_.services[i].bindings[j];
         const std::uint16_t id = binding_ids_[i][j];
         const auto service = static_cast<std::uint16_t>(i);
-        rows.push_back({.spec = binding, .bound = {.service = service, .binding = id}});
+        rows.push_back({.spec = binding,
+                        .bound = {.service = service,
+                                  .binding = id,
+                                  .prefixed = binding.prefix_bits != kWholeAddress}});
         generation_->binding_[id].service = service;
+      }
+      if (spec_.services[i].affinity.seconds != 0) {
+        generation_->binding_[binding_ids_[i].back()].service = static_cast<std::uint16_t>(i);
+        generation_->has_affinity_ = true;
       }
     }
     generation_->bindings_ = BindingTable(rows);
@@ -231,6 +253,12 @@ class GenerationBuilder {
       for (const std::uint16_t index : member_ids_[i]) {
         generation_->members_[index].most_mss =
             most_mss(spec_.services[i].mss, spec_.services[i].mode);
+      }
+    }
+    for (std::size_t i = 0; i < spec_.services.size(); ++i) {
+      for (std::size_t j = 0; j < spec_.services[i].members.size(); ++j) {
+        generation_->members_[member_ids_[i][j]].has_share =
+            spec_.services[i].members[j].weight != 0;
       }
     }
   }
@@ -284,14 +312,17 @@ class GenerationBuilder {
 
   void compile_service(std::size_t index, std::vector<ServiceChange>& changes) {
     const ServiceSpec& spec = spec_.services[index];
-    CompiledService service{.name = spec.name,
-                            .mode = spec.mode,
-                            .hash = spec.hash,
-                            .slots = spec.slots,
-                            .timeouts = spec.timeouts,
-                            .tiers = nullptr,
-                            .previous = nullptr,
-                            .members = spec.members};
+    CompiledService service{
+        .name = spec.name,
+        .mode = spec.mode,
+        .hash = spec.hash,
+        .slots = spec.slots,
+        .timeouts = spec.timeouts,
+        .affinity = spec.affinity,
+        .affinity_binding = spec.affinity.seconds == 0 ? kNoService : binding_ids_[index].back(),
+        .tiers = nullptr,
+        .previous = nullptr,
+        .members = spec.members};
     const CompiledService* before = find_previous(spec.name);
     Tiers built = build_tiers(spec, member_ids_[index], before);
     service.tiers = built;

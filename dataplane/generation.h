@@ -46,7 +46,9 @@ struct CompiledService {
   HashFields hash = HashFields::kFiveTuple;
   std::uint32_t slots = 0;
   TimeoutSpec timeouts;
-  Tiers tiers;  // tiers ascending; never null
+  AffinitySpec affinity;
+  std::uint16_t affinity_binding = kNoService;  // what affinity records name the service by
+  Tiers tiers;                                  // tiers ascending; never null
   // Before the last change that moved slots; null when there was none. Followed until then by
   // packets without entry: for as long as the service's longest timeout after the change, when
   // every flow that was open then has ended or has shown itself.
@@ -63,7 +65,8 @@ struct MemberForward {
   Be16 port;  // 0 keeps the destination port
   Mode mode = Mode::kNat;
   std::uint8_t epoch = 0;
-  bool live = false;  // false: no such member
+  bool live = false;       // false: no such member
+  bool has_share = false;  // its service's tables have a place for it: weight is not 0
   MacAddress inner_mac{};
   std::uint16_t tunnel = kNoTunnel;  // index in Generation::tunnels()
   std::uint16_t mtu = 0;             // of the way there; 0: as the port. See build_member_hops()
@@ -71,12 +74,16 @@ struct MemberForward {
 };
 
 // What the fast path needs of a binding, by registry index. A retired one (its VIP or port is no
-// longer configured) has no service, but its flows are still told apart.
+// longer configured) has no service, but its flows are still told apart. One with kNoProtocol is
+// what affinity records name a service by.
 struct BindingForward {
   Address vip;
   Protocol protocol = Protocol::kTcp;
   bool live = false;
+  std::uint8_t prefix_bits = kWholeAddress;
   std::uint16_t service = kNoService;
+
+  [[nodiscard]] bool prefixed() const { return prefix_bits != kWholeAddress; }
 };
 
 class Generation {
@@ -101,6 +108,8 @@ class Generation {
   [[nodiscard]] const BindingForward* binding(std::uint16_t id) const {
     return id < binding_.size() && binding_[id].live ? &binding_[id] : nullptr;
   }
+  // Whether any service has affinity.
+  [[nodiscard]] bool has_affinity() const { return has_affinity_; }
   [[nodiscard]] std::span<const TunnelSpec> tunnels() const { return tunnels_; }
   [[nodiscard]] std::span<const PoolSpec> pools() const { return pools_; }
   [[nodiscard]] bool in_pool(const Address& address) const {
@@ -124,6 +133,7 @@ class Generation {
   friend class GenerationBuilder;
   std::uint64_t number_ = 0;
   const FlowHasher* hasher_ = nullptr;
+  bool has_affinity_ = false;
   BindingTable bindings_;
   std::vector<CompiledService> services_;
   std::vector<MemberForward> members_;

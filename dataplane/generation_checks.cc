@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
 namespace holdfast::dataplane {
@@ -60,6 +60,13 @@ std::string defect_of_members(const ServiceSpec& service) {
   return {};
 }
 
+bool is_prefix_of_vips(const BindingSpec& binding) {
+  const unsigned least = binding.vip.is_v4() ? kMappedBits + kLeastPrefix4 : kLeastPrefix6;
+  return binding.prefix_bits >= least && binding.prefix_bits <= kWholeAddress &&
+         masked(binding.vip, binding.prefix_bits) == binding.vip &&
+         last_of(binding.vip, binding.prefix_bits).is_v4() == binding.vip.is_v4();
+}
+
 std::string defect_of_service(const ServiceSpec& service) {
   if (service.name.empty() || service.name.size() >= kLabelBytes) {
     return "a service's name is empty or too long";
@@ -85,6 +92,15 @@ std::string defect_of_service(const ServiceSpec& service) {
     if (binding.first_port == 0 || binding.first_port > binding.last_port) {
       return "service " + service.name + ": a binding's ports are not a range";
     }
+    if (!is_prefix_of_vips(binding)) {
+      return "service " + service.name + ": " + binding.vip.text() +
+             " with its length is no prefix of VIPs";
+    }
+  }
+  const AffinitySpec& affinity = service.affinity;
+  if (affinity.seconds > kLongestTimeout || affinity.prefix_v4 == 0 || affinity.prefix_v4 > 32 ||
+      affinity.prefix_v6 == 0 || affinity.prefix_v6 > 128) {
+    return "service " + service.name + ": its affinity is too long, or its prefixes are none";
   }
   return defect_of_members(service);
 }
@@ -105,46 +121,111 @@ std::string defect_of_pools(std::span<const PoolSpec> pools) {
 
 // A destination is a VIP's or a pool's: the owner rule tells the directions apart by it.
 std::string defect_of_vips_in_pools(const GenerationSpec& spec) {
-  std::vector<std::pair<Address, std::string_view>> vips;
+  struct Vips {
+    Address last;
+    Address first;
+    std::string_view service;
+  };
+  std::vector<Vips> vips;
   for (const ServiceSpec& service : spec.services) {
     for (const BindingSpec& binding : service.bindings) {
-      vips.emplace_back(binding.vip, service.name);
+      vips.push_back({.last = last_of(binding.vip, binding.prefix_bits),
+                      .first = binding.vip,
+                      .service = service.name});
     }
   }
   std::vector<PoolSpec> pools = spec.pools;
-  std::ranges::sort(vips);
+  std::ranges::sort(vips, {}, &Vips::last);
   std::ranges::sort(pools, {}, &PoolSpec::first);
-  std::optional<Address> last;  // of the pools that begin at or before the VIP
+  std::optional<Address> last;  // of the pools that begin at or before the last of the VIPs
   auto pool = pools.begin();
-  for (const auto& [vip, service] : vips) {
-    for (; pool != pools.end() && pool->first <= vip; ++pool) {
+  for (const Vips& one : vips) {
+    for (; pool != pools.end() && pool->first <= one.last; ++pool) {
       last = std::max(last, std::optional(pool->last));
     }
-    if (last && vip <= *last) {
-      return "service " + std::string(service) + ": VIP " + vip.text() + " is inside a NAT pool";
+    if (last && one.first <= *last) {
+      return "service " + std::string(one.service) + ": VIP " + one.first.text() +
+             " is inside a NAT pool, or a pool inside it";
     }
   }
   return {};
 }
 
-// Two bindings of one VIP and protocol whose ports overlap.
-std::string defect_of_overlap(const GenerationSpec& spec) {
-  std::vector<std::pair<BindingSpec, std::string_view>> all;
-  for (const ServiceSpec& service : spec.services) {
-    for (const BindingSpec& binding : service.bindings) {
-      all.emplace_back(binding, service.name);
+// What is bound at one address or prefix, for one protocol.
+struct Line {
+  Address vip;
+  std::uint8_t bits = 0;
+  Protocol protocol = Protocol::kTcp;
+  auto operator<=>(const Line&) const = default;
+};
+struct BoundPorts {
+  std::uint16_t first = 0;
+  std::uint16_t last = 0;
+  std::string_view service;
+};
+using Lines = std::map<Line, std::vector<BoundPorts>>;
+
+std::string overlap_text(const BoundPorts& a, const BoundPorts& b, const Line& at) {
+  return "services " + std::string(a.service) + " and " + std::string(b.service) + " overlap at " +
+         prefix_text(at.vip, at.bits);
+}
+
+// Two of different lines that overlap. Requires: each is sorted and without overlaps in itself.
+std::string defect_between(const std::vector<BoundPorts>& inner,
+                           const std::vector<BoundPorts>& outer,
+                           const Line& at) {
+  auto a = inner.begin();
+  auto b = outer.begin();
+  while (a != inner.end() && b != outer.end()) {
+    if (a->last < b->first) {
+      ++a;
+    } else if (b->last < a->first) {
+      ++b;
+    } else {
+      return overlap_text(*a, *b, at);
     }
   }
-  std::ranges::sort(all, {}, [](const auto& entry) {
-    return std::tuple(entry.first.vip, entry.first.protocol, entry.first.first_port);
-  });
-  for (std::size_t i = 1; i < all.size(); ++i) {
-    const BindingSpec& before = all[i - 1].first;
-    const BindingSpec& here = all[i].first;
-    if (before.vip == here.vip && before.protocol == here.protocol &&
-        here.first_port <= before.last_port) {
-      return "services " + std::string(all[i - 1].second) + " and " + std::string(all[i].second) +
-             " overlap at " + here.vip.text();
+  return {};
+}
+
+std::string defect_within(std::vector<BoundPorts>& ports, const Line& at) {
+  std::ranges::sort(ports, {}, &BoundPorts::first);
+  for (std::size_t i = 1; i < ports.size(); ++i) {
+    if (ports[i].first <= ports[i - 1].last) {
+      return overlap_text(ports[i - 1], ports[i], at);
+    }
+  }
+  return {};
+}
+
+// Two bindings of one protocol whose addresses and ports overlap: of two prefixes, one holds the
+// other or they have nothing in common.
+std::string defect_of_overlap(const GenerationSpec& spec) {
+  Lines lines;
+  std::set<std::uint8_t> lengths;
+  for (const ServiceSpec& service : spec.services) {
+    for (const BindingSpec& binding : service.bindings) {
+      lengths.insert(binding.prefix_bits);
+      lines[{binding.vip, binding.prefix_bits, binding.protocol}].push_back(
+          {.first = binding.first_port, .last = binding.last_port, .service = service.name});
+    }
+  }
+  for (auto& [line, ports] : lines) {
+    if (std::string defect = defect_within(ports, line); !defect.empty()) {
+      return defect;
+    }
+  }
+  for (const auto& [line, ports] : lines) {
+    for (const std::uint8_t bits : lengths) {
+      const auto outer = bits < line.bits
+                             ? lines.find({masked(line.vip, bits), bits, line.protocol})
+                             : lines.end();
+      if (outer == lines.end()) {
+        continue;
+      }
+      if (std::string defect = defect_between(ports, outer->second, line); !defect.empty()) {
+        return defect;
+      }
     }
   }
   return {};
@@ -188,7 +269,8 @@ std::string defect_of(const GenerationSpec& spec) {
       return "service " + service.name + " stands twice";
     }
     members += service.members.size();
-    bindings += service.bindings.size();
+    // An affinity takes one more record of the registry.
+    bindings += service.bindings.size() + (service.affinity.seconds != 0 ? 1U : 0U);
   }
   if (members > kMaxMembers || bindings > kMaxBindings) {
     return "more than 10000 members or bindings";

@@ -2,6 +2,7 @@
 // The flow of an ICMP error, and its translation. Rare packets: no prefetching.
 #include "dataplane/icmp_error.h"
 
+#include "dataplane/affinity.h"
 #include "dataplane/checksum.h"
 #include "dataplane/choose.h"
 #include "dataplane/flow_life.h"
@@ -43,7 +44,7 @@ bool find_translated(
   const NatTable& nat = state.tables.nat;
   const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
     const NatRecord& record = nat.record(candidate);
-    return record.binding == b.binding[i] && client_key_of(record, generation) == b.key[i];
+    return record.binding == b.binding[i] && client_key_of(nat, candidate, generation) == b.key[i];
   });
   if (index == kNoRecord) {
     return false;
@@ -67,8 +68,9 @@ bool find_in(Burst& b, Slot i, const Table& table, const Generation& generation,
 
 bool find_untranslated(
     Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
-  return b.key[i].source.is_v4() ? find_in(b, i, state.tables.v4, generation, now)
-                                 : find_in(b, i, state.tables.v6, generation, now);
+  return state.tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
+    return find_in(b, i, table, generation, now);
+  });
 }
 
 // A flow that began under another mode of its service stands in the tables of that mode.
@@ -82,12 +84,16 @@ bool find_of_client(
 }
 
 bool half_open_full(const Burst& b, Slot i, const WorkerTables& tables) {
-  return b.key[i].source.is_v4() ? tables.v4.half_open_full() : tables.v6.half_open_full();
+  return tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [](const auto& table) {
+    return table.half_open_full();
+  });
 }
 
 bool may_be_untracked(const Burst& b, Slot i, const WorkerTables& tables) {
   const bool place =
-      b.key[i].source.is_v4() ? tables.v4.has_place(b.hash[i]) : tables.v6.has_place(b.hash[i]);
+      tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
+        return table.has_place(b.hash[i]);
+      });
   return !place || (is_tcp(b, i) && half_open_full(b, i, tables));
 }
 
@@ -96,9 +102,14 @@ bool may_be_untracked(const Burst& b, Slot i, const WorkerTables& tables) {
 std::optional<Choice> choose_untracked(const Burst& b,
                                        Slot i,
                                        const Generation& generation,
-                                       const WorkerState& state,
+                                       WorkerState& state,
                                        std::uint64_t now_ms) {
   const CompiledService& service = generation.service(b.service[i]);
+  if (service.affinity.seconds != 0) {
+    if (const auto choice = choose_by_affinity(b, i, generation, state, stamp_of(now_ms))) {
+      return choice;
+    }
+  }
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   const bool v4 = b.key[i].source.is_v4();
   if (is_tcp(b, i) && !half_open_full(b, i, state.tables)) {
@@ -111,11 +122,8 @@ std::optional<Choice> choose_untracked(const Burst& b,
   return choose_member(generation, service, state.dispositions, v4, hash);
 }
 
-bool place_untracked(Burst& b,
-                     Slot i,
-                     const Generation& generation,
-                     const WorkerState& state,
-                     std::uint64_t now_ms) {
+bool place_untracked(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   if (generation.service(b.service[i]).mode == Mode::kNat ||
       !may_be_untracked(b, i, state.tables)) {
     return b.drop(i, Drop::kToPeer);

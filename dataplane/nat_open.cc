@@ -177,6 +177,9 @@ bool open_nat_flow(
     return b.drop(i, Drop::kNatTableFull);
   }
   fill_record(nat.record(index), b, i, *reply, stamp_of(now_ms));
+  if (b.prefixed[i]) [[unlikely]] {
+    nat.vip(index) = key.destination;
+  }
   nat.begin_half_open(index);
   b.flow[i] = index;
   count_begin(state, b.member[i], b.binding[i], now_ms);

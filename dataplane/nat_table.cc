@@ -84,9 +84,14 @@ std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers) {
 }
 
 NatTable::NatTable(std::span<NatRecord> records,
+                   std::span<Address> vips,
                    std::span<NatIndex::Bucket> forward,
                    std::span<NatIndex::Bucket> reply)
-    : records_(records), forward_(forward), reply_(reply), half_open_links_(records.size()) {
+    : records_(records),
+      vips_(vips),
+      forward_(forward),
+      reply_(reply),
+      half_open_links_(records.size()) {
   rebuild_lists();
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translated flows (`nat`): one 64-byte record per flow and two indexes of {tag, record} to find it
-// by the client's packet and by the member's reply. One set per worker, written by that worker
-// alone, in the shared state.
+// by the client's packet and by the member's reply. Beside each record there is room for the VIP
+// that the client addressed, used only where the binding is a prefix's and does not tell it. One
+// set per worker, written by that worker alone, in the shared state.
 //
 // A pool endpoint (address, port) is in use towards a member exactly while a record in the reply
 // index says so; there is no other free map, hence nothing to rebuild after a restart and the same
@@ -133,8 +134,9 @@ std::uint32_t worker_of_pool_port(Be16 port, std::uint32_t workers);
 
 class NatTable {
  public:
-  // Requires: buckets.size() of each index a power of two.
+  // Requires: buckets.size() of each index a power of two; as many `vips` as records.
   NatTable(std::span<NatRecord> records,
+           std::span<Address> vips,
            std::span<NatIndex::Bucket> forward,
            std::span<NatIndex::Bucket> reply);
 
@@ -145,6 +147,9 @@ class NatTable {
   [[nodiscard]] const NatIndex& forward() const { return forward_; }
   [[nodiscard]] const NatIndex& reply() const { return reply_; }
   [[nodiscard]] std::span<NatRecord> records() const { return records_; }
+  // The destination of a flow of a prefix of VIPs; of other flows it means nothing.
+  [[nodiscard]] Address& vip(std::uint32_t index) { return vips_[index]; }
+  [[nodiscard]] const Address& vip(std::uint32_t index) const { return vips_[index]; }
 
   // A free record, or kNoRecord. Its `state` stays kFree until the caller sets it.
   std::uint32_t take();
@@ -171,6 +176,7 @@ class NatTable {
 
  private:
   std::span<NatRecord> records_;
+  std::span<Address> vips_;
   NatIndex forward_;
   NatIndex reply_;
   std::uint32_t free_head_ = kNoRecord;  // list through `client` of free records

@@ -2,6 +2,7 @@
 // The stages in their order, and the accounting of every burst.
 #include "dataplane/pipeline.h"
 
+#include "dataplane/affinity.h"
 #include "dataplane/classify.h"
 #include "dataplane/generation.h"
 #include "dataplane/icmp_error.h"
@@ -42,6 +43,17 @@ void account(const Burst& b, WorkerStats& stats) {
   }
 }
 
+// With affinity all flows of a source prefix belong to the worker that keeps its record.
+std::uint64_t owner_hash(const FlowKey& key, std::uint64_t of_key, const Generation& generation) {
+  const BoundService* bound =
+      generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
+  if (bound == nullptr) {
+    return of_key;
+  }
+  const AffinitySpec& affinity = generation.service(bound->service).affinity;
+  return affinity.seconds == 0 ? of_key : generation.hasher()(affinity_key(affinity, key.source));
+}
+
 }  // namespace
 
 void hash_keys(Burst& b, const FlowHasher& hasher) {
@@ -63,9 +75,11 @@ std::uint32_t owner_of(const Burst& b,
   if (generation.in_pool(b.key[i].destination)) {
     return worker_of_pool_port(b.key[i].destination_port, workers);
   }
+  const std::uint64_t hash =
+      generation.has_affinity() ? owner_hash(b.key[i], b.hash[i], generation) : b.hash[i];
   // The highest bits of the lower half: the Maglev slot is taken from the upper half, a table's
   // bucket from the lowest bits.
-  return static_cast<std::uint32_t>((((b.hash[i] >> 16) & 0xffff) * workers) >> 16);
+  return static_cast<std::uint32_t>((((hash >> 16) & 0xffff) * workers) >> 16);
 }
 
 void run_stages(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {

@@ -43,8 +43,9 @@ bool BindingRecord::plausible() const {
   if (state == RegistryState::kFree) {
     return true;
   }
-  return known(state) && (protocol == Protocol::kTcp || protocol == Protocol::kUdp) &&
-         service.text.back() == '\0' && first_port <= last_port;
+  const bool binds = protocol == Protocol::kTcp || protocol == Protocol::kUdp;
+  return known(state) && (binds || protocol == kNoProtocol) && service.text.back() == '\0' &&
+         first_port <= last_port && prefix_bits <= kWholeAddress && masked(vip, prefix_bits) == vip;
 }
 
 std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
@@ -79,6 +80,7 @@ std::optional<std::uint16_t> BindingRegistry::allocate(const ServiceSpec& servic
   record.first_port = binding.first_port;
   record.last_port = binding.last_port;
   record.protocol = binding.protocol;
+  record.prefix_bits = binding.prefix_bits;
   record.state = RegistryState::kActive;
   return index;
 }

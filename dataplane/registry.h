@@ -23,6 +23,9 @@ namespace holdfast::dataplane {
 inline constexpr std::size_t kRegistryCapacity = 16384;  // 10 000 configured, the rest retired
 inline constexpr std::size_t kLabelBytes = 64;           // names are at most 63 bytes
 
+// Of a record that stands for a whole service.
+inline constexpr auto kNoProtocol = Protocol{0};
+
 enum class RegistryState : std::uint8_t { kFree, kActive, kRetired };
 
 // A name in fixed memory, NUL-padded.
@@ -53,6 +56,7 @@ struct MemberRecord {
 };
 static_assert(sizeof(MemberRecord) == 176);
 
+// A binding, or with kNoProtocol and nothing else what affinity records name a service by.
 struct BindingRecord {
   Label service;
   Address vip;
@@ -60,7 +64,8 @@ struct BindingRecord {
   std::uint16_t last_port = 0;
   Protocol protocol = Protocol::kTcp;
   RegistryState state = RegistryState::kFree;
-  std::array<std::uint8_t, 10> reserved{};
+  std::uint8_t prefix_bits = kWholeAddress;
+  std::array<std::uint8_t, 9> reserved{};
 
   [[nodiscard]] bool plausible() const;
 };

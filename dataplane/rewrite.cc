@@ -33,7 +33,7 @@ FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, con
   const NatRecord& record = nat.record(b.flow[i]);
   if (b.direction[i] == Direction::kToClient) {
     const BindingForward& binding = *generation.binding(record.binding);
-    return {.source = binding.vip,
+    return {.source = vip_of(nat, b.flow[i], binding),
             .destination = record.client,
             .source_port = record.service_port,
             .destination_port = record.client_port,

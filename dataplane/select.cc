@@ -2,6 +2,7 @@
 // Stage 5 of 7: new flows.
 #include "dataplane/select.h"
 
+#include "dataplane/affinity.h"
 #include "dataplane/choose.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/nat_open.h"
@@ -30,9 +31,11 @@ FlowState first_state(const Burst& b, Slot i) {
 
 // While half-open entries have their whole share, a segment without entry most likely completes a
 // handshake whose SYN got none: it goes where that went, by the table now in force.
-bool may_be_in_the_middle(const Burst& b, Slot i, const WorkerTables& tables) {
+bool may_be_in_the_middle(const Burst& b, Slot i, WorkerTables& tables) {
   return is_tcp(b, i) && !is_syn(b, i) &&
-         !(b.key[i].source.is_v4() ? tables.v4.half_open_full() : tables.v6.half_open_full());
+         !tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [](const auto& table) {
+           return table.half_open_full();
+         });
 }
 
 std::optional<Choice> choose(const Burst& b,
@@ -41,6 +44,11 @@ std::optional<Choice> choose(const Burst& b,
                              WorkerState& state,
                              std::uint64_t now_ms) {
   const CompiledService& service = generation.service(b.service[i]);
+  if (service.affinity.seconds != 0) [[unlikely]] {
+    if (const auto choice = choose_by_affinity(b, i, generation, state, stamp_of(now_ms))) {
+      return choice;
+    }
+  }
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   const bool v4 = b.key[i].source.is_v4();
   if (may_be_in_the_middle(b, i, state.tables)) {
@@ -65,18 +73,7 @@ bool insert(Burst& b,
             std::uint64_t now_ms) {
   const Stamp now = stamp_of(now_ms);
   const FlowState first = first_state(b, i);
-  auto* entry = table.make_room(
-      b.hash[i],
-      first,
-      [&](const auto& resident) {
-        const std::optional<FlowKey> key = client_key_of(resident, generation);
-        return key ? generation.hasher()(*key) : 0;
-      },
-      [&](const auto& resident) { return expired(resident, generation, now); },
-      [&](const auto& resident) {
-        count_end(state, {resident.member, resident.epoch});
-        count_gone(state, {resident.member, resident.epoch}, resident.binding);
-      });
+  auto* entry = make_room(state, table, b.hash[i], first, generation, now);
   if (entry == nullptr) {
     state.stats.flows_untracked.add(1);
     return false;
@@ -104,8 +101,9 @@ bool enter_flow(Burst& b,
                 WorkerState& state,
                 std::uint64_t now_ms) {
   const bool v4 = b.key[i].source.is_v4();
-  const bool entered = v4 ? insert(b, i, state.tables.v4, generation, state, now_ms)
-                          : insert(b, i, state.tables.v6, generation, state, now_ms);
+  const bool entered = state.tables.with_table(v4, b.prefixed[i], [&](auto& table) {
+    return insert(b, i, table, generation, state, now_ms);
+  });
   if (choice.by != ChosenBy::kPrevious) {
     return true;
   }
@@ -146,8 +144,12 @@ bool select_one(
     return b.drop(i, Drop::kNoBackend);
   }
   follow(b, i, *choice);
-  return nat ? open_nat_flow(b, i, generation, state, now_ms)
-             : enter_flow(b, i, *choice, generation, state, now_ms);
+  const bool opened = nat ? open_nat_flow(b, i, generation, state, now_ms)
+                          : enter_flow(b, i, *choice, generation, state, now_ms);
+  if (opened && generation.service(b.service[i]).affinity.seconds != 0) [[unlikely]] {
+    remember_affinity(b, i, generation, state, stamp_of(now_ms));
+  }
+  return opened;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "dataplane/address.h"
+#include "dataplane/prefix.h"
 
 #include <array>
 #include <cstdint>
@@ -33,8 +34,14 @@ enum class Disposition : std::uint8_t {
   kHold,   // frames of existing flows are held, new flows go to the alternative: not available yet
 };
 
-// Which parts of the 5-tuple choose the Maglev slot.
-enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDestinationPort };
+// Which parts of the 5-tuple choose the Maglev slot. But for the 5-tuple neither the VIP nor the
+// protocol has a part: a client meets the same member at each address of a service.
+enum class HashFields : std::uint8_t {
+  kFiveTuple,
+  kSource,           // the client's address
+  kSourceAndPort,    // the client's address and the destination port
+  kDestinationPort,  // the destination port alone
+};
 
 enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull };
 
@@ -58,14 +65,19 @@ struct MemberSpec {
   constexpr bool operator==(const MemberSpec&) const = default;
 };
 
-// One (VIP, protocol, port rule). Ports are host order and inclusive.
+// One (VIP or prefix of VIPs, protocol, port rule). Ports are host order and inclusive.
 struct BindingSpec {
-  Address vip;
+  Address vip;  // of a prefix: no bit is set behind its leading ones
   Protocol protocol = Protocol::kTcp;
   std::uint16_t first_port = 0;
   std::uint16_t last_port = 0;
+  std::uint8_t prefix_bits = kWholeAddress;  // as in prefix.h
   constexpr bool operator==(const BindingSpec&) const = default;
 };
+
+// Prefixes of VIPs, in bits of the family: /8 to /32 and /16 to /128.
+inline constexpr std::uint8_t kLeastPrefix4 = 8;
+inline constexpr std::uint8_t kLeastPrefix6 = 16;
 
 // Stamps are seconds modulo 2^16, and the sweeper comes round within a minute: what is older than
 // this could look young again before it is seen.
@@ -78,6 +90,15 @@ struct TimeoutSpec {
   std::uint16_t closing = 60;
   std::uint16_t udp = 300;  // RFC 4787 REQ-5: 5 min recommended
   constexpr bool operator==(const TimeoutSpec&) const = default;
+};
+
+// Source-address affinity (affinity.h): how long the member of a source prefix's newest flow is
+// remembered for the next one, and how many bits of the source are that prefix.
+struct AffinitySpec {
+  std::uint16_t seconds = 0;  // at most kLongestTimeout; 0: nothing is remembered
+  std::uint8_t prefix_v4 = 32;
+  std::uint8_t prefix_v6 = 128;
+  constexpr bool operator==(const AffinitySpec&) const = default;
 };
 
 inline constexpr std::size_t kMaxHops = 4;  // of a GUE hop list
@@ -135,6 +156,7 @@ struct ServiceSpec {
   TimeoutSpec timeouts;
   TunnelSpec tunnel;
   MssSpec mss;
+  AffinitySpec affinity;
   std::vector<BindingSpec> bindings;
   std::vector<MemberSpec> members;
   bool operator==(const ServiceSpec&) const = default;

@@ -44,11 +44,15 @@ struct Layout {
   std::size_t workers;
   std::size_t v4;  // within a worker's part
   std::size_t v6;
+  std::size_t wide;
   std::size_t records;
+  std::size_t vips;
   std::size_t forward;
   std::size_t reply;
   std::size_t index_buckets;
   std::size_t worker_bytes;
+
+  static std::size_t on_line(std::size_t offset) { return (offset + 63) / 64 * 64; }
 
   explicit Layout(const StateGeometry& geometry) {
     bindings = members + kRegistryCapacity * sizeof(MemberRecord);
@@ -58,8 +62,10 @@ struct Layout {
     index_buckets = NatIndex::buckets_for(geometry.records_nat);
     v4 = 0;
     v6 = v4 + geometry.buckets_v4 * sizeof(FlowTable4::Bucket);
-    records = v6 + geometry.buckets_v6 * sizeof(FlowTable6::Bucket);
-    forward = records + geometry.records_nat * sizeof(NatRecord);
+    wide = v6 + geometry.buckets_v6 * sizeof(FlowTable6::Bucket);
+    records = wide + geometry.buckets_wide * sizeof(FlowTableWide::Bucket);
+    vips = records + geometry.records_nat * sizeof(NatRecord);
+    forward = on_line(vips + geometry.records_nat * sizeof(Address));
     reply = forward + index_buckets * sizeof(NatIndex::Bucket);
     worker_bytes = reply + index_buckets * sizeof(NatIndex::Bucket);
   }
@@ -81,14 +87,11 @@ void validate_flow_table(Table& table,
         continue;
       }
       const MemberId member{entry.member, entry.epoch};
-      const std::optional<FlowKey> key = client_key_of(entry, generation);
-      bool good = key.has_value() && entry.state <= FlowState::kUdp &&
-                  generation.member(member) != nullptr &&
-                  dispositions.get(member) != Disposition::kReset;
-      if (good) {
-        const std::uint64_t hash = generation.hasher()(*key);
-        good = table.first_bucket(hash) == i || table.second_bucket(hash) == i;
-      }
+      const std::optional<std::uint64_t> place = place_of_entry(entry, generation);
+      const bool good = place.has_value() && entry.state <= FlowState::kAffinity &&
+                        generation.member(member) != nullptr &&
+                        dispositions.get(member) != Disposition::kReset &&
+                        (table.first_bucket(*place) == i || table.second_bucket(*place) == i);
       if (!good) {
         entry = {};
       }
@@ -98,14 +101,16 @@ void validate_flow_table(Table& table,
   table.recount();
 }
 
-bool plausible(const NatRecord& record,
+bool plausible(const NatTable& nat,
+               std::uint32_t index,
                const Generation& generation,
                const DispositionTable& dispositions) {
+  const NatRecord& record = nat.record(index);
   const MemberId member{record.member, record.epoch};
   return record.state <= FlowState::kUdp && record.client_side <= SideState::kReset &&
          record.member_side <= SideState::kReset && record.client_closed_first <= 1 &&
          record.detached <= 1 && record.ended <= 1 &&
-         record.client.is_v4() == record.pool.is_v4() && client_key_of(record, generation) &&
+         record.client.is_v4() == record.pool.is_v4() && client_key_of(nat, index, generation) &&
          reply_key_of(record, generation) && dispositions.get(member) != Disposition::kReset;
 }
 
@@ -121,10 +126,10 @@ void validate_nat(NatTable& nat,
       continue;
     }
     const auto index = static_cast<std::uint32_t>(i);
-    bool good = plausible(record, generation, dispositions);
+    bool good = plausible(nat, index, generation, dispositions);
     if (good) {
       const std::uint64_t reply = generation.hasher()(*reply_key_of(record, generation));
-      const std::uint64_t forward = generation.hasher()(*client_key_of(record, generation));
+      const std::uint64_t forward = generation.hasher()(*client_key_of(nat, index, generation));
       good = nat.reply().insert(reply, index);
       if (good && !record.detached && !nat.forward().insert(forward, index)) {
         nat.reply().erase(reply, index);
@@ -147,6 +152,7 @@ StateGeometry StateGeometry::from(std::uint64_t flows, std::uint32_t workers) {
           .reserved = 0,
           .buckets_v4 = FlowTable4::buckets_for(share),
           .buckets_v6 = FlowTable6::buckets_for(share / 2),
+          .buckets_wide = FlowTableWide::buckets_for(share / 8),
           .records_nat = share};
 }
 
@@ -246,7 +252,10 @@ WorkerTables SharedState::tables(std::uint32_t worker) const {
   return {
       .v4 = FlowTable4(part<FlowTable4::Bucket>(memory_, base + layout.v4, geometry_.buckets_v4)),
       .v6 = FlowTable6(part<FlowTable6::Bucket>(memory_, base + layout.v6, geometry_.buckets_v6)),
+      .wide = FlowTableWide(
+          part<FlowTableWide::Bucket>(memory_, base + layout.wide, geometry_.buckets_wide)),
       .nat = NatTable(part<NatRecord>(memory_, base + layout.records, geometry_.records_nat),
+                      part<Address>(memory_, base + layout.vips, geometry_.records_nat),
                       part<NatIndex::Bucket>(memory_, base + layout.forward, layout.index_buckets),
                       part<NatIndex::Bucket>(memory_, base + layout.reply, layout.index_buckets))};
 }
@@ -257,6 +266,7 @@ AdoptionReport validate_tables(WorkerTables& tables,
   AdoptionReport report;
   validate_flow_table(tables.v4, generation, dispositions, report);
   validate_flow_table(tables.v6, generation, dispositions, report);
+  validate_flow_table(tables.wide, generation, dispositions, report);
   validate_nat(tables.nat, generation, dispositions, report);
   return report;
 }

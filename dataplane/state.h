@@ -23,7 +23,7 @@
 
 namespace holdfast::dataplane {
 
-inline constexpr std::uint32_t kStateLayout = 2;
+inline constexpr std::uint32_t kStateLayout = 3;
 inline constexpr std::size_t kLearnedCapacity = 4096;
 
 // Which boot's monotonic clock the stamps and deadlines in a state count on. All zero: unknown.
@@ -35,11 +35,12 @@ struct StateGeometry {
   std::uint32_t reserved = 0;
   std::uint64_t buckets_v4 = 2;  // per worker; powers of two
   std::uint64_t buckets_v6 = 2;
+  std::uint64_t buckets_wide = 2;
   std::uint64_t records_nat = 16;  // per worker
   bool operator==(const StateGeometry&) const = default;
 
-  // Each worker's share of `flows`, for IPv4 and for `nat` alike, and half as many for IPv6: what
-  // the traffic will be is not known at start.
+  // Each worker's share of `flows`, for IPv4 and for `nat` alike, half as many for IPv6 and an
+  // eighth for IPv6 flows of prefixes: what the traffic will be is not known at start.
   static StateGeometry from(std::uint64_t flows, std::uint32_t workers);
   [[nodiscard]] std::size_t bytes() const;
 };
@@ -83,7 +84,24 @@ std::uint64_t key_id_of(const HashKey& key);
 struct WorkerTables {
   FlowTable4 v4;
   FlowTable6 v6;
+  FlowTableWide wide;
   NatTable nat;
+
+  // Calls `use` with the table of such flows.
+  template <typename Use>
+  auto with_table(bool of_v4, bool prefixed, const Use& use) {
+    if (prefixed) [[unlikely]] {
+      return of_v4 ? use(v6) : use(wide);
+    }
+    return of_v4 ? use(v4) : use(v6);
+  }
+  template <typename Use>
+  auto with_table(bool of_v4, bool prefixed, const Use& use) const {
+    if (prefixed) [[unlikely]] {
+      return of_v4 ? use(v6) : use(wide);
+    }
+    return of_v4 ? use(v4) : use(v6);
+  }
 };
 
 // What validation of an old region kept and dropped.
@@ -128,9 +146,9 @@ class SharedState {
 };
 
 // Checks every entry of a worker's tables against the generation: its binding and member are
-// known and of one family, its member is not to be reset, its state is one, and its key hashes to
-// where it stands. What fails is dropped. Rebuilds the indexes and counts. Run before the worker
-// starts.
+// known and of one family, it stands in the table of such flows, within its binding's prefix, its
+// member is not to be reset, its state is one, and its key hashes to where it stands. What fails is
+// dropped. Rebuilds the indexes and counts. Run before the worker starts.
 AdoptionReport validate_tables(WorkerTables& tables,
                                const Generation& generation,
                                const DispositionTable& dispositions);

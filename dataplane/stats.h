@@ -63,6 +63,8 @@ struct WorkerCounters {
   Counter too_big_limited;        // not given: the rate was reached (dropped as mtu)
   Counter mss_clamped;            // SYNs that leave with a lower MSS than they came with
   Counter mss_no_room;            // SYNs without the option, and without room for it
+  Counter affinity_hits;          // packets without entry that went to the member on record
+  Counter affinity_full;          // new flows that were not put on record: no room
 
   Counter polls;
   Counter busy_polls;  // polls that found frames

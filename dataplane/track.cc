@@ -33,6 +33,7 @@ Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
       return takes_new ? Found::kStays : Found::kChooseAgain;
     case FlowState::kUdp:
     case FlowState::kFree:
+    case FlowState::kAffinity:
       break;
   }
   return Found::kStays;
@@ -129,7 +130,8 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
   const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
     const NatRecord& record = nat.record(candidate);
     return record.binding == b.binding[i] && record.client_port == key.source_port &&
-           record.service_port == key.destination_port && record.client == key.source;
+           record.service_port == key.destination_port && record.client == key.source &&
+           (!b.prefixed[i] || nat.vip(candidate) == key.destination);
   });
   if (index == kNoRecord) {
     return true;
@@ -190,24 +192,25 @@ bool translates(const Burst& b, Slot i, const Generation& generation) {
          generation.service(b.service[i]).mode == Mode::kNat;
 }
 
-void prefetch(const Burst& b, const Generation& generation, const WorkerTables& tables) {
+void prefetch(const Burst& b, const Generation& generation, WorkerTables& tables) {
   for (const Slot i : b.live_slots()) {
     if (translates(b, i, generation)) {
       const bool reply = b.direction[i] == Direction::kToClient;
       const NatIndex& index = reply ? tables.nat.reply() : tables.nat.forward();
       index.prefetch(b.hash[i]);
-    } else if (b.key[i].source.is_v4()) {
-      tables.v4.prefetch(b.hash[i]);
     } else {
-      tables.v6.prefetch(b.hash[i]);
+      tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
+        table.prefetch(b.hash[i]);
+      });
     }
   }
 }
 
 bool track_untranslated(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
-  return b.key[i].source.is_v4() ? track_entry(b, i, state.tables.v4, generation, state, now)
-                                 : track_entry(b, i, state.tables.v6, generation, state, now);
+  return state.tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](auto& table) {
+    return track_entry(b, i, table, generation, state, now);
+  });
 }
 
 }  // namespace

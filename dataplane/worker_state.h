@@ -87,6 +87,7 @@ class WorkerState {
     std::uint64_t last_ms = 0;
     std::size_t v4 = 0;
     std::size_t v6 = 0;
+    std::size_t wide = 0;
     std::size_t nat = 0;
   } sweep_position;
 

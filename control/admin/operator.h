@@ -69,13 +69,14 @@ struct ServiceView {
   std::string name;
   std::string mode;
   std::vector<std::string> vips;
-  std::vector<std::string> ports;  // "tcp/80", "udp/5000-5010"
+  std::vector<std::string> ports;  // "tcp/80", "udp/5000-5010", "tcp/any"
   std::uint32_t slots = 0;
   std::uint32_t backends = 0;
   std::uint32_t usable = 0;  // taking new flows, with a weight
   // Over all members, retired ones too; nullopt while the dataplane does not answer.
   std::optional<std::uint64_t> flows = 0;
   std::optional<std::uint64_t> new_flows = 0;
+  std::string affinity;  // "10m /24 /56": time and the prefixes of IPv4 and IPv6; empty: none
 };
 
 struct NamedCount {
@@ -88,9 +89,10 @@ struct WorkerView {
   std::vector<NamedCount> counters;
   std::vector<NamedCount> drops;
   std::vector<NamedCount> generated;
-  std::vector<NamedCount> flows;     // by table: v4, v6, nat
-  std::vector<NamedCount> capacity;  // by table
-  std::int64_t unaccounted = 0;      // P5; anything but 0 is a defect
+  std::vector<NamedCount> flows;         // by table: v4, v6, prefix_v6, nat
+  std::vector<NamedCount> capacity;      // by table
+  std::int64_t unaccounted = 0;          // P5; anything but 0 is a defect
+  std::vector<NamedCount> affinities{};  // records, by the table whose room they share
 };
 
 struct PortView {

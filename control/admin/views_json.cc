@@ -116,15 +116,19 @@ json::object to_json(const StatusView& status) {
 }
 
 json::object to_json(const ServiceView& service) {
-  return {{"name", service.name},
-          {"mode", service.mode},
-          {"vips", strings(service.vips)},
-          {"ports", strings(service.ports)},
-          {"slots", service.slots},
-          {"backends", service.backends},
-          {"usable", service.usable},
-          {"flows", known(service.flows)},
-          {"new_flows", known(service.new_flows)}};
+  json::object object = {{"name", service.name},
+                         {"mode", service.mode},
+                         {"vips", strings(service.vips)},
+                         {"ports", strings(service.ports)},
+                         {"slots", service.slots},
+                         {"backends", service.backends},
+                         {"usable", service.usable},
+                         {"flows", known(service.flows)},
+                         {"new_flows", known(service.new_flows)}};
+  if (!service.affinity.empty()) {
+    object.emplace("affinity", service.affinity);
+  }
+  return object;
 }
 
 json::object to_json(const BackendView& backend) {

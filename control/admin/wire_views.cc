@@ -3,10 +3,12 @@
 // for workers and ports.
 #include "control/admin/wire_views.h"
 
+#include "config/scalar.h"
 #include "dataplane/api/codec.h"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string_view>
 
@@ -43,10 +45,21 @@ std::string address_text(std::string_view bytes) {
 
 std::string port_rule(const seam::Binding& binding) {
   const bool tcp = binding.protocol() == static_cast<std::uint32_t>(dataplane::Protocol::kTcp);
-  std::string text = (tcp ? "tcp/" : "udp/") + std::to_string(binding.first_port());
+  std::string text = tcp ? "tcp/" : "udp/";
+  if (binding.first_port() == 1 && binding.last_port() == 65535) {
+    return text + "any";
+  }
+  text += std::to_string(binding.first_port());
   return binding.last_port() == binding.first_port()
              ? text
              : text + "-" + std::to_string(binding.last_port());
+}
+
+std::string vip_text(const seam::Binding& binding) {
+  const auto address = seam::address_from_wire(binding.vip());
+  const std::uint32_t bits = binding.prefix_bits();
+  const bool prefix = bits != 0 && bits <= dataplane::kWholeAddress;
+  return address ? dataplane::prefix_text(*address, prefix ? bits : dataplane::kWholeAddress) : "";
 }
 
 void add_once(std::vector<std::string>& texts, std::string text) {
@@ -57,17 +70,29 @@ void add_once(std::vector<std::string>& texts, std::string text) {
 
 }  // namespace
 
+std::string affinity_text(const dataplane::AffinitySpec& affinity) {
+  if (affinity.seconds == 0) {
+    return "";
+  }
+  return config::duration_text(std::chrono::seconds(affinity.seconds)) + " /" +
+         std::to_string(affinity.prefix_v4) + " /" + std::to_string(affinity.prefix_v6);
+}
+
 WorkerView to_view(const seam::WorkerCounters& worker) {
-  return {
-      .worker = worker.worker(),
-      .counters = counts(worker.values()),
-      .drops = counts(worker.drops()),
-      .generated = counts(worker.generated()),
-      .flows = {{"v4", worker.flows_v4()}, {"v6", worker.flows_v6()}, {"nat", worker.flows_nat()}},
-      .capacity = {{"v4", worker.capacity_v4()},
-                   {"v6", worker.capacity_v6()},
-                   {"nat", worker.capacity_nat()}},
-      .unaccounted = worker.unaccounted()};
+  return {.worker = worker.worker(),
+          .counters = counts(worker.values()),
+          .drops = counts(worker.drops()),
+          .generated = counts(worker.generated()),
+          .flows = {{"v4", worker.flows_v4()},
+                    {"v6", worker.flows_v6()},
+                    {"prefix_v6", worker.flows_prefix_v6()},
+                    {"nat", worker.flows_nat()}},
+          .capacity = {{"v4", worker.capacity_v4()},
+                       {"v6", worker.capacity_v6()},
+                       {"prefix_v6", worker.capacity_prefix_v6()},
+                       {"nat", worker.capacity_nat()}},
+          .unaccounted = worker.unaccounted(),
+          .affinities = {{"v4", worker.affinity_v4()}, {"v6", worker.affinity_v6()}}};
 }
 
 PortView to_view(const seam::PortCounters& port) {
@@ -79,8 +104,12 @@ ServiceView to_view(const seam::Service& service) {
   view.name = service.name();
   view.mode = mode_name(static_cast<dataplane::Mode>(std::min(service.mode(), 255U)));
   view.slots = service.slots();
+  view.affinity =
+      affinity_text({.seconds = static_cast<std::uint16_t>(service.affinity().seconds()),
+                     .prefix_v4 = static_cast<std::uint8_t>(service.affinity().prefix_v4()),
+                     .prefix_v6 = static_cast<std::uint8_t>(service.affinity().prefix_v6())});
   for (const seam::Binding& binding : service.bindings()) {
-    add_once(view.vips, address_text(binding.vip()));
+    add_once(view.vips, vip_text(binding));
     add_once(view.ports, port_rule(binding));
   }
   return view;

@@ -4,8 +4,14 @@
 
 #include "control/admin/operator.h"
 #include "dataplane.pb.h"
+#include "dataplane/spec.h"
+
+#include <string>
 
 namespace holdfast::control {
+
+// "10m /24 /56": the time and the prefixes of IPv4 and IPv6; empty without affinity.
+std::string affinity_text(const dataplane::AffinitySpec& affinity);
 
 WorkerView to_view(const seam::WorkerCounters& worker);
 PortView to_view(const seam::PortCounters& port);

@@ -103,6 +103,7 @@ std::string Explainer::obstacle(const MemberSpec& member) const {
 
 void Explainer::explain(TraceReport& report) const {
   report.fields = service_.hash;
+  report.affinity = service_.affinity;
   report.hash = hash_;
   for (const MemberSpec& member : service_.members) {
     report.members += serves_family(member) ? 1U : 0U;
@@ -137,8 +138,9 @@ dataplane::BindingSpec find_binding(const dataplane::GenerationSpec& spec,
   const auto owner = std::ranges::find(spec.services, service, &dataplane::ServiceSpec::name);
   const std::uint16_t port = key.destination_port.to_host();
   return *std::ranges::find_if(owner->bindings, [&](const dataplane::BindingSpec& binding) {
-    return binding.vip == key.destination && binding.protocol == key.protocol &&
-           binding.first_port <= port && port <= binding.last_port;
+    return holds(binding.vip, binding.prefix_bits, key.destination) &&
+           binding.protocol == key.protocol && binding.first_port <= port &&
+           port <= binding.last_port;
   });
 }
 

@@ -55,6 +55,7 @@ struct TraceReport {
   dataplane::Mode mode = dataplane::Mode::kNat;
   bool decided = false;  // the packet came as far as the choice of a member; then what follows
   dataplane::HashFields fields = dataplane::HashFields::kFiveTuple;
+  dataplane::AffinitySpec affinity;
   std::uint64_t hash = 0;     // of those fields
   std::uint32_t usable = 0;   // members that serve the packet's family and take new flows
   std::uint32_t members = 0;  // that serve the packet's family

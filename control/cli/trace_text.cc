@@ -3,6 +3,7 @@
 #include "control/cli/drop_text.h"
 #include "control/cli/replay.h"
 #include "control/cli/trace.h"
+#include "dataplane/affinity.h"
 
 #include <array>
 #include <cctype>
@@ -35,6 +36,23 @@ const char* fields_name(HashFields fields) {
   return "5-tuple";
 }
 
+// With affinity the source's prefix decides, whatever the fields.
+std::string fields_text(const TraceReport& report) {
+  if (report.affinity.seconds == 0) {
+    return fields_name(report.fields);
+  }
+  const dataplane::FlowKey key = affinity_key(report.affinity, report.before.key.source);
+  const unsigned bits = key.source.is_v4() ? dataplane::kMappedBits + report.affinity.prefix_v4
+                                           : unsigned{report.affinity.prefix_v6};
+  return "source " + prefix_text(key.source, bits);
+}
+
+// What holds for the next flow from there.
+std::string affinity_line(const TraceReport& report) {
+  return fields_text(report) + " will go to " + report.choice->member.backend + " for " +
+         std::to_string(report.affinity.seconds) + " s after its newest flow, by affinity";
+}
+
 const char* chosen_by_name(ChosenBy by) {
   switch (by) {
     case ChosenBy::kRehash:
@@ -43,6 +61,8 @@ const char* chosen_by_name(ChosenBy by) {
       return "next usable";
     case ChosenBy::kPrevious:
       return "previous table";
+    case ChosenBy::kAffinity:
+      return "affinity";
     case ChosenBy::kSlot:
       break;
   }
@@ -62,9 +82,10 @@ std::string protocol_and_port(const FlowKey& key) {
 
 // As the configuration writes it: tcp/80, udp/5000-5010.
 std::string port_rule(const dataplane::BindingSpec& binding) {
-  const std::string first = std::to_string(binding.first_port);
+  const bool any = binding.first_port == 1 && binding.last_port == 65535;
+  const std::string first = any ? "any" : std::to_string(binding.first_port);
   return (binding.protocol == Protocol::kTcp ? "tcp/" : "udp/") +
-         (binding.first_port == binding.last_port
+         (any || binding.first_port == binding.last_port
               ? first
               : first + "-" + std::to_string(binding.last_port));
 }
@@ -88,11 +109,19 @@ class Lines {
   std::string text_;
 };
 
+// "203.0.113.7 of 203.0.113.0/24" where the service has a prefix.
+std::string vip_text(const TraceReport& report) {
+  const std::string address = report.before.key.destination.text();
+  return report.binding.prefix_bits == dataplane::kWholeAddress
+             ? address
+             : address + " of " + prefix_text(report.binding.vip, report.binding.prefix_bits);
+}
+
 std::string match_line(const TraceReport& report) {
   const FlowKey& key = report.before.key;
   switch (report.target) {
     case TraceTarget::kService:
-      return "service " + report.service + " (vip " + key.destination.text() + ", " +
+      return "service " + report.service + " (vip " + vip_text(report) + ", " +
              port_rule(report.binding) + ", mode " + std::string(mode_name(report.mode)) + ")";
     case TraceTarget::kVip:
       return "vip " + key.destination.text() + ", but no service has " + protocol_and_port(key);
@@ -203,7 +232,7 @@ json::value match_json(const TraceReport& report) {
     return nullptr;
   }
   return json::object{{"service", report.service},
-                      {"vip", report.binding.vip.text()},
+                      {"vip", prefix_text(report.binding.vip, report.binding.prefix_bits)},
                       {"ports", port_rule(report.binding)},
                       {"mode", mode_name(report.mode)}};
 }
@@ -214,13 +243,15 @@ std::string trace_text(const TraceReport& report) {
   Lines lines;
   lines.add("match", match_line(report));
   if (report.decided) {
-    lines.add(
-        "hash",
-        hex(report.hash) + " of " + fields_name(report.fields) + ", by " + key_note(report.key));
+    lines.add("hash",
+              hex(report.hash) + " of " + fields_text(report) + ", by " + key_note(report.key));
     lines.add("flow", "new: a trace begins with empty tables");
     lines.add("choose", choice_line(report));
     for (const PassedOver& passed : report.passed_over) {
       lines.add("passed", passed.backend + ": " + passed.why);
+    }
+    if (report.choice && report.affinity.seconds != 0) {
+      lines.add("affinity", affinity_line(report));
     }
   }
   if (report.after) {
@@ -252,7 +283,7 @@ json::object trace_json(const TraceReport& report) {
   json::value hash = nullptr;
   if (report.decided) {
     hash = json::object{{"value", hex(report.hash)},
-                        {"fields", fields_name(report.fields)},
+                        {"fields", fields_text(report)},
                         {"key", key_origin_name(report.key)}};
   }
   json::value reason = nullptr;

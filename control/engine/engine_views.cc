@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See engine.h. What operators and metrics see: the roster beside the newest counters.
+#include "config/ip.h"
 #include "control/admin/wire_views.h"
 #include "control/engine/engine.h"
 #include "control/publish/build.h"
@@ -53,8 +54,7 @@ CheckView view_of(const Member& member, const CheckEntry* entry) {
 
 std::string port_text(const config::ServicePort& port) {
   std::string text = port.protocol == config::Protocol::kTcp ? "tcp/" : "udp/";
-  text += std::to_string(port.first);
-  return port.last == port.first ? text : text + "-" + std::to_string(port.last);
+  return text + config::port_range_text(port.first, port.last);
 }
 
 // What tells two members of one name apart: address and port.
@@ -122,12 +122,13 @@ std::vector<ServiceView> Engine::services() {
     ServiceView& view = views.emplace_back();
     view.name = service.name;
     view.mode = mode_name(static_cast<dataplane::Mode>(service.mode));
-    for (const config::IpAddress& vip : service.vips) {
+    for (const config::Vip& vip : service.vips) {
       view.vips.push_back(vip.text());
     }
     for (const config::ServicePort& port : service.ports) {
       view.ports.push_back(port_text(port));
     }
+    view.affinity = affinity_text(build_affinity(service.affinity));
     view.slots = service.balance.slots;
     view.flows = view.new_flows = std::nullopt;
   }

@@ -63,14 +63,17 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                    .tunnel = build_tunnel(service),
                    .mss = {.rule = same_enumerator<dataplane::MssSpec::Rule>(service.mss.rule),
                            .most = service.mss.most},
+                   .affinity = build_affinity(service.affinity),
                    .bindings = {},
                    .members = {}};
-  for (const config::IpAddress& vip : service.vips) {
+  for (const config::Vip& vip : service.vips) {
+    const std::size_t before = vip.address.v6 ? 0 : dataplane::kMappedBits;
     for (const config::ServicePort& port : service.ports) {
-      spec.bindings.push_back({.vip = to_dataplane(vip),
+      spec.bindings.push_back({.vip = to_dataplane(vip.address),
                                .protocol = protocol_of(port.protocol),
                                .first_port = port.first,
-                               .last_port = port.last});
+                               .last_port = port.last,
+                               .prefix_bits = static_cast<std::uint8_t>(before + vip.length)});
     }
   }
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
@@ -96,6 +99,15 @@ Address to_dataplane(const config::IpAddress& address) {
   std::array<std::uint8_t, 4> bytes{};
   std::copy_n(address.bytes.begin(), bytes.size(), bytes.begin());
   return Address::v4(dataplane::Be32::from_wire(std::bit_cast<std::uint32_t>(bytes)));
+}
+
+dataplane::AffinitySpec build_affinity(const config::Affinity& affinity) {
+  if (affinity.time.count() == 0) {
+    return {};
+  }
+  return {.seconds = static_cast<std::uint16_t>(affinity.time.count()),
+          .prefix_v4 = affinity.prefix_v4,
+          .prefix_v6 = affinity.prefix_v6};
 }
 
 dataplane::GenerationSpec build_generation(const config::Config& config,

@@ -14,6 +14,7 @@
 namespace holdfast::control {
 
 dataplane::Address to_dataplane(const config::IpAddress& address);
+dataplane::AffinitySpec build_affinity(const config::Affinity& affinity);
 
 // The whole forwarding state. Requires: `decisions` has one entry per service and, in each, one per
 // backend, in the configuration's order.

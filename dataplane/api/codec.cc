@@ -13,6 +13,7 @@ namespace holdfast::seam {
 namespace {
 
 using dataplane::Address;
+using dataplane::AffinitySpec;
 using dataplane::BindingSpec;
 using dataplane::GenerationSpec;
 using dataplane::MacAddress;
@@ -177,10 +178,21 @@ BindingSpec binding(const Binding& message, Fault& fault) {
       .protocol = protocol,
       .first_port = narrow<std::uint16_t>(message.first_port(), 1, 65535, "first port", fault),
       .last_port = narrow<std::uint16_t>(message.last_port(), 1, 65535, "last port", fault)};
+  if (message.prefix_bits() != 0) {
+    result.prefix_bits = narrow<std::uint8_t>(
+        message.prefix_bits(), 1, dataplane::kWholeAddress, "prefix length", fault);
+  }
   if (result.first_port > result.last_port) {
     fault.say("port range runs backwards");
   }
   return result;
+}
+
+AffinitySpec affinity(const Affinity& message, Fault& fault) {
+  return {.seconds = narrow<std::uint16_t>(
+              message.seconds(), 0, dataplane::kLongestTimeout, "affinity", fault),
+          .prefix_v4 = narrow<std::uint8_t>(message.prefix_v4(), 1, 32, "IPv4 prefix", fault),
+          .prefix_v6 = narrow<std::uint8_t>(message.prefix_v6(), 1, 128, "IPv6 prefix", fault)};
 }
 
 ServiceSpec service(const Service& message, Fault& fault) {
@@ -194,6 +206,9 @@ ServiceSpec service(const Service& message, Fault& fault) {
     result.tunnel = tunnel(message.tunnel(), fault);
   }
   result.mss = mss(message.mss(), fault);
+  if (message.has_affinity()) {
+    result.affinity = affinity(message.affinity(), fault);
+  }
   for (const Binding& one : message.bindings()) {
     result.bindings.push_back(binding(one, fault));
   }
@@ -270,6 +285,9 @@ void write(const ServiceSpec& spec, Service& message) {
     out.set_protocol(number(one.protocol));
     out.set_first_port(one.first_port);
     out.set_last_port(one.last_port);
+    if (one.prefix_bits != dataplane::kWholeAddress) {
+      out.set_prefix_bits(one.prefix_bits);
+    }
   }
   for (const MemberSpec& one : spec.members) {
     Member& out = *message.add_members();
@@ -285,6 +303,11 @@ void write(const ServiceSpec& spec, Service& message) {
   if (spec.mss != MssSpec{}) {
     message.mutable_mss()->set_rule(number(spec.mss.rule));
     message.mutable_mss()->set_most(spec.mss.most);
+  }
+  if (spec.affinity != AffinitySpec{}) {
+    message.mutable_affinity()->set_seconds(spec.affinity.seconds);
+    message.mutable_affinity()->set_prefix_v4(spec.affinity.prefix_v4);
+    message.mutable_affinity()->set_prefix_v6(spec.affinity.prefix_v6);
   }
   if (is_tunnel(spec.mode)) {
     write(spec.tunnel, *message.mutable_tunnel());

@@ -105,11 +105,15 @@ void Counters::read_worker(Worker& worker, seam::WorkerCounters& out) const {
   for (std::size_t i = 0; i < kGeneratedCount; ++i) {
     add(out.mutable_generated(), kGeneratedNames[i], stats.generated[i].get());
   }
-  out.set_flows_v4(state.tables.v4.used());
-  out.set_flows_v6(state.tables.v6.used());
+  out.set_flows_v4(state.tables.v4.used() - state.tables.v4.affinities());
+  out.set_flows_v6(state.tables.v6.used() - state.tables.v6.affinities());
+  out.set_flows_prefix_v6(state.tables.wide.used());
   out.set_flows_nat(state.tables.nat.used());
   out.set_capacity_v4(state.tables.v4.capacity());
   out.set_capacity_v6(state.tables.v6.capacity());
+  out.set_capacity_prefix_v6(state.tables.wide.capacity());
+  out.set_affinity_v4(state.tables.v4.affinities());
+  out.set_affinity_v6(state.tables.v6.affinities());
   out.set_capacity_nat(state.tables.nat.records().size());
   out.set_unaccounted(static_cast<std::int64_t>(unaccounted(stats)));
 }

@@ -390,8 +390,9 @@ std::string NeighborMirror::local_address_in(const GenerationSpec& spec) const {
   };
   for (const NetlinkAddress& local : addresses_) {
     for (const ServiceSpec& service : spec.services) {
-      if (std::ranges::find(service.bindings, local.address, &BindingSpec::vip) !=
-          service.bindings.end()) {
+      if (std::ranges::any_of(service.bindings, [&](const BindingSpec& binding) {
+            return holds(binding.vip, binding.prefix_bits, local.address);
+          })) {
         return fmt::format("service {}: {}", service.name, sentence(local, "VIP"));
       }
     }

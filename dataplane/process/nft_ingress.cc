@@ -23,8 +23,8 @@ std::string identifier(const std::string& label) {
   return name.substr(0, 100);
 }
 
-// The elements of one family's set: each VIP once, pools as ranges; what a pool holds is not
-// repeated, because intervals must not overlap.
+// The elements of one family's set: each VIP once, prefixes and pools as ranges; what a pool holds
+// is not repeated, because intervals must not overlap.
 std::vector<std::string> elements(const GenerationSpec& spec, bool v4) {
   std::vector<PoolSpec> ranges;
   for (const PoolSpec& pool : spec.pools) {
@@ -35,7 +35,7 @@ std::vector<std::string> elements(const GenerationSpec& spec, bool v4) {
   for (const ServiceSpec& service : spec.services) {
     for (const BindingSpec& binding : service.bindings) {
       if (binding.vip.is_v4() == v4) {
-        ranges.push_back({.first = binding.vip, .last = binding.vip});
+        ranges.push_back({.first = binding.vip, .last = last_of(binding.vip, binding.prefix_bits)});
       }
     }
   }

@@ -2,6 +2,7 @@
 // See publisher.h.
 #include "dataplane/process/publisher.h"
 
+#include "dataplane/affinity.h"
 #include "dataplane/dispositions.h"
 #include "dataplane/process/clock.h"
 
@@ -100,6 +101,9 @@ std::expected<std::vector<ServiceChange>, std::string> Publisher::build(
     }
   }
   const Generation* before = live_ ? live_->generation.get() : nullptr;
+  if (std::string why = before == nullptr ? "" : parted_flows(*before, spec); !why.empty()) {
+    return std::unexpected(std::move(why));
+  }
   auto built = build_generation(
       spec, members_, bindings_, *surroundings_.hasher, before, monotonic_ns() / 1'000'000);
   if (!built) {
@@ -112,6 +116,28 @@ std::expected<std::vector<ServiceChange>, std::string> Publisher::build(
   }
   swap(std::move(built->generation));
   return std::move(built->changes);
+}
+
+// With several workers a flow's entry stands with the owner that it had before.
+std::string Publisher::parted_flows(const Generation& before, const GenerationSpec& spec) const {
+  if (workers_.size() < 2) {
+    return {};
+  }
+  const std::vector<std::string_view> moved = services_with_moved_owners(before, spec);
+  for (std::size_t i = 0; !moved.empty() && i < bindings_.records().size(); ++i) {
+    const BindingRecord& record = bindings_.records()[i];
+    const bool concerned = record.state == RegistryState::kActive &&
+                           record.protocol != kNoProtocol &&
+                           std::ranges::find(moved, record.service.view()) != moved.end();
+    if (concerned && !unused([&](auto& state) -> auto& { return state.binding_entries[i]; })) {
+      return fmt::format(
+          "service {}: with several workers its affinity cannot begin, end or count another prefix "
+          "while it has flows, which would be parted from their workers: let them end, or give the "
+          "new affinity to a service of another VIP",
+          record.service.view());
+    }
+  }
+  return {};
 }
 
 std::expected<void, std::string> Publisher::start(const GenerationSpec& spec) {

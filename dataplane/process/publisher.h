@@ -105,6 +105,9 @@ class Publisher {
   };
 
   std::expected<std::vector<ServiceChange>, std::string> build(const GenerationSpec& spec);
+  // Why flows would be lost by a change of owners; empty: none would be.
+  [[nodiscard]] std::string parted_flows(const Generation& before,
+                                         const GenerationSpec& spec) const;
   void swap(std::shared_ptr<const Generation> generation);
   void reclaim();
   void acknowledge();

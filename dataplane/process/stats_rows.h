@@ -16,7 +16,7 @@ struct CounterRow {
   Counter Owner::* counter;
 };
 
-inline constexpr std::array<CounterRow<WorkerStats>, 24> kWorkerRows = {{
+inline constexpr std::array<CounterRow<WorkerStats>, 26> kWorkerRows = {{
     {"received", &WorkerStats::received},
     {"released", &WorkerStats::released},
     {"forwarded", &WorkerStats::forwarded},
@@ -39,6 +39,8 @@ inline constexpr std::array<CounterRow<WorkerStats>, 24> kWorkerRows = {{
     {"too_big_limited", &WorkerStats::too_big_limited},
     {"mss_clamped", &WorkerStats::mss_clamped},
     {"mss_no_room", &WorkerStats::mss_no_room},
+    {"affinity_hits", &WorkerStats::affinity_hits},
+    {"affinity_full", &WorkerStats::affinity_full},
     {"polls", &WorkerStats::polls},
     {"busy_polls", &WorkerStats::busy_polls},
 }};

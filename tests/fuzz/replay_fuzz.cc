@@ -82,6 +82,10 @@ const std::vector<Bytes>& templates() {
       too_big(kFarRouter6, kVip6, quote_of(udp(kVip6.at_port(53), kClient6), 8)).bytes(),
       too_big(kBackend1, kPool.at_port(1024), quote_of(tcp(kPool.at_port(1024), kBackend1), 20))
           .bytes(),
+      tcp(kClient, {v4(203, 0, 113, 200), 4711, kVip.mac}).syn().bytes(),
+      tcp(kClient, {v4(203, 0, 113, 201), 4711, kVip.mac}).ack().bytes(),
+      udp(kClient6, {v6(2, 200), 4711, kVip.mac}).payload("query").bytes(),
+      tcp(kClient6, {v6(2, 201), 4711, kVip.mac}).syn().bytes(),
   };
   return kTemplates;
 }
@@ -103,6 +107,23 @@ void vary(ServiceSpec& service, std::uint8_t variant) {
   }
 }
 
+// Prefixes of VIPs with any port.
+ServiceSpec prefix_service() {
+  ServiceSpec service = three_backends(Mode::kDsr).services.front();
+  service.name = "prefix";
+  service.bindings.clear();
+  for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp}) {
+    for (const Address& vip : {v4(203, 0, 113, 128), v6(2, 128)}) {
+      service.bindings.push_back({.vip = vip,
+                                  .protocol = protocol,
+                                  .first_port = 1,
+                                  .last_port = 65535,
+                                  .prefix_bits = 121});
+    }
+  }
+  return service;
+}
+
 // All modes at once, each but `nat` on VIPs of its own. A variant concerns the services of one
 // mode, which the upper three bits say: the others keep their tables, which are what a publication
 // costs.
@@ -122,6 +143,12 @@ GenerationSpec generation(std::uint8_t variant) {
       }
     }
   }
+  ServiceSpec prefix = prefix_service();
+  set_mode(prefix, varied);
+  if ((variant & 2) != 0) {
+    prefix.affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 56};
+  }
+  spec.services.push_back(prefix);
   if ((variant & 8) != 0) {
     spec.services.erase(std::ranges::find(spec.services, varied, &ServiceSpec::mode));
   }
@@ -288,7 +315,8 @@ class Machine {
       solo_->run(nothing, now_ms_);
     }
     const WorkerTables& tables = solo_->worker().tables;
-    require(tables.v4.used() == 0 && tables.v6.used() == 0 && tables.nat.used() == 0);
+    require(tables.v4.used() == 0 && tables.v6.used() == 0 && tables.wide.used() == 0 &&
+            tables.nat.used() == 0);
     for (std::size_t id = 0; id < solo_->generation().members().size(); ++id) {
       require(solo_->worker().members[id].live_flows.get() == 0);
     }

@@ -80,6 +80,10 @@ rc::Seq<Story> simpler_story(const Story& story) {
     plainer.push_back(story);
     plainer.back().tiny_tables = false;
   }
+  if (story.affinities != 0) {
+    plainer.push_back(story);
+    plainer.back().affinities = 0;
+  }
   if (story.shape != 0) {
     plainer.push_back(story);
     plainer.back().shape = 0;
@@ -119,6 +123,8 @@ void expect_everything_happened(const Counts& counts) {
   EXPECT_GT(counts.too_big_limited, 0U);
   EXPECT_GT(counts.mss_clamped, 0U);
   EXPECT_GT(counts.mss_no_room, 0U);
+  EXPECT_GT(counts.affinity_hits, 0U);
+  EXPECT_GT(counts.affinity_full, 0U);
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     const auto reason = static_cast<Drop>(i);
     EXPECT_TRUE(counts.drops[i] > 0 || is_out_of_reach(reason)) << drop_name(reason);

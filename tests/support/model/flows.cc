@@ -92,6 +92,7 @@ std::uint64_t lifetime(FlowState state, const TimeoutSpec& timeouts) {
     case FlowState::kUdp:
       return timeouts.udp;
     case FlowState::kFree:
+    case FlowState::kAffinity:
       break;
   }
   return 0;

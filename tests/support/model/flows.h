@@ -12,15 +12,17 @@
 
 #include <compare>
 #include <cstdint>
+#include <string>
 
 namespace holdfast::testing {
 
 using dataplane::FlowState;
 using dataplane::SideState;
 
-// What tells two flows apart: the client's side of the 5-tuple, and the binding for the VIP.
+// What tells two flows apart: the 5-tuple, and the binding.
 struct FlowName {
   std::size_t binding = 0;
+  Address vip;
   Address client;
   std::uint16_t client_port = 0;
   std::uint16_t service_port = 0;
@@ -33,6 +35,18 @@ struct Entry {
   FlowState state = FlowState::kFree;
   std::uint64_t seen_s = 0;  // seconds at its newest packet
   bool operator==(const Entry&) const = default;
+};
+
+// What a source prefix's newest flow to a service left behind.
+struct SourceName {
+  std::string service;
+  Address prefix;
+  auto operator<=>(const SourceName&) const = default;
+};
+struct Remembered {
+  MemberIndex member = 0;
+  std::uint64_t seen_s = 0;  // seconds at its newest new flow
+  bool operator==(const Remembered&) const = default;
 };
 
 // The reply's 5-tuple.

@@ -18,6 +18,17 @@ std::uint64_t longest_ms(const TimeoutSpec& t) {
   return std::uint64_t{1000} * std::max({t.half_open, t.established, t.closing, t.udp});
 }
 
+// Bit by bit; of IPv4 the first 96 are those of every mapped address.
+bool binds(const BindingSpec& binding, const Address& address) {
+  for (std::size_t bit = 0; bit < binding.prefix_bits; ++bit) {
+    const int differs = binding.vip.bytes.at(bit / 8) ^ address.bytes.at(bit / 8);
+    if ((differs >> (7 - bit % 8) & 1) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 Counts Counts::operator+(const Counts& other) const {
@@ -36,7 +47,9 @@ Counts Counts::operator+(const Counts& other) const {
                 .too_big_sent = too_big_sent + other.too_big_sent,
                 .too_big_limited = too_big_limited + other.too_big_limited,
                 .mss_clamped = mss_clamped + other.mss_clamped,
-                .mss_no_room = mss_no_room + other.mss_no_room};
+                .mss_no_room = mss_no_room + other.mss_no_room,
+                .affinity_hits = affinity_hits + other.affinity_hits,
+                .affinity_full = affinity_full + other.affinity_full};
   for (std::size_t i = 0; i < drops.size(); ++i) {
     sum.drops[i] += other.drops[i];
   }
@@ -186,6 +199,10 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
     }
     entry = next;
   }
+  std::erase_if(memory_, [&](const auto& one) { return is_reset(one.second.member); });
+  for (const auto& [name, one] : memory_) {
+    ++members_[one.member].counts.entries;
+  }
   for (auto flow = translations_.begin(); flow != translations_.end();) {
     const auto next = std::next(flow);
     const MemberIndex member = flow->second.member;
@@ -216,6 +233,7 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
 void Model::sweep(std::uint64_t now_ms,
                   bool whole,
                   const std::function<bool(const FlowName&)>& entry_stands,
+                  const std::function<bool(const SourceName&)>& memory_stands,
                   const std::function<bool(const ReplyName&)>& translation_stands) {
   const auto judge_one = [&](bool over, bool stands) {
     if (!stands && !over) {
@@ -234,6 +252,15 @@ void Model::sweep(std::uint64_t now_ms,
     }
     entry = next;
   }
+  for (auto one = memory_.begin(); one != memory_.end();) {
+    const auto next = std::next(one);
+    const bool stands = memory_stands(one->first);
+    judge_one(is_over(one->first, one->second, now_ms / 1000), stands);
+    if (!stands) {
+      forget(one);
+    }
+    one = next;
+  }
   for (auto flow = translations_.begin(); flow != translations_.end();) {
     const auto next = std::next(flow);
     const bool stands = translation_stands(flow->second.reply);
@@ -247,7 +274,7 @@ void Model::sweep(std::uint64_t now_ms,
 
 Ends Model::ends_of(const Translation& flow, bool to_client) const {
   if (to_client) {
-    return {.source = bindings_[flow.name.binding].spec.vip,
+    return {.source = flow.name.vip,
             .source_port = flow.name.service_port,
             .destination = flow.name.client,
             .destination_port = flow.name.client_port};
@@ -266,13 +293,13 @@ bool Model::in_pool(const Address& address) const {
 
 bool Model::is_vip(const Address& address) const {
   return std::ranges::any_of(bindings_, [&](const Binding& binding) {
-    return binding.in_service && binding.spec.vip == address;
+    return binding.in_service && binds(binding.spec, address);
   });
 }
 
 const Binding* Model::find_binding(const Reading& packet) const {
   const auto found = std::ranges::find_if(bindings_, [&](const Binding& binding) {
-    return binding.in_service && binding.spec.vip == packet.destination &&
+    return binding.in_service && binds(binding.spec, packet.destination) &&
            static_cast<std::uint8_t>(binding.spec.protocol) == packet.protocol &&
            binding.spec.first_port <= packet.destination_port &&
            packet.destination_port <= binding.spec.last_port;
@@ -303,9 +330,9 @@ void Model::count_begin(MemberIndex member, std::uint64_t now_ms) {
 }
 
 void Model::set_state(const FlowName& name, Entry& entry, FlowState state) {
-  std::size_t& half_open = half_open_[name.client.is_v4() ? 1 : 0];
-  half_open -= entry.state == FlowState::kHalfOpen ? 1 : 0;
-  half_open += state == FlowState::kHalfOpen ? 1 : 0;
+  std::size_t& count = half_open(width_of(name));
+  count -= entry.state == FlowState::kHalfOpen ? 1 : 0;
+  count += state == FlowState::kHalfOpen ? 1 : 0;
   entry.state = state;
 }
 
@@ -316,6 +343,38 @@ void Model::end_entry(Entries::iterator entry) {
   ++counts_.flows_ended;
   set_state(entry->first, entry->second, FlowState::kFree);
   entries_.erase(entry);
+}
+
+// Forgotten at once when the service is gone or has no affinity any more.
+bool Model::is_over(const SourceName& name, const Remembered& one, std::uint64_t now_s) const {
+  const auto service = std::ranges::find(spec_.services, name.service, &ServiceSpec::name);
+  const std::uint64_t seconds =
+      service == spec_.services.end() ? 0 : std::uint64_t{service->affinity.seconds};
+  return now_s - one.seen_s > seconds;
+}
+
+Width Model::width_of(const FlowName& name) const {
+  const bool prefix = bindings_[name.binding].spec.prefix_bits != 128;
+  if (name.client.is_v4()) {
+    return prefix ? Width::kMiddle : Width::kNarrow;
+  }
+  return prefix ? Width::kWide : Width::kMiddle;
+}
+
+std::size_t Model::remembered(bool v4) const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      memory_, [&](const auto& one) { return one.first.prefix.is_v4() == v4; }));
+}
+
+bool Model::is_full(Width width) const {
+  const auto here = [&](const auto& one) { return width_of(one.first) == width; };
+  const auto used = std::ranges::count_if(entries_, here) + std::ranges::count_if(memory_, here);
+  return options_.capacity.one_pair && static_cast<std::size_t>(used) == capacity(width);
+}
+
+void Model::forget(Memory::iterator one) {
+  --members_[one->second.member].counts.entries;
+  memory_.erase(one);
 }
 
 void Model::end_translation(std::uint64_t id) {

@@ -73,6 +73,8 @@ struct Counts {
   std::uint64_t too_big_limited = 0;
   std::uint64_t mss_clamped = 0;
   std::uint64_t mss_no_room = 0;
+  std::uint64_t affinity_hits = 0;
+  std::uint64_t affinity_full = 0;
   bool operator==(const Counts&) const = default;
   Counts operator+(const Counts& other) const;
 };
@@ -103,10 +105,12 @@ struct Binding {
   std::optional<std::size_t> in_service;  // index in the specification; none: retired
 };
 
-// Sizes of the tables: entries for each family, records, over one worker.
+// The tables of entries: by what their entries have to bear (flow_table.h).
+enum class Width : std::uint8_t { kNarrow, kMiddle, kWide };
+
+// Sizes of the tables: entries of each kind, records, over one worker.
 struct Capacity {
-  std::size_t entries4 = 0;
-  std::size_t entries6 = 0;
+  std::array<std::size_t, 3> entries{};  // by Width
   std::size_t records = 0;
   // The entries of a family are a single pair of buckets, so that any flow may stand anywhere: then
   // the model knows when there is no room. In larger tables it does not, and there must be room.
@@ -126,6 +130,7 @@ struct PoolEndpoint {
 using Witness = std::function<std::optional<PoolEndpoint>(std::size_t slot)>;
 // Whether the product still has an entry after a burst of one frame.
 using EntryWitness = std::function<bool(const FlowName&)>;
+using MemoryWitness = std::function<bool(const SourceName&)>;
 
 // What a burst's frames told about the neighbourhood: at most eight of each, the first ones.
 struct Hearsay {
@@ -137,6 +142,7 @@ struct Hearsay {
 class Model {
  public:
   using Entries = std::map<FlowName, Entry>;
+  using Memory = std::map<SourceName, Remembered>;
   using Translations = std::map<std::uint64_t, Translation>;  // by order of opening
 
   explicit Model(const ModelOptions& options) : options_(options), hasher_(options.key) {}
@@ -152,12 +158,14 @@ class Model {
   std::vector<Foretold> run(const std::vector<Arriving>& burst,
                             std::uint64_t now_ms,
                             const Witness& witness,
-                            const EntryWitness& entry_stands);
+                            const EntryWitness& entry_stands,
+                            const MemoryWitness& memory_stands);
   // The sweeper came by: those for which `stands` is false are gone. Throws Impossible when one
   // that is not over is gone; or when one that is over still stands and the round is `whole`.
   void sweep(std::uint64_t now_ms,
              bool whole,
              const std::function<bool(const FlowName&)>& entry_stands,
+             const std::function<bool(const SourceName&)>& memory_stands,
              const std::function<bool(const ReplyName&)>& translation_stands);
 
   // What a translated packet has to bear.
@@ -168,6 +176,7 @@ class Model {
   [[nodiscard]] const std::vector<Member>& members() const { return members_; }
   [[nodiscard]] const std::vector<Binding>& bindings() const { return bindings_; }
   [[nodiscard]] const Entries& entries() const { return entries_; }
+  [[nodiscard]] const Memory& memory() const { return memory_; }
   [[nodiscard]] const Translations& translations() const { return translations_; }
 
  private:
@@ -196,11 +205,28 @@ class Model {
   [[nodiscard]] dataplane::TimeoutSpec timeouts_of(std::size_t binding) const;
   [[nodiscard]] bool is_over(const FlowName& name, const Entry& entry, std::uint64_t now_s) const;
   [[nodiscard]] bool is_over(const Translation& flow, std::uint64_t now_s) const;
-  [[nodiscard]] std::size_t half_open_entries(bool v4) const { return half_open_[v4 ? 1 : 0]; }
+  [[nodiscard]] bool is_over(const SourceName& name,
+                             const Remembered& one,
+                             std::uint64_t now_s) const;
+  // The table that a flow's entry stands in.
+  [[nodiscard]] Width width_of(const FlowName& name) const;
+  [[nodiscard]] static Width width_of(const SourceName& name) {
+    return name.prefix.is_v4() ? Width::kNarrow : Width::kMiddle;
+  }
+  [[nodiscard]] std::size_t capacity(Width width) const {
+    return options_.capacity.entries.at(static_cast<std::size_t>(width));
+  }
+  [[nodiscard]] std::size_t& half_open(Width width) {
+    return half_open_.at(static_cast<std::size_t>(width));
+  }
+  [[nodiscard]] std::size_t remembered(bool v4) const;
+  // For certain: in larger tables than a pair of buckets it is not known.
+  [[nodiscard]] bool is_full(Width width) const;
 
   void count_begin(MemberIndex member, std::uint64_t now_ms);
   void set_state(const FlowName& name, Entry& entry, FlowState state);
   void end_entry(Entries::iterator entry);
+  void forget(Memory::iterator one);
   void end_translation(std::uint64_t id);
   void detach(std::uint64_t id);
   void give_up(std::uint64_t id, std::uint64_t now_s);
@@ -215,7 +241,8 @@ class Model {
   std::map<std::string, Former> former_;
 
   Entries entries_;
-  std::array<std::size_t, 2> half_open_{};  // entries of IPv6, of IPv4
+  std::array<std::size_t, 3> half_open_{};  // entries, by Width
+  Memory memory_;
   Translations translations_;
   std::map<FlowName, std::uint64_t> by_client_;
   std::map<ReplyName, std::uint64_t> by_reply_;

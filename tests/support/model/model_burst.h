@@ -45,6 +45,7 @@ struct Travelling {
   }
   [[nodiscard]] FlowName name() const {
     return {.binding = binding,
+            .vip = packet.destination,
             .client = packet.source,
             .client_port = packet.source_port,
             .service_port = packet.destination_port};
@@ -56,12 +57,14 @@ class BurstRun {
   BurstRun(Model& model,
            std::uint64_t now_ms,
            const Witness& witness,
-           const EntryWitness& entry_stands)
+           const EntryWitness& entry_stands,
+           const MemoryWitness& memory_stands)
       : m_(model),
         now_ms_(now_ms),
         now_s_(now_ms / 1000),
         witness_(witness),
-        entry_stands_(entry_stands) {}
+        entry_stands_(entry_stands),
+        memory_stands_(memory_stands) {}
 
   std::vector<Foretold> run(const std::vector<Arriving>& burst);
 
@@ -113,9 +116,17 @@ class BurstRun {
     return m_.tiers_.at(service(t).name);
   }
 
+  // affinity
+  [[nodiscard]] bool has_affinity(const Travelling& t) const {
+    return service(t).affinity.seconds != 0;
+  }
+  [[nodiscard]] SourceName source_name(const Travelling& t) const;
+  [[nodiscard]] std::optional<MemberIndex> remembered(const Travelling& t) const;
+  void remember(const Travelling& t);
+
   [[nodiscard]] std::optional<MemberIndex> newly_chosen(const Travelling& t) const;
   [[nodiscard]] bool keeps_flows(MemberIndex member) const;
-  [[nodiscard]] bool half_open_full(const Travelling& t) const;
+  [[nodiscard]] bool half_open_full(const Travelling& t);
 
   [[nodiscard]] std::optional<MemberIndex> formerly_chosen(const Travelling& t,
                                                            MemberIndex own) const;
@@ -124,11 +135,11 @@ class BurstRun {
     std::optional<MemberIndex> member;
     bool former = false;
   };
-  [[nodiscard]] Choice choose(const Travelling& t) const;
-  [[nodiscard]] Choice choose_in_the_middle(const Travelling& t) const;
+  [[nodiscard]] Choice choose(const Travelling& t);
+  [[nodiscard]] Choice choose_in_the_middle(const Travelling& t);
   [[nodiscard]] bool table_full(const Travelling& t) const;
   void open_entry(Travelling& t);
-  bool make_room_for_entry(const Travelling& t, FlowState state);
+  bool make_room_in(Width width, FlowState state);
   void open_translation(Travelling& t);
   bool make_room();
   void enter_translation(Travelling& t);
@@ -163,6 +174,7 @@ class BurstRun {
   std::uint64_t now_s_;
   const Witness& witness_;
   const EntryWitness& entry_stands_;
+  const MemoryWitness& memory_stands_;
 };
 
 }  // namespace holdfast::testing

@@ -46,6 +46,11 @@ void BurstRun::place_by_hash(Travelling& t) {
   if (translates(t) || (!share_full && !table_full(t))) {
     return t.drop(Drop::kToPeer);
   }
+  if (const auto member = remembered(t)) {
+    ++m_.counts_.affinity_hits;
+    t.member = *member;
+    return;
+  }
   const bool in_the_middle = t.packet.tcp() && !share_full;
   Choice choice = in_the_middle ? choose_in_the_middle(t) : Choice{.member = newly_chosen(t)};
   if (choice.former) {

@@ -249,8 +249,9 @@ void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {
 std::vector<Foretold> Model::run(const std::vector<Arriving>& burst,
                                  std::uint64_t now_ms,
                                  const Witness& witness,
-                                 const EntryWitness& entry_stands) {
-  return BurstRun(*this, now_ms, witness, entry_stands).run(burst);
+                                 const EntryWitness& entry_stands,
+                                 const MemoryWitness& memory_stands) {
+  return BurstRun(*this, now_ms, witness, entry_stands, memory_stands).run(burst);
 }
 
 }  // namespace holdfast::testing

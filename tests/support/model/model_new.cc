@@ -46,22 +46,25 @@ dataplane::FlowKey BurstRun::key_of(const Travelling& t) {
           .protocol = Protocol{t.packet.protocol}};
 }
 
+// Fields that have no part are 0. With affinity the source's prefix decides, whatever the fields.
 std::uint64_t BurstRun::hash_of(const Travelling& t) const {
   dataplane::FlowKey key = key_of(t);
-  switch (service(t).hash) {
-    case HashFields::kFiveTuple:
-      break;
-    case HashFields::kSource:
-      key.source_port = {};
-      key.destination_port = {};
-      break;
-    case HashFields::kSourceAndPort:
-      key.destination_port = {};
-      break;
-    case HashFields::kDestinationPort:
-      key.source = key.destination;
-      key.source_port = {};
-      break;
+  const HashFields fields = has_affinity(t) ? HashFields::kSource : service(t).hash;
+  if (fields == HashFields::kFiveTuple) {
+    return m_.hasher_(key);
+  }
+  const Address zero = t.packet.v4 ? v4(0, 0, 0, 0) : Address{};
+  key.destination = zero;
+  key.protocol = Protocol{0};
+  key.source_port = {};
+  if (fields == HashFields::kSource) {
+    key.destination_port = {};
+  }
+  if (fields == HashFields::kDestinationPort) {
+    key.source = zero;
+  }
+  if (has_affinity(t)) {
+    key.source = source_name(t).prefix;
   }
   return m_.hasher_(key);
 }
@@ -77,10 +80,9 @@ bool BurstRun::keeps_flows(MemberIndex member) const {
   return disposition == Disposition::kNew || disposition == Disposition::kKeep;
 }
 
-bool BurstRun::half_open_full(const Travelling& t) const {
-  const Capacity& capacity = m_.options_.capacity;
-  const std::size_t entries = t.packet.v4 ? capacity.entries4 : capacity.entries6;
-  return m_.half_open_entries(t.packet.v4) >= entries / 4;
+bool BurstRun::half_open_full(const Travelling& t) {
+  const Width width = m_.width_of(t.name());
+  return m_.half_open(width) >= m_.capacity(width) / 4;
 }
 
 // Where the former table would have a packet in the middle of a flow go, if it disagrees.
@@ -100,7 +102,11 @@ std::optional<MemberIndex> BurstRun::formerly_chosen(const Travelling& t, Member
   return member;
 }
 
-BurstRun::Choice BurstRun::choose(const Travelling& t) const {
+BurstRun::Choice BurstRun::choose(const Travelling& t) {
+  if (const auto member = remembered(t)) {
+    ++m_.counts_.affinity_hits;
+    return {.member = member};
+  }
   const Tier* table = first_tier(tiers(t), t.packet.v4);
   if (table == nullptr) {
     return {};
@@ -123,39 +129,7 @@ BurstRun::Choice BurstRun::choose_in_the_middle(const Travelling& t) const {
   return {.member = keeps_flows(own) ? own : newly_chosen(t)};
 }
 
-bool BurstRun::table_full(const Travelling& t) const {
-  const bool v4 = t.packet.v4;
-  const Capacity& capacity = m_.options_.capacity;
-  const auto used = static_cast<std::size_t>(std::ranges::count_if(
-      m_.entries_, [&](const auto& entry) { return entry.first.client.is_v4() == v4; }));
-  return capacity.one_pair && used == (v4 ? capacity.entries4 : capacity.entries6);
-}
-
-// In a full table what is over gives way, and what is half-open to a flow that has shown itself;
-// which of them is the product's choice.
-bool BurstRun::make_room_for_entry(const Travelling& t, FlowState state) {
-  if (!table_full(t)) {
-    return true;
-  }
-  bool may_have_room = false;
-  for (auto entry = m_.entries_.begin(); entry != m_.entries_.end(); ++entry) {
-    const bool gives_way =
-        m_.is_over(entry->first, entry->second, now_s_) ||
-        (state != FlowState::kHalfOpen && entry->second.state == FlowState::kHalfOpen);
-    if (entry->first.client.is_v4() != t.packet.v4 || !gives_way) {
-      continue;
-    }
-    may_have_room = true;
-    if (!entry_stands_(entry->first)) {
-      m_.end_entry(entry);
-      return true;
-    }
-  }
-  if (may_have_room) {
-    throw Impossible("a full table made no room for a flow, though it could");
-  }
-  return false;
-}
+bool BurstRun::table_full(const Travelling& t) const { return m_.is_full(m_.width_of(t.name())); }
 
 void BurstRun::open_entry(Travelling& t) {
   Choice choice = choose(t);
@@ -163,8 +137,8 @@ void BurstRun::open_entry(Travelling& t) {
     return t.drop(Drop::kNoBackend);
   }
   const FlowState state = first_state(t.packet);
-  const bool tracked =
-      (state != FlowState::kHalfOpen || !half_open_full(t)) && make_room_for_entry(t, state);
+  const bool tracked = (state != FlowState::kHalfOpen || !half_open_full(t)) &&
+                       make_room_in(m_.width_of(t.name()), state);
   if (tracked) {
     m_.set_state(t.name(), m_.entries_[t.name()], state);
     m_.entries_[t.name()].member = *choice.member;
@@ -181,6 +155,7 @@ void BurstRun::open_entry(Travelling& t) {
     }
   }
   t.member = *choice.member;
+  remember(t);
 }
 
 void BurstRun::open_translation(Travelling& t) {
@@ -250,6 +225,7 @@ void BurstRun::enter_translation(Travelling& t) {
   m_.translations_.emplace(id, flow);
   m_.count_begin(t.member, now_ms_);
   t.flow = id;
+  remember(t);
 }
 
 // The last 64 neighbours are remembered whether or not the hearsay has room for them.

@@ -23,6 +23,29 @@ constexpr Address kOtherVip6 = v6(2, 11);
 constexpr Address kRouter = v4(192, 0, 2, 1);
 constexpr Address kRouter6 = v6(1, 1);
 
+// Around the single VIPs, for other ports; on its own for any TCP port; and one within the other.
+std::vector<BindingSpec> prefix_bindings() {
+  const auto of =
+      [](std::uint8_t host, std::uint8_t host_bits, Protocol protocol, int first, int last) {
+        const auto make = [&](const Address& vip) {
+          return BindingSpec{.vip = vip,
+                             .protocol = protocol,
+                             .first_port = static_cast<std::uint16_t>(first),
+                             .last_port = static_cast<std::uint16_t>(last),
+                             .prefix_bits = static_cast<std::uint8_t>(128 - host_bits)};
+        };
+        return std::array{make(v4(203, 0, 113, host)), make(v6(2, host))};
+      };
+  std::vector<BindingSpec> all;
+  for (const auto& both : {of(0, 4, Protocol::kTcp, 1000, 2000),
+                           of(32, 5, Protocol::kTcp, 1, 65535),
+                           of(32, 5, Protocol::kUdp, 1, 6999),
+                           of(40, 3, Protocol::kUdp, 7000, 7001)}) {
+    all.insert(all.end(), both.begin(), both.end());
+  }
+  return all;
+}
+
 std::vector<BindingSpec> all_bindings(std::size_t service) {
   const auto of = [](Address vip, Protocol protocol, std::uint16_t first, std::uint16_t last) {
     return BindingSpec{.vip = vip, .protocol = protocol, .first_port = first, .last_port = last};
@@ -35,6 +58,8 @@ std::vector<BindingSpec> all_bindings(std::size_t service) {
     case 2:
       return {of(kVip.address, Protocol::kTcp, 443, 443),
               of(kVip6.address, Protocol::kTcp, 443, 443)};
+    case 4:
+      return prefix_bindings();
     default:
       return {of(kOtherVip, Protocol::kTcp, 8000, 8003),
               of(kOtherVip6, Protocol::kTcp, 8000, 8003),
@@ -82,6 +107,19 @@ dataplane::MssSpec mss_spec(std::uint8_t variant) {
   return kRules.at(variant);
 }
 
+dataplane::AffinitySpec affinity_spec(std::uint8_t variant) {
+  switch (variant) {
+    case 1:
+      return {.seconds = 20, .prefix_v4 = 24, .prefix_v6 = 64};
+    case 2:
+      return {.seconds = 600, .prefix_v4 = 32, .prefix_v6 = 128};
+    case 3:
+      return {.seconds = 3, .prefix_v4 = 29, .prefix_v6 = 126};
+    default:
+      return {};
+  }
+}
+
 dataplane::TunnelSpec tunnel_spec(const SiteService& service) {
   const auto mode = static_cast<Mode>(service.mode);
   dataplane::TunnelSpec spec;
@@ -113,11 +151,12 @@ ServiceSpec service_spec(const SiteService& service, std::size_t index) {
                    .timeouts = timeout_spec(service.timeouts),
                    .tunnel = tunnel_spec(service),
                    .mss = mss_spec(service.mss),
+                   .affinity = affinity_spec(service.affinity),
                    .bindings = {},
                    .members = {}};
   const std::vector<BindingSpec> bindings = all_bindings(index);
   for (std::size_t i = 0; i < bindings.size(); ++i) {
-    if ((service.bindings >> i & 1) == 0) {
+    if ((service.bindings >> i % 4 & 1) == 0) {
       spec.bindings.push_back(bindings[i]);
     }
   }
@@ -232,6 +271,9 @@ void Site::change(Part part, std::size_t service, std::size_t member, std::uint8
     case Part::kTimeouts:
       one.timeouts = value % 3;
       break;
+    case Part::kAffinity:
+      one.affinity = value % kSiteAffinities;
+      break;
     case Part::kBindings:
       one.bindings = value % 16;
       break;
@@ -264,7 +306,8 @@ GenerationSpec Site::specification() const {
 }
 
 std::string service_name(std::size_t service) {
-  static const std::array<std::string, kSiteServices> names = {"web", "dns", "mapped", "range"};
+  static const std::array<std::string, kSiteServices> names = {
+      "web", "dns", "mapped", "range", "prefix"};
   return names.at(service % kSiteServices);
 }
 

@@ -13,9 +13,10 @@
 
 namespace holdfast::testing {
 
-inline constexpr std::size_t kSiteServices = 4;
+inline constexpr std::size_t kSiteServices = 5;  // the last one has prefixes of VIPs
 inline constexpr std::uint32_t kSiteModes = 6;
 inline constexpr std::uint32_t kSiteMssRules = 6;
+inline constexpr std::uint32_t kSiteAffinities = 4;
 inline constexpr std::size_t kSiteMembers = 5;  // of each service: three of IPv4, two of IPv6
 
 // What a change touches. Values are taken modulo what the part can be.
@@ -34,6 +35,7 @@ enum class Part : std::uint8_t {
   kTunnel,
   kSlots,
   kTimeouts,
+  kAffinity,
   kBindings,
   kService,
   kPools,
@@ -58,7 +60,8 @@ struct SiteService {
   std::uint8_t mss = 0;
   std::uint8_t slots = 0;
   std::uint8_t timeouts = 0;
-  std::uint8_t bindings = 0;  // bit i: the i-th is missing
+  std::uint8_t affinity = 0;
+  std::uint8_t bindings = 0;  // bit i: the i-th of every four is missing
   std::uint8_t absent = 0;
 };
 

@@ -80,6 +80,8 @@ std::string difference_of(const Counts& is, const Counts& expected) {
   c.number("too_big_limited", is.too_big_limited, expected.too_big_limited);
   c.number("mss_clamped", is.mss_clamped, expected.mss_clamped);
   c.number("mss_no_room", is.mss_no_room, expected.mss_no_room);
+  c.number("affinity_hits", is.affinity_hits, expected.affinity_hits);
+  c.number("affinity_full", is.affinity_full, expected.affinity_full);
   return c.text();
 }
 
@@ -105,8 +107,9 @@ std::string difference_of(const Member& is, const Member& expected) {
 }
 
 std::string outline(const FlowName& name) {
-  return name.client.text() + " port " + std::to_string(name.client_port) + " to binding " +
-         std::to_string(name.binding) + " port " + std::to_string(name.service_port);
+  return name.client.text() + " port " + std::to_string(name.client_port) + " to " +
+         name.vip.text() + " of binding " + std::to_string(name.binding) + " port " +
+         std::to_string(name.service_port);
 }
 
 // Model and product on their way through one story.
@@ -114,15 +117,18 @@ class Both {
  public:
   explicit Both(const Story& story)
       : tiny_(story.tiny_tables),
-        crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 8} : Crowd{}),
+        crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 4} : Crowd{}),
         model_({.key = {story.key}, .capacity = capacity_of(geometry_of(story))}),
         subject_({.key = {story.key}, .geometry = geometry_of(story)}) {
     std::uint32_t modes = story.modes;
+    std::uint32_t affinities = story.affinities;
     for (std::size_t i = 0; i < kSiteServices; ++i) {
       site_.services.at(i).mode = static_cast<std::uint8_t>(modes % kSiteModes);
       modes /= kSiteModes;
       site_.services.at(i).tunnel = story.shape == 3 ? 4 : 0;
       site_.services.at(i).hash = static_cast<std::uint8_t>(story.shape == 3 ? i : 0);
+      site_.services.at(i).affinity = static_cast<std::uint8_t>(affinities % kSiteAffinities);
+      affinities /= kSiteAffinities;
       for (std::size_t j = 0; j < kSiteMembers; ++j) {
         SiteMember& member = site_.services.at(i).members.at(j);
         const bool first = j % 3 == 0;
@@ -172,6 +178,7 @@ class Both {
       }
     }
     compare_entries();
+    compare_memory();
   }
 
   // Over all lives.
@@ -183,18 +190,21 @@ class Both {
   static dataplane::StateGeometry geometry_of(const Story& story) {
     return {.workers = 1,
             .buckets_v4 = story.tiny_tables    ? 2U
-                          : story.small_tables ? 256U
+                          : story.small_tables ? 512U
                                                : 2048U,
             .buckets_v6 = story.tiny_tables    ? 2U
-                          : story.small_tables ? 128U
+                          : story.small_tables ? 256U
                                                : 1024U,
+            .buckets_wide = story.tiny_tables    ? 2U
+                            : story.small_tables ? 128U
+                                                 : 1024U,
             .records_nat = story.small_tables ? 64U : 4096U};
   }
   static Capacity capacity_of(const dataplane::StateGeometry& geometry) {
-    return {.entries4 = geometry.buckets_v4 * 4,
-            .entries6 = geometry.buckets_v6 * 4,
-            .records = geometry.records_nat,
-            .one_pair = geometry.buckets_v4 == 2 && geometry.buckets_v6 == 2};
+    return {
+        .entries = {geometry.buckets_v4 * 4, geometry.buckets_v6 * 4, geometry.buckets_wide * 4},
+        .records = geometry.records_nat,
+        .one_pair = geometry.buckets_v4 == 2 && geometry.buckets_v6 == 2};
   }
 
   // Who gave way in a full table shows only frame by frame.
@@ -217,7 +227,8 @@ class Both {
         frames,
         now_ms_,
         [&](std::size_t slot) { return subject_.endpoint(slot); },
-        [&](const FlowName& name) { return subject_.entries().contains(name); });
+        [&](const FlowName& name) { return subject_.entries().contains(name); },
+        [&](const SourceName& name) { return subject_.memory().contains(name); });
     for (std::size_t i = 0; i < frames.size(); ++i) {
       if (const std::string text = difference_of(is[i], expected[i]); !text.empty()) {
         throw Impossible("frame " + std::to_string(i) + ": " + text + as_it_came(frames[i]));
@@ -268,15 +279,34 @@ class Both {
     }
   }
 
+  void compare_memory() {
+    const auto memory = subject_.memory();
+    if (memory.size() != model_.memory().size()) {
+      throw Impossible("sources remembered: " + std::to_string(memory.size()) + ", expected " +
+                       std::to_string(model_.memory().size()));
+    }
+    for (const auto& [name, expected] : model_.memory()) {
+      const auto found = memory.find(name);
+      Remembered stamped = expected;
+      stamped.seen_s = expected.seen_s % 65536;
+      if (found == memory.end() || found->second != stamped) {
+        throw Impossible("what " + name.service + " remembers of " + name.prefix.text() +
+                         " differs");
+      }
+    }
+  }
+
   void wait(std::uint32_t milliseconds) {
     now_ms_ += milliseconds;
     subject_.sweep(now_ms_);
     const auto entries = subject_.entries();
+    const auto memory = subject_.memory();
     const auto translations = subject_.translations();
     model_.sweep(
         now_ms_,
         milliseconds >= kWholeRoundMs,
         [&](const FlowName& name) { return entries.contains(name); },
+        [&](const SourceName& name) { return memory.contains(name); },
         [&](const ReplyName& name) { return translations.contains(name); });
     compare_counts();
     compare_flows();
@@ -379,9 +409,9 @@ std::ostream& operator<<(std::ostream& out, const Command& command) {
 }
 
 std::ostream& operator<<(std::ostream& out, const Story& story) {
-  out << "modes " << int(story.modes) << ", key " << int(story.key)
-      << (story.small_tables ? ", small tables" : "") << (story.tiny_tables ? ", tiny tables" : "")
-      << ", shape " << int(story.shape) << '\n';
+  out << "modes " << int(story.modes) << ", affinities " << int(story.affinities) << ", key "
+      << int(story.key) << (story.small_tables ? ", small tables" : "")
+      << (story.tiny_tables ? ", tiny tables" : "") << ", shape " << int(story.shape) << '\n';
   for (std::size_t i = 0; i < story.commands.size(); ++i) {
     out << "  " << i << ": " << story.commands[i] << '\n';
   }

@@ -34,9 +34,10 @@ struct Command {
 };
 
 struct Story {
-  bool small_tables = false;  // half-open flows reach their share, translations the last record
-  bool tiny_tables = false;   // a pair of buckets for the entries of a family; frames come alone
-  std::uint16_t modes = 0;    // digit i in base 6: the mode that service i begins in
+  bool small_tables = false;     // half-open flows reach their share, translations the last record
+  bool tiny_tables = false;      // a pair of buckets for the entries of a family; frames come alone
+  std::uint16_t modes = 0;       // digit i in base 6: the mode that service i begins in
+  std::uint16_t affinities = 0;  // digit i in base 4: likewise its affinity
   // 1: a member per family has nearly all slots; 2: a tier of its own; 3: hop lists in
   // `gue`, and services that hash by other fields
   std::uint8_t shape = 0;

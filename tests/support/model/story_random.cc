@@ -16,9 +16,11 @@ class Author {
     Story story{.small_tables = below(4) == 0,
                 .tiny_tables = below(6) == 0,
                 .modes = modes(),
+                .affinities = 0,
                 .shape = static_cast<std::uint8_t>(below(4)),
                 .key = byte(),
                 .commands = {}};
+    story.affinities = affinities(story.small_tables);
     for (std::size_t i = 0; i < commands; ++i) {
       story.commands.push_back(command());
     }
@@ -37,6 +39,17 @@ class Author {
     }
     return static_cast<std::uint16_t>(digits);
   }
+  // None in half of the stories; in small tables often one record for each address, which is what
+  // fills their share.
+  std::uint16_t affinities(bool small_tables) {
+    constexpr std::uint16_t kByAddress = 2 * 0b0101010101;
+    if (below(2) == 0) {
+      return 0;
+    }
+    return small_tables && below(2) == 0
+               ? kByAddress
+               : static_cast<std::uint16_t>(below(1U << 2 * kSiteServices));
+  }
   std::uint8_t byte() { return static_cast<std::uint8_t>(random_()); }
 
   Command command() {
@@ -54,7 +67,7 @@ class Author {
       return burst();
     }
     if (what == 50) {
-      flood_ = 14;  // long enough for the share of half-open flows in small tables
+      flood_ = 26;  // long enough for the shares of small tables
       long_flood_ = below(3) == 0;
       return burst();
     }
@@ -133,7 +146,7 @@ class Author {
     }
     op.client = byte();
     op.client_port = byte();
-    op.target = static_cast<std::uint8_t>(below(8));
+    op.target = static_cast<std::uint8_t>(below(16));
     op.flags = byte();
     op.size = static_cast<std::uint8_t>(below(8) == 0 ? 240 + below(16) : below(256));
     op.ttl = byte();

@@ -18,24 +18,6 @@ using dataplane::SharedState;
 using dataplane::WorkerState;
 
 template <typename Table>
-void read_entries(const Table& table, std::map<FlowName, Entry>& into) {
-  for (const auto& bucket : table.buckets()) {
-    for (const auto& entry : bucket.way) {
-      if (entry.state == FlowState::kFree) {
-        continue;
-      }
-      const FlowName name = {.binding = entry.binding,
-                             .client = entry.source_address(),
-                             .client_port = Be16::from_wire(entry.source_port).to_host(),
-                             .service_port = Be16::from_wire(entry.destination_port).to_host()};
-      if (!into.emplace(name, Entry{entry.member, entry.state, entry.stamp}).second) {
-        throw Impossible("a flow stands in the table twice");
-      }
-    }
-  }
-}
-
-template <typename Table>
 bool has_full_bucket(const Table& table) {
   return std::ranges::any_of(table.buckets(), [](const auto& bucket) {
     return std::ranges::all_of(bucket.way,
@@ -188,7 +170,9 @@ Counts Subject::counts() const {
                 .too_big_sent = s.too_big_sent.get(),
                 .too_big_limited = s.too_big_limited.get(),
                 .mss_clamped = s.mss_clamped.get(),
-                .mss_no_room = s.mss_no_room.get()};
+                .mss_no_room = s.mss_no_room.get(),
+                .affinity_hits = s.affinity_hits.get(),
+                .affinity_full = s.affinity_full.get()};
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     counts.drops[i] = s.drops[i].get();
   }
@@ -223,18 +207,72 @@ Member Subject::member(MemberIndex index) const {
                  .last_new_flow_ms = s.last_new_flow_ms.get()}};
 }
 
+// The registry also names services, which the model has no binding for.
+std::size_t Subject::binding_number(std::uint16_t id) const {
+  const auto before = bindings_->records().first(id);
+  return id - static_cast<std::size_t>(std::ranges::count(
+                  before, dataplane::kNoProtocol, &dataplane::BindingRecord::protocol));
+}
+
+template <typename Table>
+void Subject::read_entries(const Table& table, std::map<FlowName, Entry>& into) const {
+  for (const auto& bucket : table.buckets()) {
+    for (const auto& entry : bucket.way) {
+      if (entry.state == FlowState::kFree || entry.state == FlowState::kAffinity) {
+        continue;
+      }
+      const FlowName name = {.binding = binding_number(entry.binding),
+                             .vip = entry.destination_of(bindings_->records()[entry.binding].vip),
+                             .client = entry.source_address(),
+                             .client_port = Be16::from_wire(entry.source_port).to_host(),
+                             .service_port = Be16::from_wire(entry.destination_port).to_host()};
+      if (!into.emplace(name, Entry{entry.member, entry.state, entry.stamp}).second) {
+        throw Impossible("a flow stands in the table twice");
+      }
+    }
+  }
+}
+
+template <typename Table>
+void Subject::read_memory(const Table& table, std::map<SourceName, Remembered>& into) const {
+  for (const auto& bucket : table.buckets()) {
+    for (const auto& entry : bucket.way) {
+      if (entry.state != FlowState::kAffinity) {
+        continue;
+      }
+      const auto& service = bindings_->records()[entry.binding].service;
+      const SourceName name = {.service = std::string(service.view()),
+                               .prefix = entry.source_address()};
+      if (!into.emplace(name, Remembered{entry.member, entry.stamp}).second) {
+        throw Impossible("a source is remembered twice");
+      }
+    }
+  }
+}
+
 std::map<FlowName, Entry> Subject::entries() const {
   std::map<FlowName, Entry> all;
   read_entries(worker_->tables.v4, all);
   read_entries(worker_->tables.v6, all);
+  read_entries(worker_->tables.wide, all);
   return all;
 }
 
-Translation Subject::translation(const dataplane::NatRecord& record) const {
+std::map<SourceName, Remembered> Subject::memory() const {
+  std::map<SourceName, Remembered> all;
+  read_memory(worker_->tables.v4, all);
+  read_memory(worker_->tables.v6, all);
+  read_memory(worker_->tables.wide, all);
+  return all;
+}
+
+Translation Subject::translation(std::uint32_t index) const {
+  const dataplane::NatRecord& record = worker_->tables.nat.record(index);
   const dataplane::MemberForward& member = *generation_->member({record.member, record.epoch});
   const dataplane::BindingForward& binding = *generation_->binding(record.binding);
   const Be16 port = member.port == Be16{} ? record.service_port : member.port;
-  return {.name = {.binding = record.binding,
+  return {.name = {.binding = binding_number(record.binding),
+                   .vip = binding.prefix_bits == 128 ? binding.vip : worker_->tables.nat.vip(index),
                    .client = record.client,
                    .client_port = record.client_port.to_host(),
                    .service_port = record.service_port.to_host()},
@@ -255,9 +293,10 @@ Translation Subject::translation(const dataplane::NatRecord& record) const {
 
 std::map<ReplyName, Translation> Subject::translations() const {
   std::map<ReplyName, Translation> all;
-  for (const dataplane::NatRecord& record : worker_->tables.nat.records()) {
-    if (record.state != FlowState::kFree) {
-      const Translation flow = translation(record);
+  const auto records = worker_->tables.nat.records();
+  for (std::uint32_t i = 0; i < records.size(); ++i) {
+    if (records[i].state != FlowState::kFree) {
+      const Translation flow = translation(i);
       if (!all.emplace(flow.reply, flow).second) {
         throw Impossible("two flows have one endpoint towards one member");
       }
@@ -268,16 +307,18 @@ std::map<ReplyName, Translation> Subject::translations() const {
 
 std::vector<ReplyName> Subject::half_open_after_restart() const {
   std::vector<ReplyName> all;
-  for (const dataplane::NatRecord& record : worker_->tables.nat.records()) {
-    if (record.state == FlowState::kHalfOpen) {
-      all.insert(all.begin(), translation(record).reply);  // the last place is the oldest
+  const auto records = worker_->tables.nat.records();
+  for (std::uint32_t i = 0; i < records.size(); ++i) {
+    if (records[i].state == FlowState::kHalfOpen) {
+      all.insert(all.begin(), translation(i).reply);  // the last place is the oldest
     }
   }
   return all;
 }
 
 bool Subject::crowded() const {
-  return has_full_bucket(worker_->tables.v4) || has_full_bucket(worker_->tables.v6);
+  return has_full_bucket(worker_->tables.v4) || has_full_bucket(worker_->tables.v6) ||
+         has_full_bucket(worker_->tables.wide);
 }
 
 }  // namespace holdfast::testing

@@ -45,6 +45,7 @@ class Subject {
   [[nodiscard]] std::size_t member_count() const;
   [[nodiscard]] Member member(MemberIndex index) const;
   [[nodiscard]] std::map<FlowName, Entry> entries() const;
+  [[nodiscard]] std::map<SourceName, Remembered> memory() const;
   [[nodiscard]] std::map<ReplyName, Translation> translations() const;
   // Those that have shown one side only, as they would give way right after a restart.
   [[nodiscard]] std::vector<ReplyName> half_open_after_restart() const;
@@ -54,7 +55,12 @@ class Subject {
  private:
   using Cell = std::array<std::byte, 64>;
 
-  [[nodiscard]] Translation translation(const dataplane::NatRecord& record) const;
+  [[nodiscard]] Translation translation(std::uint32_t index) const;
+  [[nodiscard]] std::size_t binding_number(std::uint16_t id) const;
+  template <typename Table>
+  void read_entries(const Table& table, std::map<FlowName, Entry>& into) const;
+  template <typename Table>
+  void read_memory(const Table& table, std::map<SourceName, Remembered>& into) const;
   void refresh();
   void start(std::uint64_t now_ms);
 

@@ -17,17 +17,27 @@ struct Target {
   std::uint8_t vip = 10;
   std::uint16_t port = 0;
   bool tcp = true;
+  bool prefix = false;  // one of two VIPs
 };
 
 Target target_of(const FrameOp& op) {
-  static constexpr std::array<Target, 8> kTargets = {Target{.vip = 10, .port = 80},
-                                                     {.vip = 10, .port = 443},
-                                                     {.vip = 11, .port = 8000},
-                                                     {.vip = 11, .port = 8003},
-                                                     {.vip = 10, .port = 53, .tcp = false},
-                                                     {.vip = 11, .port = 8000, .tcp = false},
-                                                     {.vip = 11, .port = 8002, .tcp = false},
-                                                     {.vip = 10, .port = 81}};
+  static constexpr std::array<Target, 16> kTargets = {
+      Target{.vip = 10, .port = 80},
+      {.vip = 10, .port = 443},
+      {.vip = 11, .port = 8000},
+      {.vip = 11, .port = 8003},
+      {.vip = 10, .port = 53, .tcp = false},
+      {.vip = 11, .port = 8000, .tcp = false},
+      {.vip = 11, .port = 8002, .tcp = false},
+      {.vip = 10, .port = 81},
+      {.vip = 3, .port = 1500, .prefix = true},
+      {.vip = 10, .port = 1500, .prefix = true},
+      {.vip = 33, .port = 22, .prefix = true},
+      {.vip = 33, .port = 80, .prefix = true},
+      {.vip = 41, .port = 80, .prefix = true},
+      {.vip = 33, .port = 53, .tcp = false, .prefix = true},
+      {.vip = 41, .port = 53, .tcp = false, .prefix = true},
+      {.vip = 41, .port = 7000, .tcp = false, .prefix = true}};
   return kTargets.at(op.target % kTargets.size());
 }
 
@@ -47,7 +57,9 @@ Endpoint client_of(const FrameOp& op, const Crowd& crowd) {
 
 Endpoint vip_of(const FrameOp& op, bool v4_vip) {
   const Target target = target_of(op);
-  return {v4_vip ? v4(203, 0, 113, target.vip) : v6(2, target.vip), target.port, kOurMac};
+  const bool other = target.prefix && op.client_port % 128 >= 64;
+  const auto host = static_cast<std::uint8_t>(target.vip + (other ? 1 : 0));
+  return {v4_vip ? v4(203, 0, 113, host) : v6(2, host), target.port, kOurMac};
 }
 
 std::uint8_t flags_of(const FrameOp& op) {
@@ -201,7 +213,7 @@ void mistake_solicitation(Packet& packet, const FrameOp& op) {
 
 Packet solicitation(const FrameOp& op, const Endpoint& client) {
   const Address target =
-      v6(op.target % 3 == 2 ? 3 : 2, static_cast<std::uint8_t>(8 + op.pick % 12));
+      v6(op.target % 3 == 2 ? 3 : 2, static_cast<std::uint8_t>(8 + op.pick % 32));
   Endpoint from = client;
   if (from.address.is_v4()) {
     from.address = v6(2, client.address.bytes[15]);
@@ -217,7 +229,8 @@ Packet solicitation(const FrameOp& op, const Endpoint& client) {
 }
 
 Packet flood(const FrameOp& op) {
-  const Endpoint client = {v4(198, 51, 100, static_cast<std::uint8_t>(100 + op.client % 128)),
+  const auto network = static_cast<std::uint8_t>(100 + op.argument % 4);
+  const Endpoint client = {v4(198, 51, network, static_cast<std::uint8_t>(100 + op.client % 128)),
                            static_cast<std::uint16_t>(1024 + op.pick % 60'000),
                            kRouterMac};
   FrameOp to = op;
@@ -261,7 +274,7 @@ Bytes arp_frame(const FrameOp& op, const Crowd& crowd) {
   if (op.flags % 4 == 3) {
     client.address = v4(0, 0, 0, 0);
   }
-  const std::uint8_t host = static_cast<std::uint8_t>(8 + op.pick % 20);
+  const std::uint8_t host = static_cast<std::uint8_t>(8 + op.pick % 32);
   const Address target = op.target % 3 == 2 ? v4(10, 0, 3, host) : v4(203, 0, 113, host);
   if (op.flags % 8 == 6) {
     return arp_reply(client, {target, 0, kOurMac});
@@ -310,10 +323,19 @@ void add_extensions(Packet& packet, const FrameOp& op, bool v4_packet) {
 }
 
 void mistake_addresses(Packet& packet, const FrameOp& op, const Endpoint& client) {
-  static const std::array<Address, 5> bad4 = {
-      v4(127, 0, 0, 1), v4(0, 1, 2, 3), v4(224, 0, 0, 5), v4(203, 0, 113, 10), v4(203, 0, 113, 11)};
-  static const std::array<Address, 6> bad6 = {
-      address("::1"), address("ff02::5"), address("fe80::1"), address("::"), v6(2, 10), v6(2, 11)};
+  static const std::array<Address, 6> bad4 = {v4(127, 0, 0, 1),
+                                              v4(0, 1, 2, 3),
+                                              v4(224, 0, 0, 5),
+                                              v4(203, 0, 113, 10),
+                                              v4(203, 0, 113, 11),
+                                              v4(203, 0, 113, 60)};
+  static const std::array<Address, 7> bad6 = {address("::1"),
+                                              address("ff02::5"),
+                                              address("fe80::1"),
+                                              address("::"),
+                                              v6(2, 10),
+                                              v6(2, 11),
+                                              v6(2, 60)};
   const bool v4_client = client.address.is_v4();
   Endpoint from = client;
   from.address =

@@ -31,7 +31,9 @@ GenerationSpec sample_generation() {
   web.hash = dataplane::HashFields::kSource;
   web.timeouts.udp = 30;
   web.bindings = {{v4(0xcb00710a), dataplane::Protocol::kTcp, 80, 80},
-                  {v4(0xcb00710a), dataplane::Protocol::kUdp, 5000, 5010}};
+                  {v4(0xcb00710a), dataplane::Protocol::kUdp, 5000, 5010},
+                  {v4(0xcb007100), dataplane::Protocol::kUdp, 1, 65535, 120}};
+  web.affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 56};
   web.members = {{.backend = "a", .address = v4(0x0a00030b), .port = 8080, .weight = 100},
                  {.backend = "b",
                   .address = v4(0x0a00030c),
@@ -128,6 +130,15 @@ TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
       {"a timeout that stamps cannot tell from a younger one",
        [](Generation& g) { g.mutable_services(0)->mutable_timeouts()->set_established(65535); },
        "established is 65535, not 1 to 64800"},
+      {"prefix length",
+       [](Generation& g) { g.mutable_services(0)->mutable_bindings(2)->set_prefix_bits(129); },
+       "prefix length"},
+      {"affinity",
+       [](Generation& g) { g.mutable_services(0)->mutable_affinity()->set_seconds(65000); },
+       "affinity"},
+      {"affinity's prefix",
+       [](Generation& g) { g.mutable_services(0)->mutable_affinity()->set_prefix_v4(33); },
+       "IPv4 prefix"},
       {"no timeouts", [](Generation& g) { g.mutable_services(0)->clear_timeouts(); }, "half_open"},
       {"empty name", [](Generation& g) { g.mutable_services(0)->set_name(""); }, "service name"},
       {"newline", [](Generation& g) { g.mutable_services(0)->set_name("a\nb"); }, "service name"},

@@ -100,15 +100,19 @@ TEST_F(CliVerbsTest, ListsServices) {
   view.mode = "nat";
   view.vips = {"203.0.113.10", "2001:db8::10"};
   view.ports = {"tcp/80", "tcp/443"};
+  view.affinity = "10m /24 /56";
   view.backends = 3;
   view.usable = 2;
   view.slots = 65537;
   operator_.service_views = {view};
   start();
-  EXPECT_EQ(
-      run_with_socket({"services"}).out,
-      "SERVICE  MODE  VIPS                       PORTS           BACKENDS  FLOWS  NEW  SLOTS\n"
-      "web      nat   203.0.113.10 2001:db8::10  tcp/80 tcp/443    2 of 3      0    0  65537\n");
+  EXPECT_EQ(run_with_socket({"services"}).out,
+            "SERVICE  MODE  VIPS                       PORTS           AFFINITY     BACKENDS  "
+            "FLOWS  NEW  "
+            "SLOTS\n"
+            "web      nat   203.0.113.10 2001:db8::10  tcp/80 tcp/443  10m /24 /56    2 of 3      "
+            "0    0  "
+            "65537\n");
 }
 
 TEST_F(CliVerbsTest, ShowsTheStatus) {

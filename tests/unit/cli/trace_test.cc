@@ -150,6 +150,57 @@ TEST(Trace, TellsWhatTheSenderOfAPacketThatIsTooBigIsTold) {
   EXPECT_EQ(trace(config, {"udp", kClientText, dns, "--size", "long"}).code, 2);
 }
 
+// The site of a service with prefixes of VIPs, any port and affinity.
+constexpr const char* kAnycast = R"(
+ports:
+  wan0: {device: 'null'}
+  lan0: {device: 'null'}
+services:
+  - name: anycast
+    vips: [203.0.113.0/24, '2001:db8:0:2::/64']
+    ports: [tcp/any]
+    mode: dsr
+    check: none
+    affinity: {time: 10m, prefix: 24, prefix6: 56}
+    balance: {slots: 4093}
+    backends:
+      - {name: a, address: 10.0.3.11}
+      - {name: b, address: 10.0.3.12}
+      - {name: a6, address: '2001:db8:0:3::b'}
+)";
+
+TEST(Trace, TellsOfPrefixesAnyPortAndAffinity) {
+  const OfflineConfig config;
+  config.write(kAnycast);
+  const VerbRun run = trace(config, {"tcp", kClientText, "203.0.113.77:4711"});
+  EXPECT_EQ(run.code, 0);
+  EXPECT_THAT(run.out,
+              HasSubstr("match     service anycast (vip 203.0.113.77 of 203.0.113.0/24, tcp/any, "
+                        "mode dsr)\n"));
+  EXPECT_THAT(run.out, ContainsRegex("hash      0x[0-9a-f]+ of source 198.51.100.0/24, by"));
+  EXPECT_THAT(run.out,
+              ContainsRegex("affinity  source 198.51.100.0/24 will go to [ab] for 600 s after its "
+                            "newest flow, by affinity\n"));
+  const json::object report =
+      trace_object(config, {"tcp", "[2001:db8:0:1::7]:5", "[2001:db8:0:2::99]:443"});
+  EXPECT_EQ(report.at("match").at("vip"), "2001:db8:0:2::/64");
+  EXPECT_EQ(report.at("match").at("ports"), "tcp/any");
+  EXPECT_EQ(report.at("hash").at("fields"), "source 2001:db8::/56");
+}
+
+TEST(Trace, SendsEveryClientOfAPrefixToOneBackend) {
+  const OfflineConfig config;
+  config.write(kAnycast);
+  const std::string first =
+      backend_of(trace_object(config, {"tcp", "198.51.100.1:1", "203.0.113.1:80"}));
+  for (int host = 2; host < 20; ++host) {
+    const std::string number = std::to_string(host);
+    EXPECT_EQ(backend_of(trace_object(
+                  config, {"tcp", "198.51.100." + number + ":9", "203.0.113." + number + ":443"})),
+              first);
+  }
+}
+
 TEST(Trace, PrintsTheSameAsJson) {
   const OfflineConfig config;
   const json::object report = trace_object(config, {"udp", "198.51.100.7:9", "203.0.113.10:53"});

@@ -103,6 +103,7 @@ TEST(Example, HasEveryKeyInItsSection) {
       {"  - name:", kServiceKeys},
       {"    tunnel:", kTunnelKeys},
       {"    balance:", kBalanceKeys},
+      {"    affinity:", kAffinityKeys},
       {"    drain:", kDrainKeys},
       {"    timeouts:", kTimeoutsKeys},
       {"      - {name:", kBackendKeys},

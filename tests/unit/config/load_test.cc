@@ -56,7 +56,7 @@ std::string complaints(const std::string& text, const LoadOptions& options = {})
 TEST(Example, Loads) {
   const LoadResult result = load_config(kExample);
   ASSERT_TRUE(result) << render(result.error());
-  EXPECT_EQ(result->services.size(), 4U);
+  EXPECT_EQ(result->services.size(), 5U);
   EXPECT_THAT(result->files, ElementsAre(kExample));
 }
 
@@ -89,6 +89,49 @@ TEST(Load, FillsTheModel) {
   EXPECT_EQ(dns.check.port, 53);
   EXPECT_EQ(dns.ports[2].last, 5010);
   EXPECT_EQ(dns.backends[1].weight, 0U);
+  EXPECT_EQ(web.affinity.time, 600s);
+  EXPECT_EQ(web.affinity.prefix_v4, 24);
+  EXPECT_EQ(web.affinity.prefix_v6, 56);
+  EXPECT_EQ(dns.affinity.time, 0s);
+  const Service& anycast = config.services[2];
+  EXPECT_EQ(anycast.vips[0].text(), "198.51.100.0/24");
+  EXPECT_EQ(anycast.vips[0].last().text(), "198.51.100.255");
+  EXPECT_EQ(anycast.vips[1].text(), "2001:db8:7::/64");
+  EXPECT_EQ(anycast.ports[1].first, 1);
+  EXPECT_EQ(anycast.ports[1].last, 65535);
+}
+
+TEST(Load, TakesAPrefixOfOneAddressForThatAddress) {
+  const Config config = parsed(
+      "version: 1\nports: {w: {device: null}}\nservices:\n"
+      "  - {name: web, vips: [203.0.113.1/32, \"2001:db8::1/128\"], ports: [tcp/80], mode: dsr,\n"
+      "     backends: [{name: a, address: 10.0.3.11}, {name: b, address: \"2001:db8:3::1\"}]}\n");
+  ASSERT_EQ(config.services[0].vips.size(), 2U);
+  EXPECT_TRUE(config.services[0].vips[0].is_single());
+  EXPECT_EQ(config.services[0].vips[0].text(), "203.0.113.1");
+  EXPECT_TRUE(config.services[0].vips[1].is_single());
+}
+
+TEST(Load, TakesAffinityFromTheDefaultsUnlessTheServiceSaysOtherwise) {
+  const std::string service =
+      ", ports: [tcp/80], mode: dsr, backends: [{name: a, address: 10.0.3.11}]";
+  const Config config = parsed(
+      "version: 1\nports: {w: {device: null}}\n"
+      "defaults: {affinity: {time: 5m, prefix: 28}}\nservices:\n"
+      "  - {name: a, vips: [203.0.113.1]" +
+      service +
+      "}\n"
+      "  - {name: b, vips: [203.0.113.2]" +
+      service +
+      ", affinity: none}\n"
+      "  - {name: c, vips: [203.0.113.3]" +
+      service + ", affinity: {time: 1m}}\n");
+  EXPECT_EQ(config.services[0].affinity.time, 300s);
+  EXPECT_EQ(config.services[0].affinity.prefix_v4, 28);
+  EXPECT_EQ(config.services[0].affinity.prefix_v6, 64);
+  EXPECT_EQ(config.services[1].affinity.time, 0s);
+  EXPECT_EQ(config.services[2].affinity.time, 60s);
+  EXPECT_EQ(config.services[2].affinity.prefix_v4, 32);
 }
 
 TEST(Load, TakesDefaultsFromTheModelAndTheFile) {
@@ -147,6 +190,19 @@ TEST(Load, RefusesAddressesOfThisMachineAsVipsAndInThePool) {
       "      |            ^~~~~~~~~~~~ take it off the interface: the kernel would answer for it "
       "too\n"
       "2 errors; nothing was applied\n");
+}
+
+TEST(Load, RefusesAPrefixOfVipsThatHoldsAnAddressOfThisMachine) {
+  const LoadOptions here = {.local_addresses = {{{false, {203, 0, 112, 1}}, "lan0"},
+                                                {{false, {203, 0, 113, 200}}, "wan0"},
+                                                {{false, {203, 0, 114, 1}}, "lan0"}}};
+  const std::string text = replaced(kSmall, "203.0.113.10", "203.0.113.0/24");
+  EXPECT_THAT(complaints(text, here),
+              HasSubstr("VIPs 203.0.113.0/24 hold 203.0.113.200, an address of this machine (on "
+                        "'wan0')"));
+  const LoadOptions beside = {.local_addresses = {{{false, {203, 0, 112, 255}}, "lan0"},
+                                                  {{false, {203, 0, 114, 0}}, "wan0"}}};
+  EXPECT_TRUE(parse_config(text, "site.yaml", beside));
 }
 
 TEST(Load, RefusesMoreThanItsLimits) {

@@ -15,11 +15,20 @@ namespace {
 namespace json = boost::json;
 
 TEST(ViewsJson, WritesEveryFieldOfAService) {
-  const ServiceView view{
-      "web", "nat", {"203.0.113.10"}, {"tcp/80", "udp/5000-5010"}, 65537, 3, 2, 12, 400};
+  const ServiceView view{"web",
+                         "nat",
+                         {"203.0.113.10"},
+                         {"tcp/80", "udp/5000-5010"},
+                         65537,
+                         3,
+                         2,
+                         12,
+                         400,
+                         "10m /24 /56"};
   EXPECT_EQ(to_json(view), json::parse(R"json({
     "name": "web", "mode": "nat", "vips": ["203.0.113.10"], "ports": ["tcp/80", "udp/5000-5010"],
-    "slots": 65537, "backends": 3, "usable": 2, "flows": 12, "new_flows": 400})json"));
+    "slots": 65537, "backends": 3, "usable": 2, "flows": 12, "new_flows": 400,
+    "affinity": "10m /24 /56"})json"));
 }
 
 TEST(ViewsJson, WritesEveryFieldOfABackend) {

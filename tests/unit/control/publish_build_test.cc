@@ -48,7 +48,8 @@ config::Config sample() {
   config::IpAddress v6;
   v6.v6 = true;
   v6.bytes = {0x20, 0x01, 0x0d, 0xb8};
-  web.vips = {v4(1), v6};
+  web.vips = {{v4(1), 32}, {v6, 32}};
+  web.affinity = {.time = std::chrono::seconds(600), .prefix_v4 = 24, .prefix_v6 = 56};
   web.ports = {{.protocol = config::Protocol::kTcp, .first = 80, .last = 80, .place = {}},
                {.protocol = config::Protocol::kUdp, .first = 5000, .last = 5010, .place = {}}};
   web.mss = {.rule = config::MssRule::kClamp, .most = 1360};
@@ -80,7 +81,10 @@ TEST(BuildGeneration, BindsEveryVipToEveryPortAndTakesWeightsFromTheDecisions) {
   EXPECT_EQ(web.bindings[0].vip.text(), "10.0.3.1");
   EXPECT_EQ(web.bindings[1].protocol, dataplane::Protocol::kUdp);
   EXPECT_EQ(web.bindings[1].last_port, 5010);
+  EXPECT_EQ(web.bindings[0].prefix_bits, dataplane::kWholeAddress);
   EXPECT_FALSE(web.bindings[2].vip.is_v4());
+  EXPECT_EQ(web.bindings[2].prefix_bits, 32);
+  EXPECT_EQ(web.affinity, (dataplane::AffinitySpec{600, 24, 56}));
   ASSERT_EQ(web.members.size(), 2U);
   EXPECT_EQ(web.members[0].disposition, Disposition::kKeep);
   EXPECT_EQ(web.members[0].tier, 1);
@@ -91,6 +95,15 @@ TEST(BuildGeneration, BindsEveryVipToEveryPortAndTakesWeightsFromTheDecisions) {
   EXPECT_EQ(web.members[1].weight, 0U);
   ASSERT_EQ(spec.pools.size(), 1U);
   EXPECT_EQ(spec.pools[0].last.text(), "10.0.3.31");
+}
+
+TEST(BuildGeneration, CountsTheBitsOfAnIpv4PrefixBehindTheMappedOnes) {
+  config::Config config = sample();
+  config.services[0].vips = {{v4(0), 24}};
+  config.services[0].affinity = {};
+  const auto spec = build_generation(config, all_up(config), 1);
+  EXPECT_EQ(spec.services[0].bindings[0].prefix_bits, 96 + 24);
+  EXPECT_EQ(spec.services[0].affinity, dataplane::AffinitySpec{});
 }
 
 TEST(BuildGeneration, MakesWhatTheSeamAccepts) {

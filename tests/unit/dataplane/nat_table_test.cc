@@ -44,9 +44,10 @@ TEST(NatIndex, TellsWhenThereIsNoRoom) {
 
 TEST(NatTable, HalfOpenRecordsGiveWayOldestFirst) {
   std::vector<NatRecord> records(8);
+  std::vector<Address> vips(8);
   std::vector<NatIndex::Bucket> forward(2);
   std::vector<NatIndex::Bucket> reply(2);
-  NatTable nat(records, forward, reply);
+  NatTable nat(records, vips, forward, reply);
   std::vector<std::uint32_t> taken;
   for (int i = 0; i < 4; ++i) {
     taken.push_back(nat.take());
@@ -70,9 +71,10 @@ TEST(NatTable, HalfOpenRecordsGiveWayOldestFirst) {
 
 TEST(NatTable, AHalfOpenRecordOfThisBurstDoesNotGiveWay) {
   std::vector<NatRecord> records(8);
+  std::vector<Address> vips(8);
   std::vector<NatIndex::Bucket> forward(2);
   std::vector<NatIndex::Bucket> reply(2);
-  NatTable nat(records, forward, reply);
+  NatTable nat(records, vips, forward, reply);
   for (std::uint32_t i = 0; i < 3; ++i) {
     ASSERT_EQ(nat.take(), i);
     nat.record(i).state = FlowState::kHalfOpen;
@@ -90,9 +92,10 @@ TEST(NatTable, AHalfOpenRecordOfThisBurstDoesNotGiveWay) {
 
 TEST(NatTable, GivesOutEveryRecordOnce) {
   std::vector<NatRecord> records(3);
+  std::vector<Address> vips(3);
   std::vector<NatIndex::Bucket> forward(2);
   std::vector<NatIndex::Bucket> reply(2);
-  NatTable nat(records, forward, reply);
+  NatTable nat(records, vips, forward, reply);
   EXPECT_EQ(nat.take(), 0U);
   EXPECT_EQ(nat.take(), 1U);
   EXPECT_EQ(nat.take(), 2U);

@@ -83,6 +83,51 @@ TEST_F(Owner, OfAnIcmpErrorIsWhoOwnsTheFlowThatItIsAbout) {
   }
 }
 
+TEST_F(Owner, WithAffinityIsOneForAllFlowsOfASourcePrefixAndTheOthersAreAsBefore) {
+  GenerationSpec spec = three_backends(Mode::kNat);
+  spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
+  testing::Appliance appliance(spec);
+  const auto owner = [&](const testing::Packet& packet) {
+    testing::ExactBurst burst(packet.bytes());
+    parse(*burst);
+    hash_keys(*burst, appliance.solo().generation().hasher());
+    return owner_of(*burst, 0, appliance.solo().generation(), 0, 3);
+  };
+  std::map<std::uint32_t, int> share;
+  for (std::uint8_t network = 0; network < 200; ++network) {
+    const auto client = [&](std::uint8_t host, std::uint16_t port) {
+      return testing::Endpoint{testing::v4(198, 18, network, host), port, testing::kRouterMac};
+    };
+    const std::uint32_t first = owner(tcp(client(1, 1), kVip).syn());
+    ++share[first];
+    for (std::uint8_t host = 2; host < 20; ++host) {
+      EXPECT_EQ(owner(tcp(client(host, host), kVip).ack()), first);
+    }
+    const auto dns = [&](std::uint16_t port) {
+      return testing::udp(client(1, port), kVip.at_port(53)).payload(1);
+    };
+    for (std::uint16_t port = 1; port < 9; ++port) {
+      EXPECT_EQ(owner(dns(port)), of(dns(port).bytes(), 0, 3));
+    }
+  }
+  EXPECT_EQ(share.size(), 3U);
+  EXPECT_GT(share[0], 40);
+}
+
+// What the worker that keeps the record opens comes back to it.
+TEST_F(Owner, WithAffinityOfAReplyIsStillByThePortBlock) {
+  GenerationSpec spec = three_backends(Mode::kNat);
+  spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
+  testing::Appliance appliance(spec);
+  for (std::uint32_t worker = 0; worker < 3; ++worker) {
+    const testing::Endpoint pool = kPool.at_port(port_block(worker, 3).first);
+    testing::ExactBurst burst(tcp(testing::kBackend1, pool).ack().bytes());
+    parse(*burst);
+    hash_keys(*burst, appliance.solo().generation().hasher());
+    EXPECT_EQ(owner_of(*burst, 0, appliance.solo().generation(), 0, 3), worker);
+  }
+}
+
 TEST_F(Owner, OfAFrameWithoutAFlowIsWhoReceivedIt) {
   EXPECT_EQ(of(testing::Packet(kClient, kVip, Protocol::kIcmp).icmp(8, 0).bytes(), 1, 3), 1U);
   EXPECT_EQ(of(tcp(kClient, kVip).cut(20).bytes(), 2, 3), 2U);

@@ -6,6 +6,7 @@
 #include "dataplane/solo.h"
 #include "tests/support/appliance.h"
 #include "tests/support/exact_burst.h"
+#include "tests/support/second_life.h"
 
 #include <algorithm>
 #include <cstring>
@@ -17,55 +18,15 @@
 namespace holdfast::dataplane {
 namespace {
 
+using testing::Adopted;
 using testing::kClient;
 using testing::kVip;
+using testing::Region;
 using testing::tcp;
 using testing::three_backends;
 
 constexpr HashKey kKey = {1, 2, 3};
 constexpr BootId kBoot{};  // as Solo has it
-
-// The bytes of an appliance's state, 64-byte aligned.
-class Region {
- public:
-  explicit Region(const SharedState& state)
-      : size_(state.geometry().bytes()), cells_(size_ / 64 + 1) {
-    std::memcpy(cells_.data(), start_of(state), size_);
-  }
-  [[nodiscard]] std::span<std::byte> bytes() {
-    return {reinterpret_cast<std::byte*>(cells_.data()), size_};
-  }
-
- private:
-  struct alignas(64) Cell {
-    std::array<std::byte, 64> bytes;
-  };
-  // The registry stands 4096 bytes behind the start.
-  static const std::byte* start_of(const SharedState& state) {
-    return reinterpret_cast<const std::byte*>(state.member_records().data()) - 4096;
-  }
-  std::size_t size_;
-  std::vector<Cell> cells_;
-};
-
-// A second life over the same bytes.
-struct Adopted {
-  SharedState state;
-  MemberRegistry members{state.member_records()};
-  BindingRegistry bindings{state.binding_records()};
-  FlowHasher hasher{kKey};
-  std::unique_ptr<const Generation> generation;
-  WorkerState worker{state, 0, 1};
-  AdoptionReport report;
-
-  Adopted(const SharedState& shared, const GenerationSpec& spec) : state(shared) {
-    auto built = build_generation(spec, members, bindings, hasher, nullptr, 0);
-    EXPECT_TRUE(built.has_value());
-    generation = std::move(built->generation);
-    report = validate_tables(worker.tables, *generation, state.dispositions());
-    worker.count_adopted();
-  }
-};
 
 TEST(SharedState, EveryFlowIsStillThereInASecondLife) {
   for (const Mode mode : {Mode::kDsr, Mode::kNat}) {

@@ -35,6 +35,17 @@ TEST(NftIngress, MergesAddressesThatAPoolHolds) {
   EXPECT_THAT(text, HasSubstr("elements = { 10.0.3.9, 10.0.3.16-10.0.3.40 }"));
 }
 
+TEST(NftIngress, DropsWholePrefixesWithTheVipsInThem) {
+  GenerationSpec spec = small_generation(1);
+  spec.services[0].bindings = {
+      {.vip = address("203.0.113.0"), .first_port = 1, .last_port = 1, .prefix_bits = 96 + 24},
+      {.vip = address("203.0.113.10"), .first_port = 2, .last_port = 2},
+      {.vip = address("2001:db8:7::"), .first_port = 1, .last_port = 1, .prefix_bits = 64}};
+  const std::string text = NftIngress("lab", {"wan0"}).build_ruleset(spec);
+  EXPECT_THAT(text, HasSubstr("elements = { 203.0.113.0-203.0.113.255 }"));
+  EXPECT_THAT(text, HasSubstr("elements = { 2001:db8:7::-2001:db8:7:0:ffff:ffff:ffff:ffff }"));
+}
+
 TEST(NftIngress, KeepsTheFamiliesApart) {
   GenerationSpec spec = small_generation(1);
   spec.services[0].bindings = {{.vip = address("2001:db8::10"), .first_port = 1, .last_port = 1}};

@@ -323,6 +323,52 @@ TEST(Publisher, AGenerationThatAWorkerHasNotSeenIsInForceAndNotAcknowledged) {
   EXPECT_TRUE(workers.publisher().publish(small_generation(3)).has_value());
 }
 
+// One worker has every flow, whatever its owner rule.
+TEST(Publisher, RefusesAnAffinityThatWouldPartFlowsFromTheirWorkers) {
+  for (const std::uint32_t count : {1U, 2U}) {
+    Workers workers(count);
+    GenerationSpec spec = small_generation(2);
+    spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
+    workers.receive(syn(1024));
+    workers.run();
+    const auto begun = workers.publisher().publish(spec);
+    EXPECT_EQ(begun.has_value(), count == 1);
+    if (!begun) {
+      EXPECT_NE(begun.error().find("its affinity cannot begin"), std::string::npos);
+      EXPECT_EQ(workers.publisher().generation().number(), 1U);
+    }
+  }
+  Workers workers(2);
+  GenerationSpec spec = small_generation(2);
+  spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
+  EXPECT_TRUE(workers.publisher().publish(spec).has_value()) << "without flows";
+  workers.receive(syn(1024));
+  workers.run();
+  spec.number = 3;
+  spec.services[0].affinity.seconds = 60;
+  EXPECT_TRUE(workers.publisher().publish(spec).has_value()) << "another time";
+  spec.number = 4;
+  spec.services[0].affinity = {};
+  EXPECT_FALSE(workers.publisher().publish(spec).has_value());
+}
+
+// Clients of one network meet one worker, and what it opens comes back to it.
+TEST(Worker, EverySourcePrefixWithAffinityHasOneOwner) {
+  Workers workers(2);
+  GenerationSpec spec = small_generation(2);
+  spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
+  ASSERT_TRUE(workers.publisher().publish(spec).has_value());
+  for (std::uint16_t i = 0; i < 100; ++i) {
+    workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
+  }
+  workers.run();
+  const std::uint64_t first = workers[0].state().stats.flows_inserted.get();
+  EXPECT_TRUE(first == 0 || first == 100) << first;
+  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), 100U);
+  EXPECT_EQ(workers.sum(&WorkerStats::affinity_hits), 99U);
+  workers.expect_accounted();
+}
+
 TEST(Publisher, TellsOfNewMembersBeforeAnyWorkerSeesThem) {
   Workers workers(1);
   GenerationSpec more = small_generation(2);

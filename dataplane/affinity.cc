@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Affinity records: looked up and written by select, for services that have affinity only.
+#include "dataplane/affinity.h"
+
+#include "dataplane/flow_life.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::dataplane {
+namespace {
+
+// The first packet of a flow, as far as that can be told without an entry. An ICMP error has no
+// flags.
+bool begins(const Burst& b, Slot i) {
+  if (b.key[i].protocol != Protocol::kTcp) {
+    return true;
+  }
+  return b.kind[i] == Kind::kTransport && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+}
+
+struct Place {
+  FlowKey key;
+  std::uint64_t hash = 0;
+  std::uint16_t binding = 0;
+};
+
+Place place_of(const Burst& b, Slot i, const Generation& generation) {
+  const CompiledService& service = generation.service(b.service[i]);
+  const FlowKey key = affinity_key(service.affinity, b.key[i].source);
+  const std::uint64_t hash =
+      affinity_place(generation, generation.hasher()(key), service.affinity_binding);
+  return {.key = key, .hash = hash, .binding = service.affinity_binding};
+}
+
+// Whether the member may get this packet. A record may be damaged or older than the configuration:
+// in the modes without a tunnel a member of the other family could not be written to.
+bool may_take(const MemberForward& member,
+              Disposition disposition,
+              const CompiledService& service,
+              const Burst& b,
+              Slot i) {
+  if (member.mode != service.mode ||
+      (!is_tunnel(service.mode) && member.address.is_v4() != b.key[i].source.is_v4())) {
+    return false;
+  }
+  if (begins(b, i)) {
+    return disposition == Disposition::kNew && member.has_share;
+  }
+  return disposition == Disposition::kNew || disposition == Disposition::kKeep;
+}
+
+template <typename Table>
+std::optional<MemberId> find_record(Table& table,
+                                    const Place& place,
+                                    const Generation& generation,
+                                    Stamp now) {
+  const auto* entry = table.find(place.hash, place.key, place.binding);
+  if (entry == nullptr || expired(*entry, generation, now)) {
+    return std::nullopt;
+  }
+  return MemberId{entry->member, entry->epoch};
+}
+
+template <typename Table>
+void write_record(Table& table,
+                  const Place& place,
+                  MemberId member,
+                  const Generation& generation,
+                  WorkerState& state,
+                  Stamp now) {
+  if (auto* entry = table.find(place.hash, place.key, place.binding)) {
+    if (const MemberId before{entry->member, entry->epoch}; before != member) {
+      count_gone(state, before, place.binding);
+      count_record(state, member, place.binding);
+      entry->member = member.index;
+      entry->epoch = member.epoch;
+    }
+    entry->stamp = now;
+    return;
+  }
+  auto* entry = make_room(state, table, place.hash, FlowState::kAffinity, generation, now);
+  if (entry == nullptr) {
+    state.stats.affinity_full.add(1);
+    return;
+  }
+  entry->set_key(place.key, place.binding);
+  entry->member = member.index;
+  entry->epoch = member.epoch;
+  entry->stamp = now;
+  table.set_state(*entry, FlowState::kAffinity);
+  count_record(state, member, place.binding);
+}
+
+}  // namespace
+
+FlowKey affinity_key(const AffinitySpec& affinity, const Address& source) {
+  const bool v4 = source.is_v4();
+  const unsigned bits = v4 ? kMappedBits + affinity.prefix_v4 : unsigned{affinity.prefix_v6};
+  return {.source = masked(source, bits),
+          .destination = v4 ? Address::v4(Be32{}) : Address{},
+          .source_port = {},
+          .destination_port = {},
+          .protocol = kNoProtocol};
+}
+
+std::uint64_t affinity_place(const Generation& generation,
+                             std::uint64_t of_key,
+                             std::uint16_t affinity_binding) {
+  return generation.hasher().words(of_key, affinity_binding);
+}
+
+std::optional<Choice> choose_by_affinity(
+    const Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  const Place place = place_of(b, i, generation);
+  const std::optional<MemberId> id = b.key[i].source.is_v4()
+                                         ? find_record(state.tables.v4, place, generation, now)
+                                         : find_record(state.tables.v6, place, generation, now);
+  const MemberForward* member = id ? generation.member(*id) : nullptr;
+  if (member == nullptr ||
+      !may_take(*member, state.dispositions.get(*id), generation.service(b.service[i]), b, i)) {
+    return std::nullopt;
+  }
+  state.stats.affinity_hits.add(1);
+  return Choice{.member = *id, .slot = kOnRecord, .tier = 0, .by = ChosenBy::kAffinity};
+}
+
+void remember_affinity(
+    const Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  if (!begins(b, i)) {
+    return;
+  }
+  const Place place = place_of(b, i, generation);
+  if (b.key[i].source.is_v4()) {
+    write_record(state.tables.v4, place, b.member[i], generation, state, now);
+  } else {
+    write_record(state.tables.v6, place, b.member[i], generation, state, now);
+  }
+}
+
+std::vector<std::string_view> services_with_moved_owners(const Generation& generation,
+                                                         const GenerationSpec& spec) {
+  const auto bits_of = [](const AffinitySpec& affinity) {
+    return affinity.seconds == 0 ? std::pair(0, 0)
+                                 : std::pair(int{affinity.prefix_v4}, int{affinity.prefix_v6});
+  };
+  std::vector<std::string_view> moved;
+  for (const ServiceSpec& service : spec.services) {
+    const auto before =
+        std::ranges::find(generation.services(), service.name, &CompiledService::name);
+    if (before != generation.services().end() &&
+        bits_of(before->affinity) != bits_of(service.affinity)) {
+      moved.emplace_back(service.name);
+    }
+  }
+  return moved;
+}
+
+}  // namespace holdfast::dataplane

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Source-address affinity: while it is remembered, a new flow from a source prefix goes to the
+// member of its service that the newest one before went to, whichever of the service's VIPs and
+// ports it asks for, as long as that member takes new flows; of whatever tier it is. Otherwise a
+// member is chosen anew, by the source prefix alone, and remembered anew. Only what begins a flow
+// (a SYN, a UDP datagram) makes or renews a record, so the time counts from the newest new flow.
+//
+// A record is an entry of the flow tables of single VIPs: the masked source, no ports (no flow has
+// port 0), the registry's record of the service for a binding, state kAffinity. So it outlives
+// reloads and restarts, is swept like a flow and keeps its member's index from being used again; it
+// is no live flow, and a drain does not wait for it. Records take at most a quarter of a table and
+// push out nothing; without room the choice by the source prefix holds as far as the tables do.
+//
+// All flows of a source prefix have one owner worker, which therefore sees every one of them.
+#pragma once
+
+#include "dataplane/burst.h"
+#include "dataplane/choose.h"
+#include "dataplane/generation.h"
+#include "dataplane/worker_state.h"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::dataplane {
+
+// What stands for all flows of the source's prefix. Ports and protocol are 0, and the destination
+// is the family's zero address.
+FlowKey affinity_key(const AffinitySpec& affinity, const Address& source);
+
+// The hash that places a service's record in its table; `of_key` is that of affinity_key(). Of its
+// own for each service, so that one source's records of many services do not crowd in one bucket.
+std::uint64_t affinity_place(const Generation& generation,
+                             std::uint64_t of_key,
+                             std::uint16_t affinity_binding);
+
+// The member on record for the packet's source. For a new flow it must take new flows; for a packet
+// in the middle of one (`begins` false) it need only keep what it has. nullopt: none, or not any
+// more. Requires: the slot's service has affinity.
+std::optional<Choice> choose_by_affinity(
+    const Burst& burst, Slot slot, const Generation& generation, WorkerState& state, Stamp now);
+
+// Records that the slot's new flow went to member[slot]. Requires: as above.
+void remember_affinity(
+    const Burst& burst, Slot slot, const Generation& generation, WorkerState& state, Stamp now);
+
+// The services of both whose flows would have other owners under the specification than under the
+// generation, because affinity begins, ends or counts other bits. With several workers such a
+// change parts flows from their entries.
+std::vector<std::string_view> services_with_moved_owners(const Generation& generation,
+                                                         const GenerationSpec& spec);
+
+}  // namespace holdfast::dataplane
