@@ -50,7 +50,22 @@ enum class Kind : std::uint8_t {
   kEchoRequest,  // ICMP or ICMPv6
   kNeighborSolicitation,
   kNeighborAdvertisement,
-  kFaulty,  // IP with a fault; dropped by fault[i] when it is for a VIP, else the kernel's
+  kFragment,  // of TCP or UDP, not yet asked for its datagram; fault[i] is set, to kNoFault mostly
+  kFaulty,    // IP with a fault; dropped by fault[i] when it is for a VIP, else the kernel's
+};
+
+// What of its datagram a packet is. Behind classify a later fragment has the key and the flags of
+// the first one, but no upper header.
+enum class Piece : std::uint8_t { kWhole, kFirst, kLater };
+
+inline constexpr Drop kNoFault = Drop::kCount;
+
+// Which bytes of the fragmentable part a fragment is (RFC 791 §3.2, RFC 8200 §4.5).
+struct FragmentExtent {
+  std::uint32_t identification = 0;
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+  bool last = false;
 };
 
 // Whether the key is that of a flow.
@@ -68,6 +83,7 @@ inline constexpr std::uint32_t kOnRecord = 0xfffffffe;  // as chosen_slot: by af
 struct Burst {
   std::uint16_t size = 0;  // frames received
   std::uint16_t live_count = 0;
+  std::uint16_t released = 0;         // of those frames, how many had been held before
   std::array<Slot, kBurstSize> live;  // slots without a verdict, ascending
   std::uint16_t aside_count = 0;
   std::array<Slot, kBurstSize> aside;  // ICMP errors since classify, ascending
@@ -78,7 +94,7 @@ struct Burst {
 
   // parse
   std::array<Kind, kBurstSize> kind;
-  std::array<Drop, kBurstSize> fault;  // when kind is kFaulty
+  std::array<Drop, kBurstSize> fault;  // when kind is kFaulty or kFragment
   std::array<std::uint8_t, kBurstSize> l3_offset;
   std::array<std::uint16_t, kBurstSize> l4_offset;
   std::array<std::uint16_t, kBurstSize> quoted_l4_offset;  // when kind is kIcmpError
@@ -86,8 +102,10 @@ struct Burst {
       l3_length;  // IP total length: what stands after it is padding
   std::array<std::uint8_t, kBurstSize> tcp_flags;
   std::array<bool, kBurstSize> tagged;  // a VLAN tag stands before the IP header
+  std::array<Piece, kBurstSize> piece;
+  std::array<FragmentExtent, kBurstSize> fragment;  // unless piece is kWhole
   std::array<FlowKey, kBurstSize> key;
-  std::array<std::uint64_t, kBurstSize> hash;  // keyed, of key
+  std::array<std::uint64_t, kBurstSize> hash;  // keyed, of key; for kFragment of its datagram
 
   // classify
   std::array<std::uint16_t, kBurstSize> service;  // index in the generation
@@ -106,6 +124,8 @@ struct Burst {
     size = count;
     live_count = count;
     aside_count = 0;
+    released = 0;
+    piece.fill(Piece::kWhole);
     for (std::uint16_t i = 0; i < count; ++i) {
       live[i] = static_cast<Slot>(i);
       verdict[i] = Verdict::kPending;

@@ -2,6 +2,7 @@
 // Stage 3 of 7: VIPs, pool addresses, and what is answered at once.
 #include "dataplane/classify.h"
 
+#include "dataplane/fragments.h"
 #include "dataplane/headers.h"
 #include "dataplane/icmp_error.h"
 #include "dataplane/neighborhood.h"
@@ -129,6 +130,22 @@ bool classify_error(Burst& b, Slot i, const Forwarding& forwarding) {
   return b.put_aside(i);
 }
 
+// The link is judged before the datagram is asked: what is not for us must not condemn one.
+bool classify_fragment(
+    Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
+  const Generation& generation = *forwarding.generation;
+  if (!generation.is_ours(b.key[i].destination)) {
+    return b.end(i, Verdict::kKernel);
+  }
+  if (b.tagged[i]) {
+    return b.drop(i, Drop::kVlanUnknown);
+  }
+  if (sent_to_group(b.frame[i])) {
+    return b.drop(i, Drop::kNotOurMac);
+  }
+  return take_fragment(b, i, generation, state, now_ms) && classify_transport(b, i, forwarding);
+}
+
 bool classify_faulty(Burst& b, Slot i, const Generation& generation) {
   if (!generation.is_ours(b.key[i].destination)) {
     return b.end(i, Verdict::kKernel);
@@ -138,7 +155,8 @@ bool classify_faulty(Burst& b, Slot i, const Generation& generation) {
 
 }  // namespace
 
-void classify(Burst& b, const Forwarding& forwarding, Notices& notices) {
+void classify(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
+  Notices& notices = state.notices;
   b.filter([&](Slot i) {
     if (!for_this_station(b, i, forwarding)) {
       return false;
@@ -156,6 +174,8 @@ void classify(Burst& b, const Forwarding& forwarding, Notices& notices) {
         return classify_echo(b, i, *forwarding.generation);
       case Kind::kNeighborSolicitation:
         return classify_solicitation(b, i, forwarding, notices);
+      case Kind::kFragment:
+        return classify_fragment(b, i, forwarding, state, now_ms);
       case Kind::kNeighborAdvertisement:
       case Kind::kOther:
         break;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 3 of 7: classify. Whose is this frame?
-//   reads: frame, kind, fault, key    writes: service, binding, direction
+//   reads: frame, kind, fault, key    writes: service, binding, direction    may hold (fragments.h)
 //   drops: kMartian (group MAC), kOwnEgress, kNotOurMac, kNoService, kVlanUnknown,
-//          kVipSource (echo, ICMP errors), kBadChecksum (echo), fault[i]
+//          kVipSource (echo, ICMP errors), kBadChecksum (echo), fault[i], those of fragments.h
 // A packet for a VIP's port goes on towards a member, one for a pool address towards its client. An
 // ICMP error about such a packet's flow is put aside, for find_error_flows().
 // Pings are answered here, and ARP and neighbour discovery on the ports where the address is
@@ -13,8 +13,6 @@
 
 namespace holdfast::dataplane {
 
-struct Notices;
-
-void classify(Burst& burst, const Forwarding& forwarding, Notices& notices);
+void classify(Burst& burst, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms);
 
 }  // namespace holdfast::dataplane

@@ -16,28 +16,34 @@ enum class Drop : std::uint8_t {
   kNotOurMac,     // unicast to another station
   kDispatchFull,  // ring to the owner worker was full
   // parse (only frames for a VIP or a pool address; others are the kernel's)
-  kTruncated,        // a header reaches past the end of the frame
-  kBadVersion,       // IP version does not match the EtherType
-  kBadHeaderLength,  // IHL < 5, TCP data offset < 5, either one past the packet
-  kBadLength,        // IP or UDP length field contradicts the frame, UDP length < 8
-  kBadChecksum,      // of the IPv4 header, of an echo request, of an ICMP error
-  kVlanUnknown,      // tagged frame for a VIP on a port without that VLAN
-  kFragment,         // IP fragment, or an ICMP error about one without ports
-  kExtensionChain,   // IPv6 extension headers: too many, too long, or not forwardable
-  kMartian,          // source address that cannot be a sender's
-  kLand,             // source equals destination
-  kVipSource,        // source is a VIP or a pool address
-  kTtlExpired,       // TTL or hop limit 0, or 1 where it is decremented
-  kBadTcpFlags,      // SYN+FIN, SYN+RST, FIN without ACK, none, all
-  kPortZero,         // TCP or UDP port 0
-  kUnknownProtocol,  // neither TCP, UDP nor ICMP
-  kIcmpUnsupported,  // ICMP that is neither an echo request nor an error about TCP or UDP
-  kIcmpImplausible,  // ICMP error that its flow cannot have caused: see icmp_error.h
+  kTruncated,           // a header reaches past the end of the frame
+  kBadVersion,          // IP version does not match the EtherType
+  kBadHeaderLength,     // IHL < 5, TCP data offset < 5, either one past the packet
+  kBadLength,           // IP or UDP length field contradicts the frame, UDP length < 8
+  kBadChecksum,         // of the IPv4 header, of an echo request, of an ICMP error
+  kVlanUnknown,         // tagged frame for a VIP on a port without that VLAN
+  kFragment,            // fragment of ICMP or within a fragment; ICMP error about one without ports
+  kFragmentTiny,        // first one without the whole upper header, empty, or cut within 8 bytes
+  kFragmentTooLong,     // reaches beyond the 65535 bytes of a packet
+  kFragmentOverlap,     // overlaps or contradicts another one of its datagram
+  kFragmentTooMany,     // more than a datagram may have
+  kFragmentBufferFull,  // came before the first one, and there is no room to wait
+  kFragmentTimeout,     // waited for the first one, which did not come
+  kExtensionChain,      // IPv6 extension headers: too many, too long, or not forwardable
+  kMartian,             // source address that cannot be a sender's
+  kLand,                // source equals destination
+  kVipSource,           // source is a VIP or a pool address
+  kTtlExpired,          // TTL or hop limit 0, or 1 where it is decremented
+  kBadTcpFlags,         // SYN+FIN, SYN+RST, FIN without ACK, none, all
+  kPortZero,            // TCP or UDP port 0
+  kUnknownProtocol,     // neither TCP, UDP nor ICMP
+  kIcmpUnsupported,     // ICMP that is neither an echo request nor an error about TCP or UDP
+  kIcmpImplausible,     // ICMP error that its flow cannot have caused: see icmp_error.h
   // classify
   kNoService,  // a VIP, but nothing listens on this protocol and port
   // track
   kNoNatFlow,  // to a pool address, but no flow translates there
-  kNoFlow,     // `nat`: a TCP reset of a flow that nobody knows
+  kNoFlow,     // `nat`: a TCP reset or a later fragment of a flow that nobody knows
   // ICMP errors (icmp_error.h)
   kToPeer,           // about a flow to a VIP that is not here: another node's
   kIcmpRateLimited,  // more of them than a worker forwards
@@ -67,6 +73,12 @@ inline constexpr std::array<std::string_view, kDropCount> kDropNames = {
     "bad_checksum",
     "vlan_unknown",
     "fragment",
+    "fragment_tiny",
+    "fragment_too_long",
+    "fragment_overlap",
+    "fragment_too_many",
+    "fragment_buffer_full",
+    "fragment_timeout",
     "extension_chain",
     "martian",
     "land",

@@ -80,7 +80,7 @@ Inner inner_of(const Burst& b, Slot i) {
   }
   const auto ip = load<Ipv4Header>(at);
   inner.service = ip.service;
-  if ((ip.fragment.to_host() & kIpv4DontFragment) == 0) {
+  if ((ip.fragment.to_host() & kIpv4DontFragment) == 0 && b.piece[i] == Piece::kWhole) {
     inner.fragment = Be16{};
     inner.identification = ip.identification;
   }
@@ -123,8 +123,9 @@ ChecksumSum sum_of_valid(const Burst& b, Slot i, const Inner& inner) {
 }
 
 bool has_checksum(const Burst& b, Slot i) {
-  return b.key[i].protocol != Protocol::kUdp || b.kind[i] == Kind::kIcmpError ||
-         load<UdpHeader>(b.frame[i].data + b.l4_offset[i]).checksum != Be16{};
+  return b.piece[i] == Piece::kWhole &&
+         (b.key[i].protocol != Protocol::kUdp || b.kind[i] == Kind::kIcmpError ||
+          load<UdpHeader>(b.frame[i].data + b.l4_offset[i]).checksum != Be16{});
 }
 
 // Writes headers one behind the other.

@@ -11,8 +11,10 @@
 //
 // Outer header, the same in all: TTL or hop limit 64; DSCP and ECN copied (RFC 6040, normal mode).
 // Over IPv4 the inner packet's DF with its identification (RFC 2003 §3.1); an IPv6 packet is never
-// fragmented on the way, so DF is set. Over IPv6 the flow label carries the flow's hash (RFC 6438).
-// The inner TTL stays: it counts where the packet is routed, and nobody routes it here.
+// fragmented on the way, so DF is set, as it is around a fragment: its identification is that of
+// all fragments of its datagram, and would mix theirs (RFC 6864 §4.1). Over IPv6 the flow label
+// carries the flow's hash (RFC 6438). The inner TTL stays: it counts where the packet is routed,
+// and nobody routes it here.
 #pragma once
 
 #include "dataplane/burst.h"
@@ -42,7 +44,8 @@ Address tunnel_source(const TunnelSpec& tunnel, const FlowKey& key, bool outer_v
 
 // Puts the outer headers in front of the slot's packet, behind an Ethernet header of which only the
 // type is written. An outer UDP checksum is derived from the inner one without reading the payload;
-// a packet that came damaged leaves damaged. Where the inner checksum is absent the outer one is,
+// a packet that came damaged leaves damaged. Where the inner checksum is absent, or tells of more
+// than this packet (fragments), the outer one is,
 // over IPv4, absent too, and over IPv6 computed if the packet is contiguous, else absent (RFC
 // 6935). False: there is no room before the packet, nothing is written. Requires: parse; what
 // stands behind the IP packet is cut.

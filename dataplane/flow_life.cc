@@ -160,6 +160,7 @@ void WorkerState::count_adopted() {
 }
 
 void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms) {
+  state.fragments.expire(now_ms);
   WorkerState::SweepPosition& at = state.sweep_position;
   if (at.last_ms == 0 || now_ms == at.last_ms) {
     at.last_ms = at.last_ms == 0 ? now_ms : at.last_ms;

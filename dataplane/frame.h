@@ -3,6 +3,9 @@
 // buffers of the exact size; the stages cannot tell.
 #pragma once
 
+#include "dataplane/address.h"
+#include "dataplane/drop.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,6 +14,23 @@ namespace holdfast::dataplane {
 
 using PortIndex = std::uint8_t;
 
+// What a fragment is told of its datagram (fragments.h). It stays with the frame on its way from
+// the worker that keeps the datagram to the one that owns the flow.
+struct FragmentNote {
+  enum class What : std::uint8_t {
+    kNothing,  // not asked for yet, or the first fragment has not come
+    kFlow,     // the first fragment's ports, flags and upper protocol
+    kFault,    // the datagram is dropped as `fault`
+  };
+  Be16 source_port{};
+  Be16 destination_port{};
+  Protocol protocol = Protocol::kTcp;
+  std::uint8_t tcp_flags = 0;
+  Drop fault = Drop::kFragment;
+  What what = What::kNothing;
+};
+static_assert(sizeof(FragmentNote) == 8);
+
 struct Frame {
   std::byte* data = nullptr;     // first byte of the Ethernet header
   std::uint32_t length = 0;      // of the whole frame, all segments
@@ -18,6 +38,7 @@ struct Frame {
   std::uint16_t headroom = 0;    // bytes writable before data
   std::uint16_t tailroom = 0;    // bytes writable after data + contiguous
   PortIndex port = 0;            // where it came from; where it goes once forwarded
+  FragmentNote note{};           // of a fragment that was held; else empty
   void* handle = nullptr;        // its owner's token, opaque here
 
   [[nodiscard]] std::span<std::byte> bytes() const { return {data, contiguous}; }

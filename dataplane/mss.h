@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MSS clamping (RFC 9293 §3.7.1): a SYN tells how long the segments may be that its sender takes,
 // knowing its own link only; here it is made to tell what the way to it carries as well. Part of
-// stage 6 (rewrite.cc), for segments with SYN, which are rare. Pure; on the worker.
+// stage 6 (rewrite.cc), for whole segments with SYN, which are rare. Pure; on the worker.
 //
 // The MSS only ever falls. Every MSS option of the header is lowered that is too high; the TCP
 // checksum is updated by difference, so a segment that came damaged leaves damaged. A header

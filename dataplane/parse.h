@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 2 of 7: parse. Runs on the workers, in replay, in tests and under the fuzzer.
 //   reads: frame    writes: kind, fault, l3_offset, l3_length, l4_offset, quoted_l4_offset,
-//                           tcp_flags, tagged, key
+//                           tcp_flags, tagged, key, piece, fragment, released
 //   drops: kTruncated
 //
 // Parse never reads past frame.contiguous and gives no verdict but one: a frame too short for its
@@ -17,18 +17,18 @@
 //    3. total length           kBadLength below the header's; kTruncated beyond the frame. A longer
 //                              frame is fine: Ethernet pads. IPv6 above 65535 in all: kBadLength
 //    4. IPv4 header checksum   kBadChecksum
-//    5. fragment               kFragment. IPv6 walks its extension headers here: kExtensionChain
-//                              for more than 4, for more than 256 bytes, for hop-by-hop options
-//                              that are not first, for routing type 0 or segments left, and for
-//                              headers beyond the contiguous bytes; kTruncated past the total
-//                              length. Each header is judged before the next: their number, its
-//                              first 8 bytes, what it is, the bytes so far, its end. An atomic
-//                              fragment (RFC 6946) counts as whole
+//    5. extension headers      IPv6: kExtensionChain for more than 4, for more than 256 bytes, for
+//                              hop-by-hop options that are not first, for routing type 0 or
+//                              segments left, and for headers beyond the contiguous bytes;
+//                              kTruncated past the total length. Each header is judged before the
+//                              next: their number, its first 8 bytes, what it is, the bytes so
+//                              far, its end. The walk ends behind the header of a fragment; an
+//                              atomic one (RFC 6946) counts as whole
 //    6. source address         kMartian: 0/8, 127/8, 224/3; ::1, ff00::/8, a v4-mapped source or
 //                              destination; :: and fe80::/10 except for neighbour discovery
 //    7. source = destination   kLand
 //    8. TTL or hop limit 0     kTtlExpired
-//    9. protocol               kUnknownProtocol
+//    9. protocol               kUnknownProtocol; kFragment for a fragment of ICMP
 //   10. upper header           kTruncated past the total length
 //   11. TCP data offset        kBadHeaderLength below 5 or past the total length
 //   12. TCP flags              kBadTcpFlags, see nonsense_flags()
@@ -50,12 +50,28 @@
 //   22. quoted upper header    kTruncated: less than 8 bytes of it
 //   23. quoted ports           kIcmpImplausible: port 0
 //
+// A fragment of TCP or UDP that is sound so far is kFragment, with its piece and extent. Then a
+// fault is its datagram's, too, and again the first one counts, else kNoFault:
+//    a. size                   kFragmentTiny: empty, or not the last and no multiple of 8 bytes
+//    b. end                    kFragmentTooLong: beyond byte 65535 of the packet, IPv4 header or
+//                              extension headers in front included
+//    c. TCP at offset 8        kFragmentTiny (RFC 3128)
+//    d. first fragment, IPv6   further extension headers as in 5, but kFragmentTiny past the end
+//    (RFC
+//                              7112); kFragment for another fragment header or for ICMPv6;
+//                              kUnknownProtocol for others behind them
+//    e. first fragment         kFragmentTiny for less than 8 bytes of UDP or the whole TCP header,
+//                              else 10 to 14; UDP may be longer than the fragment
+// A later fragment has no ports, and for IPv6 the protocol of the first header behind the fragment
+// header. The note of a frame that was held makes it kTransport, with what the first fragment told,
+// or kFaulty.
+//
 // Neighbour solicitations and advertisements are recognised right behind the fixed IPv6 header with
 // hop limit 255 and code 0 (RFC 4861 §7.1); with other values they are kOther. TCP and UDP
 // checksums are not verified: they are carried incrementally, so a wrong one stays wrong. For
-// kTransport the whole TCP or UDP header is contiguous, for kIcmpError all of the quoted one as far
-// as its checksum; its key is the quoted one reversed, and tcp_flags are 0. After a fault, ports
-// are 0 and l3_length, l4_offset and tcp_flags mean nothing.
+// kTransport the whole TCP or UDP header is contiguous, but in later fragments, for kIcmpError all
+// of the quoted one as far as its checksum; its key is the quoted one reversed, and tcp_flags are
+// 0. After a fault, ports are 0 and l3_length, l4_offset and tcp_flags mean nothing.
 #pragma once
 
 #include "dataplane/burst.h"

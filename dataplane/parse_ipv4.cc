@@ -62,11 +62,8 @@ std::optional<Drop> header_fault(const Frame& frame, std::uint32_t l3, const Ipv
   return std::nullopt;
 }
 
-// Steps 5 to 8.
+// Steps 6 to 8.
 std::optional<Drop> packet_fault(const Ipv4Header& ip) {
-  if ((ip.fragment.to_host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0) [[unlikely]] {
-    return Drop::kFragment;
-  }
   if (is_martian(ip.source)) [[unlikely]] {
     return Drop::kMartian;
   }
@@ -77,6 +74,27 @@ std::optional<Drop> packet_fault(const Ipv4Header& ip) {
     return Drop::kTtlExpired;
   }
   return std::nullopt;
+}
+
+bool is_fragment(const Ipv4Header& ip) {
+  return (ip.fragment.to_host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0;
+}
+
+[[gnu::noinline]] bool parse_fragment4(Burst& burst,
+                                       Slot slot,
+                                       const Ipv4Header& ip,
+                                       Extent payload) {
+  const std::byte* at = burst.frame[slot].data + burst.l3_offset[slot];
+  const std::uint16_t field = ip.fragment.to_host();
+  return parse_fragment(
+      burst,
+      slot,
+      {.fields = {.identification = load<Be16>(at + offsetof(Ipv4Header, identification)).to_host(),
+                  .offset = std::uint32_t{8} * (field & kIpv4FragmentOffset),
+                  .in_front = ip.header_length(),
+                  .more = (field & kIpv4MoreFragments) != 0},
+       .payload = payload,
+       .upper = payload});
 }
 
 }  // namespace
@@ -98,7 +116,11 @@ bool parse_ipv4(Burst& burst, Slot slot) {
   }
   burst.l3_length[slot] = ip.total_length.to_host();
   const std::uint32_t l4 = l3 + ip.header_length();
-  return parse_upper(burst, slot, {.begin = l4, .end = l3 + ip.total_length.to_host()});
+  const Extent payload = {.begin = l4, .end = l3 + ip.total_length.to_host()};
+  if (is_fragment(ip)) [[unlikely]] {
+    return parse_fragment4(burst, slot, ip, payload);
+  }
+  return parse_upper(burst, slot, payload);
 }
 
 }  // namespace holdfast::dataplane::parsing

@@ -21,48 +21,93 @@ std::optional<Drop> extension_fault(std::uint8_t kind, const ExtensionHeader& he
       return header.routing_type == 0 || header.segments_left != 0
                  ? std::optional(Drop::kExtensionChain)
                  : std::nullopt;
-    case kFragmentHeader:  // 13 bits of offset, two reserved, "more"
-      return header.routing_type != 0 || (header.segments_left & 0xf9) != 0
-                 ? std::optional(Drop::kFragment)
-                 : std::nullopt;
     default:
       return std::nullopt;
   }
 }
 
-// The upper layer behind the extension headers, or why it is not reached.
+// RFC 8200 §4.5: next header, a reserved byte, 13 bits of offset, two reserved, "more".
+struct FragmentHeader {
+  std::uint8_t next = 0;
+  std::uint8_t reserved = 0;
+  Be16 field;
+  Be32 identification;
+};
+static_assert(sizeof(FragmentHeader) == kLeastExtension);
+constexpr std::uint16_t kOffsetMask = 0xfff8;
+constexpr std::uint16_t kMoreFlag = 1;
+
+// How far the extension headers have been walked, and why not to the upper layer, if so.
 struct Chain {
   std::uint8_t protocol = 0;
   std::uint32_t offset = 0;
+  unsigned count = 0;
   std::optional<Drop> fault = std::nullopt;
+  std::optional<FragmentHeader> fragment = std::nullopt;  // the last header, and not an atomic one
 };
 
-Chain walk_extensions(const Frame& frame, Extent packet, std::uint8_t protocol) {
-  Chain chain{.protocol = protocol, .offset = packet.begin};
-  for (unsigned count = 0; is_extension(chain.protocol); ++count) {
-    if (count == kMostExtensions) {
-      return {.fault = Drop::kExtensionChain};
-    }
-    if (chain.offset + kLeastExtension > packet.end) {
-      return {.fault = Drop::kTruncated};
-    }
-    if (chain.offset + kLeastExtension > frame.contiguous) {
-      return {.fault = Drop::kExtensionChain};
-    }
-    const auto header = load<ExtensionHeader>(frame.data + chain.offset);
-    if (const auto why = extension_fault(chain.protocol, header, count == 0)) {
-      return {.fault = why};
-    }
-    chain.offset += extension_size(chain.protocol, header);
-    chain.protocol = header.next;
-    if (chain.offset - packet.begin > kMostExtensionBytes) {
-      return {.fault = Drop::kExtensionChain};
-    }
-    if (chain.offset > packet.end) {
-      return {.fault = Drop::kTruncated};
+// What the header at the chain's end does to it.
+void walk_one(Chain& chain, const Frame& frame, Extent packet) {
+  if (chain.count == kMostExtensions) {
+    chain.fault = Drop::kExtensionChain;
+    return;
+  }
+  if (chain.offset + kLeastExtension > packet.end) {
+    chain.fault = Drop::kTruncated;
+    return;
+  }
+  if (chain.offset + kLeastExtension > frame.contiguous) {
+    chain.fault = Drop::kExtensionChain;
+    return;
+  }
+  const std::byte* const at = frame.data + chain.offset;
+  const auto header = load<ExtensionHeader>(at);
+  chain.fault = extension_fault(chain.protocol, header, chain.count == 0);
+  if (chain.fault) {
+    return;
+  }
+  if (chain.protocol == kFragmentHeader) {
+    const auto fragment = load<FragmentHeader>(at);
+    if ((fragment.field.to_host() & (kOffsetMask | kMoreFlag)) != 0) {
+      chain.fragment = fragment;
     }
   }
+  chain.offset += extension_size(chain.protocol, header);
+  chain.protocol = header.next;
+  ++chain.count;
+  if (chain.offset - packet.begin > kMostExtensionBytes) {
+    chain.fault = Drop::kExtensionChain;
+  } else if (chain.offset > packet.end) {
+    chain.fault = Drop::kTruncated;
+  }
+}
+
+// To the upper layer, or behind the fragment header of a fragment.
+Chain walk_extensions(const Frame& frame, Extent packet, std::uint8_t protocol) {
+  Chain chain{.protocol = protocol, .offset = packet.begin};
+  while (is_extension(chain.protocol) && !chain.fault && !chain.fragment) {
+    walk_one(chain, frame, packet);
+  }
   return chain;
+}
+
+// On from there, within a first fragment, which must hold all headers (RFC 7112).
+void walk_first_fragment(Chain& chain, const Frame& frame, Extent packet) {
+  while (is_extension(chain.protocol) && !chain.fault) {
+    if (chain.protocol == kFragmentHeader) {
+      chain.fault = Drop::kFragment;
+      return;
+    }
+    walk_one(chain, frame, packet);
+  }
+  if (chain.fault == Drop::kTruncated) {
+    chain.fault = Drop::kFragmentTiny;
+  } else if (!chain.fault && Protocol{chain.protocol} == Protocol::kIcmp6) {
+    chain.fault = Drop::kFragment;
+  } else if (!chain.fault && Protocol{chain.protocol} != Protocol::kTcp &&
+             Protocol{chain.protocol} != Protocol::kUdp) {
+    chain.fault = Drop::kUnknownProtocol;
+  }
 }
 
 bool is_loopback(const Address& address) {
@@ -117,6 +162,34 @@ bool parse_discovery(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_li
   return true;
 }
 
+// Steps 6 to 15 of a fragment. Requires: chain.fragment.
+bool parse_fragment6(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limit, Chain chain) {
+  FlowKey& key = burst.key[slot];
+  if (const auto why = packet_fault(key, hop_limit, false)) {
+    return fault(burst, slot, *why);
+  }
+  const std::uint16_t field = chain.fragment->field.to_host();
+  const FragmentFields fields = {
+      .identification = chain.fragment->identification.to_host(),
+      .offset = std::uint32_t{field} & kOffsetMask,
+      .in_front = chain.offset - packet.begin - std::uint32_t{sizeof(FragmentHeader)},
+      .more = (field & kMoreFlag) != 0};
+  const Extent payload = {.begin = chain.offset, .end = packet.end};
+  if (chain.protocol == static_cast<std::uint8_t>(Protocol::kIcmp6)) {
+    return fault(burst, slot, Drop::kFragment);
+  }
+  if (fields.offset == 0 && is_extension(chain.protocol)) {
+    walk_first_fragment(chain, burst.frame[slot], packet);
+  }
+  key.protocol = Protocol{chain.protocol};
+  return parse_fragment(burst,
+                        slot,
+                        {.fields = fields,
+                         .payload = payload,
+                         .upper = {.begin = chain.offset, .end = packet.end},
+                         .fault = chain.fault.value_or(kNoFault)});
+}
+
 // Steps 5 to 15 of a packet whose fixed header holds.
 bool parse_payload(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limit) {
   const Frame& frame = burst.frame[slot];
@@ -126,6 +199,9 @@ bool parse_payload(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limi
     const Chain chain = walk_extensions(frame, packet, next);
     if (chain.fault) {
       return fault(burst, slot, *chain.fault);
+    }
+    if (chain.fragment) {
+      return parse_fragment6(burst, slot, packet, hop_limit, chain);
     }
     key.protocol = Protocol{chain.protocol};
     upper = chain.offset;

@@ -37,6 +37,27 @@ inline void set_key(FlowKey& key,
   key.protocol = protocol;
 }
 
+// What a fragment says of itself. Requires of it: not an atomic one.
+struct FragmentFields {
+  std::uint32_t identification = 0;
+  std::uint32_t offset = 0;  // in bytes
+  std::uint32_t in_front =
+      0;  // bytes before the fragmentable part that count for the packet's length
+  bool more = false;
+};
+
+// A fragment whose source and TTL hold (parse_fragment.cc). `payload` is its part of the datagram;
+// `upper` begins with the upper header, if it is a first one. `fault`: found between the two.
+// Requires: the key's addresses are set; its protocol is the upper one, but for later fragments of
+// IPv6 the first behind the fragment header.
+struct FragmentPart {
+  FragmentFields fields;
+  Extent payload;
+  Extent upper;
+  Drop fault = kNoFault;
+};
+bool parse_fragment(Burst& burst, Slot slot, const FragmentPart& part);
+
 // Requires: l3_offset[slot] is set.
 bool parse_ipv4(Burst& burst, Slot slot);
 bool parse_ipv6(Burst& burst, Slot slot);

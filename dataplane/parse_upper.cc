@@ -55,10 +55,12 @@ std::optional<Drop> tcp_fault(const Frame& frame, Extent packet, const TcpHeader
   return std::nullopt;
 }
 
-std::optional<Drop> udp_fault(Extent packet, const UdpHeader& udp) {
+// The length is the datagram's: a first fragment holds less.
+std::optional<Drop> udp_fault(Extent packet, const UdpHeader& udp, Piece piece) {
   const std::uint32_t length = udp.length.to_host();
   if (length < sizeof(UdpHeader) || length > packet.size()) [[unlikely]] {
-    return Drop::kBadLength;
+    return length >= sizeof(UdpHeader) && piece == Piece::kFirst ? std::nullopt
+                                                                 : std::optional(Drop::kBadLength);
   }
   return std::nullopt;
 }
@@ -92,7 +94,7 @@ bool parse_udp(Burst& burst, Slot slot, Extent packet) {
     return fault(burst, slot, *why);
   }
   const auto udp = load<UdpHeader>(frame.data + packet.begin);
-  if (const auto why = udp_fault(packet, udp)) [[unlikely]] {
+  if (const auto why = udp_fault(packet, udp, burst.piece[slot])) [[unlikely]] {
     return fault(burst, slot, *why);
   }
   burst.tcp_flags[slot] = 0;

@@ -4,6 +4,7 @@
 
 #include "dataplane/affinity.h"
 #include "dataplane/classify.h"
+#include "dataplane/fragments.h"
 #include "dataplane/generation.h"
 #include "dataplane/icmp_error.h"
 #include "dataplane/nat_table.h"
@@ -19,7 +20,8 @@ namespace holdfast::dataplane {
 namespace {
 
 void account(const Burst& b, WorkerStats& stats) {
-  stats.received.add(b.size);
+  stats.received.add(static_cast<std::uint64_t>(b.size - b.released));
+  stats.released.add(b.released);
   for (std::uint16_t i = 0; i < b.size; ++i) {
     switch (b.verdict[i]) {
       case Verdict::kForward:
@@ -60,6 +62,8 @@ void hash_keys(Burst& b, const FlowHasher& hasher) {
   for (const Slot i : b.live_slots()) {
     if (is_of_flow(b.kind[i])) {
       b.hash[i] = hasher(b.key[i]);
+    } else if (b.kind[i] == Kind::kFragment) [[unlikely]] {
+      b.hash[i] = datagram_hash(datagram_name(b, i), hasher);
     }
   }
 }
@@ -69,10 +73,15 @@ std::uint32_t owner_of(const Burst& b,
                        const Generation& generation,
                        std::uint32_t self,
                        std::uint32_t workers) {
-  if (workers == 1 || !is_of_flow(b.kind[i])) {
+  const bool fragment = b.kind[i] == Kind::kFragment;
+  if (workers == 1 || (!is_of_flow(b.kind[i]) && !fragment)) {
     return self;
   }
-  if (generation.in_pool(b.key[i].destination)) {
+  if (fragment) [[unlikely]] {
+    if (!generation.is_ours(b.key[i].destination)) {
+      return self;
+    }
+  } else if (generation.in_pool(b.key[i].destination)) {
     return worker_of_pool_port(b.key[i].destination_port, workers);
   }
   const std::uint64_t hash =
@@ -84,7 +93,7 @@ std::uint32_t owner_of(const Burst& b,
 
 void run_stages(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
   const Generation& generation = *forwarding.generation;
-  classify(b, forwarding, state.notices);
+  classify(b, forwarding, state, now_ms);
   track(b, generation, state, now_ms);
   select(b, generation, state, now_ms);
   if (b.aside_count != 0) [[unlikely]] {

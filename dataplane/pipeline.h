@@ -5,13 +5,14 @@
 //   receive   frames -> burst                      (caller)
 //   parse     headers            -> key            faults: truncated, bad_checksum, ...
 //   dispatch  key -> owner worker                  (caller, by owner_of())
-//   classify  VIP                -> service        drops: no_service, faults
+//   classify  VIP                -> service        drops: no_service, faults; holds fragments
 //   track     known flow         -> member
 //   select    new flow: Maglev   -> member         drops: no_backend, nat_pool_exhausted
 //   (errors)  ICMP about a flow  -> member         drops: to_peer, icmp_rate_limited
 //   rewrite   headers toward member or client      drops: no_neighbour, ttl_expired, mtu
 //             (or answers that a packet is too big)
 //   transmit  verdicts -> ports                    (caller)
+//   release   held frames -> the next burst        (caller, by take_released())
 #pragma once
 
 #include "dataplane/burst.h"
@@ -46,10 +47,12 @@ std::vector<NextHop> build_member_hops(const Generation& generation,
 // Stage 2 for a burst whose frames are set and begun. Touches no table. See parse.h.
 void parse(Burst& burst);
 
-// Hashes the parsed keys. The hash key is fixed for the life of the process.
+// Hashes the parsed keys, of fragments their datagram's name. The hash key is fixed for the life of
+// the process.
 void hash_keys(Burst& burst, const FlowHasher& hasher);
 
-// The worker whose tables hold this slot's flow; `self` for frames without a flow.
+// The worker whose tables hold this slot's flow, or its datagram, if it is a fragment that has not
+// been told its flow; `self` for frames without either.
 // Requires: parse and hash_keys have run.
 std::uint32_t owner_of(const Burst& burst,
                        Slot slot,
@@ -59,8 +62,10 @@ std::uint32_t owner_of(const Burst& burst,
 
 // Stages 3 to 6 on the live slots. Requires: parse and hash_keys have run. Afterwards every slot
 // has a verdict, forwarded and replied frames carry their egress port in frame.port and their new
-// length, and the counters of received frames and of verdicts are up to date (received, forwarded,
-// replied, to_kernel, held, drops). `now_ms` is a monotonic clock.
+// length, and the counters of received frames and of verdicts are up to date (received, released,
+// forwarded, replied, to_kernel, held, drops). `now_ms` is a monotonic clock. Held frames stay the
+// caller's; those that state.fragments.take_released() gives back are to make another burst, begun,
+// parsed and hashed as any, until it gives no more.
 void run_stages(Burst& burst,
                 const Forwarding& forwarding,
                 WorkerState& state,

@@ -110,6 +110,9 @@ void translate(Burst& b, Slot i, const FlowKey& to) {
     return translate_error(b, i, to);
   }
   translate_header(b, i, b.key[i], to);
+  if (b.piece[i] == Piece::kLater) [[unlikely]] {
+    return;
+  }
   rewrite_transport(b.frame[i].data + b.l4_offset[i], b.key[i], to);
 }
 
@@ -177,7 +180,10 @@ void cut_trailer(Burst& b, Slot i) {
   frame.length = end;
 }
 
-bool has_syn(const Burst& b, Slot i) { return (b.tcp_flags[i] & kTcpSyn) != 0; }
+// A whole segment: what a fragment announces cannot be made longer, nor be summed.
+bool has_syn(const Burst& b, Slot i) {
+  return (b.tcp_flags[i] & kTcpSyn) != 0 && b.piece[i] == Piece::kWhole;
+}
 
 // The hop list of the slot's flow; empty where the service wants none.
 std::span<const Address> hop_list(const Burst& b,

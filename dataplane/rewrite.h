@@ -7,9 +7,10 @@
 // way towards a member is as wide as the narrower of the port and the member's mtu. The MSS in a
 // SYN is lowered where the service says so (mss.h). `dsr` changes the MAC addresses and nothing
 // else. `nat` replaces both addresses and both ports and decrements the TTL; checksums are updated
-// by difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. In an
-// ICMP error it replaces what icmp_error.h says. The
-// tunnel modes put outer headers in front of the packet, which stays as it is (encapsulate.h).
+// by difference (RFC 1624), never recomputed, so a segment that came damaged leaves damaged. A
+// first fragment's difference is that of the whole datagram; later ones have nothing of the upper
+// layer to change. In an ICMP error it replaces what icmp_error.h says. The tunnel modes put outer
+// headers in front of the packet, which stays as it is (encapsulate.h).
 #pragma once
 
 #include "dataplane/pipeline.h"

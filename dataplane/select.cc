@@ -92,6 +92,18 @@ void follow(Burst& b, Slot i, const Choice& choice) {
   b.chosen_slot[i] = choice.slot;
 }
 
+bool follow_hash(Burst& b, Slot i, const Generation& generation, WorkerState& state) {
+  const CompiledService& service = generation.service(b.service[i]);
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  const auto by_hash =
+      choose_member(generation, service, state.dispositions, b.key[i].source.is_v4(), hash);
+  if (!by_hash) {
+    return b.drop(i, Drop::kNoBackend);
+  }
+  follow(b, i, *by_hash);
+  return true;
+}
+
 // An entry for what was chosen. Without room for one the hash decides for the whole flow (P9), so
 // the previous table, which its SYN did not follow, is not followed either.
 bool enter_flow(Burst& b,
@@ -101,6 +113,9 @@ bool enter_flow(Burst& b,
                 WorkerState& state,
                 std::uint64_t now_ms) {
   const bool v4 = b.key[i].source.is_v4();
+  if (b.piece[i] == Piece::kLater) [[unlikely]] {
+    return choice.by != ChosenBy::kPrevious || follow_hash(b, i, generation, state);
+  }
   const bool entered = state.tables.with_table(v4, b.prefixed[i], [&](auto& table) {
     return insert(b, i, table, generation, state, now_ms);
   });
@@ -111,14 +126,7 @@ bool enter_flow(Burst& b,
     state.stats.follow_previous.add(1);
     return true;
   }
-  const CompiledService& service = generation.service(b.service[i]);
-  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
-  const auto by_hash = choose_member(generation, service, state.dispositions, v4, hash);
-  if (!by_hash) {
-    return b.drop(i, Drop::kNoBackend);
-  }
-  follow(b, i, *by_hash);
-  return true;
+  return follow_hash(b, i, generation, state);
 }
 
 bool refuse_unknown(Burst& b, Slot i, WorkerState& state) {
@@ -136,6 +144,9 @@ bool select_one(
     return b.drop(i, Drop::kVipSource);
   }
   const bool nat = generation.service(b.service[i]).mode == Mode::kNat;
+  if (nat && b.piece[i] == Piece::kLater) [[unlikely]] {
+    return b.drop(i, Drop::kNoFlow);
+  }
   if (nat && is_tcp(b, i) && !is_syn(b, i)) {
     return refuse_unknown(b, i, state);
   }
@@ -146,7 +157,8 @@ bool select_one(
   follow(b, i, *choice);
   const bool opened = nat ? open_nat_flow(b, i, generation, state, now_ms)
                           : enter_flow(b, i, *choice, generation, state, now_ms);
-  if (opened && generation.service(b.service[i]).affinity.seconds != 0) [[unlikely]] {
+  if (opened && generation.service(b.service[i]).affinity.seconds != 0 &&
+      b.piece[i] != Piece::kLater) [[unlikely]] {
     remember_affinity(b, i, generation, state, stamp_of(now_ms));
   }
   return opened;

@@ -4,7 +4,8 @@
 //   drops: kVipSource, kNoBackend, kNoFlow, kNatPoolExhausted, kNatTableFull,
 //          kTtlExpired (nat)
 // A full flow table leaves the flow to the hash. In `nat` a TCP packet of an unknown flow that is
-// no SYN is answered with a reset, since no member could place it.
+// no SYN is answered with a reset, since no member could place it. A later fragment goes where its
+// first one went without an entry, and never gets one; in `nat` it is dropped as kNoFlow.
 #pragma once
 
 #include "dataplane/pipeline.h"

@@ -81,4 +81,9 @@ void Solo::run(Burst& burst, std::uint64_t now_ms) {
   run_stages(burst, forwarding_, *worker_, now_ms);
 }
 
+bool Solo::take_released(Burst& burst) {
+  burst.begin(worker_->fragments.take_released(burst.frame));
+  return burst.size > 0;
+}
+
 }  // namespace holdfast::dataplane

@@ -41,8 +41,12 @@ class Solo {
                               std::string_view backend,
                               Disposition disposition);
 
-  // Parses and runs a burst whose frames are set and begun, then sweeps. `now_ms` never falls.
+  // Sweeps, then parses and runs a burst whose frames are set and begun. `now_ms` never falls.
+  // Frames that get kHold stay the caller's, as they are, until take_released() gives them back.
   void run(Burst& burst, std::uint64_t now_ms);
+  // Sets and begins the burst with frames that were held; false when there are none to run. After
+  // each run(), until it is false.
+  bool take_released(Burst& burst);
 
   [[nodiscard]] const Generation& generation() const { return *generation_; }
   [[nodiscard]] const Neighborhood& neighborhood() const { return neighborhood_; }

@@ -2,8 +2,8 @@
 // A worker's counters. Each has one writer, the worker; the seam's thread reads them at any time.
 // Adding is a plain load, add and store (no locked instruction). P5 holds between these at the end
 // of every burst: received + released = forwarded + replied + to_kernel + held + the sum of drops
-// (a released frame gets a second verdict), and transmitted = forwarded + replied + generated -
-// transmit_full.
+// (a released frame gets a second verdict, if need be by the worker that owns its flow), and
+// transmitted = forwarded + replied + generated - transmit_full.
 #pragma once
 
 #include "dataplane/drop.h"
@@ -50,7 +50,8 @@ struct WorkerCounters {
   Counter transmit_full;
   Counter no_buffer;    // frames that could not be generated: the pool was empty
   Counter handed_over;  // frames given to their owner worker (not in `received` here)
-  Counter taken_over;   // frames that came from another worker (part of `received`)
+  Counter taken_over;   // frames that came from another worker (part of `received` or `released`)
+  Counter fragments;    // for an address of ours; counted where their datagram is kept
 
   Counter flows_inserted;
   Counter flows_ended;

@@ -40,7 +40,7 @@ bool may_be_answered(const Burst& b, Slot i) {
   const std::byte* const fragment = frame.data + b.l3_offset[i] + offsetof(Ipv4Header, fragment);
   return (!v4 || (load<Be16>(fragment).to_host() & kIpv4DontFragment) != 0) &&
          b.kind[i] == Kind::kTransport &&  // never an ICMP error
-         !is_group(load<EthernetHeader>(frame.data).destination) &&
+         b.piece[i] != Piece::kLater && !is_group(load<EthernetHeader>(frame.data).destination) &&
          frame.headroom >= ip_size(v4) + sizeof(TooBigHeader);
 }
 

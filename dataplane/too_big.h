@@ -9,8 +9,7 @@
 // `nat` from the pool address to a member. It quotes the packet as it came, as far as that is
 // contiguous, in at most 576 bytes (RFC 1812 §4.3.2.3) or 1280 (RFC 4443 §2.4). Headers are written
 // in front of the quote, into the headroom: where there is none, the packet is dropped. Never
-// answered are ICMP errors and frames to a group's MAC address (RFC 1122 §3.2.2); fragments do not
-// come here.
+// answered are ICMP errors, later fragments and frames to a group's MAC address (RFC 1122 §3.2.2).
 //
 // The message is told after select: the first packet of a flow, if it is too big, has opened its
 // flow as any other would, so that the shorter one which follows finds the same member.

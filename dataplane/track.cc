@@ -13,7 +13,8 @@ namespace {
 enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
 
 bool starts(const Burst& b, Slot i) {
-  return b.key[i].protocol == Protocol::kTcp && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+  return b.key[i].protocol == Protocol::kTcp && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn &&
+         b.piece[i] != Piece::kLater;
 }
 
 Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
@@ -41,7 +42,7 @@ Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
 
 // Answers a segment of a flow whose member is being reset.
 bool reset_flow(Burst& b, Slot i, WorkerState& state) {
-  if ((b.tcp_flags[i] & kTcpRst) != 0) {
+  if ((b.tcp_flags[i] & kTcpRst) != 0 || b.piece[i] == Piece::kLater) {
     return b.drop(i, Drop::kMemberReset);
   }
   answer_with_reset(b, i);
@@ -50,6 +51,9 @@ bool reset_flow(Burst& b, Slot i, WorkerState& state) {
 }
 
 FlowState next_state(const Burst& b, Slot i, FlowState now) {
+  if (b.piece[i] == Piece::kLater) [[unlikely]] {
+    return now;
+  }
   if (b.key[i].protocol != Protocol::kTcp) {
     return FlowState::kUdp;
   }
@@ -98,7 +102,9 @@ void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp no
   NatTable& nat = state.tables.nat;
   NatRecord& record = nat.record(index);
   const bool was_half_open = record.state == FlowState::kHalfOpen;
-  if (b.key[i].protocol == Protocol::kTcp) {
+  if (b.piece[i] == Piece::kLater) [[unlikely]] {
+    // The first fragment has said everything.
+  } else if (b.key[i].protocol == Protocol::kTcp) {
     advance_tcp(record, b.direction[i] == Direction::kToMember, b.tcp_flags[i]);
   } else if (b.direction[i] == Direction::kToClient) {
     record.state = FlowState::kUdp;

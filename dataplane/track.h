@@ -13,7 +13,8 @@
 //
 // An entry of the modes without translation is kClosing after FIN or RST, kHalfOpen after a SYN
 // unless it was kEstablished, and kEstablished after any other segment on kHalfOpen; a first
-// segment that is neither makes it kEstablished. For records see advance_tcp().
+// segment that is neither makes it kEstablished. For records see advance_tcp(). A later fragment
+// renews the stamp and changes nothing else; where its flow is reset it is dropped as kMemberReset.
 #pragma once
 
 #include "dataplane/flow_table.h"

@@ -6,6 +6,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/fragment_table.h"
 #include "dataplane/recent_neighbors.h"
 #include "dataplane/state.h"
 #include "dataplane/stats.h"
@@ -77,6 +78,7 @@ class WorkerState {
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   Notices notices;
+  FragmentTable fragments;
   // ICMP errors forwarded. A path that changes its MTU tells each flow once, far below this; what
   // is above is a flood, of forged ones or about a flood.
   TokenBucket icmp_errors{1000, 200};
@@ -96,8 +98,8 @@ class WorkerState {
 };
 
 // Ends idle and orphaned flows: visits as many buckets and records as the time since the last call
-// demands for a whole round in 2 s (30 s for large tables), at most 4096 of each. Call once per
-// loop.
+// demands for a whole round in 2 s (30 s for large tables), at most 4096 of each. Releases
+// fragments that have waited too long. Call once per loop.
 void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms);
 
 }  // namespace holdfast::dataplane

@@ -6,6 +6,7 @@
 #include "control/cli/capture_writer.h"
 #include "control/cli/offline.h"
 #include "control/cli/replay.h"
+#include "control/cli/replay_lines.h"
 #include "control/cli/verb.h"
 
 #include <array>
@@ -46,10 +47,11 @@ constexpr const char* kHelp =
     "Frames\n"
     "to backends leave by the second port, if there is one, those to clients by the first.\n"
     "\n"
-    "OUT is a pcap with IN's times, in nanoseconds when IN has them or is a pcapng. A line of V\n"
-    "belongs to one record of IN:\n"
+    "OUT is a pcap with IN's times, in nanoseconds when IN has them or is a pcapng; a fragment\n"
+    "that waited for the first one of its datagram has the time at which that came. A line of V\n"
+    "belongs to one record of IN, in IN's order:\n"
     "  frame    its number, from 0\n"
-    "  verdict  forward, reply, kernel, hold or drop\n"
+    "  verdict  forward, reply, kernel or drop, in the end; hold: a fragment still waits\n"
     "  reason   of a drop (docs/drops.md explains each), else null\n"
     "  service, backend   null when there is none\n"
     "  out      numbers of OUT's records that came of it, from 0\n"
@@ -98,6 +100,14 @@ struct Tally {
 
   void add(const ReplayResult& result) {
     ++frames;
+    count(result);
+  }
+  // The end of a frame that was held.
+  void settle(const ReplayResult& result) {
+    --verdicts[static_cast<std::size_t>(Verdict::kHold)];
+    count(result);
+  }
+  void count(const ReplayResult& result) {
     ++verdicts[static_cast<std::size_t>(result.verdict)];
     if (result.reason) {
       ++drops[static_cast<std::size_t>(*result.reason)];
@@ -165,7 +175,11 @@ class ReplayRun {
   void run(const Options& options);
 
  private:
-  void push(CaptureRecord record, CaptureWriter& writer, std::ostream* verdicts);
+  void push(CaptureRecord record, CaptureWriter& writer);
+  std::string write_sent(std::uint64_t frame,
+                         const ReplayResult& result,
+                         CaptureTime time,
+                         CaptureWriter& writer);
   // The next record; nullopt at the end, and where no other can be found.
   std::optional<CaptureRecord> next();
   void note_damage(const std::string& what);
@@ -177,6 +191,7 @@ class ReplayRun {
   std::unique_ptr<CaptureReader> reader_;
   Context& context_;
   Tally tally_;
+  VerdictLines lines_;
   std::uint64_t damages_ = 0;
   std::string first_damage_;
   bool link_noted_ = false;
@@ -205,7 +220,19 @@ void ReplayRun::note_link(LinkType link) {
   }
 }
 
-void ReplayRun::push(CaptureRecord record, CaptureWriter& writer, std::ostream* verdicts) {
+// Returns the line.
+std::string ReplayRun::write_sent(std::uint64_t frame,
+                                  const ReplayResult& result,
+                                  CaptureTime time,
+                                  CaptureWriter& writer) {
+  std::string line = verdict_line(frame, result, writer.count());
+  for (const ReplayedFrame& sent : result.sent) {
+    writer.write(time, sent.bytes, sent.original_length);
+  }
+  return line;
+}
+
+void ReplayRun::push(CaptureRecord record, CaptureWriter& writer) {
   const CaptureTime time = record.time;
   if (!record.damage.empty()) {
     note_damage(record.damage);
@@ -213,13 +240,13 @@ void ReplayRun::push(CaptureRecord record, CaptureWriter& writer, std::ostream* 
     note_link(record.link);
   }
   const ReplayResult result = replay_.push(std::move(record));
-  if (verdicts != nullptr) {
-    *verdicts << verdict_line(tally_.frames, result, writer.count()) << '\n';
-  }
-  for (const ReplayedFrame& frame : result.sent) {
-    writer.write(time, frame.bytes, frame.original_length);
-  }
+  std::string line = write_sent(tally_.frames, result, time, writer);
+  lines_.add(result.verdict == Verdict::kHold ? std::nullopt : std::optional(std::move(line)));
   tally_.add(result);
+  for (const ReleasedRecord& released : replay_.released()) {
+    lines_.settle(released.number, write_sent(released.number, released.result, time, writer));
+    tally_.settle(released.result);
+  }
 }
 
 void ReplayRun::account() {
@@ -242,14 +269,17 @@ void ReplayRun::run(const Options& options) {
   std::optional<Output> verdicts;
   if (!options.verdicts.empty()) {
     verdicts.emplace(options.verdicts, context_);
+    lines_.write_to(verdicts->stream());
   }
   while (out.stream().good() && (!verdicts || verdicts->stream().good())) {
     std::optional<CaptureRecord> record = next();
     if (!record) {
       break;
     }
-    push(std::move(*record), writer, verdicts ? &verdicts->stream() : nullptr);
+    push(std::move(*record), writer);
   }
+  lines_.finish(
+      [](std::uint64_t frame) { return verdict_line(frame, {.verdict = Verdict::kHold}, 0); });
   if (!out.good()) {
     context_.fail(kExitFailed, out.complaint());
   } else if (verdicts && !verdicts->good()) {

@@ -2,6 +2,8 @@
 // See mbuf_frame.h.
 #include "dataplane/process/mbuf_frame.h"
 
+#include "dataplane/headers.h"
+
 #include <algorithm>
 
 namespace holdfast::dataplane {
@@ -67,6 +69,7 @@ Frame to_frame(rte_mbuf*& packet, PortIndex port) {
           .headroom = rte_pktmbuf_headroom(packet),
           .tailroom = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : std::uint16_t{0},
           .port = port,
+          .note = {},
           .handle = packet};
 }
 
@@ -80,6 +83,15 @@ rte_mbuf* to_packet(const Frame& frame) {
     cut_chain(packet, frame.length);
   }
   return packet;
+}
+
+void set_note(rte_mbuf* packet, const FragmentNote& note) {
+  static_assert(sizeof(packet->hash) >= sizeof(note));
+  store(reinterpret_cast<std::byte*>(&packet->hash), note);
+}
+
+FragmentNote note_of(const rte_mbuf* packet) {
+  return load<FragmentNote>(reinterpret_cast<const std::byte*>(&packet->hash));
 }
 
 }  // namespace holdfast::dataplane

@@ -23,4 +23,9 @@ Frame to_frame(rte_mbuf*& packet, PortIndex port);
 // What is no longer part of the frame is cut from its last segments; empty ones are freed.
 rte_mbuf* to_packet(const Frame& frame);
 
+// A frame's note on its way to another worker. It stands where receive left the RSS hash, which
+// nobody reads behind the receive queue.
+void set_note(rte_mbuf* packet, const FragmentNote& note);
+FragmentNote note_of(const rte_mbuf* packet);
+
 }  // namespace holdfast::dataplane

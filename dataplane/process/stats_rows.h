@@ -28,6 +28,7 @@ inline constexpr std::array<CounterRow<WorkerStats>, 26> kWorkerRows = {{
     {"no_buffer", &WorkerStats::no_buffer},
     {"handed_over", &WorkerStats::handed_over},
     {"taken_over", &WorkerStats::taken_over},
+    {"fragments", &WorkerStats::fragments},
     {"flows_inserted", &WorkerStats::flows_inserted},
     {"flows_ended", &WorkerStats::flows_ended},
     {"flows_untracked", &WorkerStats::flows_untracked},

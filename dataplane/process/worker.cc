@@ -83,6 +83,8 @@ Worker::Worker(WorkerSurroundings& surroundings,
   }
 }
 
+Worker::~Worker() { free_held(); }
+
 void Worker::run() {
   drop_thread_capabilities();
   ::pthread_setname_np(::pthread_self(), fmt::format("worker-{}", index_).c_str());
@@ -98,6 +100,7 @@ void Worker::run() {
     }
   }
   surroundings_.quiescence->offline(index_);
+  free_held();
   rte_thread_unregister();
 }
 
@@ -114,6 +117,7 @@ bool Worker::turn(std::uint64_t now_ns) {
   busy |= announce();
   const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
   sweep(*state_, *forwarding->generation, now_ms);
+  serve_released(now_ms);
   state_->stats.polls.add(1);
   state_->stats.busy_polls.add(busy ? 1 : 0);
   leave_snapshot();
@@ -129,11 +133,12 @@ bool Worker::serve_port(Port& port, std::uint64_t now_ms) {
   for (std::uint16_t i = 0; i < count; ++i) {
     packets[i]->port = port.link().port;
   }
-  begin(std::span(packets).first(count));
+  begin(std::span(packets).first(count), Origin::kPort);
   if (surroundings_.workers > 1) {
     dispatch();
   }
   process(now_ms);
+  serve_released(now_ms);
   return true;
 }
 
@@ -145,15 +150,32 @@ bool Worker::serve_ring(rte_ring* ring, std::uint64_t now_ms) {
     return false;
   }
   state_->stats.taken_over.add(count);
-  begin(std::span(packets).first(count));
+  begin(std::span(packets).first(count), Origin::kWorker);
   process(now_ms);
+  serve_released(now_ms);
   return true;
 }
 
-void Worker::begin(std::span<rte_mbuf*> packets) {
+// Frames that were held, on their way to the owner or through the stages.
+void Worker::serve_released(std::uint64_t now_ms) {
+  while (const std::uint16_t count = state_->fragments.take_released(burst_.frame)) {
+    burst_.begin(count);
+    parse(burst_);
+    hash_keys(burst_, *surroundings_.hasher);
+    if (surroundings_.workers > 1) {
+      dispatch();
+    }
+    process(now_ms);
+  }
+}
+
+void Worker::begin(std::span<rte_mbuf*> packets, Origin origin) {
   for (std::size_t i = 0; i < packets.size(); ++i) {
     const auto port = static_cast<PortIndex>(packets[i]->port);
     burst_.frame[i] = to_frame(packets[i], port);
+    if (origin == Origin::kWorker) {
+      burst_.frame[i].note = note_of(packets[i]);
+    }
   }
   burst_.begin(static_cast<std::uint16_t>(packets.size()));
   parse(burst_);
@@ -178,15 +200,18 @@ void Worker::dispatch() {
   }
 }
 
-// A frame that does not fit is dropped here, and counted as received here.
+// A frame that does not fit is dropped here, and counted as received (or released) here.
 void Worker::hand_over(Slot slot, std::uint32_t owner) {
+  const FragmentNote& note = burst_.frame[slot].note;
   rte_mbuf* packet = to_packet(burst_.frame[slot]);
+  set_note(packet, note);
   if (rte_ring_sp_enqueue(handed_by_us_[owner], packet) == 0) {
     state_->stats.handed_over.add(1);
     return;
   }
   rte_pktmbuf_free(packet);
-  state_->stats.received.add(1);
+  const bool released = note.what != FragmentNote::What::kNothing;
+  (released ? state_->stats.released : state_->stats.received).add(1);
   state_->stats.drops[static_cast<std::size_t>(Drop::kDispatchFull)].add(1);
 }
 
@@ -217,8 +242,19 @@ void Worker::finish() {
     const Verdict verdict = burst_.verdict[i];
     if (verdict == Verdict::kForward || verdict == Verdict::kReply) {
       enqueue(burst_.frame[i].port, to_packet(burst_.frame[i]));
-    } else {
+    } else if (verdict != Verdict::kHold) {
       rte_pktmbuf_free(static_cast<rte_mbuf*>(burst_.frame[i].handle));
+    }
+  }
+}
+
+// Counted as held, which they stay.
+void Worker::free_held() {
+  std::array<Frame, kBurstSize> frames;
+  state_->fragments.abandon();
+  while (const std::uint16_t count = state_->fragments.take_released(frames)) {
+    for (std::uint16_t i = 0; i < count; ++i) {
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(frames[i].handle));
     }
   }
 }

@@ -7,7 +7,11 @@
 // Owner rule: every flow has one owner worker (owner_of). Frames are parsed where they arrive, go
 // to the owner over a single-producer ring per pair of workers, and are parsed again there; the
 // forwarding pointer is loaded after that, so a frame never meets an older generation than the
-// frames before it.
+// frames before it. A fragment goes first to the worker that keeps its datagram, and from there,
+// with a note in its mbuf, to the owner of the flow: so only one worker knows a datagram.
+//
+// Held frames (early fragments) keep their mbufs. Released ones make a burst of their own right
+// behind the one that released them.
 //
 // Idle: a few empty polls, then sleep, 20 us and longer up to 100 us, offline for publication.
 #pragma once
@@ -82,6 +86,9 @@ class Worker {
          const DispatchRings& rings,
          const SharedState& shared,
          std::uint32_t index);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   // The loop, until surroundings.stop. Runs on the worker's own thread.
   void run();
@@ -109,12 +116,16 @@ class Worker {
  private:
   bool serve_port(Port& port, std::uint64_t now_ms);
   bool serve_ring(rte_ring* ring, std::uint64_t now_ms);
-  void begin(std::span<rte_mbuf*> packets);
+  void serve_released(std::uint64_t now_ms);
+  // Only those of another worker bear a note.
+  enum class Origin : std::uint8_t { kPort, kWorker };
+  void begin(std::span<rte_mbuf*> packets, Origin origin);
   void dispatch();
   void hand_over(Slot slot, std::uint32_t owner);
   void keep_own(const std::array<bool, kBurstSize>& gone);
   void process(std::uint64_t now_ms);
   void finish();
+  void free_held();
   void enqueue(PortIndex port, rte_mbuf* packet);
   void flush();
   void forward_notices(std::uint64_t now_ms);

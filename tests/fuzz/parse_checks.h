@@ -29,6 +29,19 @@ inline void check_transport(const dataplane::Burst& burst, dataplane::Slot slot)
   require(burst.key[slot].source.is_v4() == burst.key[slot].destination.is_v4());
 }
 
+// Likewise of a fragment, the first one being readable as a whole packet is.
+inline void check_fragment(const dataplane::Burst& burst, dataplane::Slot slot) {
+  const dataplane::FragmentExtent& extent = burst.fragment[slot];
+  require(burst.piece[slot] != dataplane::Piece::kWhole);
+  require((burst.piece[slot] == dataplane::Piece::kFirst) == (extent.begin == 0));
+  if (burst.fault[slot] == dataplane::kNoFault) {
+    require(extent.begin < extent.end && extent.end <= 65'535);
+    if (extent.begin == 0) {
+      check_transport(burst, slot);
+    }
+  }
+}
+
 // Likewise of an ICMP error: the quoted ports, and the quoted TCP checksum if it is there.
 inline void check_error(const dataplane::Burst& burst, dataplane::Slot slot) {
   const dataplane::Frame& frame = burst.frame[slot];
@@ -50,6 +63,9 @@ inline void check_parsed(const dataplane::Burst& burst, dataplane::Slot slot) {
   require(burst.verdict[slot] == dataplane::Verdict::kPending);
   if (burst.kind[slot] == dataplane::Kind::kTransport) {
     check_transport(burst, slot);
+  }
+  if (burst.kind[slot] == dataplane::Kind::kFragment) {
+    check_fragment(burst, slot);
   }
   if (burst.kind[slot] == dataplane::Kind::kIcmpError) {
     check_error(burst, slot);

@@ -2,7 +2,8 @@
 // Hostile frames, in sequences, through every stage: every mode, IPv4 and IPv6, with dispositions,
 // generations and time changing between bursts. An input is a list of commands, so
 // that mutations reach deep: frames come from templates that are then damaged, answer what was
-// forwarded before, or are arbitrary bytes. Buffers have the exact size.
+// forwarded before, or are arbitrary bytes. Buffers have the exact size, and live for as long as a
+// frame of theirs is held.
 //
 // Checked after every burst: each slot has a verdict, each drop a name, nothing is unaccounted,
 // what was forwarded differs from what came in only where its mode allows, and what was translated
@@ -15,11 +16,14 @@
 #include "tests/fuzz/parse_checks.h"
 #include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
+#include "tests/support/fragmenting.h"
 #include "tests/support/fuzz_input.h"
 
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <map>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -55,6 +59,11 @@ class Commands {
   std::span<const std::uint8_t> data_;
 };
 
+Bytes piece(Packet packet, std::size_t begin, std::size_t end) {
+  const Bytes whole = packet.payload(300).bytes();
+  return fragment_of(whole, {.begin = begin, .end = end}, end < 300, 1);
+}
+
 const std::vector<Bytes>& templates() {
   static const std::vector<Bytes> kTemplates = {
       tcp(kClient, kVip).syn().bytes(),
@@ -65,7 +74,13 @@ const std::vector<Bytes>& templates() {
       udp(kClient, kVip.at_port(53)).no_checksum().payload("query").pad_to(60).bytes(),
       tcp(kClient, kVip).options({1, 1, 1, 0}).syn().bytes(),
       tcp(kClient, kVip).vlan(7).syn().bytes(),
-      tcp(kClient, kVip).fragment(0, true).syn().bytes(),
+      piece(tcp(kClient, kVip).syn(), 0, 64),
+      piece(tcp(kClient, kVip).syn(), 64, 128),
+      piece(tcp(kClient, kVip).syn(), 128, 320),
+      piece(udp(kClient, kVip.at_port(53)), 0, 64),
+      piece(udp(kClient, kVip.at_port(53)), 64, 308),
+      piece(udp(kClient6, kVip6.at_port(53)), 0, 64),
+      piece(udp(kClient6, kVip6.at_port(53)), 64, 308),
       echo_request(kClient, kVip).payload("ping").bytes(),
       arp_request(kClient, kVip.address),
       tcp(kClient6, kVip6).syn().bytes(),
@@ -233,9 +248,9 @@ class Machine {
     const std::uint8_t kind = commands.byte();
     const auto& all = templates();
     Bytes bytes;
-    if (kind % 32 < all.size()) {
-      bytes = all[kind % 32];
-    } else if (kind % 32 < 28 && !sent_.empty()) {
+    if (kind % 40 < all.size()) {
+      bytes = all[kind % 40];
+    } else if (kind % 40 < 37 && !sent_.empty()) {
       bytes = answer_to(sent_[commands.byte() % sent_.size()]);
     } else if (kind % 32 < 30 && !sent_.empty()) {
       const Bytes& about = sent_[commands.byte() % sent_.size()];
@@ -313,7 +328,10 @@ class Machine {
       Burst nothing{};
       nothing.begin(0);
       solo_->run(nothing, now_ms_);
+      run_released();
     }
+    require(held_.empty());
+    kept_.clear();
     const WorkerTables& tables = solo_->worker().tables;
     require(tables.v4.used() == 0 && tables.v6.used() == 0 && tables.wide.used() == 0 &&
             tables.nat.used() == 0);
@@ -327,37 +345,75 @@ class Machine {
     while (frames.size() < count) {
       frames.push_back(frame(commands));
     }
-    ExactBurst burst(frames, room_);
+    kept_.push_back(std::make_unique<ExactBurst>(frames, room_));
+    ExactBurst& burst = *kept_.back();
     for (Slot i = 0; i < count; ++i) {
       const bool to_lan = std::ranges::equal(
           std::span(frames[i]).first(std::min<std::size_t>(6, frames[i].size())), kLanMac);
       burst.frame(i).port = to_lan ? kLan : kWan;
     }
     solo_->run(*burst, now_ms_);
-    WorkerStats& stats = solo_->worker().stats;
     for (Slot i = 0; i < count; ++i) {
-      check(burst, i, frames[i]);
+      if (burst->verdict[i] == Verdict::kHold) {
+        require(bytes_of(burst.frame(i)) == frames[i]);
+        require(held_.emplace(burst.frame(i).data, frames[i]).second);
+      } else {
+        check(*burst, i, frames[i]);
+      }
     }
+    account();
+    run_released();
+    if (held_.empty()) {
+      kept_.clear();
+    }
+  }
+
+  void run_released() {
+    Burst burst{};
+    while (solo_->take_released(burst)) {
+      std::vector<Bytes> before;
+      for (Slot i = 0; i < burst.size; ++i) {
+        const auto held = held_.find(burst.frame[i].data);
+        require(held != held_.end());
+        before.push_back(held->second);
+        held_.erase(held);
+      }
+      solo_->run(burst, now_ms_);
+      for (Slot i = 0; i < burst.size; ++i) {
+        check(burst, i, before[i]);
+      }
+      account();
+    }
+  }
+
+  void account() {
+    WorkerStats& stats = solo_->worker().stats;
     stats.transmitted.set(stats.forwarded.get() + stats.replied.get());
     require(unaccounted(stats) == 0);
     solo_->worker().notices.clear();
   }
 
-  void check(ExactBurst& burst, Slot i, const Bytes& before) {
-    switch (burst->verdict[i]) {
+  static Bytes bytes_of(const Frame& frame) {
+    const auto* at = reinterpret_cast<const std::uint8_t*>(frame.data);
+    return {at, at + frame.contiguous};
+  }
+
+  void check(const Burst& burst, Slot i, const Bytes& before) {
+    const Bytes after = bytes_of(burst.frame[i]);
+    switch (burst.verdict[i]) {
       case Verdict::kDrop:
-        require(burst->reason[i] < Drop::kCount && !drop_name(burst->reason[i]).empty());
+        require(burst.reason[i] < Drop::kCount && !drop_name(burst.reason[i]).empty());
         break;
       case Verdict::kForward:
-        check_forwarded(*burst, i, before, burst.bytes(i));
-        require(burst->flow[i] == kNoFlow || translated_by_own_record(*burst, i, *solo_));
-        remember(burst.bytes(i));
+        check_forwarded(burst, i, before, after);
+        require(burst.flow[i] == kNoFlow || translated_by_own_record(burst, i, *solo_));
+        remember(after);
         break;
       case Verdict::kReply:
-        require(burst.bytes(i).size() <= before.size() + room_.tail);
+        require(after.size() <= before.size() + room_.tail);
         break;
       case Verdict::kKernel:
-        require(burst.bytes(i) == before);
+        require(after == before);
         break;
       case Verdict::kHold:
       case Verdict::kPending:
@@ -402,7 +458,8 @@ class Machine {
     for (std::size_t at = 12; at < after.size(); ++at) {
       const bool ip = v4 ? at == l3 + 8 || (at >= l3 + 10 && at < l3 + 20)
                          : at == l3 + 7 || (at >= l3 + 8 && at < l3 + 40);
-      const bool upper = (at >= ports && at < ports + 4) || (at >= checksum && at < checksum + 2);
+      const bool upper = b.piece[i] != Piece::kLater &&
+                         ((at >= ports && at < ports + 4) || (at >= checksum && at < checksum + 2));
       const bool quoted = error && (at == l4 + 2 || at == l4 + 3 ||
                                     (at >= quote + (v4 ? 10 : 8) && at < quote + (v4 ? 20 : 40)));
       require(before[at] == after[at] || (translated && (ip || upper || quoted)));
@@ -424,6 +481,8 @@ class Machine {
   unsigned published_ = 0;  // by this input
   std::set<std::pair<std::string, std::string>> disposed_;
   std::deque<Bytes> sent_;
+  std::vector<std::unique_ptr<ExactBurst>> kept_;  // buffers
+  std::map<const std::byte*, Bytes> held_;         // frames as they came, by their first byte
 };
 
 }  // namespace

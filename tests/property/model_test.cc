@@ -114,6 +114,8 @@ void expect_everything_happened(const Counts& counts) {
   EXPECT_GT(counts.forwarded, 0U);
   EXPECT_GT(counts.replied, 0U);
   EXPECT_GT(counts.to_kernel, 0U);
+  EXPECT_GT(counts.held, 0U);
+  EXPECT_GT(counts.released, 0U);
   EXPECT_GT(counts.flows_untracked, 0U);
   EXPECT_GT(counts.flows_rechosen, 0U);
   EXPECT_GT(counts.resets_sent, 0U);

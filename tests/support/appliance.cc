@@ -2,7 +2,9 @@
 // The balancer of the packet tests.
 #include "tests/support/appliance.h"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 
 #include <gtest/gtest.h>
 
@@ -137,42 +139,71 @@ std::vector<Outcome> Appliance::send_burst(std::span<const Arrival> arrivals) {
     frames.push_back(arrival.frame);
   }
   record_.send(frames);
-  ExactBurst burst(frames, {.head = 128, .tail = 128, .beyond = 0});
+  auto burst = std::make_unique<ExactBurst>(frames, Room{.head = 128, .tail = 128, .beyond = 0});
   for (dataplane::Slot i = 0; i < frames.size(); ++i) {
-    burst.frame(i).port = arrivals[i].port;
+    burst->frame(i).port = arrivals[i].port;
   }
-  solo_->run(*burst, now_ms_);
-  std::vector<Outcome> outcomes;
+  solo_->run(**burst, now_ms_);
+  std::vector<Outcome> all = outcomes(**burst, frames);
+  if (std::ranges::find(all, dataplane::Verdict::kHold, &Outcome::verdict) != all.end()) {
+    kept_.push_back(std::move(burst));
+  }
+  run_released();
+  return all;
+}
+
+void Appliance::wait(std::uint64_t milliseconds) {
+  now_ms_ += milliseconds;
+  dataplane::Burst nothing{};
+  nothing.begin(0);
+  solo_->run(nothing, now_ms_);
+  run_released();
+}
+
+void Appliance::run_released() {
+  dataplane::Burst burst{};
+  while (solo_->take_released(burst)) {
+    solo_->run(burst, now_ms_);
+    std::ranges::move(outcomes(burst, {}), std::back_inserter(released_));
+  }
+}
+
+std::vector<Outcome> Appliance::outcomes(const dataplane::Burst& burst,
+                                         std::span<const Bytes> came) {
+  std::vector<Outcome> all;
   std::uint64_t sent = 0;
-  for (dataplane::Slot i = 0; i < frames.size(); ++i) {
-    Outcome outcome{.verdict = burst->verdict[i],
+  for (dataplane::Slot i = 0; i < burst.size; ++i) {
+    const auto span = burst.frame[i].bytes();
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(span.data());
+    Outcome outcome{.verdict = burst.verdict[i],
                     .reason = {},
-                    .port = burst->frame[i].port,
+                    .port = burst.frame[i].port,
                     .backend = {},
-                    .bytes = burst.bytes(i)};
+                    .bytes = {bytes, bytes + span.size()}};
     if (outcome.verdict == dataplane::Verdict::kDrop) {
-      outcome.reason = burst->reason[i];
+      outcome.reason = burst.reason[i];
     }
     if (outcome.verdict == dataplane::Verdict::kForward) {
-      outcome.backend = solo_->member_record(burst->member[i]).backend.view();
-      EXPECT_TRUE(burst->flow[i] == dataplane::kNoFlow ||
-                  translated_by_own_record(*burst, i, *solo_))
+      outcome.backend = solo_->member_record(burst.member[i]).backend.view();
+      EXPECT_TRUE(burst.flow[i] == dataplane::kNoFlow || translated_by_own_record(burst, i, *solo_))
           << "frame " << unsigned{i} << " of the burst went another flow's way";
     }
     if (outcome.verdict == dataplane::Verdict::kForward ||
         outcome.verdict == dataplane::Verdict::kReply) {
       ++sent;
-      const bool forwarded = outcome.verdict == dataplane::Verdict::kForward;
-      record_outcome(frames[i],
-                     outcome.bytes,
-                     forwarded ? "forward" : "reply",
-                     forwarded ? mode_of(*burst, i) : "");
+      if (burst.piece[i] == dataplane::Piece::kWhole) {  // a fragment cannot be judged by itself
+        const bool forwarded = outcome.verdict == dataplane::Verdict::kForward;
+        record_outcome(came[i],
+                       outcome.bytes,
+                       forwarded ? "forward" : "reply",
+                       forwarded ? mode_of(burst, i) : "");
+      }
     }
-    outcomes.push_back(std::move(outcome));
+    all.push_back(std::move(outcome));
   }
   solo_->worker().stats.transmitted.add(sent);
   EXPECT_EQ(dataplane::unaccounted(stats()), 0U);
-  return outcomes;
+  return all;
 }
 
 std::string_view Appliance::mode_of(const dataplane::Burst& burst, dataplane::Slot slot) {
@@ -201,13 +232,14 @@ bool translated_by_own_record(const dataplane::Burst& burst,
   const auto port_at = [&](bool source) {
     return dataplane::load<Be16>(l4 + (source != error ? 0 : sizeof(Be16)));
   };
+  const bool ports = burst.piece[slot] != dataplane::Piece::kLater;
   if (burst.direction[slot] == dataplane::Direction::kToMember) {
     return record.client == came.source && record.client_port == came.source_port &&
            record.service_port == came.destination_port && record.pool == address_at(true) &&
-           record.pool_port == port_at(true);
+           (!ports || record.pool_port == port_at(true));
   }
   return record.pool == came.destination && record.pool_port == came.destination_port &&
-         record.client == address_at(false) && record.client_port == port_at(false);
+         record.client == address_at(false) && (!ports || record.client_port == port_at(false));
 }
 
 void Appliance::publish(const GenerationSpec& spec) {

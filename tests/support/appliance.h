@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace holdfast::testing {
@@ -59,6 +60,10 @@ class Appliance {
   // All in one burst. Checks that each translated frame bears what its own flow's record says.
   std::vector<Outcome> send_burst(std::span<const Arrival> arrivals);
   std::vector<Outcome> send_burst(std::span<const Bytes> frames, dataplane::PortIndex port = kWan);
+  // What became in the end of frames that were held, since the last call, in that order.
+  std::vector<Outcome> released() { return std::exchange(released_, {}); }
+  // Time passes without frames: what has waited too long is released.
+  void wait(std::uint64_t milliseconds);
 
   void advance(std::uint64_t milliseconds) {
     now_ms_ += milliseconds;
@@ -70,10 +75,15 @@ class Appliance {
   [[nodiscard]] const dataplane::WorkerStats& stats() { return solo_->worker().stats; }
 
  private:
+  // `came`: the frames as they came; none for released ones.
+  std::vector<Outcome> outcomes(const dataplane::Burst& burst, std::span<const Bytes> came);
+  void run_released();
   [[nodiscard]] std::string_view mode_of(const dataplane::Burst& burst, dataplane::Slot slot);
 
   std::unique_ptr<dataplane::Solo> solo_;
   SequenceRecord record_;
+  std::vector<std::unique_ptr<ExactBurst>> kept_;  // the buffers of frames that were held
+  std::vector<Outcome> released_;
   std::uint64_t now_ms_ = 1'000'000;
 };
 

@@ -108,6 +108,7 @@ class Packet {
   [[nodiscard]] Bytes bytes() const;
   [[nodiscard]] std::size_t l3_offset() const { return 14 + 4 * tags_.size(); }
   [[nodiscard]] std::size_t l4_offset() const;
+  [[nodiscard]] bool is_v4() const { return source_.address.is_v4(); }
 
  private:
   using Patches = std::vector<std::pair<std::size_t, std::uint8_t>>;
@@ -122,7 +123,6 @@ class Packet {
   [[nodiscard]] Bytes build_ipv4(std::size_t upper_size) const;
   [[nodiscard]] Bytes build_ipv6(std::size_t upper_size) const;
   [[nodiscard]] Bytes build_link() const;
-  [[nodiscard]] bool is_v4() const { return source_.address.is_v4(); }
 
   Endpoint source_;
   Endpoint destination_;

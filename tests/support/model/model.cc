@@ -33,6 +33,9 @@ bool binds(const BindingSpec& binding, const Address& address) {
 
 Counts Counts::operator+(const Counts& other) const {
   Counts sum = {.received = received + other.received,
+                .released = released + other.released,
+                .held = held + other.held,
+                .fragments = fragments + other.fragments,
                 .forwarded = forwarded + other.forwarded,
                 .replied = replied + other.replied,
                 .to_kernel = to_kernel + other.to_kernel,
@@ -55,6 +58,18 @@ Counts Counts::operator+(const Counts& other) const {
   }
   return sum;
 }
+
+namespace {
+
+// Opaque, as the hash is: 64 groups of sources.
+Datagrams::Group groups_by(const dataplane::FlowHasher& hasher) {
+  return [&hasher](const Address& source) { return hasher.address_pair(source, source) % 64; };
+}
+
+}  // namespace
+
+Model::Model(const ModelOptions& options)
+    : options_(options), hasher_(options.key), datagrams_(groups_by(hasher_)) {}
 
 MemberIndex Model::enroll(const ServiceSpec& service, const MemberSpec& spec) {
   for (MemberIndex i = 0; i < members_.size(); ++i) {
@@ -177,6 +192,7 @@ void Model::forget_tunnels() {
 // former tables begin anew, as do counts of what stands in the tables.
 void Model::restart(const std::vector<ReplyName>& half_open) {
   forget_tunnels();
+  datagrams_ = Datagrams(groups_by(hasher_));
   counts_ = {};
   recent_.clear();
   error_tokens_ = kErrorBurst;
@@ -235,6 +251,7 @@ void Model::sweep(std::uint64_t now_ms,
                   const std::function<bool(const FlowName&)>& entry_stands,
                   const std::function<bool(const SourceName&)>& memory_stands,
                   const std::function<bool(const ReplyName&)>& translation_stands) {
+  datagrams_.expire(now_ms);
   const auto judge_one = [&](bool over, bool stands) {
     if (!stands && !over) {
       throw Impossible("the sweeper ended a flow before its time");

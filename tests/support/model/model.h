@@ -14,6 +14,7 @@
 #include "dataplane/burst.h"
 #include "dataplane/stats.h"
 #include "tests/support/model/choosing.h"
+#include "tests/support/model/datagrams.h"
 #include "tests/support/model/flows.h"
 #include "tests/support/model/lengths.h"
 #include "tests/support/model/reading.h"
@@ -58,6 +59,9 @@ struct MemberCounts {
 };
 struct Counts {
   std::uint64_t received = 0;
+  std::uint64_t released = 0;
+  std::uint64_t held = 0;
+  std::uint64_t fragments = 0;
   std::uint64_t forwarded = 0;
   std::uint64_t replied = 0;
   std::uint64_t to_kernel = 0;
@@ -145,7 +149,7 @@ class Model {
   using Memory = std::map<SourceName, Remembered>;
   using Translations = std::map<std::uint64_t, Translation>;  // by order of opening
 
-  explicit Model(const ModelOptions& options) : options_(options), hasher_(options.key) {}
+  explicit Model(const ModelOptions& options);
 
   // Requires: a valid specification.
   void publish(const dataplane::GenerationSpec& spec, std::uint64_t now_ms);
@@ -160,6 +164,11 @@ class Model {
                             const Witness& witness,
                             const EntryWitness& entry_stands,
                             const MemoryWitness& memory_stands);
+  // The same for the next frames that were held and come again; empty when there are none.
+  std::vector<Foretold> run_released(std::uint64_t now_ms,
+                                     const Witness& witness,
+                                     const EntryWitness& entry_stands,
+                                     const MemoryWitness& memory_stands);
   // The sweeper came by: those for which `stands` is false are gone. Throws Impossible when one
   // that is not over is gone; or when one that is over still stands and the round is `whole`.
   void sweep(std::uint64_t now_ms,
@@ -233,6 +242,7 @@ class Model {
 
   ModelOptions options_;
   dataplane::FlowHasher hasher_;
+  Datagrams datagrams_;
   dataplane::GenerationSpec spec_;
   Surroundings surroundings_;
   std::vector<Member> members_;                     // every one that ever was

@@ -8,7 +8,7 @@ namespace holdfast::testing {
 namespace {
 
 // What a packet begins, as far as anybody can tell who has not seen it before.
-bool may_begin(const Reading& packet) { return !packet.tcp() || packet.begins(); }
+bool may_begin(const Reading& packet) { return !packet.tcp() || packet.syn(); }
 
 Address without_host_bits(Address address, std::size_t kept) {
   for (std::size_t bit = kept; bit < 128; ++bit) {

@@ -24,6 +24,7 @@ struct Travelling {
   std::size_t service = 0;  // index in the specification, towards a member
   bool to_client = false;
   bool error = false;  // about a flow
+  bool released = false;
   bool known = false;
   MemberIndex member = 0;
   std::optional<std::uint64_t> flow;  // translation
@@ -67,8 +68,10 @@ class BurstRun {
         memory_stands_(memory_stands) {}
 
   std::vector<Foretold> run(const std::vector<Arriving>& burst);
+  std::vector<Foretold> run(const std::vector<Again>& burst);
 
  private:
+  std::vector<Foretold> run(std::vector<Travelling>& all);
   void pass(std::vector<Travelling>& all, void (BurstRun::*stage)(Travelling&));
 
   // classify
@@ -87,6 +90,7 @@ class BurstRun {
   void classify_echo(Travelling& t);
   void classify_transport(Travelling& t);
   void classify_error(Travelling& t);
+  void classify_fragment(Travelling& t);
 
   // track
   [[nodiscard]] const dataplane::ServiceSpec& service(const Travelling& t) const {
@@ -167,7 +171,7 @@ class BurstRun {
     return member.mtu == 0 ? way.mtu : std::min<std::size_t>(way.mtu, member.mtu);
   }
   [[nodiscard]] std::size_t narrower_mtu(const Travelling& t) const;
-  void account(const Foretold& fate);
+  void account(const Travelling& t);
 
   Model& m_;
   std::uint64_t now_ms_;

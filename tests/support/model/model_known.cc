@@ -10,14 +10,18 @@ constexpr std::uint8_t kRst = 0x04;
 }  // namespace
 
 std::vector<Foretold> BurstRun::run(const std::vector<Arriving>& burst) {
-  ++m_.bursts_;
-  m_.hearsay_ = {};
   std::vector<Travelling> all(burst.size());
   for (std::size_t i = 0; i < burst.size(); ++i) {
     all[i].frame = &burst[i];
     all[i].slot = i;
     all[i].packet = read_frame(burst[i]);
   }
+  return run(all);
+}
+
+std::vector<Foretold> BurstRun::run(std::vector<Travelling>& all) {
+  ++m_.bursts_;
+  m_.hearsay_ = {};
   pass(all, &BurstRun::classify);
   pass(all, &BurstRun::track);
   pass(all, &BurstRun::select);
@@ -25,7 +29,7 @@ std::vector<Foretold> BurstRun::run(const std::vector<Arriving>& burst) {
   pass(all, &BurstRun::rewrite);
   std::vector<Foretold> fates;
   for (Travelling& t : all) {
-    account(t.fate);
+    account(t);
     fates.push_back(std::move(t.fate));
   }
   return fates;
@@ -57,6 +61,8 @@ void BurstRun::classify(Travelling& t) {
   switch (t.packet.shape) {
     case Shape::kTransport:
       return classify_transport(t);
+    case Shape::kFragment:
+      return classify_fragment(t);
     case Shape::kEcho:
       return classify_echo(t);
     case Shape::kError:
@@ -164,7 +170,9 @@ void BurstRun::track_entry(Travelling& t) {
     case Judged::kStays:
       break;
   }
-  m_.set_state(found->first, entry, next_state(entry.state, t.packet));
+  if (!t.packet.later()) {
+    m_.set_state(found->first, entry, next_state(entry.state, t.packet));
+  }
   entry.seen_s = now_s_;
   t.known = true;
   t.member = entry.member;
@@ -218,7 +226,9 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
   Translation& flow = m_.translations_.at(id);
   if (!flow.given_up()) {
     const bool was_half_open = flow.state == FlowState::kHalfOpen;
-    advance(flow, t.packet, !t.to_client);
+    if (!t.packet.later()) {
+      advance(flow, t.packet, !t.to_client);
+    }
     flow.seen_s = now_s_;
     flow.burst = m_.bursts_;
     if (was_half_open) {
@@ -239,7 +249,7 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
 }
 
 void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {
-  if (t.packet.has(kRst)) {
+  if (t.packet.has(kRst) || t.packet.later()) {
     return t.drop(otherwise);
   }
   ++m_.counts_.resets_sent;

@@ -32,6 +32,9 @@ void BurstRun::select(Travelling& t) {
   if (m_.is_ours(t.packet.source)) {
     return t.drop(Drop::kVipSource);
   }
+  if (translates(t) && t.packet.later()) {
+    return t.drop(Drop::kNoFlow);
+  }
   if (translates(t) && t.packet.tcp() && !t.packet.begins()) {
     return answer_with_reset(t, Drop::kNoFlow);
   }
@@ -111,7 +114,7 @@ BurstRun::Choice BurstRun::choose(const Travelling& t) {
   if (table == nullptr) {
     return {};
   }
-  const bool in_the_middle = t.packet.tcp() && !t.packet.begins() && !half_open_full(t);
+  const bool in_the_middle = t.packet.tcp() && !t.packet.syn() && !half_open_full(t);
   return in_the_middle ? choose_in_the_middle(t) : Choice{.member = newly_chosen(t)};
 }
 
@@ -135,6 +138,10 @@ void BurstRun::open_entry(Travelling& t) {
   Choice choice = choose(t);
   if (!choice.member) {
     return t.drop(Drop::kNoBackend);
+  }
+  if (t.packet.later()) {  // as its first one without an entry: by the table in force
+    const auto member = choice.former ? newly_chosen(t) : choice.member;
+    return member ? void(t.member = *member) : t.drop(Drop::kNoBackend);
   }
   const FlowState state = first_state(t.packet);
   const bool tracked = (state != FlowState::kHalfOpen || !half_open_full(t)) &&
@@ -293,7 +300,7 @@ std::vector<Address> BurstRun::hops_of(const Travelling& t) const {
 
 void BurstRun::refuse_long(Travelling& t, std::size_t mtu) {
   const std::optional<Bytes> message = too_big_message(*t.frame, t.packet, mtu);
-  if (!message || t.error) {
+  if (!message || t.error || t.packet.later()) {
     return t.drop(Drop::kMtu);
   }
   if (!m_.too_big_rate_.allows(now_ms_)) {
@@ -307,7 +314,7 @@ void BurstRun::refuse_long(Travelling& t, std::size_t mtu) {
 void BurstRun::announce(const Travelling& t, Arriving& out, Reading& reading, std::size_t mtu) {
   const Member& member = m_.members_[t.member];
   const std::optional<std::size_t> bound = mss_bound(member.mss, member.mode);
-  if (t.error || !reading.tcp() || !reading.has(0x02) || !bound) {
+  if (t.error || t.packet.fragment || !reading.tcp() || !reading.has(0x02) || !bound) {
     return;
   }
   const Clamped clamped = clamp_mss(out, reading, *bound, mtu);
@@ -387,9 +394,11 @@ void BurstRun::count_forwarded(const Travelling& t) {
   (t.to_client ? counts.bytes_to_client : counts.bytes_to_member) += t.packet.packet;
 }
 
-void BurstRun::account(const Foretold& fate) {
+void BurstRun::account(const Travelling& t) {
+  const Foretold& fate = t.fate;
   Counts& counts = m_.counts_;
-  ++counts.received;
+  ++(t.released ? counts.released : counts.received);
+  counts.held += fate.verdict == Verdict::kHold ? 1 : 0;
   counts.forwarded += fate.verdict == Verdict::kForward ? 1 : 0;
   counts.replied += fate.verdict == Verdict::kReply ? 1 : 0;
   counts.to_kernel += fate.verdict == Verdict::kKernel ? 1 : 0;

@@ -52,7 +52,8 @@ Fault read_tcp(const Bytes& bytes, Reading& reading) {
 
 Fault read_udp(const Bytes& bytes, Reading& reading) {
   const std::size_t length = number16(bytes, reading.l4 + 4);
-  if (length < 8 || reading.l4 + length > reading.end()) {
+  const bool beyond = reading.l4 + length > reading.end();  // in other fragments, if it is one
+  if (length < 8 || (beyond && !reading.fragment)) {
     return Drop::kBadLength;
   }
   return read_ports(bytes, reading);
@@ -113,9 +114,59 @@ Fault read_ipv4_header(const Arriving& frame, Reading& reading) {
   if (!sums_to_nothing(bytes, l3, l3 + header)) {
     return Drop::kBadChecksum;
   }
-  if ((number16(bytes, l3 + 6) & 0x3fff) != 0) {  // "more fragments", or an offset
+  return {};
+}
+
+// Too little of the upper header to judge the datagram by.
+bool is_tiny(const Bytes& bytes, const Reading& reading) {
+  const std::size_t size = reading.end() - reading.l4;
+  if (!reading.tcp()) {
+    return size < 8;
+  }
+  const bool readable = reading.l4 + 20 <= bytes.size();
+  return size < 20 || (readable && std::size_t{bytes[reading.l4 + 12]} / 16 * 4 > size);
+}
+
+// Steps a to c of parse.h. `in_front` counts for the length of the packet.
+Fault own_fault(const Reading& reading, std::size_t in_front) {
+  const FragmentReading& fragment = *reading.fragment;
+  const std::size_t size = fragment.end - fragment.begin;
+  if (size == 0 || (!fragment.last && size % 8 != 0)) {
+    return Drop::kFragmentTiny;
+  }
+  if (in_front + fragment.end > 65535) {
+    return Drop::kFragmentTooLong;
+  }
+  if (fragment.begin == 8 && reading.tcp()) {
+    return Drop::kFragmentTiny;
+  }
+  return {};
+}
+
+// Step e.
+Fault first_fault(const Bytes& bytes, Reading& reading) {
+  return is_tiny(bytes, reading) ? Fault(Drop::kFragmentTiny) : read_upper(bytes, reading);
+}
+
+Fault read_fragment4(const Bytes& bytes, Reading& reading) {
+  if (reading.protocol == 1) {
     return Drop::kFragment;
   }
+  if (reading.protocol != 6 && reading.protocol != 17) {
+    return Drop::kUnknownProtocol;
+  }
+  const std::uint16_t field = number16(bytes, reading.l3 + 6);
+  FragmentReading fragment{.identification = number16(bytes, reading.l3 + 4),
+                           .begin = field % 0x2000U * 8U,
+                           .last = (field & 0x2000) == 0};
+  fragment.end = fragment.begin + reading.end() - reading.l4;
+  reading.fragment = fragment;
+  Fault fault = own_fault(reading, reading.l4 - reading.l3);
+  if (!fault && fragment.first()) {
+    fault = first_fault(bytes, reading);
+  }
+  reading.fragment->fault = fault;
+  reading.shape = Shape::kFragment;
   return {};
 }
 
@@ -138,7 +189,8 @@ Fault read_ipv4(const Arriving& frame, Reading& reading) {
   if (reading.ttl == 0) {
     return Drop::kTtlExpired;
   }
-  return read_upper(bytes, reading);
+  const bool fragment = (number16(bytes, reading.l3 + 6) & 0x3fff) != 0;
+  return fragment ? read_fragment4(bytes, reading) : read_upper(bytes, reading);
 }
 
 // What is wrong with one extension header by itself.
@@ -149,16 +201,21 @@ Fault extension_fault(const Bytes& bytes, std::size_t at, std::uint8_t kind, boo
   if (kind == 43 && (bytes[at + 2] == 0 || bytes[at + 3] != 0)) {
     return Drop::kExtensionChain;
   }
-  if (kind == 44 && (number16(bytes, at + 2) & 0xfff9) != 0) {
-    return Drop::kFragment;
-  }
   return {};
 }
 
-// Step 5: moves l4 and protocol behind the chain.
-Fault walk_chain(const Bytes& bytes, Reading& reading) {
-  const std::size_t begin = reading.l4;
-  for (int count = 0; is_extension(reading.protocol); ++count) {
+// Step 5: moves l4 and protocol behind the chain, or behind the header of a fragment. The second
+// walk of a fragment goes on from there.
+Fault walk_chain(const Bytes& bytes, Reading& reading, int& count) {
+  const std::size_t begin = reading.l3 + 40;
+  const bool within = reading.fragment.has_value();
+  for (; is_extension(reading.protocol); ++count) {
+    if (within && reading.protocol == 44) {
+      return Drop::kFragment;
+    }
+    if (!within && reading.fragment) {
+      return {};
+    }
     if (count == 4) {
       return Drop::kExtensionChain;
     }
@@ -173,6 +230,12 @@ Fault walk_chain(const Bytes& bytes, Reading& reading) {
       return fault;
     }
     const std::size_t size = extension_size(reading.protocol, bytes[reading.l4 + 1]);
+    const std::uint16_t field = number16(bytes, reading.l4 + 2);
+    if (reading.protocol == 44 && (field & 0xfff9) != 0) {
+      reading.fragment = FragmentReading{.identification = number32(bytes, reading.l4 + 4),
+                                         .begin = field / 8U * 8U,
+                                         .last = field % 2 == 0};
+    }
     reading.protocol = bytes[reading.l4];
     reading.l4 += size;
     if (reading.l4 - begin > 256) {
@@ -221,19 +284,60 @@ Fault read_ipv6_header(const Arriving& frame, Reading& reading) {
   if (reading.end() > frame.length()) {
     return Drop::kTruncated;
   }
-  return walk_chain(bytes, reading);
+  return {};
+}
+
+// Step d: the rest of the headers, which a first fragment must hold all.
+Fault headers_within(const Bytes& bytes, Reading& reading, int& count) {
+  if (!is_extension(reading.protocol)) {
+    return {};
+  }
+  if (const Fault fault = walk_chain(bytes, reading, count)) {
+    return fault == Drop::kTruncated ? Drop::kFragmentTiny : *fault;
+  }
+  if (reading.protocol == 58) {
+    return Drop::kFragment;
+  }
+  return reading.protocol == 6 || reading.protocol == 17 ? Fault{} : Drop::kUnknownProtocol;
+}
+
+Fault read_fragment6(const Bytes& bytes, Reading& reading, int count) {
+  FragmentReading& fragment = *reading.fragment;
+  fragment.end = fragment.begin + reading.end() - reading.l4;
+  if (reading.protocol == 58) {
+    return Drop::kFragment;
+  }
+  if (reading.protocol != 6 && reading.protocol != 17 && !is_extension(reading.protocol)) {
+    return Drop::kUnknownProtocol;
+  }
+  Fault fault = own_fault(reading, reading.l4 - 8 - (reading.l3 + 40));
+  if (fragment.first()) {
+    const Fault within = headers_within(bytes, reading, count);
+    fault = fault ? fault : within;
+    fault = fault ? fault : first_fault(bytes, reading);
+  }
+  reading.fragment->fault = fault;
+  reading.shape = Shape::kFragment;
+  return {};
 }
 
 Fault read_ipv6(const Arriving& frame, Reading& reading) {
   if (const Fault fault = read_ipv6_header(frame, reading)) {
     return fault;
   }
-  const bool discovery = is_discovery(frame.bytes, reading);
+  int headers = 0;
+  if (const Fault fault = walk_chain(frame.bytes, reading, headers)) {
+    return fault;
+  }
+  const bool discovery = !reading.fragment && is_discovery(frame.bytes, reading);
   if (is_martian6(reading, discovery)) {
     return Drop::kMartian;
   }
   if (reading.source == reading.destination) {
     return Drop::kLand;
+  }
+  if (reading.fragment) {
+    return reading.ttl == 0 ? Drop::kTtlExpired : read_fragment6(frame.bytes, reading, headers);
   }
   if (!discovery) {
     return reading.ttl == 0 ? Drop::kTtlExpired : read_upper(frame.bytes, reading);

@@ -32,7 +32,19 @@ enum class Shape : std::uint8_t {
   kEcho,
   kError,  // ICMP about a flow
   kSolicitation,
+  kFragment,  // of TCP or UDP
   kFaulty,
+};
+
+// What a fragment says of itself; `begin` and `end` count the bytes of the fragmentable part.
+struct FragmentReading {
+  std::uint32_t identification = 0;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  bool last = false;
+  std::optional<Drop> fault;  // of the whole datagram
+
+  [[nodiscard]] bool first() const { return begin == 0; }
 };
 
 // What a frame says. Members after `shape` are set as far as the shape has them. Of an error, the
@@ -54,12 +66,15 @@ struct Reading {
   std::uint8_t flags = 0;
   std::size_t quoted_l4 = 0;  // of an error: where the quoted upper header begins
   Address sender;             // of an error: its own source
+  std::optional<FragmentReading> fragment;
 
   // Where the IP packet ends.
   [[nodiscard]] std::size_t end() const { return l3 + packet; }
   [[nodiscard]] bool tcp() const { return protocol == 6; }
+  [[nodiscard]] bool later() const { return fragment && !fragment->first(); }
   // A SYN that begins a connection.
-  [[nodiscard]] bool begins() const { return tcp() && (flags & 0x12) == 0x02; }
+  [[nodiscard]] bool begins() const { return syn() && !later(); }
+  [[nodiscard]] bool syn() const { return tcp() && (flags & 0x12) == 0x02; }
   [[nodiscard]] bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 

@@ -63,6 +63,9 @@ class Comparison {
 std::string difference_of(const Counts& is, const Counts& expected) {
   Comparison c;
   c.number("received", is.received, expected.received);
+  c.number("released", is.released, expected.released);
+  c.number("held", is.held, expected.held);
+  c.number("fragments", is.fragments, expected.fragments);
   c.number("forwarded", is.forwarded, expected.forwarded);
   c.number("replied", is.replied, expected.replied);
   c.number("to_kernel", is.to_kernel, expected.to_kernel);
@@ -238,6 +241,35 @@ class Both {
     if (subject_.hearsay() != model_.hearsay()) {
       throw Impossible("other neighbours were told of");
     }
+    released();
+  }
+
+  // Frames that were held and come again.
+  void released() {
+    for (;;) {
+      const std::vector<Foretold> is = subject_.run_released(now_ms_);
+      const std::vector<Foretold> expected = model_.run_released(
+          now_ms_,
+          [&](std::size_t slot) { return subject_.endpoint(slot); },
+          [&](const FlowName& name) { return subject_.entries().contains(name); },
+          [&](const SourceName& name) { return subject_.memory().contains(name); });
+      if (is.size() != expected.size()) {
+        throw Impossible(std::to_string(is.size()) + " frames were released, expected " +
+                         std::to_string(expected.size()));
+      }
+      if (is.empty()) {
+        return;
+      }
+      for (std::size_t i = 0; i < is.size(); ++i) {
+        if (const std::string text = difference_of(is[i], expected[i]); !text.empty()) {
+          throw Impossible("released frame " + std::to_string(i) + ": " + text);
+        }
+      }
+      compare_counts();
+      if (subject_.hearsay() != model_.hearsay()) {
+        throw Impossible("other neighbours were told of");
+      }
+    }
   }
 
   static std::string as_it_came(const Arriving& frame) {
@@ -308,6 +340,7 @@ class Both {
         [&](const FlowName& name) { return entries.contains(name); },
         [&](const SourceName& name) { return memory.contains(name); },
         [&](const ReplyName& name) { return translations.contains(name); });
+    released();
     compare_counts();
     compare_flows();
   }

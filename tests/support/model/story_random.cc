@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random stories: mostly plain traffic of few clients, so that flows meet themselves again; now and
 // then something odd, and something that happens to the balancer.
+#include "tests/support/model/cutting.h"
 #include "tests/support/model/story.h"
 
 #include <random>
@@ -108,10 +109,47 @@ class Author {
   Command burst() {
     Command command;
     const std::uint32_t size = below(4) == 0 ? 1 + below(32) : 32;
+    const std::uint32_t kind = below(32);
+    if (kind == 0 && comb_ == 0 && below(3) == 0) {
+      comb_ = 96;
+      tooth_ = frame();
+    }
     for (std::uint32_t i = 0; i < size; ++i) {
-      command.frames.push_back(frame());
+      command.frames.push_back(comb_ > 0 && below(8) != 0 ? comb() : kind < 6 ? piece() : frame());
     }
     return command;
+  }
+
+  // One fragment of few datagrams, so that they meet.
+  FrameOp piece() {
+    FrameOp op = frame();
+    if (below(4) == 0) {
+      return op;
+    }
+    op.kind = below(4) == 0 ? FrameKind::kReply : FrameKind::kQuestion;
+    op.oddity = Oddity::kFragment;
+    op.client = static_cast<std::uint8_t>(below(3));
+    op.client_port = static_cast<std::uint8_t>(below(2));
+    op.target = static_cast<std::uint8_t>(below(3) + (below(2) == 0 ? 0 : 4));
+    op.ttl = static_cast<std::uint8_t>(below(16) == 0 ? byte() : 8 + below(5));
+    op.pick = static_cast<std::uint16_t>(below(3));
+    if (below(8) != 0) {
+      op.argument = regular_fragment(static_cast<std::uint16_t>(below(kRegularFragments)));
+    }
+    return op;
+  }
+
+  // The next fragment of a datagram of very many, the first one among the first.
+  FrameOp comb() {
+    FrameOp op = tooth_;
+    const auto number = static_cast<std::uint16_t>(96 - comb_--);
+    op.kind = FrameKind::kQuestion;
+    op.oddity = Oddity::kFragment;
+    op.ttl = 12;
+    op.argument = number == tooth_.argument % 3
+                      ? regular_fragment(0)
+                      : comb_fragment(static_cast<std::uint16_t>(number + 6));
+    return op;
   }
 
   FrameKind kind() {
@@ -163,6 +201,8 @@ class Author {
   int flood_ = 0;  // commands of it to come
   int storm_ = 0;  // likewise, of ICMP errors
   bool long_flood_ = false;
+  std::uint32_t comb_ = 0;  // fragments of it to come
+  FrameOp tooth_{};
 };
 
 }  // namespace

@@ -101,26 +101,44 @@ std::vector<Foretold> Subject::run(const std::vector<Arriving>& frames, std::uin
   for (const Arriving& frame : frames) {
     bytes.push_back(frame.bytes);
   }
-  burst_ = std::make_unique<ExactBurst>(bytes, Room{.head = 130, .tail = 128, .beyond = 0});
-  dataplane::Burst& burst = **burst_;
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    burst.frame[i].length += frames[i].beyond;
-    burst.frame[i].port = frames[i].port;
+  if (!holds()) {
+    buffers_.clear();
   }
+  buffers_.push_back(
+      std::make_unique<ExactBurst>(bytes, Room{.head = 130, .tail = 128, .beyond = 0}));
+  burst_ = **buffers_.back();
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    burst_.frame[i].length += frames[i].beyond;
+    burst_.frame[i].port = frames[i].port;
+  }
+  return run_burst(now_ms);
+}
+
+bool Subject::holds() const { return worker_->stats.held.get() != worker_->stats.released.get(); }
+
+std::vector<Foretold> Subject::run_released(std::uint64_t now_ms) {
+  burst_.begin(worker_->fragments.take_released(burst_.frame));
+  return burst_.size == 0 ? std::vector<Foretold>{} : run_burst(now_ms);
+}
+
+std::vector<Foretold> Subject::run_burst(std::uint64_t now_ms) {
+  dataplane::Burst& burst = burst_;
   worker_->notices.clear();
   parse(burst);
   hash_keys(burst, hasher_);
   run_stages(burst, forwarding_, *worker_, now_ms);
-  std::vector<Foretold> fates(frames.size());
+  std::vector<Foretold> fates(burst.size);
   std::uint64_t sent = 0;
-  for (std::size_t i = 0; i < frames.size(); ++i) {
+  for (std::size_t i = 0; i < burst.size; ++i) {
     Foretold& fate = fates[i];
     fate.verdict = burst.verdict[i];
     if (fate.verdict == Verdict::kDrop) {
       fate.reason = burst.reason[i];
       continue;
     }
-    fate.bytes = burst_->bytes(static_cast<dataplane::Slot>(i));
+    const auto span = burst.frame[i].bytes();
+    const auto* at = reinterpret_cast<const std::uint8_t*>(span.data());
+    fate.bytes = {at, at + span.size()};
     fate.beyond = burst.frame[i].length - burst.frame[i].contiguous;
     fate.port = burst.frame[i].port;
     if (fate.verdict == Verdict::kForward) {
@@ -133,7 +151,7 @@ std::vector<Foretold> Subject::run(const std::vector<Arriving>& frames, std::uin
 }
 
 std::optional<PoolEndpoint> Subject::endpoint(std::size_t slot) const {
-  const std::uint32_t flow = (*burst_)->flow[slot];
+  const std::uint32_t flow = burst_.flow[slot];
   if (flow == dataplane::kNoFlow) {
     return std::nullopt;
   }
@@ -156,6 +174,9 @@ Hearsay Subject::hearsay() const {
 Counts Subject::counts() const {
   const dataplane::WorkerStats& s = worker_->stats;
   Counts counts{.received = s.received.get(),
+                .released = s.released.get(),
+                .held = s.held.get(),
+                .fragments = s.fragments.get(),
                 .forwarded = s.forwarded.get(),
                 .replied = s.replied.get(),
                 .to_kernel = s.to_kernel.get(),

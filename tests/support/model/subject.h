@@ -35,6 +35,8 @@ class Subject {
 
   // What became of each frame. The burst stays readable until the next one.
   std::vector<Foretold> run(const std::vector<Arriving>& frames, std::uint64_t now_ms);
+  // The same for frames that were held and come again; empty when there are none.
+  std::vector<Foretold> run_released(std::uint64_t now_ms);
   // Where the flow of a frame of the last burst was translated to.
   [[nodiscard]] std::optional<PoolEndpoint> endpoint(std::size_t slot) const;
   [[nodiscard]] Hearsay hearsay() const;
@@ -61,6 +63,8 @@ class Subject {
   void read_entries(const Table& table, std::map<FlowName, Entry>& into) const;
   template <typename Table>
   void read_memory(const Table& table, std::map<SourceName, Remembered>& into) const;
+  [[nodiscard]] bool holds() const;
+  std::vector<Foretold> run_burst(std::uint64_t now_ms);
   void refresh();
   void start(std::uint64_t now_ms);
 
@@ -79,7 +83,9 @@ class Subject {
   dataplane::Neighborhood neighborhood_;
   std::vector<dataplane::NextHop> hops_;
   dataplane::Forwarding forwarding_;
-  std::unique_ptr<ExactBurst> burst_;
+  dataplane::Burst burst_{};
+  // Buffers of the last burst, and of bursts some of whose frames may still be held.
+  std::vector<std::unique_ptr<ExactBurst>> buffers_;
 };
 
 }  // namespace holdfast::testing

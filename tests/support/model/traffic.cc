@@ -3,6 +3,7 @@
 #include "tests/support/model/traffic.h"
 
 #include "tests/support/appliance.h"
+#include "tests/support/model/cutting.h"
 #include "tests/support/model/traffic_errors.h"
 
 #include <algorithm>
@@ -374,9 +375,6 @@ void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
     case Oddity::kChain:
       add_extensions(packet, op, client.address.is_v4());
       break;
-    case Oddity::kFragment:
-      packet.fragment(static_cast<std::uint16_t>(op.argument % 512 / 8 * 8), op.argument % 2 == 0);
-      break;
     case Oddity::kAddresses:
       mistake_addresses(packet, op, client);
       break;
@@ -479,7 +477,8 @@ Arriving build_frame(const FrameOp& op, const Model& model, const Crowd& crowd) 
     if (is_odd(op, from_lan)) {
       make_odd(packet, op, sender_of(packet, op, crowd));
     }
-    frame.bytes = packet.bytes();
+    const bool cut = op.oddity == Oddity::kFragment && op.kind != FrameKind::kSolicitation;
+    frame.bytes = cut ? cut_fragment(op, packet, packet.is_v4()) : packet.bytes();
     l4 = packet.l4_offset();
   }
   spoil(frame, op, l4);

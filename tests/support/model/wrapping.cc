@@ -113,8 +113,9 @@ std::uint16_t udp_checksum(const Bytes& head,
                            const Reading& reading,
                            const TunnelTo& to) {
   const bool v4 = to.member.is_v4();
-  const bool has_own = reading.shape == Shape::kError || reading.tcp() ||
-                       number16(inner.bytes, reading.l4 - reading.l3 + 6) != 0;
+  const bool has_own = !reading.fragment &&  // else it is that of more than this
+                       (reading.shape == Shape::kError || reading.tcp() ||
+                        number16(inner.bytes, reading.l4 - reading.l3 + 6) != 0);
   if ((v4 && (to.mode == Mode::kVxlan || !has_own)) || (!has_own && inner.beyond != 0)) {
     return 0;
   }
@@ -189,7 +190,7 @@ Bytes outer_ip(const Bytes& packet,
       reading.v4 ? packet[1] : std::size_t{packet[0]} % 16 * 16 + packet[1] / 16U;
   Bytes head;
   if (to.member.is_v4()) {
-    const bool may_fragment = reading.v4 && (packet[6] & 0x40) == 0;
+    const bool may_fragment = reading.v4 && (packet[6] & 0x40) == 0 && !reading.fragment;
     append16(head, 0x4500 + service);
     append16(head, 20 + length);
     append16(head, may_fragment ? number16(packet, 4) : 0);

@@ -90,7 +90,7 @@ std::uint16_t fresh_checksum(Bytes& bytes,
   return complement(upper_sum(bytes, reading.l4, end, reading, true));
 }
 
-// A whole segment is summed anew when it came right, else carried.
+// A whole segment is summed anew when it came right, else carried, as a fragment's is.
 void checksum_transport(Bytes& bytes,
                         const Reading& before,
                         const Reading& after,
@@ -100,7 +100,7 @@ void checksum_transport(Bytes& bytes,
     return;
   }
   const std::size_t end = before.tcp() ? before.end() : before.l4 + number16(bytes, before.l4 + 4);
-  bool right = end <= bytes.size();
+  bool right = end <= bytes.size() && !before.fragment;
   if (right) {
     Bytes original = bytes;
     put16(original, before.l4, before.source_port);
@@ -179,13 +179,16 @@ void address_link(Bytes& bytes, const Way& way) {
 void translate(Arriving& frame, const Reading& reading, const Ends& ends) {
   Bytes& bytes = frame.bytes;
   const std::size_t l3 = reading.l3;
-  const std::uint16_t came = number16(bytes, reading.l4 + (reading.tcp() ? 16 : 6));
   --bytes[l3 + (reading.v4 ? 8 : 7)];
   put_address(bytes, l3 + (reading.v4 ? 12 : 8), ends.source);
   put_address(bytes, l3 + (reading.v4 ? 16 : 24), ends.destination);
   if (reading.v4) {
     sum_ipv4_header(bytes, l3);
   }
+  if (reading.later()) {
+    return;
+  }
+  const std::uint16_t came = number16(bytes, reading.l4 + (reading.tcp() ? 16 : 6));
   put16(bytes, reading.l4, ends.source_port);
   put16(bytes, reading.l4 + 2, ends.destination_port);
   Reading after = reading;

@@ -5,6 +5,7 @@
 #include "control/cli/drop_text.h"
 #include "tests/packet/icmp_quote.h"
 #include "tests/support/capture_file.h"
+#include "tests/support/fragmenting.h"
 #include "tests/support/packet.h"
 #include "tests/unit/cli/offline_config.h"
 
@@ -105,7 +106,7 @@ std::vector<Recipe> header_recipes() {
       {Drop::kBadHeaderLength, {tcp(kClient, kOurVip).ip_byte(0, 0x44).bytes()}},
       {Drop::kBadLength, {tcp(kClient, kOurVip).ip_byte(3, 19).bytes()}},
       {Drop::kBadChecksum, {tcp(kClient, kOurVip).byte(24, 0).byte(25, 0).bytes()}},
-      {Drop::kFragment, {udp(kClient, kOurVip).fragment(1480, true).bytes()}},
+      {Drop::kFragment, {echo_request(kClient, kOurVip).fragment(1480, true).bytes()}},
       {Drop::kExtensionChain, {tcp(kClient6, kDirect6).extension(43, 8, {0, 1}).bytes()}},
       {Drop::kMartian, {tcp(from(kClient, "127.0.0.1"), kOurVip).syn().bytes()}},
       {Drop::kLand, {tcp(kOurVip, kOurVip).syn().bytes()}},
@@ -116,6 +117,40 @@ std::vector<Recipe> header_recipes() {
       {Drop::kUnknownProtocol, {tcp(kClient, kOurVip).next_protocol(132).bytes()}},
       {Drop::kIcmpUnsupported, {echo_request(kClient, kOurVip).icmp(13, 0).bytes()}},
       {Drop::kIcmpImplausible, {told_too_big(kOurVip, 500)}},
+  };
+}
+
+// Of a datagram to `direct`: the fragment from one byte to another.
+Bytes piece(std::size_t begin, std::size_t end, std::uint32_t identification = 1) {
+  const Bytes whole = tcp(kClient, kDirect).syn().payload(1200).bytes();
+  return fragment_of(whole, {.begin = begin, .end = end}, true, identification);
+}
+
+// The first `count` of 8 bytes each, behind a first one.
+std::vector<Bytes> many_pieces(std::size_t count) {
+  std::vector<Bytes> frames = {piece(0, 40)};
+  for (std::size_t i = 0; frames.size() < count; ++i) {
+    frames.push_back(piece(40 + 8 * i, 48 + 8 * i));
+  }
+  return frames;
+}
+
+// Early ones of as many datagrams.
+std::vector<Bytes> early_pieces(std::uint32_t count) {
+  std::vector<Bytes> frames;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    frames.push_back(piece(80, 160, i));
+  }
+  return frames;
+}
+
+std::vector<Recipe> fragment_recipes() {
+  return {
+      {Drop::kFragmentTiny, {piece(0, 16)}},
+      {Drop::kFragmentTooLong, {udp(kClient, kDirect).fragment(65'528, false).payload(64).bytes()}},
+      {Drop::kFragmentOverlap, {piece(0, 80), piece(72, 160)}},
+      {Drop::kFragmentTooMany, many_pieces(65)},
+      {Drop::kFragmentBufferFull, early_pieces(33)},
   };
 }
 
@@ -136,6 +171,7 @@ std::vector<Recipe> flow_recipes() {
 const std::vector<Elsewhere>& elsewhere() {
   static const std::vector<Elsewhere> places = {
       {Drop::kDispatchFull, "one worker has no ring to another: worker_test.cc"},
+      {Drop::kFragmentTimeout, "these captures take no time: replay_fragments_test.cc"},
       {Drop::kMemberReset, "--down only avoids a backend: nat_lifetime_test.cc, the model"},
       {Drop::kNoRoute, "every backend has a route here: the model, neighborhood_test.cc"},
       {Drop::kNoNeighbour, "every next hop is resolved here: the model, dsr_test.cc"},
@@ -146,7 +182,7 @@ const std::vector<Elsewhere>& elsewhere() {
 
 std::map<Drop, Recipe> recipes() {
   std::map<Drop, Recipe> all;
-  for (const auto& some : {link_recipes(), header_recipes(), flow_recipes()}) {
+  for (const auto& some : {link_recipes(), header_recipes(), fragment_recipes(), flow_recipes()}) {
     for (const Recipe& recipe : some) {
       EXPECT_TRUE(all.emplace(recipe.reason, recipe).second)
           << drop_name(recipe.reason) << " has two recipes";
