@@ -25,12 +25,12 @@ inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
 inline constexpr std::array<Key, 6> kPortKeys = {
     "device", "interface", "rx", "tx", "repeat", "mtu"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
-inline constexpr std::array<Key, 6> kDefaultsKeys = {
+inline constexpr std::array<Key, 7> kDefaultsKeys = {
     "check", "balance", "affinity", "drain", "timeouts", "mode", "mss"};
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 11> kServiceKeys = {"name",
+inline constexpr std::array<Key, 12> kServiceKeys = {"name",
                                                      "vips",
                                                      "ports",
                                                      "mode",

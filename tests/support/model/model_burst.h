@@ -140,7 +140,7 @@ class BurstRun {
     bool former = false;
   };
   [[nodiscard]] Choice choose(const Travelling& t);
-  [[nodiscard]] Choice choose_in_the_middle(const Travelling& t);
+  [[nodiscard]] Choice choose_in_the_middle(const Travelling& t) const;
   [[nodiscard]] bool table_full(const Travelling& t) const;
   void open_entry(Travelling& t);
   bool make_room_in(Width width, FlowState state);
