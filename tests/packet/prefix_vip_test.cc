@@ -160,6 +160,25 @@ TEST(PrefixVip, TheReplyOfIpv6LikewiseAndByUdpOfAnyPort) {
   }
 }
 
+// The index knows 32 bits of a hash. Here the record of one VIP also stands where another's would.
+TEST(PrefixVip, ATranslationOfAnotherVipIsNotFollowedWhereTheTagsAreTheSame) {
+  Appliance appliance(with_prefixes(Mode::kNat));
+  appliance.send(tcp(kClient, vip4(40)).syn());
+  dataplane::NatTable& nat = appliance.solo().worker().tables.nat;
+  std::uint32_t index = 0;
+  while (nat.record(index).state == dataplane::FlowState::kFree) {
+    ++index;
+  }
+  const dataplane::FlowKey other = {.source = kClient.address,
+                                    .destination = vip4(41).address,
+                                    .source_port = Be16::from_host(kClient.port),
+                                    .destination_port = Be16::from_host(80),
+                                    .protocol = Protocol::kTcp};
+  ASSERT_TRUE(nat.forward().insert(appliance.solo().generation().hasher()(other), index));
+  EXPECT_EQ(appliance.send(tcp(kClient, vip4(41)).ack()).verdict, Verdict::kReply);
+  EXPECT_EQ(appliance.send(tcp(kClient, vip4(40)).ack()).verdict, Verdict::kForward);
+}
+
 TEST(PrefixVip, ASingleVipInItIsAServiceOfItsOwnOnItsOwnPort) {
   GenerationSpec spec = three_backends(Mode::kDsr);  // tcp/80 at kVip
   spec.services[0].members = {{.backend = "1", .address = kBackend1.address}};
