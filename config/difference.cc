@@ -52,7 +52,8 @@ class Comparison {
 
 bool same_port(const Port& a, const Port& b) {
   return a.device == b.device && a.interface == b.interface && a.receive_file == b.receive_file &&
-         a.transmit_file == b.transmit_file && a.repeat == b.repeat && a.mtu == b.mtu;
+         a.transmit_file == b.transmit_file && a.repeat == b.repeat && a.mtu == b.mtu &&
+         a.vlan == b.vlan;
 }
 
 std::vector<std::string> port_differences(const Config& running, const Config& wanted) {

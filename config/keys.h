@@ -22,8 +22,8 @@ inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
                                                       "directory",
                                                       "state_file",
                                                       "instance"};
-inline constexpr std::array<Key, 6> kPortKeys = {
-    "device", "interface", "rx", "tx", "repeat", "mtu"};
+inline constexpr std::array<Key, 7> kPortKeys = {
+    "device", "interface", "rx", "tx", "repeat", "mtu", "vlan"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 7> kDefaultsKeys = {
     "check", "balance", "affinity", "drain", "timeouts", "mode", "mss"};

@@ -46,6 +46,13 @@ enum class Protocol : std::uint8_t { kTcp, kUdp };
 enum class CheckType : std::uint8_t { kTcp, kHttp };
 enum class DrainEnd : std::uint8_t { kReset, kKeep };
 
+// VLAN tags of a port: 802.1Q, perhaps within an 802.1ad service tag. 0: none.
+struct Vlan {
+  std::uint16_t service = 0;
+  std::uint16_t id = 0;
+  bool operator==(const Vlan&) const = default;
+};
+
 struct Port {
   std::string name;
   PortDevice device = PortDevice::kAfPacket;
@@ -54,6 +61,7 @@ struct Port {
   std::string transmit_file;  // pcap: `tx`
   bool repeat = false;        // pcap
   std::uint16_t mtu = 1500;   // but for af_packet, where it is the interface's
+  Vlan vlan = {};             // all but af_packet
   Place place;
 };
 

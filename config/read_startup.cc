@@ -42,6 +42,57 @@ Read<std::string> read_interface(const Node& node) {
   return name;
 }
 
+constexpr std::uint64_t kMostVlan = 4094;
+
+Read<std::uint16_t> read_vlan_id(std::string_view digits) {
+  const Read<std::uint64_t> id = parse_decimal(digits);
+  if (!id) {
+    return std::unexpected(id.error());
+  }
+  if (*id < 1 || *id > kMostVlan) {
+    return std::unexpected(out_of_range(digits, "1", fmt::to_string(kMostVlan)));
+  }
+  return static_cast<std::uint16_t>(*id);
+}
+
+// 100, or "200.100" with the service tag first.
+Read<Vlan> read_vlan(const Node& node) {
+  const Read<std::string_view> text = scalar_text(node, "a VLAN");
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  const std::size_t dot = text->find('.');
+  if (dot == std::string_view::npos) {
+    const Read<std::uint64_t> id = read_integer(node, {1, kMostVlan});
+    if (!id) {
+      return std::unexpected(id.error());
+    }
+    return Vlan{.service = 0, .id = static_cast<std::uint16_t>(*id)};
+  }
+  if (!node.quoted) {  // YAML takes 200.100 for 200.1
+    return std::unexpected(Complaint{fmt::format("{} has to stand in quotes", quote(*text)),
+                                     fmt::format("write \"{}\"", *text)});
+  }
+  const Read<std::uint16_t> service = read_vlan_id(text->substr(0, dot));
+  const Read<std::uint16_t> id = read_vlan_id(text->substr(dot + 1));
+  if (!service || !id) {
+    return std::unexpected(service ? id.error() : service.error());
+  }
+  return Vlan{.service = *service, .id = *id};
+}
+
+void read_port_vlan(const Fields& fields, Port& port) {
+  if (port.device != PortDevice::kAfPacket) {
+    fields.set("vlan", port.vlan, read_vlan);
+  } else if (fields.has("vlan")) {
+    fields.journal().error(
+        fields.where("vlan"),
+        "key 'vlan' does not belong to a port of device 'af_packet': name the kernel's VLAN "
+        "interface as 'interface'",
+        "ip link add link eth0 name eth0.100 type vlan id 100; interface: eth0.100");
+  }
+}
+
 void read_device_keys(const Fields& fields, Port& port) {
   static constexpr std::array<Key, 1> kInterface = {"interface"};
   static constexpr std::array<Key, 3> kFiles = {"rx", "tx", "repeat"};
@@ -79,6 +130,7 @@ Port read_port(const Node& name, const Node& node, Journal& journal) {
   const Fields fields(node, "port " + quote(name.text), kPortKeys, journal);
   if (fields.set_required("device", port.device, word(kDevices, kLaterDevices)) != nullptr) {
     read_device_keys(fields, port);
+    read_port_vlan(fields, port);
   }
   return port;
 }

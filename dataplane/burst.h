@@ -8,6 +8,7 @@
 #include "dataplane/drop.h"
 #include "dataplane/frame.h"
 #include "dataplane/spec.h"
+#include "dataplane/vlan.h"
 
 #include <array>
 #include <cstdint>
@@ -101,13 +102,14 @@ struct Burst {
   std::array<std::uint16_t, kBurstSize>
       l3_length;  // IP total length: what stands after it is padding
   std::array<std::uint8_t, kBurstSize> tcp_flags;
-  std::array<bool, kBurstSize> tagged;  // a VLAN tag stands before the IP header
+  std::array<VlanTags, kBurstSize> tags;  // that stand before the IP header
   std::array<Piece, kBurstSize> piece;
   std::array<FragmentExtent, kBurstSize> fragment;  // unless piece is kWhole
   std::array<FlowKey, kBurstSize> key;
   std::array<std::uint64_t, kBurstSize> hash;  // keyed, of key; for kFragment of its datagram
 
   // classify
+  std::array<bool, kBurstSize> tagged;            // its tags are not its port's
   std::array<std::uint16_t, kBurstSize> service;  // index in the generation
   std::array<std::uint16_t, kBurstSize> binding;  // id in the binding registry
   std::array<bool, kBurstSize> prefixed;  // the binding is a prefix's: flows keep the destination

@@ -18,6 +18,7 @@ namespace {
 // are not compared (replay), a frame to a group counts as sent to us, so that answers come from us.
 bool for_this_station(Burst& b, Slot i, const Forwarding& forwarding) {
   const Link& link = forwarding.neighborhood->link(b.frame[i].port);
+  b.tagged[i] = b.tags[i] != link.tags;
   const auto ethernet = load<EthernetHeader>(b.frame[i].data);
   if (is_group(ethernet.source)) [[unlikely]] {
     return b.drop(i, Drop::kMartian);  // no station sends from there, and an answer would go to all
@@ -49,13 +50,14 @@ bool answers_for(const Address& address, const Forwarding& forwarding, PortIndex
 }
 
 bool classify_arp(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {
-  const std::optional<ArpPacket> arp = read_arp(b.frame[i]);
-  if (!arp || !answers_for(arp_target(*arp), forwarding, b.frame[i].port)) {
+  const std::optional<ArpPacket> arp = read_arp(b.frame[i], b.l3_offset[i]);
+  if (!arp || b.tagged[i] || !answers_for(arp_target(*arp), forwarding, b.frame[i].port)) {
     return b.end(i, Verdict::kKernel);
   }
   learn(notices, learn_from_arp(*arp), b.frame[i].port);
   const MacAddress& ours = forwarding.neighborhood->link(b.frame[i].port).mac;
-  return b.end(i, answer_arp(b.frame[i], ours) ? Verdict::kReply : Verdict::kKernel);
+  return b.end(i,
+               answer_arp(b.frame[i], b.l3_offset[i], ours) ? Verdict::kReply : Verdict::kKernel);
 }
 
 bool classify_solicitation(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {

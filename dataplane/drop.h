@@ -21,7 +21,7 @@ enum class Drop : std::uint8_t {
   kBadHeaderLength,     // IHL < 5, TCP data offset < 5, either one past the packet
   kBadLength,           // IP or UDP length field contradicts the frame, UDP length < 8
   kBadChecksum,         // of the IPv4 header, of an echo request, of an ICMP error
-  kVlanUnknown,         // tagged frame for a VIP on a port without that VLAN
+  kVlanUnknown,         // for a VIP, with other VLAN tags than its port has
   kFragment,            // fragment of ICMP or within a fragment; ICMP error about one without ports
   kFragmentTiny,        // first one without the whole upper header, empty, or cut within 8 bytes
   kFragmentTooLong,     // reaches beyond the 65535 bytes of a packet
@@ -56,7 +56,7 @@ enum class Drop : std::uint8_t {
   kNoRoute,      // no route to the next hop
   kNoNeighbour,  // next hop's link-layer address unknown
   kMtu,          // longer than the egress port's MTU, outer headers included
-  kNoHeadroom,   // no room before the packet for outer headers
+  kNoHeadroom,   // no room before the packet for outer headers or VLAN tags
   kCount
 };
 

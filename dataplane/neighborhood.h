@@ -10,6 +10,7 @@
 #include "dataplane/address.h"
 #include "dataplane/frame.h"
 #include "dataplane/prefix_table.h"
+#include "dataplane/vlan.h"
 
 #include <cstdint>
 #include <optional>
@@ -25,8 +26,9 @@ struct Link {
   std::string name;
   std::uint32_t interface_index = 0;  // kernel's; 0 for in-process ports
   MacAddress mac{};
-  std::uint16_t mtu = 1500;
+  std::uint16_t mtu = 1500;  // of IP packets: tags do not count
   bool up = true;
+  VlanTags tags = {};  // of what comes and leaves
 };
 
 struct Route {

@@ -8,9 +8,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr unsigned kMostTags = 2;
-constexpr std::uint16_t kVlanIdMask = 0x0fff;  // IEEE 802.1Q-2018 §9.6
-
 bool is_tag(Be16 type) { return type == kEtherVlan || type == kEtherServiceVlan; }
 
 Kind arp_kind(const Frame& frame, std::uint32_t offset) {
@@ -43,17 +40,17 @@ bool parse_link(Burst& burst, Slot slot) {
   }
   auto type = load<Be16>(frame.data + offsetof(EthernetHeader, type));
   std::uint8_t offset = sizeof(EthernetHeader);
-  bool tagged = false;
-  for (unsigned tags = 0; is_tag(type) && tags < kMostTags; ++tags) {
+  VlanTags found;
+  for (unsigned tags = 0; is_tag(type) && tags < kMostVlanTags; ++tags) {
     if (frame.contiguous < offset + sizeof(VlanTag)) {
       return burst.drop(slot, Drop::kTruncated);
     }
     const auto tag = load<VlanTag>(frame.data + offset);
-    tagged |= (tag.control.to_host() & kVlanIdMask) != 0;  // VLAN 0 is a priority and no VLAN
+    found.add(type == kEtherServiceVlan, tag.control.to_host());
     type = tag.type;
     offset += static_cast<std::uint8_t>(sizeof(VlanTag));
   }
-  burst.tagged[slot] = tagged;
+  burst.tags[slot] = found;
   burst.l3_offset[slot] = offset;
   return parse_network(burst, slot, type);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 2 of 7: parse. Runs on the workers, in replay, in tests and under the fuzzer.
 //   reads: frame    writes: kind, fault, l3_offset, l3_length, l4_offset, quoted_l4_offset,
-//                           tcp_flags, tagged, key, piece, fragment, released
+//                           tcp_flags, tags, key, piece, fragment, released
 //   drops: kTruncated
 //
 // Parse never reads past frame.contiguous and gives no verdict but one: a frame too short for its
 // Ethernet header, its VLAN tags or its IP addresses is dropped as truncated. Whatever else is
 // wrong with an IP packet becomes kind = kFaulty and fault = the reason, with both addresses in the
 // key, because the packet is dropped only if it is for a VIP or a pool address; else the kernel
-// judges it. The Ethernet destination is not looked at. Up to two VLAN tags are read; one of VLAN 0
-// gives a priority only, and a frame with such tags alone is not tagged.
+// judges it. The Ethernet destination is not looked at. Up to two VLAN tags are read (vlan.h);
+// whether they are the port's is for classify to say.
 //
 // The first fault in this order is the one recorded:
 //    1. version                kBadVersion

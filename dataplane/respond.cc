@@ -202,11 +202,12 @@ bool answer_echo(Frame& frame, const Burst& burst, Slot slot) {
   return true;
 }
 
-std::optional<ArpPacket> read_arp(const Frame& frame) {
-  if (frame.contiguous < kGratuitousArpSize || load<EthernetHeader>(frame.data).type != kEtherArp) {
+std::optional<ArpPacket> read_arp(const Frame& frame, std::uint8_t l3_offset) {
+  if (frame.contiguous < l3_offset + sizeof(ArpPacket) ||
+      load<Be16>(frame.data + l3_offset - sizeof(Be16)) != kEtherArp) {
     return std::nullopt;
   }
-  const auto arp = load<ArpPacket>(frame.data + sizeof(EthernetHeader));
+  const auto arp = load<ArpPacket>(frame.data + l3_offset);
   if (arp.hardware != kArpEthernet || arp.protocol != kEtherIpv4 ||
       arp.hardware_length != sizeof(MacAddress) || arp.protocol_length != sizeof arp.sender) {
     return std::nullopt;
@@ -217,8 +218,8 @@ std::optional<ArpPacket> read_arp(const Frame& frame) {
 Address arp_target(const ArpPacket& arp) { return v4_address(arp.target); }
 Address arp_sender(const ArpPacket& arp) { return v4_address(arp.sender); }
 
-bool answer_arp(Frame& frame, MacAddress ours) {
-  const auto request = read_arp(frame);
+bool answer_arp(Frame& frame, std::uint8_t l3_offset, MacAddress ours) {
+  const auto request = read_arp(frame, l3_offset);
   if (!request || request->operation != kArpRequest || request->sender == request->target ||
       is_group(request->sender_mac)) {
     return false;
@@ -229,9 +230,9 @@ bool answer_arp(Frame& frame, MacAddress ours) {
   reply.sender = request->target;
   reply.target_mac = request->sender_mac;
   reply.target = request->sender;
-  store(frame.data,
-        EthernetHeader{.destination = request->sender_mac, .source = ours, .type = kEtherArp});
-  store(frame.data + sizeof(EthernetHeader), reply);
+  store(frame.data, request->sender_mac);
+  store(frame.data + offsetof(EthernetHeader, source), ours);
+  store(frame.data + l3_offset, reply);
   return true;
 }
 

@@ -11,6 +11,7 @@
 #include "dataplane/headers.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -25,17 +26,18 @@ namespace holdfast::dataplane {
 // `frame` is the slot's.
 bool answer_echo(Frame& frame, const Burst& burst, Slot slot);
 
-// The ARP packet of an untagged frame; nullopt when there is none. Any frame may be asked.
-std::optional<ArpPacket> read_arp(const Frame& frame);
+// The ARP packet that begins at l3_offset, behind an Ethernet header and its tags; nullopt when
+// there is none. Requires: l3_offset is at least an Ethernet header's size.
+std::optional<ArpPacket> read_arp(const Frame& frame, std::uint8_t l3_offset);
 
 // The address that an ARP packet asks for, and whose it says to come from.
 Address arp_target(const ArpPacket& arp);
 Address arp_sender(const ArpPacket& arp);
 
 // Turns an ARP request into the reply that `ours` has the target address (RFC 826). Probes with an
-// empty sender (RFC 5227 §2.1.1) are answered like others. Returns false, frame untouched, when it
-// is no request, announces its own address, or names a group's MAC as sender.
-bool answer_arp(Frame& frame, MacAddress ours);
+// empty sender (RFC 5227 §2.1.1) are answered like others; tags stay. Returns false, frame
+// untouched, when it is no request, announces its own address, or names a group's MAC as sender.
+bool answer_arp(Frame& frame, std::uint8_t l3_offset, MacAddress ours);
 
 // The address a neighbour solicitation asks for. Requires: kind[slot] is kNeighborSolicitation.
 Address solicited_target(const Frame& frame, const Burst& burst, Slot slot);

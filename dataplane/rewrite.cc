@@ -116,6 +116,25 @@ void translate(Burst& b, Slot i, const FlowKey& to) {
   rewrite_transport(b.frame[i].data + b.l4_offset[i], b.key[i], to);
 }
 
+// Every forwarded frame has the tags of its egress port, and no others. False: no room for them.
+[[gnu::noinline]] bool change_tags(Burst& b, Slot i, VlanTags tags) {
+  const std::uint8_t before = b.l3_offset[i];
+  const std::optional<std::uint8_t> l3_offset = put_tags(b.frame[i], before, tags);
+  if (!l3_offset) {
+    return b.drop(i, Drop::kNoHeadroom);
+  }
+  b.l3_offset[i] = *l3_offset;
+  b.l4_offset[i] = static_cast<std::uint16_t>(b.l4_offset[i] + *l3_offset - before);
+  return true;
+}
+
+bool fit_tags(Burst& b, Slot i, VlanTags tags) {
+  if (b.l3_offset[i] == sizeof(EthernetHeader) && !tags.any()) [[likely]] {
+    return true;
+  }
+  return change_tags(b, i, tags);
+}
+
 bool leave_by(Burst& b, Slot i, const NextHop& hop) {
   Frame& frame = b.frame[i];
   std::memcpy(frame.data, hop.destination.data(), hop.destination.size());
@@ -286,7 +305,8 @@ bool rewrite_one(Burst& b, Slot i, Context& c) {
     return refuse_hop(b, i, hop, destination, c);
   }
   const std::uint16_t length = b.l3_length[i];
-  if (!(nat ? pass_translated(b, i, to, hop, c) : pass_on(b, i, hop, c))) {
+  if (!(nat ? pass_translated(b, i, to, hop, c) : pass_on(b, i, hop, c)) ||
+      !fit_tags(b, i, forwarding.neighborhood->link(hop.port).tags)) {
     return false;
   }
   count(b, i, length, c.state);

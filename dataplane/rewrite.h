@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 6 of 7: rewrite. Makes each packet what its next hop must see.
 //   reads: member, flow, direction, key    writes: frame bytes and length, frame.port, kForward
-//   drops: kNoRoute, kNoNeighbour, kMtu, kTtlExpired (nat), kNoHeadroom (tunnels)
-// What stands behind the IP packet is cut, and never counts for the MTU. A packet that is longer
+//   drops: kNoRoute, kNoNeighbour, kMtu, kTtlExpired (nat), kNoHeadroom (tunnels, VLAN tags)
+// What stands behind the IP packet is cut, and never counts for the MTU. The frame's VLAN tags go;
+// those of the port by which it leaves take their place (vlan.h). A packet that is longer
 // than the way carries, outer headers included, is answered with that, or dropped (too_big.h); the
 // way towards a member is as wide as the narrower of the port and the member's mtu. The MSS in a
 // SYN is lowered where the service says so (mss.h). `dsr` changes the MAC addresses and nothing

@@ -7,6 +7,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/prefix.h"
+#include "dataplane/vlan.h"
 
 #include <array>
 #include <cstdint>
@@ -184,6 +185,7 @@ struct PortSpec {
   std::string transmit_file;            // pcap
   bool repeat = false;                  // pcap: read the file endlessly
   std::uint16_t mtu = kDefaultPortMtu;  // af_packet: unused, it is the netdev's
+  VlanTags vlan = {};                   // all but af_packet
   bool operator==(const PortSpec&) const = default;
 };
 

@@ -3,6 +3,7 @@
 #include "control/cli/capture_link.h"
 
 #include "control/cli/capture_stream.h"
+#include "control/cli/frame_tags.h"
 
 #include <array>
 #include <optional>
@@ -99,7 +100,10 @@ std::string unsupported_link(LinkType link) {
          " cannot be replayed; Ethernet, raw IP, BSD loopback and Linux cooked captures can";
 }
 
-void make_ethernet(CaptureRecord& record, const MacAddress& destination, const MacAddress& source) {
+void make_ethernet(CaptureRecord& record,
+                   const MacAddress& destination,
+                   const MacAddress& source,
+                   dataplane::VlanTags tags) {
   if (record.link == kEthernet) {
     return;
   }
@@ -117,8 +121,11 @@ void make_ethernet(CaptureRecord& record, const MacAddress& destination, const M
   const auto begin = record.bytes.begin();
   record.bytes.erase(begin, begin + static_cast<std::ptrdiff_t>(network->header));
   record.bytes.insert(record.bytes.begin(), ethernet.begin(), ethernet.end());
-  const std::uint64_t length =
-      std::uint64_t{record.original_length} - network->header + sizeof header;
+  std::uint64_t length = std::uint64_t{record.original_length} - network->header + sizeof header;
+  if (network->type != dataplane::kEtherVlan && network->type != dataplane::kEtherServiceVlan) {
+    tag_frame(record.bytes, tags);
+    length += tags.count() * dataplane::kVlanTagSize;
+  }
   record.original_length = static_cast<std::uint32_t>(std::min<std::uint64_t>(length, 0xffffffff));
 }
 

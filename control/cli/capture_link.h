@@ -5,6 +5,7 @@
 
 #include "control/cli/capture.h"
 #include "dataplane/headers.h"
+#include "dataplane/vlan.h"
 
 #include <string>
 
@@ -16,10 +17,12 @@ bool is_supported_link(LinkType link);
 std::string unsupported_link(LinkType link);
 
 // Replaces the record's link header by an Ethernet header with these addresses; a cooked capture's
-// own source address is kept. Ethernet records stay as they are. What is cut within its link header
+// own source address is kept, and where the record says nothing of VLANs it gets the tags: it was
+// captured above them. Ethernet records stay as they are. What is cut within its link header
 // becomes an empty frame. Requires: is_supported_link(record.link).
 void make_ethernet(CaptureRecord& record,
                    const dataplane::MacAddress& destination,
-                   const dataplane::MacAddress& source);
+                   const dataplane::MacAddress& source,
+                   dataplane::VlanTags tags = {});
 
 }  // namespace holdfast::control

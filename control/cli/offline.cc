@@ -109,7 +109,8 @@ std::vector<Link> build_links(const config::Config& config) {
                      .interface_index = 0,
                      .mac = kOurMac,
                      .mtu = port.device == config::PortDevice::kAfPacket ? kLargestMtu : port.mtu,
-                     .up = true});
+                     .up = true,
+                     .tags = vlan_tags(port.vlan)});
   }
   return links;
 }

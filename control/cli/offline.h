@@ -4,7 +4,9 @@
 //   - every backend is up, but for those that --down names;
 //   - packets enter the first port (--port) and go back to clients by it; frames to backends leave
 //     by the next other port, when there is one;
-//   - every port has the MAC address kOurMac and its `mtu`, or 65535 where that is a netdev's; every
+//   - frames enter and leave with the VLAN tags of their port;
+//   - every port has the MAC address kOurMac and its `mtu`, or 65535 where that is a netdev's;
+//   every
 //     next hop is resolved, to kNextHopMac (--next-hop-mac);
 //   - the hash key is the configuration's; without `hash_key_file` the one this node has generated;
 //     when there is none that can be read, kFixedKey.

@@ -98,7 +98,7 @@ ReplayResult Replay::push(CaptureRecord record) {
   if (const auto decided = without_pipeline(record)) {
     return *decided;
   }
-  make_ethernet(record, kOurMac, kNextHopMac);
+  make_ethernet(record, kOurMac, kNextHopMac, solo_.neighborhood().link(entry_).tags);
   pass_time(clock_.advance(record.time));
   auto buffer = std::make_unique<Buffer>(record, number);
   burst_.frame[0] = buffer->frame(record, entry_);

@@ -2,6 +2,7 @@
 #include "control/cli/trace.h"
 
 #include "control/cli/capture.h"
+#include "control/cli/frame_tags.h"
 #include "control/cli/replay.h"
 #include "dataplane/headers.h"
 
@@ -48,6 +49,18 @@ TraceHeaders read_headers(const std::vector<std::byte>& frame) {
     key.destination_port = dataplane::load<dataplane::Be16>(l3 + l3_size + 2);
   }
   return headers;
+}
+
+// The frame that left, without its port's tags; empty when none did.
+std::vector<std::byte> sent_without_tags(const Solo& solo, const ReplayResult& result) {
+  if (result.sent.empty()) {
+    return {};
+  }
+  std::vector<std::byte> frame = result.sent.front().bytes;
+  const dataplane::VlanTags tags = solo.neighborhood().link(result.sent.front().port).tags;
+  const auto first = frame.begin() + 2 * sizeof(dataplane::MacAddress);
+  frame.erase(first, first + tags.count() * dataplane::kVlanTagSize);
+  return frame;
 }
 
 // Explains the choice of a service for one flow.
@@ -181,9 +194,12 @@ TraceReport trace_packet(const Offline& offline, const FlowKey& key, std::size_t
   const auto length = static_cast<std::uint32_t>(frame.size());
   const std::size_t mss_from_end =
       length - (key.source.is_v4() ? kMssOffset : kMssOffset + kMoreOfIpv6);
-  ReplayResult result =
+  tag_frame(frame, solo.neighborhood().link(offline.entry).tags);
+  const auto tagged = static_cast<std::uint32_t>(frame.size());
+  const ReplayResult result =
       Replay(solo, offline.entry)
-          .push({.time = {}, .link = 1, .original_length = length, .bytes = std::move(frame)});
+          .push({.time = {}, .link = 1, .original_length = tagged, .bytes = std::move(frame)});
+  const std::vector<std::byte> sent = sent_without_tags(solo, result);
   report.verdict = result.verdict;
   report.reason = result.reason;
   if (bound != nullptr) {
@@ -198,15 +214,16 @@ TraceReport trace_packet(const Offline& offline, const FlowKey& key, std::size_t
     }
   }
   if (solo.worker().stats.too_big_sent.get() != 0) {
-    report.too_big = told_mtu(result.sent.front().bytes, key.source.is_v4());
+    report.too_big = told_mtu(sent, key.source.is_v4());
   }
   if (result.verdict == dataplane::Verdict::kForward) {
     if (key.protocol == dataplane::Protocol::kTcp) {
-      report.mss = mss_at(result.sent.front().bytes, mss_from_end);
+      report.mss = mss_at(sent, mss_from_end);
     }
-    report.after = read_headers(result.sent.front().bytes);
-    report.overhead = static_cast<std::uint32_t>(result.sent.front().bytes.size()) - length;
+    report.after = read_headers(sent);
+    report.overhead = static_cast<std::uint32_t>(sent.size()) - length;
     report.port = solo.neighborhood().link(result.sent.front().port).name;
+    report.vlan = solo.neighborhood().link(result.sent.front().port).tags;
   }
   return report;
 }

@@ -67,6 +67,7 @@ struct TraceReport {
   std::optional<TraceHeaders> after;     // when it is forwarded; in a tunnel mode the outer headers
   std::uint32_t overhead = 0;            // bytes of outer headers
   std::string port;                      // by which it leaves then
+  dataplane::VlanTags vlan;              // the tags of that port
   std::optional<std::uint16_t> mss;      // what a SYN announces then
   std::optional<std::uint32_t> too_big;  // what its sender is told to be the longest packet
   dataplane::Verdict verdict = dataplane::Verdict::kPending;

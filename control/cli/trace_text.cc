@@ -188,6 +188,16 @@ std::string mss_text(const TraceReport& report) {
   return std::to_string(before) + " -> " + std::to_string(*report.mss);
 }
 
+// As in the configuration.
+std::string vlan_text(dataplane::VlanTags tags) {
+  const std::string outer = tags.service() == 0 ? "" : std::to_string(tags.service()) + ".";
+  return outer + std::to_string(tags.customer());
+}
+
+std::string vlan_note(dataplane::VlanTags tags) {
+  return tags.any() ? " (vlan " + vlan_text(tags) + ")" : "";
+}
+
 std::string verdict_line(const TraceReport& report) {
   std::string text(verdict_name(report.verdict));
   for (char& letter : text) {
@@ -260,7 +270,8 @@ std::string trace_text(const TraceReport& report) {
       lines.add("mss", mss);
     }
     lines.add("out",
-              "port " + report.port + "  mac " + mac_text(report.after->source_mac) + " -> " +
+              "port " + report.port + vlan_note(report.vlan) + "  mac " +
+                  mac_text(report.after->source_mac) + " -> " +
                   mac_text(report.after->destination_mac) + " (assumed: no node was asked)");
   }
   if (report.too_big) {
@@ -299,6 +310,7 @@ json::object trace_json(const TraceReport& report) {
           {"overhead", report.overhead},
           {"mss", report.mss ? json::value(*report.mss) : json::value(nullptr)},
           {"too_big", report.too_big ? json::value(*report.too_big) : json::value(nullptr)},
+          {"vlan", report.vlan.any() ? json::value(vlan_text(report.vlan)) : json::value(nullptr)},
           {"out", report.after ? json::value(report.port) : json::value(nullptr)},
           {"verdict", verdict_name(report.verdict)},
           {"reason", std::move(reason)},

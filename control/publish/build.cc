@@ -110,6 +110,8 @@ dataplane::AffinitySpec build_affinity(const config::Affinity& affinity) {
           .prefix_v6 = affinity.prefix_v6};
 }
 
+dataplane::VlanTags vlan_tags(const config::Vlan& vlan) { return {vlan.service, vlan.id}; }
+
 dataplane::GenerationSpec build_generation(const config::Config& config,
                                            std::span<const ServiceDecision> decisions,
                                            std::uint64_t number) {
@@ -145,7 +147,8 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
                           .receive_file = port.receive_file,
                           .transmit_file = port.transmit_file,
                           .repeat = port.repeat,
-                          .mtu = port.mtu});
+                          .mtu = port.mtu,
+                          .vlan = vlan_tags(port.vlan)});
   }
   spec.workers = from.workers.value_or(0);
   spec.memory_bytes = from.memory_bytes.value_or(0);

@@ -25,6 +25,9 @@ dataplane::GenerationSpec build_generation(const config::Config& config,
 // Decisions for a configuration whose backends are all enabled and up: what trace and replay use.
 std::vector<ServiceDecision> all_up(const config::Config& config);
 
+// The tags of a port.
+dataplane::VlanTags vlan_tags(const config::Vlan& vlan);
+
 // What the dataplane process is started with.
 dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey& hash_key);
 

@@ -255,6 +255,16 @@ std::uint16_t port_mtu(std::uint32_t value, Fault& fault) {
                    value, dataplane::kLeastPortMtu, dataplane::kMostPortMtu, "port's mtu", fault);
 }
 
+dataplane::VlanTags vlan(const Port& message, Fault& fault) {
+  constexpr auto kMost = dataplane::kMostVlanId;
+  const auto service = narrow<std::uint16_t>(message.service_vlan(), 0, kMost, "vlan", fault);
+  const auto customer = narrow<std::uint16_t>(message.vlan(), 0, kMost, "vlan", fault);
+  if (service != 0 && customer == 0) {
+    fault.say("a service VLAN without a VLAN in it");
+  }
+  return {service, customer};
+}
+
 PortSpec port(const Port& message, Fault& fault) {
   return {.name = name(message.name(), "port name", fault),
           .device = narrow<dataplane::PortDevice>(message.device(), 0, 3, "device", fault),
@@ -262,7 +272,8 @@ PortSpec port(const Port& message, Fault& fault) {
           .receive_file = path(message.receive_file(), "rx file", fault),
           .transmit_file = path(message.transmit_file(), "tx file", fault),
           .repeat = message.repeat(),
-          .mtu = port_mtu(message.mtu(), fault)};
+          .mtu = port_mtu(message.mtu(), fault),
+          .vlan = vlan(message, fault)};
 }
 
 template <typename Enum>
@@ -381,6 +392,8 @@ Startup to_wire(const StartupSpec& spec) {
     out.set_transmit_file(one.transmit_file);
     out.set_repeat(one.repeat);
     out.set_mtu(one.mtu);
+    out.set_service_vlan(one.vlan.service());
+    out.set_vlan(one.vlan.customer());
   }
   message.set_workers(spec.workers);
   message.set_memory_bytes(spec.memory_bytes);

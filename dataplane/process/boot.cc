@@ -32,6 +32,7 @@ Result<PortDemands> demands_of(const StartupSpec& startup) {
     link.port = static_cast<PortIndex>(demands.links.size() - 1);
     link.name = port.name;
     link.mtu = port.mtu;
+    link.tags = port.vlan;
     if (port.device == PortDevice::kAfPacket) {
       const auto facts = load_interface(port.interface);
       if (!facts) {

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 #include <linux/ethtool.h>
+#include <linux/if_vlan.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -96,6 +97,20 @@ Link link_of(const InterfaceFacts& facts, PortIndex port, const std::string& por
           .mac = facts.mac,
           .mtu = facts.mtu,
           .up = facts.up};
+}
+
+std::optional<VlanPlace> load_vlan(const std::string& name) {
+  const Descriptor socket = control_socket();
+  vlan_ioctl_args parent{};
+  parent.cmd = GET_VLAN_REALDEV_NAME_CMD;
+  std::ranges::copy(std::string_view(name).substr(0, sizeof(parent.device1) - 1), parent.device1);
+  vlan_ioctl_args id = parent;
+  id.cmd = GET_VLAN_VID_CMD;
+  if (::ioctl(socket.get(), SIOCGIFVLAN, &parent) != 0 ||
+      ::ioctl(socket.get(), SIOCGIFVLAN, &id) != 0) {
+    return std::nullopt;  // also where the kernel knows no VLANs
+  }
+  return VlanPlace{.parent = parent.u.device2, .id = static_cast<std::uint16_t>(id.u.VID)};
 }
 
 std::vector<std::string> harmful_offloads(const std::string& name) {

@@ -8,6 +8,7 @@
 #include "dataplane/process/failure.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,20 @@ struct InterfaceFacts {
   bool up = false;  // administratively up and running
 };
 
-// // The port's link as the pipeline knows it.
+// The port's link as the pipeline knows it.
 Link link_of(const InterfaceFacts& facts, PortIndex port, const std::string& port_name);
 
 // The failure names the interface and what to do: missing, or no Ethernet.
 Result<InterfaceFacts> load_interface(const std::string& name);
+
+// What a VLAN interface stands on, and its VLAN there.
+struct VlanPlace {
+  std::string parent;
+  std::uint16_t id = 0;
+};
+
+// nullopt: the interface is none.
+std::optional<VlanPlace> load_vlan(const std::string& name);
 
 // The offloads that hand packet sockets unfinished or merged frames (ethtool's names), of those
 // that are on: receive merging on every device, on veth also what its peer leaves unfinished.

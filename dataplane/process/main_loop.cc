@@ -40,7 +40,7 @@ MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
       booted_(std::move(booted)),
       hasher_(options.startup.hash_key),
       quiescence_(booted_.plan.workers),
-      nft_(options.startup.instance, packet_interfaces(options.startup)),
+      nft_(options.startup.instance, guard(packet_interfaces(options.startup), load_vlan)),
       start_ns_(monotonic_ns()) {
   mirror_ = std::move(booted_.mirror);
   surroundings_.ports = std::move(booted_.ports);

@@ -3,8 +3,10 @@
 #include "dataplane/process/mbuf_frame.h"
 
 #include "dataplane/headers.h"
+#include "dataplane/vlan.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace holdfast::dataplane {
 namespace {
@@ -54,9 +56,34 @@ void cut_chain(rte_mbuf* packet, std::uint32_t length) {
   packet->nb_segs = segments;
 }
 
+constexpr std::size_t kMacs = 12;
+
+bool put_tag(rte_mbuf* packet, Be16 type, std::uint16_t control) {
+  auto* const front = reinterpret_cast<std::byte*>(rte_pktmbuf_prepend(packet, kVlanTagSize));
+  if (front == nullptr || packet->data_len < kVlanTagSize + kMacs) {
+    return false;
+  }
+  std::memmove(front, front + kVlanTagSize, kMacs);
+  store(front + kMacs, type);
+  store(front + kMacs + sizeof(type), Be16::from_host(control));
+  return true;
+}
+
+bool restore_tags(rte_mbuf* packet) {
+  constexpr std::uint64_t kStripped = RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_QINQ_STRIPPED;
+  const bool both = (packet->ol_flags & RTE_MBUF_F_RX_QINQ_STRIPPED) != 0;
+  packet->ol_flags &= ~kStripped;
+  return put_tag(packet, kEtherVlan, packet->vlan_tci) &&
+         (!both || put_tag(packet, kEtherServiceVlan, packet->vlan_tci_outer));
+}
+
 }  // namespace
 
 Frame to_frame(rte_mbuf*& packet, PortIndex port) {
+  bool readable = true;
+  if ((packet->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) [[unlikely]] {
+    readable = restore_tags(packet);
+  }
   if (!headers_contiguous(packet) && !pull_up(packet)) [[unlikely]] {
     if (rte_mbuf* copy = rte_pktmbuf_copy(packet, packet->pool, 0, UINT32_MAX); copy != nullptr) {
       rte_pktmbuf_free(packet);
@@ -65,7 +92,7 @@ Frame to_frame(rte_mbuf*& packet, PortIndex port) {
   }
   return {.data = rte_pktmbuf_mtod(packet, std::byte*),
           .length = packet->pkt_len,
-          .contiguous = packet->data_len,
+          .contiguous = readable ? packet->data_len : std::uint16_t{0},
           .headroom = rte_pktmbuf_headroom(packet),
           .tailroom = packet->nb_segs == 1 ? rte_pktmbuf_tailroom(packet) : std::uint16_t{0},
           .port = port,

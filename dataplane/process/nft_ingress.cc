@@ -63,9 +63,37 @@ std::string set_of(const std::vector<std::string>& texts, const char* name, cons
   return fmt::format("  set {} {{ type {}; flags interval; {}}}\n", name, type, body);
 }
 
+std::string rules_for_vlans(const std::vector<std::uint16_t>& vlans) {
+  std::string text;
+  for (const char* type : {"8021q", "8021ad"}) {
+    text += vlans.empty()
+                ? std::string()
+                : fmt::format(
+                      "    ether type {} vlan id {{ {} }} accept\n", type, fmt::join(vlans, ", "));
+  }
+  return text;
+}
+
 }  // namespace
 
-NftIngress::NftIngress(const std::string& instance, std::vector<std::string> interfaces)
+std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
+                                    const VlanOf& vlan_of) {
+  std::vector<GuardedInterface> guarded;
+  for (const std::string& name : interfaces) {
+    guarded.push_back({.name = name, .vlans = {}});
+  }
+  for (const std::string& name : interfaces) {
+    const std::optional<VlanPlace> place = vlan_of(name);
+    const auto parent =
+        place ? std::ranges::find(guarded, place->parent, &GuardedInterface::name) : guarded.end();
+    if (parent != guarded.end()) {
+      parent->vlans.push_back(place->id);
+    }
+  }
+  return guarded;
+}
+
+NftIngress::NftIngress(const std::string& instance, std::vector<GuardedInterface> interfaces)
     : table_(identifier(instance)), interfaces_(std::move(interfaces)) {
   if (!interfaces_.empty()) {
     context_ = nft_ctx_new(NFT_CTX_DEFAULT);
@@ -92,9 +120,11 @@ std::string NftIngress::build_ruleset(const GenerationSpec& spec) const {
     text += fmt::format(
         "  chain ingress{} {{\n"
         "    type filter hook ingress device \"{}\" priority -500; policy accept;\n"
+        "{}"
         "    ip daddr @own4 drop\n    ip6 daddr @own6 drop\n  }}\n",
         i,
-        interfaces_[i]);
+        interfaces_[i].name,
+        rules_for_vlans(interfaces_[i].vlans));
   }
   return text + "}\n";
 }

@@ -5,9 +5,13 @@
 // removed at an orderly stop. Main thread.
 #pragma once
 
+#include "dataplane/process/interface.h"
 #include "dataplane/spec.h"
 
+#include <cstdint>
 #include <expected>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +19,23 @@ struct nft_ctx;
 
 namespace holdfast::dataplane {
 
+// A port's interface, and the VLANs on it whose interfaces are ports as well: their frames come by
+// here on their way, look untagged to nft, and are left to those ports' own chains.
+struct GuardedInterface {
+  std::string name;
+  std::vector<std::uint16_t> vlans;
+  bool operator==(const GuardedInterface&) const = default;
+};
+
+// `vlan_of` is load_vlan(), or a test's.
+using VlanOf = std::function<std::optional<VlanPlace>(const std::string&)>;
+std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
+                                    const VlanOf& vlan_of);
+
 class NftIngress {
  public:
   // `interfaces` are those of the af_packet ports; with none, everything here does nothing.
-  NftIngress(const std::string& instance, std::vector<std::string> interfaces);
+  NftIngress(const std::string& instance, std::vector<GuardedInterface> interfaces);
   NftIngress(const NftIngress&) = delete;
   NftIngress& operator=(const NftIngress&) = delete;
   ~NftIngress();
@@ -34,7 +51,7 @@ class NftIngress {
   std::expected<void, std::string> run(const std::string& commands);
 
   std::string table_;
-  std::vector<std::string> interfaces_;
+  std::vector<GuardedInterface> interfaces_;
   nft_ctx* context_ = nullptr;
 };
 

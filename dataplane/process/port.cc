@@ -111,7 +111,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec,
 
 Result<void> Port::create() {
   device_ = fmt::format("{}{}", driver_of(spec_.device), plan_.index);
-  link_ = {.port = plan_.index, .name = spec_.name, .mtu = spec_.mtu};
+  link_ = {.port = plan_.index, .name = spec_.name, .mtu = spec_.mtu, .tags = spec_.vlan};
   take_eal_log();
   if (spec_.device == PortDevice::kAfPacket) {
     return create_packet_device(device_);
@@ -154,16 +154,7 @@ Result<void> Port::create_packet_device(const std::string& device) {
   for (const int socket : packet_sockets()) {
     ring_socket_ = before.contains(socket) ? ring_socket_ : socket;
   }
-  if (const auto offloads = harmful_offloads(spec_.interface); !offloads.empty()) {
-    notices_.push_back(fmt::format(
-        "port {}: {} has {} on, so unfinished checksums and merged frames may arrive: `ethtool -K "
-        "{} {} off`, and the same on a veth's other end",
-        spec_.name,
-        spec_.interface,
-        fmt::join(offloads, ", "),
-        spec_.interface,
-        fmt::join(offloads, " off ")));
-  }
+  note_offloads();
   if (ring_frames < kRingFrames) {
     notices_.push_back(
         fmt::format("port {}: packet ring of {} instead of {} frames, bursts may be missed: raise "
@@ -173,6 +164,27 @@ Result<void> Port::create_packet_device(const std::string& device) {
                     kRingFrames));
   }
   return join_all_multicast();
+}
+
+// A VLAN interface gets what those below it leave unfinished. Tags taken off by the kernel (rxvlan)
+// do no harm: they are told beside the frame.
+void Port::note_offloads() {
+  std::optional<VlanPlace> below;
+  std::string interface = spec_.interface;
+  do {
+    if (const auto offloads = harmful_offloads(interface); !offloads.empty()) {
+      notices_.push_back(fmt::format(
+          "port {}: {} has {} on, so unfinished checksums and merged frames may arrive: `ethtool "
+          "-K {} {} off`, and the same on a veth's other end",
+          spec_.name,
+          interface,
+          fmt::join(offloads, ", "),
+          interface,
+          fmt::join(offloads, " off ")));
+    }
+    below = load_vlan(interface);
+    interface = below ? below->parent : interface;
+  } while (below);
 }
 
 Result<void> Port::join_all_multicast() {

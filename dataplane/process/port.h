@@ -74,6 +74,7 @@ class Port {
   Result<void> create_packet_device(const std::string& device);
   Result<void> start(rte_mempool* pool);
   Result<void> join_all_multicast();
+  void note_offloads();
 
   PortSpec spec_;
   PortPlan plan_;

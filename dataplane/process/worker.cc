@@ -8,6 +8,7 @@
 #include "dataplane/process/privileges.h"
 #include "dataplane/process/stats_rows.h"
 #include "dataplane/respond.h"
+#include "dataplane/vlan.h"
 
 #include <algorithm>
 #include <cstring>
@@ -29,6 +30,20 @@ constexpr std::uint32_t kLongestSleepNs = 100'000;
 constexpr std::uint32_t kTurnsPerSleepStep = 16;
 constexpr std::uint64_t kTellAgainMs = 200;
 constexpr std::size_t kAnnouncementsPerTurn = 16;
+
+// Requires: `packet` is fresh, with the headroom of its pool.
+void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packet) {
+  const std::span room(rte_pktmbuf_mtod(packet, std::byte*), rte_pktmbuf_tailroom(packet));
+  const std::size_t length = what.address.is_v4()
+                                 ? build_gratuitous_arp(room, what.mac, what.address)
+                                 : build_unsolicited_advertisement(room, what.mac, what.address);
+  rte_pktmbuf_append(packet, static_cast<std::uint16_t>(length));
+  if (tags.any()) {
+    Frame frame = to_frame(packet, what.port);
+    put_tags(frame, sizeof(EthernetHeader), tags);
+    to_packet(frame);
+  }
+}
 
 }  // namespace
 
@@ -326,11 +341,7 @@ bool Worker::announce() {
       state_->stats.no_buffer.add(1);
       continue;
     }
-    const std::span room(rte_pktmbuf_mtod(packet, std::byte*), rte_pktmbuf_tailroom(packet));
-    const std::size_t length =
-        next->address.is_v4() ? build_gratuitous_arp(room, next->mac, next->address)
-                              : build_unsolicited_advertisement(room, next->mac, next->address);
-    rte_pktmbuf_append(packet, static_cast<std::uint16_t>(length));
+    write_announcement(*next, surroundings_.ports[next->port]->link().tags, packet);
     state_->stats.generated[static_cast<std::size_t>(Generated::kAnnouncement)].add(1);
     enqueue(next->port, packet);
     flush();

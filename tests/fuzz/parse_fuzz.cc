@@ -23,9 +23,9 @@ using dataplane::Verdict;
 void respond(ExactBurst& burst) {
   constexpr MacAddress kOurs = {2, 0, 0, 0, 0, 2};
   Frame& frame = burst.frame();
-  if (const auto arp = read_arp(frame)) {
-    learn_from_arp(*arp);
-    answer_arp(frame, kOurs);
+  if (burst->kind[0] == Kind::kArp) {
+    learn_from_arp(read_arp(frame, burst->l3_offset[0]).value());
+    answer_arp(frame, burst->l3_offset[0], kOurs);
   }
   if (burst->kind[0] == Kind::kEchoRequest) {
     answer_echo(frame, *burst, 0);

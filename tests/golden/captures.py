@@ -48,15 +48,27 @@ WEB = 80
 
 
 def configuration(
-    folder, name: str = "holdfast.yaml", backends=tuple(BACKENDS), modes=("nat", "dsr"), extra=""
+    folder,
+    name: str = "holdfast.yaml",
+    backends=tuple(BACKENDS),
+    modes=("nat", "dsr"),
+    vlans=("", ""),
+    extra="",
 ):
-    """Writes the configuration, backends and services in the given order; returns its path."""
+    """Writes the configuration, backends and services in the given order; returns its path.
+
+    `vlans` are those of the two ports, as the configuration writes them.
+    """
+    devices = [
+        f"{{device: 'null', vlan: {vlan}}}" if vlan else f"{{device: af_packet, interface: {name}}}"
+        for name, vlan in zip(("wan0", "lan0"), vlans)
+    ]
     lines = [
         "version: 1",
         f"dataplane: {{directory: '{folder}/none'}}",
         "ports:",
-        "  wan0: {device: af_packet, interface: wan0}",
-        "  lan0: {device: af_packet, interface: lan0}",
+        f"  wan0: {devices[0]}",
+        f"  lan0: {devices[1]}",
         "nat: {pool: [10.0.3.16-10.0.3.31, '2001:db8:3::16-2001:db8:3::1f']}",
         "services:",
     ]

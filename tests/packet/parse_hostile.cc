@@ -48,9 +48,9 @@ void respond_to(ExactBurst& burst) {
   const std::uint32_t room = std::uint32_t{frame.contiguous} + frame.tailroom;
   switch (burst->kind[0]) {
     case Kind::kArp:
-      if (const auto arp = read_arp(frame)) {
+      if (const auto arp = read_arp(frame, burst->l3_offset[0])) {
         learn_from_arp(*arp);
-        answer_arp(frame, kOurMac);
+        answer_arp(frame, burst->l3_offset[0], kOurMac);
       }
       break;
     case Kind::kEchoRequest:

@@ -88,6 +88,10 @@ rc::Seq<Story> simpler_story(const Story& story) {
     plainer.push_back(story);
     plainer.back().shape = 0;
   }
+  if (story.vlans != 0) {
+    plainer.push_back(story);
+    plainer.back().vlans = 0;
+  }
   return rc::seq::concat(
       rc::seq::fromContainer(plainer),
       rc::seq::map(rc::shrink::removeChunks(story.commands), with),

@@ -49,9 +49,10 @@ ServiceSpec service(std::string name, Mode mode, Protocol protocol, std::uint16_
 
 }  // namespace
 
-Neighborhood lab_neighborhood(std::uint16_t wan_mtu, std::uint16_t lan_mtu) {
-  std::vector<Link> links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = wan_mtu},
-                             {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = lan_mtu}};
+Neighborhood lab_neighborhood(const LabLinks& of) {
+  std::vector<Link> links = {
+      {.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = of.wan_mtu, .tags = of.wan},
+      {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = of.lan_mtu, .tags = of.lan}};
   const Address router = v4(192, 0, 2, 1);
   const Address router6 = v6(1, 1);
   const std::array<Route, 7> routes = {

@@ -87,9 +87,19 @@ class Appliance {
   std::uint64_t now_ms_ = 1'000'000;
 };
 
+// The two links of every Appliance.
+struct LabLinks {
+  std::uint16_t wan_mtu = 1500;
+  std::uint16_t lan_mtu = 1500;
+  dataplane::VlanTags wan = {};
+  dataplane::VlanTags lan = {};
+};
+
 // The links, routes and neighbours of every Appliance.
-dataplane::Neighborhood lab_neighborhood(std::uint16_t wan_mtu = 1500,
-                                         std::uint16_t lan_mtu = 1500);
+dataplane::Neighborhood lab_neighborhood(const LabLinks& of = {});
+inline dataplane::Neighborhood lab_neighborhood(std::uint16_t wan_mtu, std::uint16_t lan_mtu) {
+  return lab_neighborhood(LabLinks{.wan_mtu = wan_mtu, .lan_mtu = lan_mtu});
+}
 
 // True when a translated frame goes between the client and the pool endpoint of the record that its
 // slot names, and came as that flow's frame. Requires: forwarded, flow[slot] is not kNoFlow; the

@@ -181,6 +181,7 @@ class Model {
   [[nodiscard]] Ends ends_of(const Translation& flow, bool to_client) const;
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
+  [[nodiscard]] const Surroundings& surroundings() const { return surroundings_; }
   [[nodiscard]] const Hearsay& hearsay() const { return hearsay_; }
   [[nodiscard]] const std::vector<Member>& members() const { return members_; }
   [[nodiscard]] const std::vector<Binding>& bindings() const { return bindings_; }

@@ -78,6 +78,10 @@ class BurstRun {
   [[nodiscard]] const dataplane::Link& link(const Travelling& t) const {
     return m_.surroundings_.links.at(t.frame->port);
   }
+  // Whether it has other tags than its port, or none where that has some.
+  [[nodiscard]] bool is_foreign(const Travelling& t) const {
+    return t.packet.tags != m_.surroundings_.tags_of(t.frame->port);
+  }
   [[nodiscard]] bool answers_for(const Address& address, const Travelling& t) const {
     return m_.is_ours(address) && m_.surroundings_.on_link(address, t.frame->port);
   }
@@ -86,7 +90,7 @@ class BurstRun {
   }
 
   void classify(Travelling& t);
-  void classify_asked(Travelling& t, const std::optional<Asked>& asked);
+  void classify_asked(Travelling& t, const Asked& asked);
   void classify_echo(Travelling& t);
   void classify_transport(Travelling& t);
   void classify_error(Travelling& t);

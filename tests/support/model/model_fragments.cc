@@ -27,7 +27,7 @@ void BurstRun::classify_fragment(Travelling& t) {
   if (!m_.is_ours(t.packet.destination)) {
     return t.to_kernel();
   }
-  if (t.packet.tagged) {
+  if (is_foreign(t)) {
     return t.drop(Drop::kVlanUnknown);
   }
   if (to_group(t)) {

@@ -68,14 +68,12 @@ void BurstRun::classify(Travelling& t) {
     case Shape::kError:
       return classify_error(t);
     case Shape::kArp:
-      return classify_asked(t, read_arp(*t.frame, link(t).mac));
+      return classify_asked(t, read_arp(*t.frame, t.packet, link(t).mac));
     case Shape::kSolicitation:
-      return t.packet.tagged
-                 ? t.to_kernel()
-                 : classify_asked(t, read_solicitation(*t.frame, t.packet, link(t).mac));
+      return classify_asked(t, read_solicitation(*t.frame, t.packet, link(t).mac));
     case Shape::kFaulty:
       return m_.is_ours(t.packet.destination)
-                 ? t.drop(t.packet.tagged ? Drop::kVlanUnknown : t.packet.fault)
+                 ? t.drop(is_foreign(t) ? Drop::kVlanUnknown : t.packet.fault)
                  : t.to_kernel();
     case Shape::kOther:
     case Shape::kCut:
@@ -83,21 +81,21 @@ void BurstRun::classify(Travelling& t) {
   }
 }
 
-void BurstRun::classify_asked(Travelling& t, const std::optional<Asked>& asked) {
-  if (!asked || !answers_for(asked->target, t)) {
+void BurstRun::classify_asked(Travelling& t, const Asked& asked) {
+  if (is_foreign(t) || !answers_for(asked.target, t)) {
     return t.to_kernel();
   }
-  if (asked->told) {
-    learn(*asked->told, t.frame->port);
+  if (asked.told) {
+    learn(*asked.told, t.frame->port);
   }
-  asked->answer ? t.reply(*asked->answer, t.frame->beyond) : t.to_kernel();
+  asked.answer ? t.reply(*asked.answer, t.frame->beyond) : t.to_kernel();
 }
 
 void BurstRun::classify_echo(Travelling& t) {
   if (!m_.is_ours(t.packet.destination)) {
     return t.to_kernel();
   }
-  if (t.packet.tagged) {
+  if (is_foreign(t)) {
     return t.drop(Drop::kVlanUnknown);
   }
   if (to_group(t)) {
@@ -116,7 +114,7 @@ void BurstRun::classify_transport(Travelling& t) {
   if (binding == nullptr && !t.to_client) {
     return m_.is_vip(t.packet.destination) ? t.drop(Drop::kNoService) : t.to_kernel();
   }
-  if (t.packet.tagged) {
+  if (is_foreign(t)) {
     return t.drop(Drop::kVlanUnknown);
   }
   if (to_group(t)) {

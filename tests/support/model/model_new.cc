@@ -371,11 +371,11 @@ void BurstRun::rewrite(Travelling& t) {
   if (tunnelled) {
     wrap(out, reading, tunnel);
   }
+  replace_link(out.bytes, tunnelled ? 14 : reading.l3, way);
   forward(t, std::move(out), way);
 }
 
 void BurstRun::forward(Travelling& t, Arriving out, const Way& way) {
-  address_link(out.bytes, way);
   count_forwarded(t);
   t.fate.verdict = Verdict::kForward;
   t.fate.port = way.port;

@@ -420,7 +420,9 @@ Reading read_frame(const Arriving& frame) {
       reading.shape = Shape::kCut;
       return reading;
     }
-    reading.tagged = reading.tagged || number16(bytes, reading.l3) % 4096 != 0;
+    if (const auto vlan = static_cast<std::uint16_t>(number16(bytes, reading.l3) % 4096)) {
+      reading.tags.push_back({.type = type, .vlan = vlan});
+    }
     type = number16(bytes, reading.l3 + 2);
     reading.l3 += 4;
   }

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace holdfast::testing {
 
@@ -47,13 +48,20 @@ struct FragmentReading {
   [[nodiscard]] bool first() const { return begin == 0; }
 };
 
+// A VLAN tag: its EtherType, and the VLAN.
+struct Tag {
+  std::uint16_t type = 0;
+  std::uint16_t vlan = 0;
+  bool operator==(const Tag&) const = default;
+};
+
 // What a frame says. Members after `shape` are set as far as the shape has them. Of an error, the
 // addresses, the protocol and the ports are those of a packet of the flow that goes the same way.
 struct Reading {
   Shape shape = Shape::kOther;
   Drop fault = Drop::kTruncated;
   bool v4 = true;
-  bool tagged = false;     // for a VLAN: a priority tag does not count
+  std::vector<Tag> tags;   // those for a VLAN: a priority tag does not count
   std::size_t l3 = 0;      // where the IP header begins
   std::size_t l4 = 0;      // where the upper header begins
   std::size_t packet = 0;  // bytes of the IP packet

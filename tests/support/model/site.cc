@@ -317,13 +317,26 @@ std::string backend_name(std::size_t member) {
   return names.at(member % kSiteMembers);
 }
 
-Surroundings site_surroundings(std::uint32_t variant) {
+Surroundings site_surroundings(std::uint32_t variant, std::uint32_t vlans) {
+  using dataplane::VlanTags;
+  static constexpr std::array<VlanTags, 3> kWanTags = {
+      VlanTags{}, VlanTags{0, 100}, VlanTags{200, 100}};
+  static constexpr std::array<VlanTags, 3> kLanTags = {
+      VlanTags{}, VlanTags{0, 4094}, VlanTags{100, 100}};
   // Below 576 a SYN without an MSS announces too much.
   const auto mtu = [&](unsigned bit) {
     return static_cast<std::uint16_t>(is_set(variant, bit) ? 520 + 80 * bit : 1500);
   };
-  return {.links = {{.port = kWan, .name = "wan0", .mac = kOurMac, .mtu = mtu(0)},
-                    {.port = kLan, .name = "lan0", .mac = kLanMac, .mtu = mtu(1)}},
+  return {.links = {{.port = kWan,
+                     .name = "wan0",
+                     .mac = kOurMac,
+                     .mtu = mtu(0),
+                     .tags = kWanTags.at(vlans % 3)},
+                    {.port = kLan,
+                     .name = "lan0",
+                     .mac = kLanMac,
+                     .mtu = mtu(1),
+                     .tags = kLanTags.at(vlans / 3 % 3)}},
           .routes = site_routes(variant),
           .neighbors = site_neighbors(variant)};
 }

@@ -119,7 +119,8 @@ std::string outline(const FlowName& name) {
 class Both {
  public:
   explicit Both(const Story& story)
-      : tiny_(story.tiny_tables),
+      : vlans_(story.vlans),
+        tiny_(story.tiny_tables),
         crowd_(story.small_tables ? Crowd{.clients = 10, .ports = 4} : Crowd{}),
         model_({.key = {story.key}, .capacity = capacity_of(geometry_of(story))}),
         subject_({.key = {story.key}, .geometry = geometry_of(story)}) {
@@ -372,8 +373,8 @@ class Both {
   }
 
   void surround(std::uint32_t variant) {
-    subject_.surround(site_surroundings(variant));
-    model_.surround(site_surroundings(variant));
+    subject_.surround(site_surroundings(variant, vlans_));
+    model_.surround(site_surroundings(variant, vlans_));
   }
 
   void restart() {
@@ -388,6 +389,7 @@ class Both {
 
   std::uint64_t now_ms_ = kStartMs;
   Counts earlier_lives_;
+  std::uint32_t vlans_;
   Site site_;
   bool tiny_;
   Crowd crowd_;
@@ -444,7 +446,8 @@ std::ostream& operator<<(std::ostream& out, const Command& command) {
 std::ostream& operator<<(std::ostream& out, const Story& story) {
   out << "modes " << int(story.modes) << ", affinities " << int(story.affinities) << ", key "
       << int(story.key) << (story.small_tables ? ", small tables" : "")
-      << (story.tiny_tables ? ", tiny tables" : "") << ", shape " << int(story.shape) << '\n';
+      << (story.tiny_tables ? ", tiny tables" : "") << ", shape " << int(story.shape) << ", vlans "
+      << int(story.vlans) << '\n';
   for (std::size_t i = 0; i < story.commands.size(); ++i) {
     out << "  " << i << ": " << story.commands[i] << '\n';
   }

@@ -41,7 +41,8 @@ struct Story {
   // 1: a member per family has nearly all slots; 2: a tier of its own; 3: hop lists in
   // `gue`, and services that hash by other fields
   std::uint8_t shape = 0;
-  std::uint8_t key = 0;  // of the hash: which flows and members meet
+  std::uint8_t vlans = 0;  // tags of the ports, see site_surroundings()
+  std::uint8_t key = 0;    // of the hash: which flows and members meet
   std::vector<Command> commands;
 };
 

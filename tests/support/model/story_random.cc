@@ -19,6 +19,7 @@ class Author {
                 .modes = modes(),
                 .affinities = 0,
                 .shape = static_cast<std::uint8_t>(below(4)),
+                .vlans = static_cast<std::uint8_t>(below(2) == 0 ? 0 : below(kSiteVlans)),
                 .key = byte(),
                 .commands = {}};
     story.affinities = affinities(story.small_tables);

@@ -48,6 +48,8 @@ Way Surroundings::way_to(const Address& destination) const {
           .port = best->port,
           .mtu = links[best->port].mtu,
           .from = links[best->port].mac,
+          .to = {},
+          .tags = tags_of(best->port),
           .next_hop = has_gateway(*best) ? best->gateway : destination};
   for (const dataplane::Neighbor& neighbor : neighbors) {
     if (neighbor.address == way.next_hop && neighbor.port == best->port) {
@@ -56,6 +58,18 @@ Way Surroundings::way_to(const Address& destination) const {
     }
   }
   return way;
+}
+
+std::vector<Tag> Surroundings::tags_of(std::uint8_t port) const {
+  const dataplane::VlanTags& set = links.at(port).tags;
+  std::vector<Tag> tags;
+  if (set.service() != 0) {
+    tags.push_back({.type = 0x88a8, .vlan = set.service()});
+  }
+  if (set.customer() != 0) {
+    tags.push_back({.type = 0x8100, .vlan = set.customer()});
+  }
+  return tags;
 }
 
 bool Surroundings::on_link(const Address& address, std::uint8_t port) const {

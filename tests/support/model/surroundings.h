@@ -5,6 +5,7 @@
 
 #include "dataplane/drop.h"
 #include "dataplane/neighborhood.h"
+#include "tests/support/model/reading.h"
 #include "tests/support/packet.h"
 
 #include <optional>
@@ -19,7 +20,8 @@ struct Way {
   std::size_t mtu = 0;
   MacAddress from{};
   MacAddress to{};
-  Address next_hop;  // whose MAC address is `to`, or is missing
+  std::vector<Tag> tags;  // of what leaves that way
+  Address next_hop;       // whose MAC address is `to`, or is missing
 };
 
 struct Surroundings {
@@ -28,6 +30,8 @@ struct Surroundings {
   std::vector<dataplane::Neighbor> neighbors;
 
   [[nodiscard]] Way way_to(const Address& destination) const;
+  // The tags of a port's frames, the outer one first.
+  [[nodiscard]] std::vector<Tag> tags_of(std::uint8_t port) const;
   // In a route without gateway of that port, whatever its metric.
   [[nodiscard]] bool on_link(const Address& address, std::uint8_t port) const;
   [[nodiscard]] dataplane::Neighborhood compiled() const { return {links, routes, neighbors}; }

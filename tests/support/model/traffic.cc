@@ -10,6 +10,7 @@
 #include <iterator>
 #include <ostream>
 #include <random>
+#include <utility>
 
 namespace holdfast::testing {
 namespace {
@@ -344,11 +345,38 @@ void mistake_addresses(Packet& packet, const FrameOp& op, const Endpoint& client
   packet.from(from);
 }
 
-void set_tags(Packet& packet, std::uint16_t argument) {
-  for (int i = 0; i <= argument % 3; ++i) {
-    const auto id = static_cast<std::uint16_t>(argument % 16 < 8 ? 0 : argument >> 4);
-    packet.vlan(static_cast<std::uint16_t>(id % 4096 + (argument & 0xe000)),
-                (argument >> i & 1) != 0 ? dataplane::kEtherVlan : dataplane::kEtherServiceVlan);
+// What else than the tags of its port a frame may have; `vlan` here with the priority.
+std::vector<Tag> odd_tags(std::vector<Tag> own, std::uint16_t argument) {
+  const auto high = static_cast<std::uint16_t>(argument & 0xf000);
+  const auto type = static_cast<std::uint16_t>((argument & 0x100) != 0 ? 0x8100 : 0x88a8);
+  switch (argument % 8) {
+    case 0:
+      return {};
+    case 1:
+      return {{.type = type, .vlan = high}};
+    case 2:
+      own.insert(own.begin(), {.type = type, .vlan = high});
+      return own;
+    case 3:
+      for (Tag& tag : own) {
+        tag.vlan = static_cast<std::uint16_t>(tag.vlan | high);
+      }
+      return own;
+    case 4:
+      if (!own.empty()) {
+        own.at(argument / 8 % own.size()).vlan ^= 1U << (argument >> 12);
+      }
+      return own;
+    case 5:
+      if (!own.empty()) {
+        own.at(argument / 8 % own.size()).type ^= 0x8100 ^ 0x88a8;
+      }
+      return own;
+    case 6:
+      own.push_back({.type = type, .vlan = 100});
+      return own;
+    default:
+      return {{.type = type, .vlan = 200}, {.type = 0x8100, .vlan = 100}};
   }
 }
 
@@ -362,14 +390,22 @@ std::size_t long_payload(const FrameOp& op, bool v4_packet) {
   return kMtus.at(op.argument / 16 % kMtus.size()) - headers - 5 + op.argument / 128 % 7;
 }
 
+void insert_tags(Bytes& bytes, const std::vector<Tag>& tags) {
+  Bytes between;
+  for (const Tag& tag : tags) {
+    for (const std::uint16_t word : {tag.type, tag.vlan}) {
+      between.push_back(number8(word, 8));
+      between.push_back(number8(word, 0));
+    }
+  }
+  bytes.insert(bytes.begin() + 12, between.begin(), between.end());
+}
+
 // Oddities that the builder knows how to make.
 void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
   switch (op.oddity) {
     case Oddity::kPadded:
       packet.pad_to(60U + op.argument % 64U);
-      break;
-    case Oddity::kTagged:
-      set_tags(packet, op.argument);
       break;
     case Oddity::kOptions:
     case Oddity::kChain:
@@ -481,7 +517,12 @@ Arriving build_frame(const FrameOp& op, const Model& model, const Crowd& crowd) 
     frame.bytes = cut ? cut_fragment(op, packet, packet.is_v4()) : packet.bytes();
     l4 = packet.l4_offset();
   }
-  spoil(frame, op, l4);
+  std::vector<Tag> tags = model.surroundings().tags_of(frame.port);
+  if (op.oddity == Oddity::kTagged) {
+    tags = odd_tags(std::move(tags), op.argument);
+  }
+  insert_tags(frame.bytes, tags);
+  spoil(frame, op, l4 + 4 * tags.size());
   return frame;
 }
 

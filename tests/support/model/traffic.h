@@ -33,7 +33,7 @@ enum class Oddity : std::uint8_t {
   kByte,      // any one byte changed
   kBeyond,    // the end is not contiguous
   kPadded,    // Ethernet's padding
-  kTagged,    // VLAN tags
+  kTagged,    // other VLAN tags than its port
   kChecksum,  // a wrong one in the upper header
   kOptions,   // IPv4 options or an IPv6 extension header
   kChain,     // a chain of them

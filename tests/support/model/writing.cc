@@ -171,9 +171,17 @@ Arriving without_trailer(Arriving frame, const Reading& reading) {
   return frame;
 }
 
-void address_link(Bytes& bytes, const Way& way) {
-  put_mac(bytes, 0, way.to);
-  put_mac(bytes, 6, way.from);
+void replace_link(Bytes& bytes, std::size_t l3, const Way& way) {
+  Bytes out(12);
+  put_mac(out, 0, way.to);
+  put_mac(out, 6, way.from);
+  for (const Tag& tag : way.tags) {
+    out.resize(out.size() + 4);
+    put16(out, out.size() - 4, tag.type);
+    put16(out, out.size() - 2, tag.vlan);  // of priority 0
+  }
+  out.insert(out.end(), bytes.begin() + static_cast<std::ptrdiff_t>(l3) - 2, bytes.end());
+  bytes = std::move(out);
 }
 
 void translate(Arriving& frame, const Reading& reading, const Ends& ends) {
@@ -256,15 +264,13 @@ std::optional<Bytes> echo_reply(const Arriving& frame, const Reading& reading) {
   return out;
 }
 
-std::optional<Asked> read_arp(const Arriving& frame, const MacAddress& ours) {
+Asked read_arp(const Arriving& frame, const Reading& reading, const MacAddress& ours) {
   const Bytes& bytes = frame.bytes;
-  if (number16(bytes, 12) != 0x0806) {
-    return std::nullopt;
-  }
-  const bool request = number16(bytes, 20) == 1;
-  const MacAddress mac = mac_at(bytes, 22);
-  const Address sender = v4_at(bytes, 28);
-  Asked asked{.target = v4_at(bytes, 38), .told = {}, .answer = {}};
+  const std::size_t l3 = reading.l3;
+  const bool request = number16(bytes, l3 + 6) == 1;
+  const MacAddress mac = mac_at(bytes, l3 + 8);
+  const Address sender = v4_at(bytes, l3 + 14);
+  Asked asked{.target = v4_at(bytes, l3 + 24), .told = {}, .answer = {}};
   if (!request || is_group_mac(mac)) {
     return asked;
   }
@@ -275,11 +281,11 @@ std::optional<Asked> read_arp(const Arriving& frame, const MacAddress& ours) {
     Bytes out = bytes;
     put_mac(out, 0, mac);
     put_mac(out, 6, ours);
-    put16(out, 20, 2);
-    put_mac(out, 22, ours);
-    put_address(out, 28, asked.target);
-    put_mac(out, 32, mac);
-    put_address(out, 38, sender);
+    put16(out, l3 + 6, 2);
+    put_mac(out, l3 + 8, ours);
+    put_address(out, l3 + 14, asked.target);
+    put_mac(out, l3 + 18, mac);
+    put_address(out, l3 + 24, sender);
     asked.answer = std::move(out);
   }
   return asked;

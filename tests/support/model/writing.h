@@ -29,8 +29,8 @@ struct Ends {
 // The frame less what stands behind the IP packet.
 Arriving without_trailer(Arriving frame, const Reading& reading);
 
-// Link header for the way.
-void address_link(Bytes& bytes, const Way& way);
+// Another link header, that of the way. Requires: the packet begins at l3, behind its EtherType.
+void replace_link(Bytes& bytes, std::size_t l3, const Way& way);
 
 // Replaces addresses and ports, takes one from the TTL. Requires: TTL > 1.
 void translate(Arriving& frame, const Reading& reading, const Ends& ends);
@@ -55,8 +55,8 @@ struct Asked {
   std::optional<Bytes> answer;
 };
 
-// nullopt for a tagged ARP packet. Requires: shape kArp.
-std::optional<Asked> read_arp(const Arriving& frame, const MacAddress& ours);
+// Requires: shape kArp.
+Asked read_arp(const Arriving& frame, const Reading& reading, const MacAddress& ours);
 // Requires: shape kSolicitation; the frame's buffer has room for the answer.
 Asked read_solicitation(const Arriving& frame, const Reading& reading, const MacAddress& ours);
 

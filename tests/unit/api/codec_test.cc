@@ -53,7 +53,9 @@ StartupSpec sample_startup() {
                  .receive_file = {},
                  .transmit_file = {},
                  .repeat = false,
-                 .mtu = 9000}};
+                 .mtu = 9000},
+                {.name = "lan0", .device = dataplane::PortDevice::kNull, .vlan = {0, 100}},
+                {.name = "dmz0", .device = dataplane::PortDevice::kRing, .vlan = {200, 4094}}};
   spec.workers = 2;
   spec.hash_key.fill(0x5a);
   spec.socket = "/run/holdfast/dataplane.sock";
@@ -65,6 +67,20 @@ TEST(Codec, CarriesAGenerationUnchanged) {
   const auto back = from_wire(to_wire(sample_generation()));
   ASSERT_TRUE(back.has_value()) << back.error();
   EXPECT_EQ(*back, sample_generation());
+}
+
+TEST(Codec, RefusesVlansThatAreNone) {
+  const auto error = [](std::uint32_t service, std::uint32_t vlan) {
+    Startup message = to_wire(sample_startup());
+    message.mutable_ports(1)->set_service_vlan(service);
+    message.mutable_ports(1)->set_vlan(vlan);
+    const auto back = from_wire(message);
+    return back ? "" : back.error();
+  };
+  EXPECT_EQ(error(4094, 1), "");
+  EXPECT_EQ(error(0, 4095), "vlan is 4095, not 0 to 4094");
+  EXPECT_EQ(error(65536, 7), "vlan is 65536, not 0 to 4094");
+  EXPECT_EQ(error(7, 0), "a service VLAN without a VLAN in it");
 }
 
 TEST(Codec, CarriesAStartupUnchanged) {

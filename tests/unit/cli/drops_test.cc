@@ -164,7 +164,7 @@ std::vector<Recipe> flow_recipes() {
       {Drop::kNoBackend, {syn()}, kNoneIsUp},
       {Drop::kNatPoolExhausted, answered_flows(64'512, 1), kOneBackend},
       {Drop::kNatTableFull, answered_flows(65'536, 16), kOneBackend},
-      {Drop::kMtu, {tcp(kClient, kDirect).syn().pad_to(70'000).bytes()}},
+      {Drop::kMtu, {tcp(kClient, kDirect).ack().payload(std::size_t{1600}).bytes()}},
   };
 }
 

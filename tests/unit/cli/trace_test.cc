@@ -52,6 +52,25 @@ TEST(Trace, TellsTheWholeWayOfATranslatedPacket) {
   EXPECT_THAT(run.error, HasSubstr("a fixed one is used"));
 }
 
+TEST(Trace, NamesTheVlanOfTheEgressPortAndEntersWithThatOfTheFirst) {
+  const OfflineConfig config;
+  std::string text = OfflineConfig::kText;
+  text.replace(text.find("{device: 'null'}"), 16, "{device: 'null', vlan: 100}");
+  text.replace(text.find("{device: 'null'}"), 16, "{device: 'null', vlan: \"200.100\"}");
+  config.write(text);
+  const VerbRun run = trace(config, {"tcp", kClientText, kWeb});
+  EXPECT_EQ(run.code, 0) << run.error;
+  EXPECT_THAT(run.out,
+              ContainsRegex("rewrite   src 198.51.100.7:40112 -> 10.0.3.[0-9]+:1024  "
+                            "dst 203.0.113.10:80 -> 10.0.3.1[12]:8080  ttl 64 -> 63"));
+  EXPECT_THAT(run.out, HasSubstr("out       port lan0 (vlan 200.100)  mac 02:00:5e:10:00:01"));
+  const json::object report = trace_object(config, {"tcp", kClientText, kWeb});
+  EXPECT_EQ(report.at("vlan").as_string(), "200.100");
+  EXPECT_EQ(report.at("overhead").to_number<int>(), 0);
+  const VerbRun dsr = trace(config, {"tcp", "[2001:db8:0:1::7]:5", "[2001:db8:0:2::a]:80"});
+  EXPECT_THAT(dsr.out, HasSubstr("rewrite   MAC addresses only\n"));
+}
+
 TEST(Trace, TellsThatDsrChangesOnlyMacAddresses) {
   const OfflineConfig config;
   const VerbRun run = trace(config, {"tcp", "[2001:db8:0:1::7]:5", "[2001:db8:0:2::a]:80"});

@@ -94,7 +94,7 @@ TEST(Example, HasEveryKeyInItsSection) {
       {"", kRootKeys},
       {"", kIncludedKeys},
       {"dataplane:", kDataplaneKeys},
-      {"  file0:", std::span(kPortKeys).last(4)},
+      {"  file0:", std::span(kPortKeys).last(5)},
       {"  wan0:", std::span(kPortKeys).first(2)},
       {"nat:", kNatKeys},
       {"defaults:", kDefaultsKeys},

@@ -38,6 +38,7 @@ config::Config sample() {
                    .transmit_file = "out.pcap",
                    .repeat = true,
                    .mtu = 9000,
+                   .vlan = {.service = 200, .id = 100},
                    .place = {}}};
   config.dataplane.workers = 2;
   config.nat.pool = {{v4(16), v4(31)}};
@@ -125,6 +126,7 @@ TEST(StartupSpec, CarriesEveryStartUpKey) {
   EXPECT_EQ(spec.ports[0].device, dataplane::PortDevice::kPcap);
   EXPECT_TRUE(spec.ports[0].repeat);
   EXPECT_EQ(spec.ports[0].mtu, 9000);
+  EXPECT_EQ(spec.ports[0].vlan, dataplane::VlanTags(200, 100));
   EXPECT_TRUE(seam::from_wire(seam::to_wire(spec)).has_value());
 }
 

@@ -18,6 +18,7 @@ using dataplane::kTcpSyn;
 using dataplane::nonsense_flags;
 using dataplane::Slot;
 using dataplane::Verdict;
+using dataplane::VlanTags;
 
 ExactBurst parsed(const Bytes& frame, Room room = {}) {
   ExactBurst burst(frame, room);
@@ -87,21 +88,42 @@ TEST(Parse, TakesAtomicFragmentForAWholePacket) {
 }
 
 TEST(Parse, LooksBehindOneAndTwoVlanTags) {
-  for (const Packet& packet : {tcp(kClient, kVip).vlan(7),
-                               tcp(kClient6, kVip6).vlan(7),
-                               tcp(kClient, kVip).vlan(100, kEtherServiceVlan).vlan(7)}) {
+  const std::vector<std::pair<Packet, VlanTags>> cases = {
+      {tcp(kClient, kVip), {}},
+      {tcp(kClient, kVip).vlan(7), {0, 7}},
+      {tcp(kClient6, kVip6).vlan(0xe007), {0, 7}},
+      {tcp(kClient, kVip).vlan(100, kEtherServiceVlan).vlan(7), {100, 7}},
+      {tcp(kClient, kVip).vlan(0xa000), {}},
+      {tcp(kClient, kVip).vlan(0).vlan(7), {0, 7}},
+      {tcp(kClient, kVip).vlan(7).vlan(0), {0, 7}}};
+  for (const auto& [packet, tags] : cases) {
     ExactBurst burst = parsed(packet.bytes());
     EXPECT_EQ(burst->kind[0], Kind::kTransport);
-    EXPECT_TRUE(burst->tagged[0]);
+    EXPECT_EQ(burst->tags[0], tags);
     EXPECT_EQ(burst->l3_offset[0], packet.l3_offset());
   }
-  EXPECT_FALSE(parsed(tcp(kClient, kVip).bytes())->tagged[0]);
+}
+
+TEST(Parse, TellsTagsOfOtherKindsOrderAndNumberApart) {
+  const std::array<Packet, 7> packets = {
+      tcp(kClient, kVip),
+      tcp(kClient, kVip).vlan(7),
+      tcp(kClient, kVip).vlan(7, kEtherServiceVlan),
+      tcp(kClient, kVip).vlan(7).vlan(7),
+      tcp(kClient, kVip).vlan(7, kEtherServiceVlan).vlan(7),
+      tcp(kClient, kVip).vlan(7).vlan(7, kEtherServiceVlan),
+      tcp(kClient, kVip).vlan(7, kEtherServiceVlan).vlan(7, kEtherServiceVlan)};
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    for (std::size_t j = 0; j < packets.size(); ++j) {
+      EXPECT_EQ(parsed(packets[i].bytes())->tags[0] == parsed(packets[j].bytes())->tags[0], i == j);
+    }
+  }
 }
 
 TEST(Parse, LeavesThirdVlanTagToTheKernel) {
   ExactBurst burst = parsed(tcp(kClient, kVip).vlan(1).vlan(2).vlan(3).bytes());
   EXPECT_EQ(burst->kind[0], Kind::kOther);
-  EXPECT_TRUE(burst->tagged[0]);
+  EXPECT_TRUE(burst->tags[0].any());
 }
 
 TEST(Parse, TellsPaddingFromThePacket) {

@@ -137,22 +137,33 @@ TEST(AnswerEcho, UpdatesAChecksumOverBytesItCannotReach) {
 
 // Of a frame that has one.
 ArpPacket arp_of(const ExactBurst& burst) {
-  return read_arp(burst->frame[0]).value_or(ArpPacket{});
+  return read_arp(burst->frame[0], 14).value_or(ArpPacket{});
 }
 
 TEST(AnswerArp, TellsOurMacForTheAddressAskedFor) {
   ExactBurst burst(arp_request(kClient, kVip.address));
   EXPECT_EQ(arp_target(arp_of(burst)), kVip.address);
   EXPECT_EQ(arp_sender(arp_of(burst)), kClient.address);
-  ASSERT_TRUE(answer_arp(burst.frame(), kOurMac));
+  ASSERT_TRUE(answer_arp(burst.frame(), 14, kOurMac));
   expect_same(burst.bytes(), arp_reply(kVip, kClient));
+}
+
+TEST(AnswerArp, LeavesTagsWhereTheyAre) {
+  Bytes request = arp_request(kClient, kVip.address);
+  Bytes reply = arp_reply(kVip, kClient);
+  const Bytes tags = {0x88, 0xa8, 0, 200, 0x81, 0, 0, 100};
+  request.insert(request.begin() + 12, tags.begin(), tags.end());
+  reply.insert(reply.begin() + 12, tags.begin(), tags.end());
+  ExactBurst burst(request);
+  ASSERT_TRUE(answer_arp(burst.frame(), 22, kOurMac));
+  expect_same(burst.bytes(), reply);
 }
 
 TEST(AnswerArp, AnswersAProbeWithAnEmptySender) {
   Endpoint nobody = kClient;
   nobody.address = v4(0, 0, 0, 0);
   ExactBurst burst(arp_request(nobody, kVip.address));
-  ASSERT_TRUE(answer_arp(burst.frame(), kOurMac));
+  ASSERT_TRUE(answer_arp(burst.frame(), 14, kOurMac));
   expect_same(burst.bytes(), arp_reply(kVip, nobody));
 }
 
@@ -163,7 +174,7 @@ TEST(AnswerArp, DoesNotAnswerRepliesAnnouncementsAndGroups) {
                              tcp(kClient, kVip).bytes(),
                              Bytes(14, 0)}) {
     ExactBurst burst(frame);
-    EXPECT_FALSE(answer_arp(burst.frame(), kOurMac));
+    EXPECT_FALSE(answer_arp(burst.frame(), 14, kOurMac));
     expect_same(burst.bytes(), frame);
   }
 }

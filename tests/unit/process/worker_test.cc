@@ -6,6 +6,7 @@
 #include "dataplane/process/eal.h"
 #include "dataplane/process/mbuf_frame.h"
 #include "dataplane/process/publisher.h"
+#include "dataplane/respond.h"
 #include "tests/support/fragmenting.h"
 #include "tests/support/packet.h"
 #include "tests/support/temp_directory.h"
@@ -69,7 +70,8 @@ struct Devices {
 
 class Workers {
  public:
-  explicit Workers(std::uint32_t count)
+  // `third` is a port of this test alone.
+  explicit Workers(std::uint32_t count, std::unique_ptr<Port> third = nullptr)
       : devices_(Devices::get()),
         hasher_(HashKey{1}),
         quiescence_(count),
@@ -80,6 +82,9 @@ class Workers {
         rings_(DispatchRings::create(count)) {
     surroundings_.ports.push_back(std::move(devices_.in));
     surroundings_.ports.push_back(std::move(devices_.out));
+    if (third) {
+      surroundings_.ports.push_back(std::move(third));
+    }
     surroundings_.pool = devices_.pool.get();
     surroundings_.hasher = &hasher_;
     surroundings_.quiescence = &quiescence_;
@@ -130,6 +135,18 @@ class Workers {
                       reinterpret_cast<std::uint8_t*>(
                           rte_pktmbuf_append(packet, static_cast<std::uint16_t>(bytes.size()))));
     ASSERT_EQ(in().transmit(std::span(&packet, 1)), 1);
+  }
+  // What was transmitted on a looped port.
+  std::vector<Bytes> take_from(PortIndex port) {
+    std::array<rte_mbuf*, 8> packets{};
+    std::vector<Bytes> frames;
+    const std::uint16_t count = surroundings_.ports[port]->receive(packets);
+    for (rte_mbuf* packet : std::span(packets).first(count)) {
+      const auto* bytes = rte_pktmbuf_mtod(packet, const std::uint8_t*);
+      frames.emplace_back(bytes, bytes + packet->data_len);
+      rte_pktmbuf_free(packet);
+    }
+    return frames;
   }
   [[nodiscard]] unsigned free_mbufs() const { return rte_mempool_avail_count(surroundings_.pool); }
   [[nodiscard]] std::uint64_t sum(Counter WorkerStats::* counter) const {
@@ -236,6 +253,28 @@ TEST(Worker, AnnouncementsAreGeneratedAndTransmitted) {
   EXPECT_EQ(workers[0].state().stats.generated[kind].get(), 2U);
   EXPECT_EQ(workers.sum(&WorkerStats::transmitted), 2U);
   workers.expect_accounted();
+}
+
+TEST(Worker, AnnouncesWithTheTagsOfThePort) {
+  Devices& devices = Devices::get();
+  const PortSpec spec{.name = "vlan", .device = PortDevice::kRing, .vlan = {200, 100}};
+  auto port = Port::open(spec, {.index = 2, .shared = true}, devices.pool.get());
+  ASSERT_TRUE(port.has_value()) << port.error().text;
+  EXPECT_EQ((*port)->link().tags, VlanTags(200, 100));
+  Workers workers(1, std::move(*port));
+  workers[0].announcements.push({.address = address("203.0.113.10"), .mac = {2}, .port = 2});
+  workers[0].announcements.push({.address = address("2001:db8::10"), .mac = {2}, .port = 2});
+  EXPECT_TRUE(workers[0].turn(kSecond));
+  const std::vector<Bytes> sent = workers.take_from(2);
+  ASSERT_EQ(sent.size(), 2U);
+  const Bytes tags = {0x88, 0xa8, 0, 200, 0x81, 0, 0, 100};
+  for (const Bytes& frame : sent) {
+    EXPECT_EQ(Bytes(frame.begin() + 12, frame.begin() + 20), tags);
+  }
+  EXPECT_EQ(sent[0].size(), kGratuitousArpSize + 8);
+  EXPECT_EQ(sent[0].at(20), 0x08);
+  EXPECT_EQ(sent[0].at(21), 0x06);
+  EXPECT_EQ(sent[1].size(), kAdvertisementSize + 8);
 }
 
 TEST(Worker, LeavesASnapshotBetweenBursts) {
@@ -615,6 +654,42 @@ TEST(MbufFrame, HeadersBecomeContiguousInPlaceOrByACopy) {
     rte_pktmbuf_free(to_packet(frame));
   }
   EXPECT_EQ(rte_mempool_avail_count(pool), level);
+}
+
+TEST(MbufFrame, TagsThatTheDriverTookOffStandInTheFrameAgain) {
+  rte_mempool* pool = Devices::get().pool.get();
+  const auto tagged = [&](std::uint64_t flags) {
+    const Bytes bytes = syn(1);
+    rte_mbuf* packet = rte_pktmbuf_alloc(pool);
+    std::ranges::copy(bytes,
+                      reinterpret_cast<std::uint8_t*>(
+                          rte_pktmbuf_append(packet, static_cast<std::uint16_t>(bytes.size()))));
+    packet->ol_flags = flags;
+    packet->vlan_tci = 0x2064;
+    packet->vlan_tci_outer = 200;
+    to_frame(packet, 0);
+    const Frame frame = to_frame(packet, 0);  // as on the way to another worker: not once more
+    Bytes found(frame.contiguous);
+    std::memcpy(found.data(), frame.data, found.size());
+    rte_pktmbuf_free(to_packet(frame));
+    return found;
+  };
+  const std::uint64_t one = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+  const std::uint64_t two = one | RTE_MBUF_F_RX_QINQ | RTE_MBUF_F_RX_QINQ_STRIPPED;
+  const auto packet = [] { return tcp(kClient.at_port(1), kVip).syn(); };
+  EXPECT_EQ(tagged(0), packet().bytes());
+  EXPECT_EQ(tagged(RTE_MBUF_F_RX_VLAN), packet().bytes()) << "a tag that is still there";
+  EXPECT_EQ(tagged(one), packet().vlan(0x2064).bytes());
+  EXPECT_EQ(tagged(two), packet().vlan(200, kEtherServiceVlan).vlan(0x2064).bytes());
+}
+
+TEST(MbufFrame, ATagWithoutRoomLeavesNothingToRead) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(Devices::get().pool.get());
+  packet->data_off = 3;
+  rte_pktmbuf_append(packet, 60);
+  packet->ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+  EXPECT_EQ(to_frame(packet, 0).contiguous, 0);
+  rte_pktmbuf_free(packet);
 }
 
 TEST(MbufFrame, ShorterFrameGivesItsOtherSegmentsBack) {

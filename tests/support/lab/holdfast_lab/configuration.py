@@ -20,7 +20,7 @@ dataplane:
 ports:
   wan0: {{device: af_packet, interface: {wan}}}
   lan0: {{device: af_packet, interface: {lan}}}
-nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
+{more_ports}nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
 checks:
   web:
     type: http
@@ -116,6 +116,7 @@ class Configuration:
     wan: str = topology.WAN_PORT
     lan: str = topology.LAN_PORT
     state_file: str = field(default="")
+    more_ports: tuple[str, ...] = ()  # further interfaces
 
     def text(self) -> str:
         head = _TEXT.format(
@@ -126,6 +127,10 @@ class Configuration:
             wan=self.wan,
             lan=self.lan,
             state_file=self.state_file or self.shared_memory(),
+            more_ports="".join(
+                f"  more{number}: {{device: af_packet, interface: {interface}}}\n"
+                for number, interface in enumerate(self.more_ports)
+            ),
             pool_v4=topology.NAT_POOL_V4,
             pool_v6=topology.NAT_POOL_V6,
             http=HTTP_PORT,

@@ -58,6 +58,20 @@ _BACKEND = {
 }
 
 
+@dataclass(frozen=True)
+class BalancerPort:
+    name: str
+    v4: str
+    v6: str
+    bridge: str
+
+
+BALANCER_PORTS = (
+    BalancerPort(WAN_PORT, f"{BALANCER_WAN_V4}/24", "2001:db8::2/64", "wan"),
+    BalancerPort(LAN_PORT, f"{BALANCER_LAN_V4}/24", f"{BALANCER_LAN_V6}/64", "lan"),
+)
+
+
 def backend_v4(name: str) -> str:
     return f"10.0.3.{11 + BACKEND_NAMES.index(name)}"
 
@@ -142,22 +156,28 @@ class Topology:
         )
 
     def _make_balancer(self) -> None:
-        # The kernel of a veth hands over unfinished checksums and super-frames; a packet socket
-        # would see them. Both ends, because each end's transmission is the other's reception.
-        for port, address_v4, address_v6, bridge in (
-            (WAN_PORT, f"{BALANCER_WAN_V4}/24", "2001:db8::2/64", "wan"),
-            (LAN_PORT, f"{BALANCER_LAN_V4}/24", f"{BALANCER_LAN_V6}/64", "lan"),
-        ):
-            self._link("balancer", port, f"to-{port}", bridge)
-            for role, device in (("balancer", port), ("fabric", f"to-{port}")):
-                self.in_namespace(
-                    role, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off",
-                    "gro", "off",
-                )  # fmt: skip
-            self._batch(
-                "balancer",
-                [f"address add {address_v4} dev {port}", f"address add {address_v6} dev {port} nodad"],
-            )
+        for port in BALANCER_PORTS:
+            self._link("balancer", port.name, f"to-{port.name}", port.bridge)
+            self.quiet(port.name)
+            self.address(port, port.name)
+        self.route_by_wan()
+
+    def quiet(self, port: str) -> None:
+        """No unfinished checksums and super-frames, which a veth's kernel hands over and a packet
+        socket would see. Both ends, because each end's transmission is the other's reception."""
+        for role, device in (("balancer", port), ("fabric", f"to-{port}")):
+            self.in_namespace(
+                role, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off",
+                "gro", "off",
+            )  # fmt: skip
+
+    def address(self, port: BalancerPort, device: str) -> None:
+        self._batch(
+            "balancer",
+            [f"address add {port.v4} dev {device}", f"address add {port.v6} dev {device} nodad"],
+        )
+
+    def route_by_wan(self) -> None:
         self._batch(
             "balancer", ["route add default via 203.0.113.1", "route add default via 2001:db8::1"]
         )
