@@ -16,7 +16,7 @@ struct CounterRow {
   Counter Owner::* counter;
 };
 
-inline constexpr std::array<CounterRow<WorkerStats>, 26> kWorkerRows = {{
+inline constexpr std::array<CounterRow<WorkerStats>, 27> kWorkerRows = {{
     {"received", &WorkerStats::received},
     {"released", &WorkerStats::released},
     {"forwarded", &WorkerStats::forwarded},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from scapy.all import RawPcapReader
+from scapy.all import IP, TCP, IPv6, RawPcapReader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "golden"))
 
@@ -71,6 +71,24 @@ def read_pairs(path: Path) -> list[Pair]:
 MADE_BY_US = "outer IPv4"
 
 
+def only_the_mss_fell(before: bytes, after: bytes) -> bool:
+    """A SYN may announce less than it came with (dataplane/mss.h); the rest of it stays."""
+
+    def parts(packet: bytes) -> tuple:
+        ip = IPv6(packet) if packet[0] >> 4 == 6 else IP(packet)
+        if TCP not in ip or "S" not in ip[TCP].flags:
+            return None, None
+        tcp = ip[TCP]
+        mss = next((value for name, value in tcp.options if name == "MSS"), None)
+        others = [option for option in tcp.options if option[0] != "MSS"]
+        rest = (ip.src, ip.dst, tcp.sport, tcp.dport, tcp.seq, tcp.ack, tcp.flags, tcp.window)
+        return mss, (rest, others, bytes(tcp.payload.original or b""))
+
+    was, one = parts(before)
+    now, other = parts(after)
+    return one is not None and one == other and now is not None and now < (was or 1 << 16)
+
+
 def complaints(pair: Pair) -> list[str]:
     before: Decoded = decode(pair.before)
     after: Decoded = decode(pair.after, pair.mode)
@@ -81,7 +99,8 @@ def complaints(pair: Pair) -> list[str]:
         if not right and (was_right or name == MADE_BY_US):
             found.append(f"{name} checksum")
     if pair.mode in TUNNELS and after.packet != before.packet[: len(after.packet)]:
-        found.append("the client's packet changed inside the tunnel")
+        if not only_the_mss_fell(before.packet, after.packet):
+            found.append("the client's packet changed inside the tunnel")
     return found
 
 

@@ -68,7 +68,7 @@ TEST(NftIngress, DropsWholePrefixesWithTheVipsInThem) {
       {.vip = address("203.0.113.0"), .first_port = 1, .last_port = 1, .prefix_bits = 96 + 24},
       {.vip = address("203.0.113.10"), .first_port = 2, .last_port = 2},
       {.vip = address("2001:db8:7::"), .first_port = 1, .last_port = 1, .prefix_bits = 64}};
-  const std::string text = NftIngress("lab", {"wan0"}).build_ruleset(spec);
+  const std::string text = NftIngress("lab", {{.name = "wan0"}}).build_ruleset(spec);
   EXPECT_THAT(text, HasSubstr("elements = { 203.0.113.0-203.0.113.255 }"));
   EXPECT_THAT(text, HasSubstr("elements = { 2001:db8:7::-2001:db8:7:0:ffff:ffff:ffff:ffff }"));
 }
