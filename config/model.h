@@ -53,15 +53,17 @@ struct Vlan {
   bool operator==(const Vlan&) const = default;
 };
 
+inline constexpr std::uint16_t kDefaultPortMtu = 1500;
+
 struct Port {
   std::string name;
   PortDevice device = PortDevice::kAfPacket;
   std::string interface;
-  std::string receive_file;   // pcap: `rx`
-  std::string transmit_file;  // pcap: `tx`
-  bool repeat = false;        // pcap
-  std::uint16_t mtu = 1500;   // but for af_packet, where it is the interface's
-  Vlan vlan = {};             // all but af_packet
+  std::string receive_file;             // pcap: `rx`
+  std::string transmit_file;            // pcap: `tx`
+  bool repeat = false;                  // pcap
+  std::uint16_t mtu = kDefaultPortMtu;  // but for af_packet, where it is the interface's
+  Vlan vlan = {};                       // all but af_packet
   Place place;
 };
 

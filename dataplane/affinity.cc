@@ -116,7 +116,10 @@ std::optional<Choice> choose_by_affinity(
   const std::optional<MemberId> id = b.key[i].source.is_v4()
                                          ? find_record(state.tables.v4, place, generation, now)
                                          : find_record(state.tables.v6, place, generation, now);
-  const MemberForward* member = id ? generation.member(*id) : nullptr;
+  if (!id) {
+    return std::nullopt;
+  }
+  const MemberForward* member = generation.member(*id);
   if (member == nullptr ||
       !may_take(*member, state.dispositions.get(*id), generation.service(b.service[i]), b, i)) {
     return std::nullopt;

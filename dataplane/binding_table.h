@@ -49,6 +49,7 @@ class BindingTable {
   [[nodiscard]] bool is_vip(const Address& address) const {
     return single_.has(address) || (has_prefixes_ && is_in_prefix(address));
   }
+  [[nodiscard]] bool is_single_vip(const Address& address) const { return single_.has(address); }
   // Every single VIP once.
   [[nodiscard]] std::span<const Address> vips() const { return single_.vips(); }
 

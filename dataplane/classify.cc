@@ -44,9 +44,12 @@ void learn(Notices& notices, const std::optional<LearnedNeighbor>& learned, Port
   }
 }
 
-// Whether to answer for the address on this port, by the rule by which it is announced.
+// Whether to answer for the address on this port, by the rule by which it is announced. Prefixes
+// are routed to us: an on-link address in one may be a router's, or any other host's.
 bool answers_for(const Address& address, const Forwarding& forwarding, PortIndex port) {
-  return forwarding.generation->is_ours(address) && forwarding.neighborhood->on_link(address, port);
+  const Generation& generation = *forwarding.generation;
+  return (generation.bindings().is_single_vip(address) || generation.in_pool(address)) &&
+         forwarding.neighborhood->on_link(address, port);
 }
 
 bool classify_arp(Burst& b, Slot i, const Forwarding& forwarding, Notices& notices) {

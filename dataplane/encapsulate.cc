@@ -92,7 +92,7 @@ std::uint16_t udp_source_port(const Burst& b, Slot i, const TunnelEnd& end) {
   if (end.mode == Mode::kVxlan) {
     return kEphemeral | hash;
   }
-  if (!end.hops.empty()) {
+  if (end.tunnel.hops != 0) {
     return kGlbPorts | hash;
   }
   const FlowKey& key = b.key[i];
@@ -190,7 +190,7 @@ void put_outer_ip(Writer& out, const Inner& inner, const OuterPacket& outer) {
 }
 
 void put_gue_hops(Writer& out, const TunnelEnd& end, const Inner& inner) {
-  if (end.hops.empty()) {
+  if (end.tunnel.hops == 0) {
     return;
   }
   const auto count = static_cast<std::uint8_t>(end.hops.size());
@@ -259,7 +259,7 @@ std::uint16_t tunnel_overhead(const TunnelEnd& end) {
       break;
     case Mode::kGue:
       bytes += sizeof(UdpHeader);
-      if (!end.hops.empty()) {
+      if (end.tunnel.hops != 0) {
         bytes += sizeof(GueHopHeader) + end.hops.size() * sizeof(Be32);
       }
       break;

@@ -5,8 +5,8 @@
 //   ipip   IP in IP (RFC 2003, RFC 2473): any family in any family
 //   gre    RFC 2784 without key, checksum or sequence
 //   gue    UDP, then the packet itself (GUE variant 1, draft-ietf-intarea-gue), as Katran sends it;
-//          with a hop list a GUE header of variant 0 whose private data name further members, as
-//          GitHub's glb-director sends it
+//          with a hop list, which may be empty, a GUE header of variant 0 whose private data name
+//          further members, as GitHub's glb-director sends it
 //   vxlan  RFC 7348, with an inner Ethernet header
 //
 // Outer header, the same in all: TTL or hop limit 64; DSCP and ECN copied (RFC 6040, normal mode).

@@ -107,7 +107,7 @@ FragmentTable::Cover FragmentTable::cover(Datagram& datagram, const FragmentExte
       known, [&](const Datagram::Island& island) { return island.end > range.begin; });
   if (behind != known.end() && behind->begin < range.end) {
     const bool inside = behind->begin <= range.begin && range.end <= behind->end;
-    return inside && !(extent.last && datagram.end == 0) ? Cover::kSeen : Cover::kOverlaps;
+    return inside && (!extent.last || datagram.end != 0) ? Cover::kSeen : Cover::kOverlaps;
   }
   const auto at = static_cast<std::size_t>(behind - known.begin());
   if (datagram.pieces == kMostPieces || !enter(datagram, at, range)) {

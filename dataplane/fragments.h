@@ -13,8 +13,8 @@
 //
 // A fault condemns its datagram (RFC 5722): what waits and what follows is dropped as it was,
 // for kDatagramMs. Faults are those that parse finds behind the fragment's own fields, and:
-//   kFragmentOverlap   some of the bytes came before, or an end contradicts another (RFC 1858,
-//   5722) kFragmentTooMany   the datagram would have more than kMostPieces
+//   kFragmentOverlap   some of the bytes came before, or an end contradicts another (RFC 5722)
+//   kFragmentTooMany   the datagram would have more than kMostPieces
 // A fragment of which all bytes came before is dropped as kFragmentOverlap by itself: it may be a
 // duplicate (RFC 8200 §4.5). kFragmentBufferFull condemns nobody.
 #pragma once

@@ -67,6 +67,22 @@ bool is_prefix_of_vips(const BindingSpec& binding) {
          last_of(binding.vip, binding.prefix_bits).is_v4() == binding.vip.is_v4();
 }
 
+std::string defect_of_bindings(const ServiceSpec& service) {
+  for (const BindingSpec& binding : service.bindings) {
+    if (binding.protocol != Protocol::kTcp && binding.protocol != Protocol::kUdp) {
+      return "service " + service.name + ": a binding is neither TCP nor UDP";
+    }
+    if (binding.first_port == 0 || binding.first_port > binding.last_port) {
+      return "service " + service.name + ": a binding's ports are not a range";
+    }
+    if (!is_prefix_of_vips(binding)) {
+      return "service " + service.name + ": " + binding.vip.text() +
+             " with its length is no prefix of VIPs";
+    }
+  }
+  return {};
+}
+
 std::string defect_of_service(const ServiceSpec& service) {
   if (service.name.empty() || service.name.size() >= kLabelBytes) {
     return "a service's name is empty or too long";
@@ -85,17 +101,8 @@ std::string defect_of_service(const ServiceSpec& service) {
                   service.mss.most > kMostMss)) {
     return "service " + service.name + ": an MSS is clamped to 536 to 65495, or not at all";
   }
-  for (const BindingSpec& binding : service.bindings) {
-    if (binding.protocol != Protocol::kTcp && binding.protocol != Protocol::kUdp) {
-      return "service " + service.name + ": a binding is neither TCP nor UDP";
-    }
-    if (binding.first_port == 0 || binding.first_port > binding.last_port) {
-      return "service " + service.name + ": a binding's ports are not a range";
-    }
-    if (!is_prefix_of_vips(binding)) {
-      return "service " + service.name + ": " + binding.vip.text() +
-             " with its length is no prefix of VIPs";
-    }
+  if (std::string defect = defect_of_bindings(service); !defect.empty()) {
+    return defect;
   }
   const AffinitySpec& affinity = service.affinity;
   if (affinity.seconds > kLongestTimeout || affinity.prefix_v4 == 0 || affinity.prefix_v4 > 32 ||

@@ -14,7 +14,7 @@
 // a tunnel carries it behind the same outer addresses and ports. Classify puts errors aside, and
 // they come back behind select, when the burst's own packets have begun and ended what they begin
 // and end. An error proves nothing (anybody can send one: RFC 5927), so it changes no flow: no
-// state, no stamp, no count, no place in a table.
+// state, no stamp, no count of flows, no place in a table.
 //
 //   dsr, tunnels   the packet goes whole to the flow's member, as any of the flow
 //   nat            outer and quoted addresses, ports and checksums become what the receiver knows,

@@ -57,8 +57,7 @@
 //                              extension headers in front included
 //    c. TCP at offset 8        kFragmentTiny (RFC 3128)
 //    d. first fragment, IPv6   further extension headers as in 5, but kFragmentTiny past the end
-//    (RFC
-//                              7112); kFragment for another fragment header or for ICMPv6;
+//                              (RFC 7112); kFragment for another fragment header or for ICMPv6;
 //                              kUnknownProtocol for others behind them
 //    e. first fragment         kFragmentTiny for less than 8 bytes of UDP or the whole TCP header,
 //                              else 10 to 14; UDP may be longer than the fragment

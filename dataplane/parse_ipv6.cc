@@ -162,15 +162,20 @@ bool parse_discovery(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_li
   return true;
 }
 
-// Steps 6 to 15 of a fragment. Requires: chain.fragment.
-bool parse_fragment6(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limit, Chain chain) {
+// Steps 6 to 15 of a fragment, whose header the chain ends with.
+bool parse_fragment6(Burst& burst,
+                     Slot slot,
+                     Extent packet,
+                     std::uint8_t hop_limit,
+                     Chain chain,
+                     const FragmentHeader& header) {
   FlowKey& key = burst.key[slot];
   if (const auto why = packet_fault(key, hop_limit, false)) {
     return fault(burst, slot, *why);
   }
-  const std::uint16_t field = chain.fragment->field.to_host();
+  const std::uint16_t field = header.field.to_host();
   const FragmentFields fields = {
-      .identification = chain.fragment->identification.to_host(),
+      .identification = header.identification.to_host(),
       .offset = std::uint32_t{field} & kOffsetMask,
       .in_front = chain.offset - packet.begin - std::uint32_t{sizeof(FragmentHeader)},
       .more = (field & kMoreFlag) != 0};
@@ -200,8 +205,8 @@ bool parse_payload(Burst& burst, Slot slot, Extent packet, std::uint8_t hop_limi
     if (chain.fault) {
       return fault(burst, slot, *chain.fault);
     }
-    if (chain.fragment) {
-      return parse_fragment6(burst, slot, packet, hop_limit, chain);
+    if (const auto& header = chain.fragment) {
+      return parse_fragment6(burst, slot, packet, hop_limit, chain, *header);
     }
     key.protocol = Protocol{chain.protocol};
     upper = chain.offset;

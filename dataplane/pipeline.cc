@@ -84,8 +84,10 @@ std::uint32_t owner_of(const Burst& b,
   } else if (generation.in_pool(b.key[i].destination)) {
     return worker_of_pool_port(b.key[i].destination_port, workers);
   }
-  const std::uint64_t hash =
-      generation.has_affinity() ? owner_hash(b.key[i], b.hash[i], generation) : b.hash[i];
+  // A datagram's pieces meet by its name: only the first one has ports.
+  const std::uint64_t hash = !fragment && generation.has_affinity()
+                                 ? owner_hash(b.key[i], b.hash[i], generation)
+                                 : b.hash[i];
   // The highest bits of the lower half: the Maglev slot is taken from the upper half, a table's
   // bucket from the lowest bits.
   return static_cast<std::uint32_t>((((hash >> 16) & 0xffff) * workers) >> 16);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The neighbours that a worker has heard of last, by their own frames. The main thread takes a few
 // milliseconds to learn them and to publish them in the neighbourhood; the answer to a client's
-// first packet is there earlier, and its loss would cost the client a second (RFC 6298 §2.1).
+// first packet is there earlier, and its loss would cost the client a second (RFC 6298 §2.1). What
+// the neighbourhood knows goes first; a frame to a station's last address harms nobody.
 // Written and read by one worker.
 #pragma once
 

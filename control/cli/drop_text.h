@@ -46,7 +46,7 @@ inline constexpr std::array kDropTexts = {
         "the checksum of the IPv4 header, of a ping or of an ICMP error is wrong",
         "damage on the way; on a veth: checksum offloading is still on (ethtool -K DEV tx off)"},
     DropText{dataplane::Drop::kVlanUnknown,
-             "a tagged frame for an address of ours, on a port without that VLAN",
+             "for an address of ours, with other VLAN tags than its port has",
              "have the switch deliver the VIP's network as the port expects it"},
     DropText{dataplane::Drop::kFragment,
              "a fragment of a ping or within another fragment, or an ICMP error about a fragment "

@@ -115,9 +115,10 @@ ReplayResult Replay::push(CaptureRecord record) {
 void Replay::run_released() {
   while (solo_.take_released(burst_)) {
     solo_.run(burst_, now_ms_);
-    for (dataplane::Slot i = 0; i < burst_.size; ++i) {
+    for (std::uint16_t i = 0; i < burst_.size; ++i) {
       const auto held = held_.find(burst_.frame[i].handle);
-      released_.push_back({.number = held->second->number, .result = result_of(burst_, i)});
+      released_.push_back({.number = held->second->number,
+                           .result = result_of(burst_, static_cast<dataplane::Slot>(i))});
       held_.erase(held);
     }
   }

@@ -45,8 +45,12 @@ class VerdictLines {
  private:
   // What is not behind a frame that is held.
   void write() {
-    while (!lines_.empty() && lines_.front()) {
-      *out_ << *lines_.front() << '\n';
+    while (!lines_.empty()) {
+      const std::optional<std::string>& next = lines_.front();
+      if (!next) {
+        return;
+      }
+      *out_ << *next << '\n';
       lines_.pop_front();
       ++first_;
     }

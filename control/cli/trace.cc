@@ -59,7 +59,7 @@ std::vector<std::byte> sent_without_tags(const Solo& solo, const ReplayResult& r
   std::vector<std::byte> frame = result.sent.front().bytes;
   const dataplane::VlanTags tags = solo.neighborhood().link(result.sent.front().port).tags;
   const auto first = frame.begin() + 2 * sizeof(dataplane::MacAddress);
-  frame.erase(first, first + tags.count() * dataplane::kVlanTagSize);
+  frame.erase(first, first + static_cast<std::ptrdiff_t>(tags.count() * dataplane::kVlanTagSize));
   return frame;
 }
 

@@ -48,8 +48,8 @@ std::string fields_text(const TraceReport& report) {
 }
 
 // What holds for the next flow from there.
-std::string affinity_line(const TraceReport& report) {
-  return fields_text(report) + " will go to " + report.choice->member.backend + " for " +
+std::string affinity_line(const TraceReport& report, const TraceChoice& choice) {
+  return fields_text(report) + " will go to " + choice.member.backend + " for " +
          std::to_string(report.affinity.seconds) + " s after its newest flow, by affinity";
 }
 
@@ -261,7 +261,7 @@ std::string trace_text(const TraceReport& report) {
       lines.add("passed", passed.backend + ": " + passed.why);
     }
     if (report.choice && report.affinity.seconds != 0) {
-      lines.add("affinity", affinity_line(report));
+      lines.add("affinity", affinity_line(report, *report.choice));
     }
   }
   if (report.after) {

@@ -22,7 +22,7 @@ static_assert(same_enumerator<dataplane::HashFields>(config::HashFields::kDestin
               dataplane::HashFields::kDestinationPort);
 static_assert(same_enumerator<dataplane::MssSpec::Rule>(config::MssRule::kClamp) ==
               dataplane::MssSpec::Rule::kClamp);
-static_assert(config::Port{}.mtu == dataplane::kDefaultPortMtu);
+static_assert(config::kDefaultPortMtu == dataplane::kDefaultPortMtu);
 static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kNull) ==
               dataplane::PortDevice::kNull);
 

@@ -84,8 +84,10 @@ std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
   }
   for (const std::string& name : interfaces) {
     const std::optional<VlanPlace> place = vlan_of(name);
-    const auto parent =
-        place ? std::ranges::find(guarded, place->parent, &GuardedInterface::name) : guarded.end();
+    if (!place) {
+      continue;
+    }
+    const auto parent = std::ranges::find(guarded, place->parent, &GuardedInterface::name);
     if (parent != guarded.end()) {
       parent->vlans.push_back(place->id);
     }

@@ -361,6 +361,21 @@ TEST(TunnelHeader, OfGueWithAListNamesOtherBackendsAsGlbDoes) {
   EXPECT_TRUE(udp_checksum_verifies(frame, read_outer(frame)));
 }
 
+// A receiver of lists reads the header of every packet.
+TEST(TunnelHeader, OfGueWithAListIsThereWhenThereIsNobodyToName) {
+  GenerationSpec spec = tunnelled(Mode::kGue, true, {.hops = 2});
+  spec.services[0].members.resize(1);
+  Appliance appliance(spec);
+  const Packet packet = tcp(kClient, kVip).syn();
+  const Bytes frame = appliance.send(packet).bytes;
+  const std::size_t udp = read_outer(frame).end;
+  EXPECT_EQ(word(frame, udp + 2, 2), 19523U);
+  EXPECT_EQ(word(frame, udp + 8, 4), 0x01040000U);
+  EXPECT_EQ(word(frame, udp + 12, 4), 0U);
+  EXPECT_EQ(from(frame, udp + 16), ip_packet(packet));
+  EXPECT_TRUE(udp_checksum_verifies(frame, read_outer(frame)));
+}
+
 TEST(TunnelHeader, OfUdpWithoutChecksumHasNoneOverIpv4AndAWholeOneOverIpv6) {
   const Packet packet = udp(kClient, kVip.at_port(53)).payload(33).no_checksum();
   Appliance over4(tunnelled(Mode::kGue, true));

@@ -314,6 +314,13 @@ bool Model::is_vip(const Address& address) const {
   });
 }
 
+bool Model::is_single_vip(const Address& address) const {
+  return std::ranges::any_of(bindings_, [&](const Binding& binding) {
+    return binding.in_service && binding.spec.prefix_bits == dataplane::kWholeAddress &&
+           binding.spec.vip == address;
+  });
+}
+
 const Binding* Model::find_binding(const Reading& packet) const {
   const auto found = std::ranges::find_if(bindings_, [&](const Binding& binding) {
     return binding.in_service && binds(binding.spec, packet.destination) &&

@@ -208,6 +208,7 @@ class Model {
                       std::uint64_t now_ms);
   [[nodiscard]] bool in_pool(const Address& address) const;
   [[nodiscard]] bool is_vip(const Address& address) const;
+  [[nodiscard]] bool is_single_vip(const Address& address) const;
   [[nodiscard]] bool is_ours(const Address& address) const {
     return is_vip(address) || in_pool(address);
   }

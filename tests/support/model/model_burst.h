@@ -83,7 +83,8 @@ class BurstRun {
     return t.packet.tags != m_.surroundings_.tags_of(t.frame->port);
   }
   [[nodiscard]] bool answers_for(const Address& address, const Travelling& t) const {
-    return m_.is_ours(address) && m_.surroundings_.on_link(address, t.frame->port);
+    return (m_.is_single_vip(address) || m_.in_pool(address)) &&
+           m_.surroundings_.on_link(address, t.frame->port);
   }
   [[nodiscard]] static bool to_group(const Travelling& t) {
     return is_group_mac(mac_at(t.frame->bytes, 0));

@@ -33,7 +33,7 @@ std::size_t behind_ip(const TunnelTo& to) {
     case Mode::kGre:
       return 4;
     case Mode::kGue:
-      return 8 + (to.hops.empty() ? 0 : 8 + 4 * to.hops.size());
+      return 8 + (to.spec.hops == 0 ? 0 : 8 + 4 * to.hops.size());
     case Mode::kVxlan:
       return 8 + 8 + 14;
     default:
@@ -72,7 +72,7 @@ std::uint16_t udp_source_port(const Reading& reading, const TunnelTo& to) {
   if (to.mode == Mode::kVxlan) {
     return static_cast<std::uint16_t>(0xc000 | (to.hash >> 16 & 0xffff));
   }
-  if (!to.hops.empty()) {
+  if (to.spec.hops != 0) {
     return static_cast<std::uint16_t>(0x8000 | (to.hash >> 16 & 0xffff));
   }
   const auto& client = reading.source.bytes;
@@ -130,7 +130,7 @@ std::uint16_t udp_checksum(const Bytes& head,
 // GUE variant 0: version and control bit, words behind the first, what follows, no flags; then
 // GLB's private data: its type 0, the place in the list, the length of the list, the list.
 void append_hops(Bytes& head, const Reading& reading, const TunnelTo& to) {
-  if (to.hops.empty()) {
+  if (to.spec.hops == 0) {
     return;
   }
   append16(head, (1 + to.hops.size()) * 256 + (reading.v4 ? 4U : 41U));

@@ -4,8 +4,10 @@
 #include "dataplane/pipeline.h"
 #include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
+#include "tests/support/fragmenting.h"
 
 #include <map>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -125,6 +127,24 @@ TEST_F(Owner, WithAffinityOfAReplyIsStillByThePortBlock) {
     parse(*burst);
     hash_keys(*burst, appliance.solo().generation().hasher());
     EXPECT_EQ(owner_of(*burst, 0, appliance.solo().generation(), 0, 3), worker);
+  }
+}
+
+// Only the first piece has ports by which its service could be found.
+TEST_F(Owner, WithAffinityOfADatagramsPiecesIsOne) {
+  GenerationSpec spec = three_backends(Mode::kDsr);
+  spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
+  testing::Appliance appliance(spec);
+  for (std::uint16_t id = 1; id < 50; ++id) {
+    const Bytes whole = tcp(kClient.at_port(id), kVip).syn().payload(300).bytes();
+    std::set<std::uint32_t> owners;
+    for (const Bytes& piece : testing::fragments_of(whole, {64, 128}, id)) {
+      testing::ExactBurst burst(piece);
+      parse(*burst);
+      hash_keys(*burst, appliance.solo().generation().hasher());
+      owners.insert(owner_of(*burst, 0, appliance.solo().generation(), 0, 3));
+    }
+    EXPECT_EQ(owners.size(), 1U) << id;
   }
 }
 
