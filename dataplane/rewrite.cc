@@ -123,8 +123,14 @@ void translate(Burst& b, Slot i, const FlowKey& to) {
   if (!l3_offset) {
     return b.drop(i, Drop::kNoHeadroom);
   }
+  const auto moved = [&](std::uint16_t offset) {
+    return static_cast<std::uint16_t>(offset + *l3_offset - before);
+  };
   b.l3_offset[i] = *l3_offset;
-  b.l4_offset[i] = static_cast<std::uint16_t>(b.l4_offset[i] + *l3_offset - before);
+  b.l4_offset[i] = moved(b.l4_offset[i]);
+  if (b.kind[i] == Kind::kIcmpError) {
+    b.quoted_l4_offset[i] = moved(b.quoted_l4_offset[i]);
+  }
   return true;
 }
 
