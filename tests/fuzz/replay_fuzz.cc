@@ -410,7 +410,7 @@ class Machine {
         remember(after);
         break;
       case Verdict::kReply:
-        require(after.size() <= before.size() + room_.tail);
+        require(after.size() <= before.size() + room_.head + room_.tail);
         break;
       case Verdict::kKernel:
         require(after == before);
@@ -421,21 +421,44 @@ class Machine {
     }
   }
 
+  // Where the packet began, behind tags that may be gone.
+  [[nodiscard]] std::size_t packet_begin(const Bytes& before) const {
+    ExactBurst came(before, room_);
+    parse(*came);
+    return came->l3_offset[0];
+  }
+
   // Behind outer headers stands the client's packet, byte for byte.
   void check_wrapped(const Bytes& before, const Bytes& after) const {
     ExactBurst came(before, room_);
     parse(*came);
     const std::size_t from = came->l3_offset[0];
-    const std::size_t carried =
-        room_.beyond > 0 ? before.size() - from : std::size_t{came->l3_length[0]};
+    const std::size_t carried = std::min(before.size() - from, std::size_t{came->l3_length[0]});
     require(after.size() >= carried + sizeof(EthernetHeader) + sizeof(Ipv4Header));
     require(std::equal(after.end() - static_cast<std::ptrdiff_t>(carried),
                        after.end(),
                        before.begin() + static_cast<std::ptrdiff_t>(from)));
   }
 
-  // In `dsr` only the MAC addresses change; in `nat` also IP addresses, TTL, ports and checksums,
-  // which in an ICMP error stand in the quote.
+  // Bytes of a packet, counted from its IP header, that translation changes: IP addresses, TTL,
+  // ports and checksums, which in an ICMP error stand in the quote, and the MSS of a SYN.
+  static bool may_change(const Burst& b, Slot i, std::size_t at) {
+    const bool v4 = b.key[i].source.is_v4();
+    const bool error = b.kind[i] == Kind::kIcmpError;
+    const std::size_t l4 = std::size_t{b.l4_offset[i]} - b.l3_offset[i];
+    const std::size_t ports = error ? std::size_t{b.quoted_l4_offset[i]} - b.l3_offset[i] : l4;
+    const std::size_t checksum = ports + (b.key[i].protocol == Protocol::kTcp ? 16 : 6);
+    const std::size_t quote = l4 + 8;
+    const bool ip = v4 ? at == 8 || (at >= 10 && at < 20) : at == 7 || (at >= 8 && at < 40);
+    const bool upper = b.piece[i] != Piece::kLater &&
+                       ((at >= ports && at < ports + 4) || (at >= checksum && at < checksum + 2));
+    const bool quoted = error && (at == l4 + 2 || at == l4 + 3 ||
+                                  (at >= quote + (v4 ? 10 : 8) && at < quote + (v4 ? 20 : 40)));
+    const bool option = !error && (b.tcp_flags[i] & kTcpSyn) != 0 && at >= l4 + 20 && at < l4 + 60;
+    return ip || upper || quoted || option;
+  }
+
+  // In `dsr` only the link header changes.
   void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) const {
     const bool translated = b.flow[i] != kNoFlow;
     require(b.frame[i].length >= after.size());
@@ -446,23 +469,11 @@ class Machine {
       check_wrapped(before, after);
       return;
     }
-    const std::size_t packet_end = std::size_t{b.l3_offset[i]} + b.l3_length[i];
-    require(after.size() == (room_.beyond > 0 ? before.size() : packet_end));
-    const bool v4 = b.key[i].source.is_v4();
+    const std::size_t from = packet_begin(before);
     const std::size_t l3 = b.l3_offset[i];
-    const std::size_t l4 = b.l4_offset[i];
-    const bool error = b.kind[i] == Kind::kIcmpError;
-    const std::size_t ports = error ? b.quoted_l4_offset[i] : l4;
-    const std::size_t checksum = ports + (b.key[i].protocol == Protocol::kTcp ? 16 : 6);
-    const std::size_t quote = l4 + 8;
-    for (std::size_t at = 12; at < after.size(); ++at) {
-      const bool ip = v4 ? at == l3 + 8 || (at >= l3 + 10 && at < l3 + 20)
-                         : at == l3 + 7 || (at >= l3 + 8 && at < l3 + 40);
-      const bool upper = b.piece[i] != Piece::kLater &&
-                         ((at >= ports && at < ports + 4) || (at >= checksum && at < checksum + 2));
-      const bool quoted = error && (at == l4 + 2 || at == l4 + 3 ||
-                                    (at >= quote + (v4 ? 10 : 8) && at < quote + (v4 ? 20 : 40)));
-      require(before[at] == after[at] || (translated && (ip || upper || quoted)));
+    require(after.size() - l3 == std::min<std::size_t>(before.size() - from, b.l3_length[i]));
+    for (std::size_t at = 0; l3 + at < after.size(); ++at) {
+      require(before[from + at] == after[l3 + at] || (translated && may_change(b, i, at)));
     }
   }
 
