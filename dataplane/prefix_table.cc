@@ -2,6 +2,8 @@
 // Building and asking the prefix table. Built off the workers, asked on them per packet.
 #include "dataplane/prefix_table.h"
 
+#include "dataplane/prefix.h"
+
 #include <algorithm>
 #include <bit>
 
@@ -13,17 +15,9 @@ constexpr std::size_t kLengths = 129;
 
 std::size_t family_of(const Address& address) { return address.is_v4() ? 0 : 1; }
 // Where the family's bits begin in the 16 bytes of an Address.
-std::size_t family_offset(std::size_t family) { return family == 0 ? 96 : 0; }
+std::size_t family_offset(std::size_t family) { return family == 0 ? kMappedBits : 0; }
 bool fits(const PrefixTable::Entry& entry) {
-  return entry.length + family_offset(family_of(entry.prefix)) <= 128;
-}
-
-std::array<std::uint64_t, 2> build_mask(std::size_t bits) {
-  std::array<std::uint8_t, 16> bytes{};
-  for (std::size_t bit = 0; bit < bits; ++bit) {
-    bytes[bit / 8] |= static_cast<std::uint8_t>(0x80 >> (bit % 8));
-  }
-  return std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
+  return entry.length + family_offset(family_of(entry.prefix)) <= kWholeAddress;
 }
 
 std::array<std::uint64_t, 2> masked(const Address& address,
@@ -55,9 +49,10 @@ PrefixTable::PrefixTable(std::span<const Entry> entries) {
       if (const std::uint32_t count = counts[family][length]; count != 0) {
         const std::uint32_t size = std::bit_ceil(2 * count);
         level_of[family][length] = levels_[family].size();
-        levels_[family].push_back({.mask = build_mask(length + family_offset(family)),
-                                   .first = slots,
-                                   .slot_mask = size - 1});
+        levels_[family].push_back(
+            {.mask = mask_of(static_cast<unsigned>(length + family_offset(family))),
+             .first = slots,
+             .slot_mask = size - 1});
         slots += size;
       }
     }

@@ -19,9 +19,6 @@ constexpr std::size_t kLongest4 = 576;
 constexpr std::size_t kLongest6 = 1280;
 constexpr std::uint32_t kLeastMtu4 = 68;  // RFC 791 §3.2
 constexpr std::uint32_t kLeastMtu6 = 1280;
-constexpr std::uint8_t kUnreachable = 3;  // RFC 792
-constexpr std::uint8_t kFragmentationNeeded = 4;
-constexpr std::uint8_t kPacketTooBig = 2;  // RFC 4443
 
 // RFC 4443 §3.2; RFC 1191 §4 has the MTU in the lower half of the last word, the upper one is 0.
 struct TooBigHeader {
@@ -72,8 +69,8 @@ void put_ipv6(std::byte* at, const FlowKey& key, std::size_t size) {
 void put_icmp(std::span<std::byte> message, const FlowKey& key, std::uint32_t mtu) {
   const bool v4 = key.source.is_v4();
   store(message.data(),
-        TooBigHeader{.type = v4 ? kUnreachable : kPacketTooBig,
-                     .code = v4 ? kFragmentationNeeded : std::uint8_t{0},
+        TooBigHeader{.type = v4 ? kIcmpUnreachable : kIcmp6PacketTooBig,
+                     .code = v4 ? kIcmpFragmentationNeeded : std::uint8_t{0},
                      .checksum = {},
                      .mtu = Be32::from_host(std::max(mtu, v4 ? kLeastMtu4 : kLeastMtu6))});
   ChecksumSum sum{std::span<const std::byte>(message)};

@@ -65,11 +65,11 @@ def owned_vips(services) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def running_lab(vips):
+def running_lab(vips, kind=Topology):
     """Namespaces, and backends a, b, c and d, owners of the VIPs, with their servers running."""
     run = run_record.RunRecord.begin()
     try:
-        topology = Topology(run, dsr_vips=vips).build()
+        topology = kind(run, dsr_vips=vips).build()
         topology.servers = {name: Backend(topology, name).start() for name in topology.backends}
         for server in topology.servers.values():
             server.wait_ready()

@@ -4,9 +4,7 @@ behind an 802.1Q VLAN within an 802.1ad one. The interfaces are the kernel's whe
 
 import pytest
 
-from conftest import DSR, DSR_V6, SERVICES
-from holdfast_lab import run_record
-from holdfast_lab.backends import Backend
+from conftest import SERVICES, owned_vips, running_lab
 from holdfast_lab.balancer import Balancer
 from holdfast_lab.configuration import Configuration
 from holdfast_lab.loads import MessageLoad, NewConnections
@@ -18,16 +16,8 @@ from test_forwarding import target
 
 @pytest.fixture(scope="module")
 def lab():
-    run = run_record.RunRecord.begin()
-    try:
-        vips = tuple(vip for service in (DSR, DSR_V6) for vip in service.vips)
-        topology = VlanTopology(run, dsr_vips=vips).build()
-        topology.servers = {name: Backend(topology, name).start() for name in topology.backends}
-        for server in topology.servers.values():
-            server.wait_ready()
+    with running_lab(owned_vips(SERVICES), VlanTopology) as topology:
         yield topology
-    finally:
-        run.finish()
 
 
 @pytest.fixture(params=["vlans", "vlans-and-trunks"])

@@ -27,23 +27,6 @@ using ::testing::Field;
 
 constexpr std::size_t kLink = 14;
 
-// Outer headers of the tunnel modes; 0 for the others.
-std::size_t overhead_of(Mode mode, bool outer_v4) {
-  const std::size_t ip = outer_v4 ? 20 : 40;
-  switch (mode) {
-    case Mode::kIpip:
-      return ip;
-    case Mode::kGre:
-      return ip + 4;
-    case Mode::kGue:
-      return ip + 8;
-    case Mode::kVxlan:
-      return ip + 30;
-    default:
-      return 0;
-  }
-}
-
 GenerationSpec site(Mode mode, bool member_v4) {
   GenerationSpec spec = three_backends(mode);
   for (dataplane::ServiceSpec& service : spec.services) {

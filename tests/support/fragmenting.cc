@@ -212,4 +212,20 @@ bool checksums_hold(const Bytes& frame) {
   return protocol == 44 || transport_holds(frame, at, protocol);
 }
 
+std::size_t overhead_of(dataplane::Mode mode, bool outer_v4) {
+  const std::size_t ip = outer_v4 ? 20 : 40;
+  switch (mode) {
+    case dataplane::Mode::kIpip:
+      return ip;
+    case dataplane::Mode::kGre:
+      return ip + 4;
+    case dataplane::Mode::kGue:
+      return ip + 8;
+    case dataplane::Mode::kVxlan:
+      return ip + 30;
+    default:
+      return 0;
+  }
+}
+
 }  // namespace holdfast::testing

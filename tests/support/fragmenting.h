@@ -3,6 +3,7 @@
 // receiver do. Both take Ethernet frames without tags. Tests only.
 #pragma once
 
+#include "dataplane/spec.h"
 #include "tests/support/packet.h"
 
 #include <cstdint>
@@ -42,5 +43,8 @@ std::optional<Bytes> reassemble(std::span<const Bytes> fragments);
 
 // True when the IPv4 header's, and the TCP or UDP checksum of a whole frame hold.
 bool checksums_hold(const Bytes& frame);
+
+// Bytes of the outer headers of the tunnel modes; 0 for the others.
+std::size_t overhead_of(dataplane::Mode mode, bool outer_v4);
 
 }  // namespace holdfast::testing
