@@ -136,7 +136,7 @@ void run_timed(Solo& solo, Burst& burst, Traffic traffic, Ticks& ticks) {
   parse(burst);
   hash_keys(burst, generation.hasher());
   const std::uint64_t parsed = __rdtsc();
-  classify(burst, forwarding, worker.notices);
+  classify(burst, forwarding, worker, 1'000'000);
   const std::uint64_t classified = __rdtsc();
   track(burst, generation, worker, 1'000'000);
   const std::uint64_t tracked = __rdtsc();

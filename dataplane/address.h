@@ -73,9 +73,24 @@ struct alignas(16) Address {
   }
   [[nodiscard]] std::string text() const;
 
-  constexpr auto operator<=>(const Address&) const = default;
+  // By words: the array's own operators call memcmp.
+  constexpr bool operator==(const Address& other) const {
+    const std::array<std::uint64_t, 2> ours = words();
+    const std::array<std::uint64_t, 2> theirs = other.words();
+    return ((ours[0] ^ theirs[0]) | (ours[1] ^ theirs[1])) == 0;
+  }
+  constexpr std::strong_ordering operator<=>(const Address& other) const {
+    const std::array<std::uint64_t, 2> ours = words();
+    const std::array<std::uint64_t, 2> theirs = other.words();
+    const std::size_t word = ours[0] == theirs[0] ? 1 : 0;
+    return BigEndian<std::uint64_t>::from_wire(ours[word]).to_host() <=>
+           BigEndian<std::uint64_t>::from_wire(theirs[word]).to_host();
+  }
 
  private:
+  [[nodiscard]] constexpr std::array<std::uint64_t, 2> words() const {
+    return std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
+  }
   // Bytes 8 to 11 of a v4-mapped address, as they stand in memory.
   static constexpr std::uint32_t mapped_word() {
     return std::bit_cast<std::uint32_t>(std::array<std::uint8_t, 4>{0, 0, 0xff, 0xff});

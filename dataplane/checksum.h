@@ -60,13 +60,16 @@ class ChecksumSum {
     sum_ += static_cast<std::uint32_t>(~from.wire());
     sum_ += to.wire();
   }
-  void replace(const Address& from, const Address& to) {
-    // Adding the complement of every word is adding 0xffff per word less the words: no word's
-    // count matters modulo 0xffff, so the complement of the folded sum stands for all of them.
-    ChecksumSum gone;
-    gone.add(from);
-    sum_ += static_cast<std::uint16_t>(~gone.folded());
-    add(to);
+  // As replace() of the words that stand in a header of their family.
+  constexpr void replace(const Address& from, const Address& to) {
+    if (from.is_v4() && to.is_v4()) [[likely]] {
+      return replace(from.v4_bits(), to.v4_bits());
+    }
+    const auto gone = std::bit_cast<std::array<std::uint32_t, 4>>(from.bytes);
+    const auto come = std::bit_cast<std::array<std::uint32_t, 4>>(to.bytes);
+    for (std::size_t i = 0; i < gone.size(); ++i) {
+      replace(Be32::from_wire(gone[i]), Be32::from_wire(come[i]));
+    }
   }
 
   [[nodiscard]] constexpr std::uint16_t folded() const {

@@ -28,29 +28,31 @@ bool over(SideState side) { return side == SideState::kFin || side == SideState:
 bool NatIndex::insert(std::uint64_t hash, std::uint32_t record) {
   const Slot incoming{.tag = tag_of(hash), .record_plus_one = record + 1};
   const std::array<std::size_t, 2> choice = {first(hash), second(hash, mask_)};
-  std::array<Slot*, 2> free{};
+  std::array<std::size_t, 2> free{};
   std::array<std::size_t, 2> count{};
   for (std::size_t i = 0; i < 2; ++i) {
-    for (Slot& slot : buckets_[choice[i]].way) {
-      if (slot.record_plus_one == 0) {
-        free[i] = &slot;
+    for (std::size_t way = 0; way < kWays; ++way) {
+      if (buckets_[choice[i]].record_plus_one[way] == 0) {
+        free[i] = way;
         ++count[i];
       }
     }
   }
-  if (Slot* place = count[1] > count[0] ? free[1] : free[0]; place != nullptr) {
-    *place = incoming;
+  if (const std::size_t i = count[1] > count[0] ? 1 : 0; count[i] != 0) {
+    buckets_[choice[i]].set(free[i], incoming);
     return true;
   }
   return displace(choice[0], incoming) || displace(choice[1], incoming);
 }
 
 bool NatIndex::displace(std::size_t bucket, Slot incoming) {
-  for (Slot& resident : buckets_[bucket].way) {
-    for (Slot& place : buckets_[other(bucket, resident.tag, mask_)].way) {
-      if (place.record_plus_one == 0) {
-        place = resident;
-        resident = incoming;
+  for (std::size_t way = 0; way < kWays; ++way) {
+    const Slot resident = buckets_[bucket].slot(way);
+    Bucket& elsewhere = buckets_[other(bucket, resident.tag, mask_)];
+    for (std::size_t place = 0; place < kWays; ++place) {
+      if (elsewhere.record_plus_one[place] == 0) {
+        elsewhere.set(place, resident);
+        buckets_[bucket].set(way, incoming);
         return true;
       }
     }
@@ -60,9 +62,9 @@ bool NatIndex::displace(std::size_t bucket, Slot incoming) {
 
 void NatIndex::erase(std::uint64_t hash, std::uint32_t record) {
   for (const std::size_t bucket : {first(hash), second(hash, mask_)}) {
-    for (Slot& slot : buckets_[bucket].way) {
-      if (slot.record_plus_one == record + 1) {
-        slot = Slot{};
+    for (std::size_t way = 0; way < kWays; ++way) {
+      if (buckets_[bucket].record_plus_one[way] == record + 1) {
+        buckets_[bucket].set(way, Slot{});
         return;
       }
     }

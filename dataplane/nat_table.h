@@ -15,6 +15,7 @@
 #include "dataplane/spec.h"
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -68,8 +69,24 @@ class NatIndex {
     std::uint32_t tag = 0;
     std::uint32_t record_plus_one = 0;  // 0: free
   };
+  // Tags side by side, so that all are compared at once.
   struct alignas(64) Bucket {
-    std::array<Slot, kWays> way;
+    std::array<std::uint32_t, kWays> tag;
+    std::array<std::uint32_t, kWays> record_plus_one;
+
+    [[nodiscard]] Slot slot(std::size_t way) const { return {tag[way], record_plus_one[way]}; }
+    void set(std::size_t way, Slot slot) {
+      tag[way] = slot.tag;
+      record_plus_one[way] = slot.record_plus_one;
+    }
+    // The ways with this tag, as bits; some may be free.
+    [[nodiscard]] std::uint32_t ways_with(std::uint32_t of) const {
+      std::uint32_t bits = 0;
+      for (std::size_t way = 0; way < kWays; ++way) {
+        bits |= tag[way] == of ? 1U << way : 0U;
+      }
+      return bits;
+    }
   };
   static_assert(sizeof(Bucket) == 64);
 
@@ -90,11 +107,15 @@ class NatIndex {
   template <typename IsIt>
   [[nodiscard]] std::uint32_t find(std::uint64_t hash, const IsIt& is_it) const {
     const std::uint32_t tag = tag_of(hash);
-    for (const std::size_t bucket : {first(hash), second(hash, mask_)}) {
-      for (const Slot& slot : buckets_[bucket].way) {
-        if (slot.record_plus_one != 0 && slot.tag == tag && is_it(slot.record_plus_one - 1)) {
-          return slot.record_plus_one - 1;
-        }
+    const Bucket& one = buckets_[first(hash)];
+    const Bucket& two = buckets_[second(hash, mask_)];
+    for (std::uint32_t ways = one.ways_with(tag) | two.ways_with(tag) << kWays; ways != 0;
+         ways &= ways - 1) {
+      const auto way = static_cast<std::size_t>(std::countr_zero(ways));
+      const std::uint32_t record =
+          way < kWays ? one.record_plus_one[way] : two.record_plus_one[way - kWays];
+      if (record != 0 && is_it(record - 1)) {
+        return record - 1;
       }
     }
     return kNoRecord;

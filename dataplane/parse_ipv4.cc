@@ -4,8 +4,6 @@
 #include "dataplane/headers.h"
 #include "dataplane/parse_layers.h"
 
-#include <optional>
-
 namespace holdfast::dataplane::parsing {
 namespace {
 
@@ -38,7 +36,7 @@ bool checksum_holds(const std::byte* at, std::uint32_t header) {
 }
 
 // Steps 1 to 4: may the header be believed at all?
-std::optional<Drop> header_fault(const Frame& frame, std::uint32_t l3, const Ipv4Header& ip) {
+Drop header_fault(const Frame& frame, std::uint32_t l3, const Ipv4Header& ip) {
   const std::uint32_t header = ip.header_length();
   const std::uint32_t total = ip.total_length.to_host();
   if (ip.version() != 4) [[unlikely]] {
@@ -59,11 +57,11 @@ std::optional<Drop> header_fault(const Frame& frame, std::uint32_t l3, const Ipv
   if (!checksum_holds(frame.data + l3, header)) [[unlikely]] {
     return Drop::kBadChecksum;
   }
-  return std::nullopt;
+  return kNoFault;
 }
 
 // Steps 6 to 8.
-std::optional<Drop> packet_fault(const Ipv4Header& ip) {
+Drop packet_fault(const Ipv4Header& ip) {
   if (is_martian(ip.source)) [[unlikely]] {
     return Drop::kMartian;
   }
@@ -73,7 +71,7 @@ std::optional<Drop> packet_fault(const Ipv4Header& ip) {
   if (ip.ttl == 0) [[unlikely]] {
     return Drop::kTtlExpired;
   }
-  return std::nullopt;
+  return kNoFault;
 }
 
 bool is_fragment(const Ipv4Header& ip) {
@@ -108,11 +106,11 @@ bool parse_ipv4(Burst& burst, Slot slot) {
   const Ipv4Header ip = judged_fields(frame.data + l3);
   set_key(
       burst.key[slot], Address::v4(ip.source), Address::v4(ip.destination), Protocol{ip.protocol});
-  if (const auto why = header_fault(frame, l3, ip)) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = header_fault(frame, l3, ip); why != kNoFault) [[unlikely]] {
+    return fault(burst, slot, why);
   }
-  if (const auto why = packet_fault(ip)) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = packet_fault(ip); why != kNoFault) [[unlikely]] {
+    return fault(burst, slot, why);
   }
   burst.l3_length[slot] = ip.total_length.to_host();
   const std::uint32_t l4 = l3 + ip.header_length();

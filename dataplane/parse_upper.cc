@@ -5,8 +5,6 @@
 #include "dataplane/parse.h"
 #include "dataplane/parse_layers.h"
 
-#include <optional>
-
 namespace holdfast::dataplane::parsing {
 namespace {
 
@@ -21,14 +19,14 @@ constexpr std::uint64_t build_nonsense() {
 constexpr std::uint64_t kNonsense = build_nonsense();
 
 // Why the first `size` bytes of the packet cannot be read, if so.
-std::optional<Drop> unreadable(const Frame& frame, Extent packet, std::uint32_t size) {
+Drop unreadable(const Frame& frame, Extent packet, std::uint32_t size) {
   if (size > packet.size()) [[unlikely]] {
     return Drop::kTruncated;
   }
   if (packet.begin + size > frame.contiguous) [[unlikely]] {
     return Drop::kExtensionChain;  // 256 contiguous bytes hold every header but behind a long chain
   }
-  return std::nullopt;
+  return kNoFault;
 }
 
 // Field by field: a copy of the whole header would stand on the stack, and cost 2 ns.
@@ -41,7 +39,7 @@ TcpHeader judged_fields(const std::byte* at) {
   return tcp;
 }
 
-std::optional<Drop> tcp_fault(const Frame& frame, Extent packet, const TcpHeader& tcp) {
+Drop tcp_fault(const Frame& frame, Extent packet, const TcpHeader& tcp) {
   const std::uint32_t header = tcp.header_length();
   if (header < sizeof(TcpHeader) || header > packet.size()) [[unlikely]] {
     return Drop::kBadHeaderLength;
@@ -52,17 +50,16 @@ std::optional<Drop> tcp_fault(const Frame& frame, Extent packet, const TcpHeader
   if (((kNonsense >> (tcp.flags & 0x3f)) & 1) != 0) [[unlikely]] {
     return Drop::kBadTcpFlags;
   }
-  return std::nullopt;
+  return kNoFault;
 }
 
 // The length is the datagram's: a first fragment holds less.
-std::optional<Drop> udp_fault(Extent packet, const UdpHeader& udp, Piece piece) {
+Drop udp_fault(Extent packet, const UdpHeader& udp, Piece piece) {
   const std::uint32_t length = udp.length.to_host();
   if (length < sizeof(UdpHeader) || length > packet.size()) [[unlikely]] {
-    return length >= sizeof(UdpHeader) && piece == Piece::kFirst ? std::nullopt
-                                                                 : std::optional(Drop::kBadLength);
+    return length >= sizeof(UdpHeader) && piece == Piece::kFirst ? kNoFault : Drop::kBadLength;
   }
-  return std::nullopt;
+  return kNoFault;
 }
 
 bool finish_transport(Burst& burst, Slot slot, Be16 source_port, Be16 destination_port) {
@@ -77,12 +74,12 @@ bool finish_transport(Burst& burst, Slot slot, Be16 source_port, Be16 destinatio
 
 bool parse_tcp(Burst& burst, Slot slot, Extent packet) {
   const Frame& frame = burst.frame[slot];
-  if (const auto why = unreadable(frame, packet, sizeof(TcpHeader))) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = unreadable(frame, packet, sizeof(TcpHeader)); why != kNoFault) [[unlikely]] {
+    return fault(burst, slot, why);
   }
   const TcpHeader tcp = judged_fields(frame.data + packet.begin);
-  if (const auto why = tcp_fault(frame, packet, tcp)) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = tcp_fault(frame, packet, tcp); why != kNoFault) [[unlikely]] {
+    return fault(burst, slot, why);
   }
   burst.tcp_flags[slot] = tcp.flags;
   return finish_transport(burst, slot, tcp.source_port, tcp.destination_port);
@@ -90,12 +87,12 @@ bool parse_tcp(Burst& burst, Slot slot, Extent packet) {
 
 bool parse_udp(Burst& burst, Slot slot, Extent packet) {
   const Frame& frame = burst.frame[slot];
-  if (const auto why = unreadable(frame, packet, sizeof(UdpHeader))) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = unreadable(frame, packet, sizeof(UdpHeader)); why != kNoFault) [[unlikely]] {
+    return fault(burst, slot, why);
   }
   const auto udp = load<UdpHeader>(frame.data + packet.begin);
-  if (const auto why = udp_fault(packet, udp, burst.piece[slot])) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = udp_fault(packet, udp, burst.piece[slot]); why != kNoFault) [[unlikely]] {
+    return fault(burst, slot, why);
   }
   burst.tcp_flags[slot] = 0;
   return finish_transport(burst, slot, udp.source_port, udp.destination_port);
@@ -103,8 +100,9 @@ bool parse_udp(Burst& burst, Slot slot, Extent packet) {
 
 bool parse_icmp(Burst& burst, Slot slot, Extent packet, std::uint8_t echo_request) {
   const Frame& frame = burst.frame[slot];
-  if (const auto why = unreadable(frame, packet, sizeof(IcmpHeader))) [[unlikely]] {
-    return fault(burst, slot, *why);
+  if (const Drop why = unreadable(frame, packet, sizeof(IcmpHeader)); why != kNoFault)
+      [[unlikely]] {
+    return fault(burst, slot, why);
   }
   const auto icmp = load<IcmpHeader>(frame.data + packet.begin);
   if (is_icmp_error(icmp.type, burst.key[slot].protocol)) {

@@ -23,7 +23,7 @@
 
 namespace holdfast::dataplane {
 
-inline constexpr std::uint32_t kStateLayout = 3;
+inline constexpr std::uint32_t kStateLayout = 4;
 inline constexpr std::size_t kLearnedCapacity = 4096;
 
 // Which boot's monotonic clock the stamps and deadlines in a state count on. All zero: unknown.
