@@ -17,6 +17,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/prefetch.h"
 #include "dataplane/spec.h"
 
 #include <array>
@@ -188,7 +189,7 @@ class FlowTable {
   void prefetch(std::uint64_t hash) const {
     for (const std::size_t bucket : {first_bucket(hash), second_bucket(hash)}) {
       for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
-        __builtin_prefetch(reinterpret_cast<const std::byte*>(&buckets_[bucket]) + line, 1);
+        dataplane::prefetch(reinterpret_cast<const std::byte*>(&buckets_[bucket]) + line);
       }
     }
   }

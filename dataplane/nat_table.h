@@ -12,6 +12,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/flow_table.h"
+#include "dataplane/prefetch.h"
 #include "dataplane/spec.h"
 
 #include <array>
@@ -101,7 +102,10 @@ class NatIndex {
     return buckets;
   }
 
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&buckets_[first(hash)], 1); }
+  void prefetch(std::uint64_t hash) const {
+    dataplane::prefetch(&buckets_[first(hash)]);
+    dataplane::prefetch(&buckets_[second(hash, mask_)]);
+  }
 
   // The first record with this hash's tag that `is_it(record)` accepts, or kNoRecord.
   template <typename IsIt>
@@ -119,6 +123,11 @@ class NatIndex {
       }
     }
     return kNoRecord;
+  }
+
+  // The record that find() most likely looks at first, to be prefetched; kNoRecord: none.
+  [[nodiscard]] std::uint32_t likely(std::uint64_t hash) const {
+    return find(hash, [](std::uint32_t) { return true; });
   }
 
   // False when there is no room.
@@ -163,6 +172,7 @@ class NatTable {
 
   [[nodiscard]] NatRecord& record(std::uint32_t index) { return records_[index]; }
   [[nodiscard]] const NatRecord& record(std::uint32_t index) const { return records_[index]; }
+  void prefetch(std::uint32_t index) const { dataplane::prefetch(&records_[index]); }
   [[nodiscard]] NatIndex& forward() { return forward_; }
   [[nodiscard]] NatIndex& reply() { return reply_; }
   [[nodiscard]] const NatIndex& forward() const { return forward_; }

@@ -4,6 +4,7 @@
 
 #include "dataplane/headers.h"
 #include "dataplane/parse_layers.h"
+#include "dataplane/prefetch.h"
 
 namespace holdfast::dataplane {
 namespace {
@@ -59,7 +60,7 @@ bool parse_link(Burst& burst, Slot slot) {
 
 void parse(Burst& burst) {
   for (const Slot slot : burst.live_slots()) {
-    __builtin_prefetch(burst.frame[slot].data);
+    prefetch(burst.frame[slot].data);
   }
   burst.filter([&](Slot slot) { return parse_link(burst, slot); });
 }

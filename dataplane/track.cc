@@ -6,6 +6,9 @@
 #include "dataplane/reset.h"
 #include "dataplane/worker_state.h"
 
+#include <array>
+#include <span>
+
 namespace holdfast::dataplane {
 namespace {
 
@@ -198,16 +201,28 @@ bool translates(const Burst& b, Slot i, const Generation& generation) {
          generation.service(b.service[i]).mode == Mode::kNat;
 }
 
+const NatIndex& index_of(const Burst& b, Slot i, const NatTable& nat) {
+  return b.direction[i] == Direction::kToClient ? nat.reply() : nat.forward();
+}
+
+// Two rounds, since a record is found by way of its index: misses of a burst overlap in each.
 void prefetch(const Burst& b, const Generation& generation, WorkerTables& tables) {
+  std::array<Slot, kBurstSize> translated;
+  std::size_t count = 0;
   for (const Slot i : b.live_slots()) {
     if (translates(b, i, generation)) {
-      const bool reply = b.direction[i] == Direction::kToClient;
-      const NatIndex& index = reply ? tables.nat.reply() : tables.nat.forward();
-      index.prefetch(b.hash[i]);
+      index_of(b, i, tables.nat).prefetch(b.hash[i]);
+      translated[count++] = i;
     } else {
       tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
         table.prefetch(b.hash[i]);
       });
+    }
+  }
+  for (const Slot i : std::span(translated).first(count)) {
+    const std::uint32_t record = index_of(b, i, tables.nat).likely(b.hash[i]);
+    if (record != kNoRecord) {
+      tables.nat.prefetch(record);
     }
   }
 }
