@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Affinity records: looked up and written by select, for services that have affinity only.
+// Affinity records: looked up by select, written by track, for services that have affinity only.
 #include "dataplane/affinity.h"
 
 #include "dataplane/flow_life.h"
@@ -25,22 +25,24 @@ struct Place {
   std::uint16_t binding = 0;
 };
 
-Place place_of(const Burst& b, Slot i, const Generation& generation) {
-  const CompiledService& service = generation.service(b.service[i]);
-  const FlowKey key = affinity_key(service.affinity, b.key[i].source);
+Place place_of(const Address& client,
+               const CompiledService& service,
+               const Generation& generation) {
+  const FlowKey key = affinity_key(service.affinity, client);
   const std::uint64_t hash =
       affinity_place(generation, generation.hasher()(key), service.affinity_binding);
   return {.key = key, .hash = hash, .binding = service.affinity_binding};
 }
 
 // Whether the member may get this packet. A record may be damaged or older than the configuration:
-// in the modes without a tunnel a member of the other family could not be written to.
+// it is followed to no other service's member, and in the modes without a tunnel to none of the
+// other family, which could not be written to.
 bool may_take(const MemberForward& member,
               Disposition disposition,
               const CompiledService& service,
               const Burst& b,
               Slot i) {
-  if (member.mode != service.mode ||
+  if (member.mode != service.mode || member.service != b.service[i] ||
       (!is_tunnel(service.mode) && member.address.is_v4() != b.key[i].source.is_v4())) {
     return false;
   }
@@ -112,7 +114,8 @@ std::uint64_t affinity_place(const Generation& generation,
 
 std::optional<Choice> choose_by_affinity(
     const Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
-  const Place place = place_of(b, i, generation);
+  const CompiledService& service = generation.service(b.service[i]);
+  const Place place = place_of(b.key[i].source, service, generation);
   const std::optional<MemberId> id = b.key[i].source.is_v4()
                                          ? find_record(state.tables.v4, place, generation, now)
                                          : find_record(state.tables.v6, place, generation, now);
@@ -120,24 +123,28 @@ std::optional<Choice> choose_by_affinity(
     return std::nullopt;
   }
   const MemberForward* member = generation.member(*id);
-  if (member == nullptr ||
-      !may_take(*member, state.dispositions.get(*id), generation.service(b.service[i]), b, i)) {
+  if (member == nullptr || !may_take(*member, state.dispositions.get(*id), service, b, i)) {
     return std::nullopt;
   }
   state.stats.affinity_hits.add(1);
   return Choice{.member = *id, .slot = kOnRecord, .tier = 0, .by = ChosenBy::kAffinity};
 }
 
-void remember_affinity(
-    const Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
-  if (!begins(b, i)) {
+void remember_affinity(const Address& client,
+                       const CompiledService& service,
+                       MemberId member,
+                       const Generation& generation,
+                       WorkerState& state,
+                       Stamp now) {
+  const MemberForward* to = generation.member(member);
+  if (to == nullptr || to->mode != service.mode || !to->has_share) {
     return;
   }
-  const Place place = place_of(b, i, generation);
-  if (b.key[i].source.is_v4()) {
-    write_record(state.tables.v4, place, b.member[i], generation, state, now);
+  const Place place = place_of(client, service, generation);
+  if (client.is_v4()) {
+    write_record(state.tables.v4, place, member, generation, state, now);
   } else {
-    write_record(state.tables.v6, place, b.member[i], generation, state, now);
+    write_record(state.tables.v6, place, member, generation, state, now);
   }
 }
 

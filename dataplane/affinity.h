@@ -2,8 +2,10 @@
 // Source-address affinity: while it is remembered, a new flow from a source prefix goes to the
 // member of its service that the newest one before went to, whichever of the service's VIPs and
 // ports it asks for, as long as that member takes new flows; of whatever tier it is. Otherwise a
-// member is chosen anew, by the source prefix alone, and remembered anew. Only what begins a flow
-// (a SYN, a UDP datagram) makes or renews a record, so the time counts from the newest new flow.
+// member is chosen anew, by the source prefix alone, and remembered anew. A record is made or
+// renewed when a flow has shown itself, with the packet that makes it kEstablished or kUdp: a
+// forged SYN or datagram writes nothing. So the time counts from the newest flow, and flows that
+// begin before the first one has shown itself go where the prefix leads them all.
 //
 // A record is an entry of the flow tables of single VIPs: the masked source, no ports (no flow has
 // port 0), the registry's record of the service for a binding, state kAffinity. So it outlives
@@ -42,9 +44,15 @@ std::uint64_t affinity_place(const Generation& generation,
 std::optional<Choice> choose_by_affinity(
     const Burst& burst, Slot slot, const Generation& generation, WorkerState& state, Stamp now);
 
-// Records that the slot's new flow went to member[slot]. Requires: as above.
-void remember_affinity(
-    const Burst& burst, Slot slot, const Generation& generation, WorkerState& state, Stamp now);
+// Records that a flow of this client has shown itself at `member`; unless that is one which the
+// service has no new flows for (retired, of weight 0, of another mode). May move entries and take
+// away those that are over. Requires: the service has affinity.
+void remember_affinity(const Address& client,
+                       const CompiledService& service,
+                       MemberId member,
+                       const Generation& generation,
+                       WorkerState& state,
+                       Stamp now);
 
 // The services of both whose flows would have other owners under the specification than under the
 // generation, because affinity begins, ends or counts other bits. With several workers such a

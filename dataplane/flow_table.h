@@ -9,6 +9,12 @@
 //
 // Affinity records (affinity.h) are entries too, without ports. They are no flows.
 //
+// What anybody can write with a single forged packet has a short life and at most a quarter of a
+// table each: half-open flows (a SYN), unproven ones (one packet from the middle of a flow, one
+// datagram), and records. In a full table half-open and unproven flows push out each other,
+// unproven ones also records, and a flow that has shown itself all of them; records push out
+// nothing.
+//
 // Buckets of four entries (one, two or three cache lines); a flow may stand in either of
 // two buckets and goes into the emptier one (two-choice hashing: Azar et al., STOC'94). When both
 // are full, one resident moves to its other bucket (one cuckoo step: Pagh & Rodler, ESA'01). Only
@@ -17,6 +23,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/flow_state.h"
 #include "dataplane/prefetch.h"
 #include "dataplane/spec.h"
 
@@ -26,31 +33,12 @@
 
 namespace holdfast::dataplane {
 
-enum class FlowState : std::uint8_t { kFree, kHalfOpen, kEstablished, kClosing, kUdp, kAffinity };
-
 // Seconds of the monotonic clock, modulo 2^16. The sweeper visits each entry more often than the
 // stamp wraps (18 h), so differences are exact.
 using Stamp = std::uint16_t;
 constexpr Stamp stamp_of(std::uint64_t now_ms) { return static_cast<Stamp>(now_ms / 1000); }
 constexpr std::uint16_t age_of(Stamp stamp, Stamp now) {
   return static_cast<std::uint16_t>(now - stamp);
-}
-
-constexpr std::uint16_t timeout_of(FlowState state, const TimeoutSpec& timeouts) {
-  switch (state) {
-    case FlowState::kHalfOpen:
-      return timeouts.half_open;
-    case FlowState::kEstablished:
-      return timeouts.established;
-    case FlowState::kClosing:
-      return timeouts.closing;
-    case FlowState::kUdp:
-      return timeouts.udp;
-    case FlowState::kFree:
-    case FlowState::kAffinity:
-      break;
-  }
-  return 0;
 }
 
 // IPv4 flows of single VIPs.
@@ -163,10 +151,8 @@ class FlowTable {
   struct alignas(64) Bucket {
     std::array<Entry, kWays> way;
   };
-  // Half-open entries take at most this share of the table: a SYN flood cannot fill it.
-  static constexpr std::size_t kHalfOpenShare = 4;
-  // Likewise affinity records.
-  static constexpr std::size_t kAffinityShare = 4;
+  // Each bounded kind of entry takes at most this share of the table: no flood can fill it.
+  static constexpr std::size_t kBoundedShare = 4;
 
   // Requires: buckets.size() is a power of two >= 2.
   explicit FlowTable(std::span<Bucket> buckets) : buckets_(buckets), mask_(buckets.size() - 1) {}
@@ -219,16 +205,15 @@ class FlowTable {
 
   // A free place for the flow, key not yet set; nullptr when there is none: the flow stays
   // untracked. `rehash(entry)` gives a resident's hash; `expired(entry)` tells that it may go;
-  // `evict(entry)` is told of each resident that goes. Only a flow that has shown itself
-  // (`state` neither half-open nor affinity) may push out a half-open one or an affinity record.
+  // `evict(entry)` is told of each resident that goes.
   template <typename Rehash, typename Expired, typename Evict>
   Entry* make_room(std::uint64_t hash,
                    FlowState state,
                    const Rehash& rehash,
                    const Expired& expired,
                    const Evict& evict) {
-    if ((state == FlowState::kHalfOpen && half_open_full()) ||
-        (state == FlowState::kAffinity && affinity_full())) {
+    const Share share = share_of(state);
+    if (share != Share::kUnbounded && full(share)) {
       return nullptr;
     }
     const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
@@ -237,7 +222,7 @@ class FlowTable {
     }
     for (const std::size_t bucket : choice) {
       for (Entry& entry : buckets_[bucket].way) {
-        if (expired(entry) || (!gives_way(state) && gives_way(entry.state))) {
+        if (expired(entry) || gives_way(entry.state, state)) {
           evict(entry);
           clear(entry);
           return &entry;
@@ -249,12 +234,12 @@ class FlowTable {
 
   // Changes an entry's state, keeping the counts.
   void set_state(Entry& entry, FlowState state) {
-    half_open_ -= entry.state == FlowState::kHalfOpen ? 1 : 0;
-    half_open_ += state == FlowState::kHalfOpen ? 1 : 0;
-    affinities_ -= entry.state == FlowState::kAffinity ? 1 : 0;
-    affinities_ += state == FlowState::kAffinity ? 1 : 0;
-    used_ += state != FlowState::kFree ? 1 : 0;
-    used_ -= entry.state != FlowState::kFree ? 1 : 0;
+    if (entry.state == state) {
+      return;
+    }
+    --count_of(entry.state);
+    ++count_of(state);
+    used_ += (state != FlowState::kFree ? 1 : 0) - (entry.state != FlowState::kFree ? 1 : 0);
     entry.state = state;
   }
   void clear(Entry& entry) {
@@ -265,13 +250,11 @@ class FlowTable {
   // Counts what stands in the table; call once after mapping an old one.
   void recount() {
     used_ = 0;
-    half_open_ = 0;
-    affinities_ = 0;
+    counts_ = {};
     for (const Bucket& bucket : buckets_) {
       for (const Entry& entry : bucket.way) {
         used_ += entry.state != FlowState::kFree ? 1 : 0;
-        half_open_ += entry.state == FlowState::kHalfOpen ? 1 : 0;
-        affinities_ += entry.state == FlowState::kAffinity ? 1 : 0;
+        ++count_of(entry.state);
       }
     }
   }
@@ -279,17 +262,22 @@ class FlowTable {
   [[nodiscard]] std::span<Bucket> buckets() const { return buckets_; }
   [[nodiscard]] std::size_t capacity() const { return buckets_.size() * kWays; }
   [[nodiscard]] std::size_t used() const { return static_cast<std::size_t>(used_); }
-  [[nodiscard]] std::size_t half_open() const { return static_cast<std::size_t>(half_open_); }
-  [[nodiscard]] bool half_open_full() const { return half_open() >= capacity() / kHalfOpenShare; }
-  [[nodiscard]] std::size_t affinities() const { return static_cast<std::size_t>(affinities_); }
-  [[nodiscard]] bool affinity_full() const { return affinities() >= capacity() / kAffinityShare; }
+  [[nodiscard]] std::size_t half_open() const { return count(Share::kHalfOpen); }
+  [[nodiscard]] bool half_open_full() const { return full(Share::kHalfOpen); }
+  [[nodiscard]] std::size_t unproven() const { return count(Share::kUnproven); }
+  [[nodiscard]] bool unproven_full() const { return full(Share::kUnproven); }
+  [[nodiscard]] std::size_t affinities() const { return count(Share::kAffinity); }
 
  private:
   static constexpr std::uint64_t kSecondMultiplier = 0x9e3779b97f4a7c15;
 
-  static constexpr bool gives_way(FlowState state) {
-    return state == FlowState::kHalfOpen || state == FlowState::kAffinity;
+  std::int64_t& count_of(FlowState state) {
+    return counts_[static_cast<std::size_t>(share_of(state))];
   }
+  [[nodiscard]] std::size_t count(Share share) const {
+    return static_cast<std::size_t>(counts_[static_cast<std::size_t>(share)]);
+  }
+  [[nodiscard]] bool full(Share share) const { return count(share) >= capacity() / kBoundedShare; }
 
   Entry* emptier(const std::array<std::size_t, 2>& choice) {
     std::array<Entry*, 2> free{};
@@ -328,8 +316,7 @@ class FlowTable {
   std::span<Bucket> buckets_;
   std::size_t mask_;
   std::int64_t used_ = 0;
-  std::int64_t half_open_ = 0;
-  std::int64_t affinities_ = 0;
+  std::array<std::int64_t, kShares> counts_{};  // by Share; what is unbounded means nothing
 };
 
 using FlowTable4 = FlowTable<FlowEntry4>;

@@ -223,17 +223,24 @@ class GenerationBuilder {
   }
 
   void compile_members() {
+    std::map<std::string_view, std::uint16_t> services;
+    for (std::size_t i = 0; i < spec_.services.size(); ++i) {
+      services.emplace(spec_.services[i].name, static_cast<std::uint16_t>(i));
+    }
     for (std::size_t i = 0; i < members_.records().size(); ++i) {
       const MemberRecord& record = members_.records()[i];
       if (record.state != RegistryState::kFree) {
+        const auto service = services.find(record.service.view());
         generation_->members_.resize(i + 1);
-        generation_->members_[i] = {.address = record.address,
-                                    .port = Be16::from_host(record.port),
-                                    .mode = record.mode,
-                                    .epoch = record.epoch,
-                                    .live = true,
-                                    .mtu = record.mtu,
-                                    .most_mss = most_mss({}, record.mode)};
+        generation_->members_[i] = {
+            .address = record.address,
+            .port = Be16::from_host(record.port),
+            .mode = record.mode,
+            .epoch = record.epoch,
+            .live = true,
+            .service = service == services.end() ? kNoService : service->second,
+            .mtu = record.mtu,
+            .most_mss = most_mss({}, record.mode)};
       }
     }
   }

@@ -83,24 +83,26 @@ bool find_of_client(
                    find_translated(b, i, generation, state, now);
 }
 
-bool half_open_full(const Burst& b, Slot i, const WorkerTables& tables) {
-  return tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [](const auto& table) {
-    return table.half_open_full();
+// What in the tables may have left a flow without an entry.
+struct Lack {
+  bool place = false;
+  bool half_open = false;  // the share of half-open flows
+  bool unproven = false;   // that of unproven ones
+};
+
+Lack lack_of(const Burst& b, Slot i, const WorkerTables& tables) {
+  return tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
+    return Lack{.place = !table.has_place(b.hash[i]),
+                .half_open = is_tcp(b, i) && table.half_open_full(),
+                .unproven = table.unproven_full()};
   });
 }
 
-bool may_be_untracked(const Burst& b, Slot i, const WorkerTables& tables) {
-  const bool place =
-      tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
-        return table.has_place(b.hash[i]);
-      });
-  return !place || (is_tcp(b, i) && half_open_full(b, i, tables));
-}
-
-// As select does with a packet in the middle of a flow that gets no entry: the previous table,
-// which the flow's SYN did not follow, is not followed either.
+// As select does with a packet in the middle of a flow that gets no entry: where its SYN found none
+// either, the previous table, which that did not follow, is not followed.
 std::optional<Choice> choose_untracked(const Burst& b,
                                        Slot i,
+                                       const Lack& lack,
                                        const Generation& generation,
                                        WorkerState& state,
                                        std::uint64_t now_ms) {
@@ -112,10 +114,11 @@ std::optional<Choice> choose_untracked(const Burst& b,
   }
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   const bool v4 = b.key[i].source.is_v4();
-  if (is_tcp(b, i) && !half_open_full(b, i, state.tables)) {
+  if (is_tcp(b, i) && !lack.half_open) {
     const auto choice =
         choose_for_unknown(generation, service, state.dispositions, v4, hash, now_ms);
-    if (!choice || choice->by != ChosenBy::kPrevious) {
+    if (!choice || choice->by != ChosenBy::kPrevious ||
+        (!lack.place && generation.member(choice->member)->mode == service.mode)) {
       return choice;
     }
   }
@@ -124,11 +127,12 @@ std::optional<Choice> choose_untracked(const Burst& b,
 
 bool place_untracked(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
+  const Lack lack = lack_of(b, i, state.tables);
   if (generation.service(b.service[i]).mode == Mode::kNat ||
-      !may_be_untracked(b, i, state.tables)) {
+      !(lack.place || lack.half_open || lack.unproven)) {
     return b.drop(i, Drop::kToPeer);
   }
-  const std::optional<Choice> choice = choose_untracked(b, i, generation, state, now_ms);
+  const std::optional<Choice> choice = choose_untracked(b, i, lack, generation, state, now_ms);
   if (!choice) {
     return b.drop(i, Drop::kNoBackend);
   }

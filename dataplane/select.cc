@@ -19,16 +19,6 @@ bool is_syn(const Burst& b, Slot i) {
   return is_tcp(b, i) && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
 }
 
-FlowState first_state(const Burst& b, Slot i) {
-  if (!is_tcp(b, i)) {
-    return FlowState::kUdp;
-  }
-  if ((b.tcp_flags[i] & (kTcpFin | kTcpRst)) != 0) {
-    return FlowState::kClosing;
-  }
-  return is_syn(b, i) ? FlowState::kHalfOpen : FlowState::kEstablished;
-}
-
 // While half-open entries have their whole share, a segment without entry most likely completes a
 // handshake whose SYN got none: it goes where that went, by the table now in force.
 bool may_be_in_the_middle(const Burst& b, Slot i, WorkerTables& tables) {
@@ -72,7 +62,7 @@ bool insert(Burst& b,
             WorkerState& state,
             std::uint64_t now_ms) {
   const Stamp now = stamp_of(now_ms);
-  const FlowState first = first_state(b, i);
+  const FlowState first = next_state(FlowState::kFree, event_of(b.key[i].protocol, b.tcp_flags[i]));
   auto* entry = make_room(state, table, b.hash[i], first, generation, now);
   if (entry == nullptr) {
     state.stats.flows_untracked.add(1);
@@ -104,6 +94,14 @@ bool follow_hash(Burst& b, Slot i, const Generation& generation, WorkerState& st
   return true;
 }
 
+// Whether it is only the share of unproven flows that leaves this one without an entry. Its SYN had
+// room, or came before this process: then the previous table is followed without one.
+bool lacks_share_only(const Burst& b, Slot i, const WorkerTables& tables) {
+  return tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
+    return table.unproven_full() && table.has_place(b.hash[i]);
+  });
+}
+
 // An entry for what was chosen. Without room for one the hash decides for the whole flow (P9), so
 // the previous table, which its SYN did not follow, is not followed either.
 bool enter_flow(Burst& b,
@@ -122,7 +120,7 @@ bool enter_flow(Burst& b,
   if (choice.by != ChosenBy::kPrevious) {
     return true;
   }
-  if (entered) {
+  if (entered || lacks_share_only(b, i, state.tables)) {
     state.stats.follow_previous.add(1);
     return true;
   }
@@ -155,13 +153,8 @@ bool select_one(
     return b.drop(i, Drop::kNoBackend);
   }
   follow(b, i, *choice);
-  const bool opened = nat ? open_nat_flow(b, i, generation, state, now_ms)
-                          : enter_flow(b, i, *choice, generation, state, now_ms);
-  if (opened && generation.service(b.service[i]).affinity.seconds != 0 &&
-      b.piece[i] != Piece::kLater) [[unlikely]] {
-    remember_affinity(b, i, generation, state, stamp_of(now_ms));
-  }
-  return opened;
+  return nat ? open_nat_flow(b, i, generation, state, now_ms)
+             : enter_flow(b, i, *choice, generation, state, now_ms);
 }
 
 }  // namespace

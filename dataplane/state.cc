@@ -76,6 +76,15 @@ std::span<T> part(std::span<std::byte> memory, std::size_t offset, std::size_t c
   return {reinterpret_cast<T*>(memory.data() + offset), count};
 }
 
+// Whether a flow of that binding, or an affinity record, may lead to that member: both are of one
+// service. A retired binding of a service that goes on does not say of which.
+bool belongs(MemberId id, std::uint16_t of_binding, const Generation& generation) {
+  const MemberForward* member = generation.member(id);
+  const BindingForward* binding = generation.binding(of_binding);
+  return member != nullptr && binding != nullptr &&
+         (binding->service == kNoService || binding->service == member->service);
+}
+
 template <typename Table>
 void validate_flow_table(Table& table,
                          const Generation& generation,
@@ -88,8 +97,8 @@ void validate_flow_table(Table& table,
       }
       const MemberId member{entry.member, entry.epoch};
       const std::optional<std::uint64_t> place = place_of_entry(entry, generation);
-      const bool good = place.has_value() && entry.state <= FlowState::kAffinity &&
-                        generation.member(member) != nullptr &&
+      const bool good = place.has_value() && entry.state <= kLastFlowState &&
+                        belongs(member, entry.binding, generation) &&
                         dispositions.get(member) != Disposition::kReset &&
                         (table.first_bucket(*place) == i || table.second_bucket(*place) == i);
       if (!good) {
@@ -111,7 +120,8 @@ bool plausible(const NatTable& nat,
          record.member_side <= SideState::kReset && record.client_closed_first <= 1 &&
          record.detached <= 1 && record.ended <= 1 &&
          record.client.is_v4() == record.pool.is_v4() && client_key_of(nat, index, generation) &&
-         reply_key_of(record, generation) && dispositions.get(member) != Disposition::kReset;
+         reply_key_of(record, generation) && belongs(member, record.binding, generation) &&
+         dispositions.get(member) != Disposition::kReset;
 }
 
 void validate_nat(NatTable& nat,

@@ -2,6 +2,7 @@
 // Stage 4 of 7: known flows.
 #include "dataplane/track.h"
 
+#include "dataplane/affinity.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/reset.h"
 #include "dataplane/worker_state.h"
@@ -11,6 +12,11 @@
 
 namespace holdfast::dataplane {
 namespace {
+
+// A flow of a draining member for which a SYN begins a new connection must have been silent for so
+// long: nobody who forges a FIN or a RST and a SYN moves one that is in use. A port is used again
+// later than that, so that a client who comes again and again does not hold up a drain.
+constexpr std::uint16_t kQuietSeconds = 5;
 
 // What the SYN rule and the disposition make of an entry that was found.
 enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
@@ -33,7 +39,10 @@ Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
     case FlowState::kEstablished:
       return disposition == Disposition::kAvoid ? Found::kChooseAgain : Found::kStays;
     case FlowState::kClosing:
+    case FlowState::kDoubtful:
     case FlowState::kHalfOpen:
+    case FlowState::kUnproven:
+    case FlowState::kUnprovenEnd:
       return takes_new ? Found::kStays : Found::kChooseAgain;
     case FlowState::kUdp:
     case FlowState::kFree:
@@ -53,20 +62,20 @@ bool reset_flow(Burst& b, Slot i, WorkerState& state) {
   return b.end(i, Verdict::kReply);
 }
 
-FlowState next_state(const Burst& b, Slot i, FlowState now) {
-  if (b.piece[i] == Piece::kLater) [[unlikely]] {
-    return now;
+// Of an entry, whose member's side is not seen.
+template <typename Entry>
+Found judge_entry(const Burst& b, Slot i, const Entry& entry, Disposition disposition, Stamp now) {
+  const bool in_use = entry.state != FlowState::kHalfOpen && disposition == Disposition::kKeep &&
+                      age_of(entry.stamp, now) < kQuietSeconds;
+  return in_use ? Found::kStays : judge(b, i, entry.state, disposition);
+}
+
+// The flow has shown itself with this packet: from now on its source is remembered.
+void remember(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  const CompiledService& service = generation.service(b.service[i]);
+  if (service.affinity.seconds != 0) {
+    remember_affinity(b.key[i].source, service, b.member[i], generation, state, now);
   }
-  if (b.key[i].protocol != Protocol::kTcp) {
-    return FlowState::kUdp;
-  }
-  if ((b.tcp_flags[i] & (kTcpFin | kTcpRst)) != 0) {
-    return FlowState::kClosing;
-  }
-  if (starts(b, i)) {
-    return now == FlowState::kEstablished ? now : FlowState::kHalfOpen;
-  }
-  return now == FlowState::kHalfOpen ? FlowState::kEstablished : now;
 }
 
 // One slot against a flow table. False: the slot has a verdict.
@@ -82,7 +91,7 @@ bool track_entry(
     end_flow(state, table, *entry);
     return true;
   }
-  switch (judge(b, i, entry->state, state.dispositions.get(member))) {
+  switch (judge_entry(b, i, *entry, state.dispositions.get(member), now)) {
     case Found::kReset:
       end_flow(state, table, *entry);
       return reset_flow(b, i, state);
@@ -95,13 +104,41 @@ bool track_entry(
   }
   b.known[i] = true;
   b.member[i] = member;
-  table.set_state(*entry, next_state(b, i, entry->state));
   entry->stamp = now;
+  if (b.piece[i] != Piece::kLater) [[likely]] {
+    const FlowState before = entry->state;
+    const FlowState after = next_state(before, event_of(b.key[i].protocol, b.tcp_flags[i]));
+    table.set_state(*entry, after);
+    if (proved(before, after)) [[unlikely]] {
+      remember(b, i, generation, state, now);  // last: it may move the entry
+    }
+  }
   return true;
 }
 
+// As remember(), of a translated flow, which a packet of either side may prove.
+void remember_client(const NatRecord& record,
+                     const Generation& generation,
+                     WorkerState& state,
+                     Stamp now) {
+  const BindingForward* binding = generation.binding(record.binding);
+  if (binding == nullptr || binding->service == kNoService) {
+    return;
+  }
+  const CompiledService& service = generation.service(binding->service);
+  if (service.affinity.seconds != 0) {
+    const MemberId member{record.member, record.epoch};
+    remember_affinity(record.client, service, member, generation, state, now);
+  }
+}
+
 // Advances a record by one packet.
-void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now) {
+void advance(Burst& b,
+             Slot i,
+             const Generation& generation,
+             WorkerState& state,
+             std::uint32_t index,
+             Stamp now) {
   NatTable& nat = state.tables.nat;
   NatRecord& record = nat.record(index);
   const bool was_half_open = record.state == FlowState::kHalfOpen;
@@ -114,6 +151,9 @@ void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp no
   }
   if (was_half_open) {
     record.state == FlowState::kHalfOpen ? nat.renew_half_open(index) : nat.end_half_open(index);
+    if (proved(FlowState::kHalfOpen, record.state)) {
+      remember_client(record, generation, state, now);
+    }
   }
   if (!record.ended && finished(record)) {
     record.ended = 1;
@@ -123,10 +163,15 @@ void advance(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp no
 }
 
 // The packet belongs to this record.
-void follow(Burst& b, Slot i, WorkerState& state, std::uint32_t index, Stamp now) {
+void follow(Burst& b,
+            Slot i,
+            const Generation& generation,
+            WorkerState& state,
+            std::uint32_t index,
+            Stamp now) {
   const NatRecord& record = state.tables.nat.record(index);
   if (!given_up(record)) {
-    advance(b, i, state, index, now);
+    advance(b, i, generation, state, index, now);
   }
   b.known[i] = true;
   b.flow[i] = index;
@@ -169,7 +214,7 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
     detach_nat_flow(state, generation, index);
     return true;
   }
-  follow(b, i, state, index, now);
+  follow(b, i, generation, state, index, now);
   return true;
 }
 
@@ -191,7 +236,7 @@ bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& s
     give_up_nat_flow(state, generation, index, now);
     return reset_flow(b, i, state);
   }
-  follow(b, i, state, index, now);
+  follow(b, i, generation, state, index, now);
   b.binding[i] = nat.record(index).binding;
   return true;
 }

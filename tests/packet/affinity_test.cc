@@ -56,8 +56,42 @@ Endpoint source(std::uint8_t host, std::uint16_t port = 40000) {
   return {v4(198, 51, 100, host), port, kRouterMac};
 }
 
-std::string open(Appliance& appliance, const Endpoint& client) {
+// Where a SYN goes.
+std::string ask(Appliance& appliance, const Endpoint& client) {
   return appliance.send(tcp(client, kVip).syn()).backend;
+}
+
+// What a backend answers to a SYN that came to it.
+Packet answer_to(const Bytes& syn) {
+  const bool v4_frame = syn[12] == 0x08;
+  const std::size_t length = v4_frame ? 4 : 16;
+  const auto address_at = [&](std::size_t offset) {
+    if (v4_frame) {
+      return v4(syn[offset], syn[offset + 1], syn[offset + 2], syn[offset + 3]);
+    }
+    Address address;
+    std::copy_n(syn.begin() + static_cast<std::ptrdiff_t>(offset), 16, address.bytes.begin());
+    return address;
+  };
+  const std::size_t source_at = v4_frame ? 26 : 22;
+  const std::size_t ports_at = source_at + 2 * length;
+  MacAddress mac{};
+  std::copy_n(syn.begin(), 6, mac.begin());
+  const Endpoint backend = {address_at(source_at + length), source_port_of(syn, ports_at + 2), mac};
+  const Endpoint pool = {address_at(source_at), source_port_of(syn, ports_at), kLanMac};
+  return tcp(backend, pool).syn().ack();
+}
+
+// Where a connection goes that its client completes.
+std::string open(Appliance& appliance, const Endpoint& client) {
+  const Endpoint& vip = client.address.is_v4() ? kVip : kVip6;
+  const Outcome syn = appliance.send(tcp(client, vip).syn());
+  const Mode mode = appliance.solo().generation().service(0).mode;
+  if (mode == Mode::kNat && syn.verdict == Verdict::kForward) {
+    appliance.send(answer_to(syn.bytes), kLan);
+  }
+  appliance.send(tcp(client, vip).ack());
+  return syn.backend;
 }
 
 std::map<std::uint8_t, std::string> open_all(Appliance& appliance) {
@@ -110,10 +144,10 @@ TEST(Affinity, APrefixCountsAsOneSource) {
   for (std::uint8_t host = 2; host < 60; ++host) {
     EXPECT_EQ(open(appliance, source(host)), first);
   }
-  const std::string first6 = appliance.send(tcp(kClient6, kVip6).syn()).backend;
+  const std::string first6 = open(appliance, kClient6);
   for (std::uint8_t host = 20; host < 60; ++host) {
     const Endpoint client = {v6(1, host), 40000, kRouterMac};
-    EXPECT_EQ(appliance.send(tcp(client, kVip6).syn()).backend, first6);
+    EXPECT_EQ(open(appliance, client), first6);
   }
   EXPECT_EQ(appliance.solo().worker().tables.v4.affinities(), 1U);
   EXPECT_EQ(appliance.solo().worker().tables.v6.affinities(), 1U);
@@ -197,7 +231,7 @@ TEST(Affinity, OutlivesTheProcess) {
     const GenerationSpec spec = with_affinity(mode);
     Appliance appliance(spec);
     const auto before = open_all(appliance);
-    const std::string first6 = appliance.send(tcp(kClient6, kVip6).syn()).backend;
+    const std::string first6 = open(appliance, kClient6);
     appliance.publish(changed(spec, "2"));
     Region region(appliance.solo().shared());
     Adopted second(adopted_state(region, appliance), changed(spec, "2"));
@@ -219,13 +253,41 @@ TEST(Affinity, OutlivesTheProcess) {
   }
 }
 
+TEST(Affinity, WhatNobodyCompletesIsNotRemembered) {
+  for (const Mode mode : {Mode::kDsr, Mode::kNat, Mode::kGre}) {
+    Appliance appliance(with_affinity(mode), 1000);
+    const dataplane::FlowTable4& table = appliance.solo().worker().tables.v4;
+    for (std::uint8_t host = 1; host < 250; ++host) {
+      ask(appliance, source(host));
+      appliance.send(udp(source(host), kVip.at_port(53)).payload(9));
+    }
+    EXPECT_EQ(table.affinities(), 0U) << mode_name(mode);
+    open(appliance, source(1, 7));
+    EXPECT_EQ(table.affinities(), 1U) << mode_name(mode);
+  }
+}
+
+TEST(Affinity, ASecondDatagramIsRememberedAndAForgedSynRenewsNothing) {
+  const GenerationSpec spec = with_affinity(Mode::kDsr);
+  Appliance appliance(spec);
+  const dataplane::FlowTable4& table = appliance.solo().worker().tables.v4;
+  appliance.send(udp(source(1), kVip.at_port(53)).payload(9));
+  appliance.send(udp(source(1), kVip.at_port(53)).payload(9));
+  EXPECT_EQ(table.affinities(), 1U);
+  pass(appliance, 590);
+  ask(appliance, source(1, 2));
+  pass(appliance, 20);
+  EXPECT_EQ(table.affinities(), 0U);
+}
+
 TEST(Affinity, ADrainEndsWithItsFlowsWhileTheMemberIsStillNamed) {
   Appliance appliance(with_affinity(Mode::kDsr));
   const std::string backend = open(appliance, source(1));
   EXPECT_EQ(stats_of(appliance, backend).live_flows.get(), 1U);
   EXPECT_EQ(stats_of(appliance, backend).entries.get(), 2U);
   appliance.set(backend, Disposition::kKeep);
-  pass(appliance, 20);  // the half-open flow ends
+  appliance.send(tcp(source(1), kVip).fin().ack());
+  pass(appliance, 70);
   EXPECT_EQ(stats_of(appliance, backend).live_flows.get(), 0U);
   EXPECT_EQ(stats_of(appliance, backend).entries.get(), 1U);
   EXPECT_EQ(appliance.stats().flows_ended.get(), 1U);
@@ -265,7 +327,6 @@ TEST(Affinity, RecordsTakeAQuarterOfTheTableAndPushOutNothing) {
   std::map<std::uint8_t, std::string> flows;
   for (std::uint8_t host = 1; host < 40; ++host) {
     flows[host] = open(appliance, source(host));
-    appliance.send(tcp(source(host), kVip).ack());
   }
   for (int i = 0; i < 4000; ++i) {
     const Endpoint client = {v4(198,
@@ -274,10 +335,12 @@ TEST(Affinity, RecordsTakeAQuarterOfTheTableAndPushOutNothing) {
                                 static_cast<std::uint8_t>(1 + i % 250)),
                              40000,
                              kRouterMac};
-    EXPECT_EQ(appliance.send(tcp(client, kVip).syn()).verdict, Verdict::kForward);
+    EXPECT_FALSE(open(appliance, client).empty());
+    appliance.send(tcp(client, kVip).fin().ack());
     ASSERT_LE(table.affinities(), table.capacity() / 4);
   }
-  EXPECT_GT(appliance.stats().affinity_full.get(), 3000U);
+  // Until flows fill the rest of the table: one without an entry asks for no record.
+  EXPECT_GT(appliance.stats().affinity_full.get(), 0U);
   for (const auto& [host, backend] : flows) {
     EXPECT_EQ(appliance.send(tcp(source(host), kVip).ack()).backend, backend);
   }
@@ -320,6 +383,37 @@ TEST(Affinity, ARecordThatNamesAMemberOfTheOtherFamilyIsNotFollowed) {
   const Outcome outcome = appliance.send(tcp(source(1, 2), kVip).syn());
   EXPECT_EQ(outcome.verdict, Verdict::kForward);
   EXPECT_EQ(outcome.backend.size(), 1U);
+}
+
+// Nor one of another service.
+TEST(Affinity, ARecordThatNamesAMemberOfAnotherServiceIsNotFollowed) {
+  GenerationSpec spec = with_affinity(Mode::kDsr);
+  dataplane::ServiceSpec other = three_backends(Mode::kDsr).services[0];
+  other.name = "other";
+  other.bindings = {{.vip = kVip.address, .first_port = 99, .last_port = 99}};
+  other.members = {{.backend = "stranger", .address = kBackend1.address}};
+  spec.services.push_back(other);
+  Appliance appliance(spec);
+  open(appliance, source(1, 1));
+  const auto records = appliance.solo().shared().member_records();
+  const auto found = std::ranges::find_if(
+      records, [](const auto& record) { return record.backend.view() == "stranger"; });
+  const auto stranger = static_cast<std::uint16_t>(found - records.begin());
+  for (auto& bucket : appliance.solo().worker().tables.v4.buckets()) {
+    for (auto& entry : bucket.way) {
+      if (entry.state != FlowState::kFree) {
+        stats_of(appliance, "stranger").entries.add(1);
+        appliance.solo().worker().members[entry.member].entries.subtract(1);
+        entry.member = stranger;
+        entry.epoch = found->epoch;
+      }
+    }
+  }
+  Region region(appliance.solo().shared());
+  EXPECT_EQ(Adopted(adopted_state(region, appliance), spec).report.dropped, 2U);
+  const Outcome outcome = appliance.send(tcp(source(1, 2), kVip).syn());
+  EXPECT_EQ(outcome.verdict, Verdict::kForward);
+  EXPECT_NE(outcome.backend, "stranger");
 }
 
 TEST(Affinity, AServiceWithoutItIsChosenByItsFieldsAsBefore) {

@@ -12,6 +12,7 @@ namespace {
 
 using dataplane::Disposition;
 using dataplane::Drop;
+using dataplane::FlowState;
 using dataplane::Mode;
 using dataplane::Verdict;
 
@@ -79,6 +80,140 @@ TEST(Dsr, ASynOnAnEstablishedFlowStaysUnlessTheBackendIsDown) {
   EXPECT_EQ(appliance.send(tcp(client, kVip).syn()).backend, "3");
   appliance.set("3", Disposition::kAvoid);
   EXPECT_NE(appliance.send(tcp(client, kVip).syn()).backend, "3");
+}
+
+// Opens the client's flow whole.
+std::string establish_at(Appliance& appliance, const Endpoint& client) {
+  const std::string backend = appliance.send(tcp(client, kVip).syn()).backend;
+  appliance.send(tcp(client, kVip).ack());
+  return backend;
+}
+
+FlowState state_of_only_entry(Appliance& appliance) {
+  for (const auto& bucket : appliance.solo().worker().tables.v4.buckets()) {
+    for (const auto& entry : bucket.way) {
+      if (entry.state != FlowState::kFree) {
+        return entry.state;
+      }
+    }
+  }
+  return FlowState::kFree;
+}
+
+// Time passes, and the sweeper comes round.
+void pass(Appliance& appliance, std::uint64_t seconds) {
+  appliance.advance(seconds * 1000);
+  for (int i = 0; i < 3; ++i) {
+    appliance.send(tcp(kClient, kVip.at_port(81)).syn());  // nothing listens
+    appliance.advance(2'000);
+  }
+}
+
+TEST(Dsr, AForgedResetOrSynTakesNoLifeFromAFlowThatGoesOn) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  establish_at(appliance, kClient);
+  appliance.send(tcp(kClient, kVip).rst());
+  appliance.send(tcp(kClient, kVip).syn());
+  appliance.send(tcp(kClient, kVip).ack());
+  EXPECT_EQ(state_of_only_entry(appliance), FlowState::kEstablished);
+  pass(appliance, 3600);
+  EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 1U);
+}
+
+TEST(Dsr, AfterAResetNothingKeepsTheFlow) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  establish_at(appliance, kClient);
+  appliance.send(tcp(kClient, kVip).rst());
+  appliance.send(tcp(kClient, kVip).rst().ack());
+  pass(appliance, 61);
+  EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 0U);
+}
+
+TEST(Dsr, TheLastSegmentsOfAClosedFlowDoNotKeepIt) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  establish_at(appliance, kClient);
+  appliance.send(tcp(kClient, kVip).fin().ack());
+  appliance.send(tcp(kClient, kVip).ack().payload(100));  // what was lost before
+  appliance.send(tcp(kClient, kVip).fin().ack());
+  appliance.send(tcp(kClient, kVip).ack());
+  pass(appliance, 61);
+  EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 0U);
+}
+
+TEST(Dsr, AFlowWithAForgedFinLivesFromPacketToPacket) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  const Endpoint client = client_of(appliance, "2");
+  appliance.send(tcp(client, kVip).ack());
+  appliance.send(tcp(client, kVip).fin().ack());
+  appliance.set("2", Disposition::kKeep);
+  for (int i = 0; i < 20; ++i) {
+    pass(appliance, 50);
+    EXPECT_EQ(appliance.send(tcp(client, kVip).ack()).backend, "2");
+  }
+}
+
+TEST(Dsr, NoForgedFinOrResetAndSynMovesAFlowInUseFromADrainingBackend) {
+  for (const bool with_reset : {false, true}) {
+    Appliance appliance(three_backends(Mode::kDsr));
+    const Endpoint client = client_of(appliance, "2");
+    appliance.send(tcp(client, kVip).ack());
+    appliance.set("2", Disposition::kKeep);
+    for (int i = 0; i < 20; ++i) {
+      const Packet end = tcp(client, kVip);
+      appliance.send(with_reset ? Packet(end).rst() : Packet(end).fin().ack());
+      appliance.send(tcp(client, kVip).syn());
+      EXPECT_EQ(appliance.send(tcp(client, kVip).ack()).backend, "2");
+      appliance.advance(4'000);
+    }
+  }
+}
+
+TEST(Dsr, AClosedFlowsPortIsUsedAgainElsewhereOnceItsBackendDrains) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  const Endpoint client = client_of(appliance, "2");
+  appliance.send(tcp(client, kVip).ack());
+  appliance.send(tcp(client, kVip).fin().ack());
+  appliance.set("2", Disposition::kKeep);
+  appliance.advance(5'000);
+  EXPECT_NE(appliance.send(tcp(client, kVip).syn()).backend, "2");
+}
+
+TEST(Dsr, AClosedFlowsPortIsUsedAgainAtOnceWhenItsBackendIsDown) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  const Endpoint client = client_of(appliance, "2");
+  appliance.send(tcp(client, kVip).ack());
+  appliance.send(tcp(client, kVip).fin().ack());
+  appliance.set("2", Disposition::kAvoid);
+  EXPECT_NE(appliance.send(tcp(client, kVip).syn()).backend, "2");
+}
+
+TEST(Dsr, OnePacketIsNoFlowYetTwoAre) {
+  struct Case {
+    const char* what;
+    Packet first;
+    Packet second;
+    std::size_t kept;  // after a minute
+  };
+  const Endpoint dns = kVip.at_port(53);
+  const std::vector<Case> cases = {
+      {"segments", tcp(kClient, kVip).ack(), tcp(kClient, kVip).ack(), 1},
+      {"datagrams", udp(kClient, dns).payload(9), udp(kClient, dns).payload(9), 1},
+      {"a FIN and the last ACK", tcp(kClient, kVip).fin().ack(), tcp(kClient, kVip).ack(), 0},
+      {"resets", tcp(kClient, kVip).rst(), tcp(kClient, kVip).rst(), 0},
+      {"a SYN and a reset", tcp(kClient, kVip).syn(), tcp(kClient, kVip).rst(), 0},
+      {"SYNs", tcp(kClient, kVip).syn(), tcp(kClient, kVip).syn(), 0},
+      {"SYN ACKs", tcp(kClient, kVip).syn().ack(), tcp(kClient, kVip).syn().ack(), 0}};
+  for (const Case& one : cases) {
+    Appliance appliance(three_backends(Mode::kDsr));
+    const dataplane::FlowTable4& table = appliance.solo().worker().tables.v4;
+    appliance.send(one.first);
+    EXPECT_EQ(table.used(), 1U) << one.what;
+    EXPECT_EQ(table.unproven() + table.half_open(), 1U) << one.what;
+    appliance.send(one.second);
+    EXPECT_EQ(table.unproven() + table.half_open(), 1U - one.kept) << one.what;
+    pass(appliance, 60);
+    EXPECT_EQ(table.used(), one.kept) << one.what;
+  }
 }
 
 TEST(Dsr, ResetsTheNextPacketOfAFlowWhoseMemberIsReset) {
@@ -279,6 +414,29 @@ TEST(Dsr, AHandshakeWithoutRoomForItsSynStaysWithOneBackendAfterAReload) {
     }
   }
   EXPECT_GT(appliance.stats().flows_untracked.get(), 0U);
+}
+
+// As long as unproven flows have their whole share: a flow from before still follows the previous
+// table, though it gets no entry.
+TEST(Dsr, AFloodOfSegmentsKeepsNoFlowFromItsPreviousTable) {
+  Appliance before(three_backends(Mode::kDsr));
+  Appliance appliance(three_backends(Mode::kDsr), 1000);
+  const auto& table = appliance.solo().worker().tables.v4;
+  add_backend(appliance);
+  for (std::uint32_t i = 0; !table.unproven_full(); ++i) {
+    Endpoint attacker = kClient;
+    attacker.address = v4(100, 1, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i));
+    appliance.send(tcp(attacker, kVip).ack());
+  }
+  const std::uint64_t followed = appliance.stats().follow_previous.get();
+  for (std::uint16_t port = 1; port < 200; ++port) {
+    const Endpoint client = kClient.at_port(port);
+    const std::string backend = before.send(tcp(client, kVip).ack()).backend;
+    EXPECT_EQ(appliance.send(tcp(client, kVip).ack()).backend, backend);
+    EXPECT_EQ(appliance.send(tcp(client, kVip).ack()).backend, backend);
+  }
+  EXPECT_GT(appliance.stats().follow_previous.get(), followed + 20);
+  EXPECT_GE(appliance.stats().flows_untracked.get(), 398U);
 }
 
 TEST(Dsr, AddingABackendMovesNoEstablishedFlow) {

@@ -11,6 +11,8 @@ using dataplane::TimeoutSpec;
 constexpr std::uint8_t kFin = 0x01;
 constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kRst = 0x04;
+constexpr std::uint8_t kAck = 0x10;
+constexpr std::uint64_t kQuietSeconds = 5;
 
 bool is_over(SideState side) { return side == SideState::kFin || side == SideState::kReset; }
 
@@ -35,27 +37,37 @@ bool Translation::given_up() const {
   return detached && client_side == SideState::kReset && member_side == SideState::kReset;
 }
 
+// One packet proves nothing, whoever sent it.
 FlowState first_state(const Reading& packet) {
-  if (!packet.tcp()) {
-    return FlowState::kUdp;
+  if (packet.tcp() && packet.has(kFin) && !packet.has(kRst)) {
+    return FlowState::kUnprovenEnd;
   }
-  if (packet.has(kFin) || packet.has(kRst)) {
-    return FlowState::kClosing;
-  }
-  return packet.begins() ? FlowState::kHalfOpen : FlowState::kEstablished;
+  return packet.begins() ? FlowState::kHalfOpen : FlowState::kUnproven;
 }
 
 FlowState next_state(FlowState now, const Reading& packet) {
   if (!packet.tcp()) {
     return FlowState::kUdp;
   }
-  if (packet.has(kFin) || packet.has(kRst)) {
-    return FlowState::kClosing;
+  const bool closed = now == FlowState::kClosing || now == FlowState::kUnprovenEnd;
+  if (packet.has(kRst)) {  // may be forged: a flow that stood is in doubt, another one as before
+    return now == FlowState::kEstablished ? FlowState::kDoubtful : now;
   }
-  if (packet.begins()) {
-    return now == FlowState::kEstablished ? FlowState::kEstablished : FlowState::kHalfOpen;
+  if (packet.has(kFin)) {
+    return closed ? now : FlowState::kClosing;
   }
-  return now == FlowState::kHalfOpen ? FlowState::kEstablished : now;
+  if (packet.begins()) {  // of what was closed, perhaps a new connection
+    return now == FlowState::kClosing       ? FlowState::kDoubtful
+           : now == FlowState::kUnprovenEnd ? FlowState::kUnproven
+                                            : now;
+  }
+  // Behind a FIN still come acknowledgments.
+  return packet.has(kSyn) || !packet.has(kAck) || closed ? now : FlowState::kEstablished;
+}
+
+bool shows_itself(FlowState before, FlowState after) {
+  const bool shown = after == FlowState::kEstablished || after == FlowState::kUdp;
+  return shown && before != after;
 }
 
 void begin(Translation& flow, const Reading& packet) {
@@ -84,10 +96,13 @@ void advance(Translation& flow, const Reading& packet, bool from_client) {
 std::uint64_t lifetime(FlowState state, const TimeoutSpec& timeouts) {
   switch (state) {
     case FlowState::kHalfOpen:
+    case FlowState::kUnproven:
+    case FlowState::kUnprovenEnd:
       return timeouts.half_open;
     case FlowState::kEstablished:
       return timeouts.established;
     case FlowState::kClosing:
+    case FlowState::kDoubtful:
       return timeouts.closing;
     case FlowState::kUdp:
       return timeouts.udp;
@@ -123,6 +138,17 @@ Judged judge(FlowState state, Disposition disposition, const Reading& packet) {
   const bool loses = state == FlowState::kEstablished ? disposition == Disposition::kAvoid
                                                       : disposition != Disposition::kNew;
   return loses ? Judged::kChooseAgain : Judged::kStays;
+}
+
+// A SYN takes no flow that is in use from a draining member: it may be forged, as may have been the
+// FIN before. A half-open flow is in nobody's use yet.
+Judged judge_entry(const Entry& entry,
+                   std::uint64_t silent_s,
+                   Disposition disposition,
+                   const Reading& packet) {
+  const bool in_use = entry.state != FlowState::kHalfOpen && silent_s < kQuietSeconds;
+  return in_use && disposition == Disposition::kKeep ? Judged::kStays
+                                                     : judge(entry.state, disposition, packet);
 }
 
 }  // namespace holdfast::testing

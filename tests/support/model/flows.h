@@ -82,6 +82,9 @@ struct Translation {
 FlowState first_state(const Reading& packet);
 FlowState next_state(FlowState now, const Reading& packet);
 
+// Whether the packet between these states showed that there is a flow.
+bool shows_itself(FlowState before, FlowState after);
+
 // The first packet, which is the client's, and another one of either side.
 void begin(Translation& flow, const Reading& packet);
 void advance(Translation& flow, const Reading& packet, bool from_client);
@@ -93,5 +96,10 @@ std::uint64_t lifetime(const Translation& flow, const dataplane::TimeoutSpec& ti
 // What a flow's disposition makes of a packet that found it.
 enum class Judged : std::uint8_t { kStays, kChooseAgain, kReset };
 Judged judge(FlowState state, dataplane::Disposition disposition, const Reading& packet);
+// Of an entry that was last seen `silent_s` ago.
+Judged judge_entry(const Entry& entry,
+                   std::uint64_t silent_s,
+                   dataplane::Disposition disposition,
+                   const Reading& packet);
 
 }  // namespace holdfast::testing

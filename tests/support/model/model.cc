@@ -357,6 +357,11 @@ void Model::set_state(const FlowName& name, Entry& entry, FlowState state) {
   std::size_t& count = half_open(width_of(name));
   count -= entry.state == FlowState::kHalfOpen ? 1 : 0;
   count += state == FlowState::kHalfOpen ? 1 : 0;
+  const auto is_unproven = [](FlowState one) {
+    return one == FlowState::kUnproven || one == FlowState::kUnprovenEnd;
+  };
+  unproven(width_of(name)) -= is_unproven(entry.state) ? 1U : 0U;
+  unproven(width_of(name)) += is_unproven(state) ? 1U : 0U;
   entry.state = state;
 }
 

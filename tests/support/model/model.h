@@ -230,6 +230,9 @@ class Model {
   [[nodiscard]] std::size_t& half_open(Width width) {
     return half_open_.at(static_cast<std::size_t>(width));
   }
+  [[nodiscard]] std::size_t& unproven(Width width) {
+    return unproven_.at(static_cast<std::size_t>(width));
+  }
   [[nodiscard]] std::size_t remembered(bool v4) const;
   // For certain: in larger tables than a pair of buckets it is not known.
   [[nodiscard]] bool is_full(Width width) const;
@@ -254,6 +257,7 @@ class Model {
 
   Entries entries_;
   std::array<std::size_t, 3> half_open_{};  // entries, by Width
+  std::array<std::size_t, 3> unproven_{};   // likewise
   Memory memory_;
   Translations translations_;
   std::map<FlowName, std::uint64_t> by_client_;

@@ -18,12 +18,19 @@ Address without_host_bits(Address address, std::size_t kept) {
   return address;
 }
 
+bool has_weight(const dataplane::ServiceSpec& service, const Member& member) {
+  return std::ranges::any_of(service.members, [&](const auto& spec) {
+    return member.is(service.name, spec) && spec.weight != 0;
+  });
+}
+
 }  // namespace
 
-SourceName BurstRun::source_name(const Travelling& t) const {
-  const dataplane::AffinitySpec& affinity = service(t).affinity;
-  const std::size_t kept = t.packet.v4 ? 96U + affinity.prefix_v4 : std::size_t{affinity.prefix_v6};
-  return {.service = service(t).name, .prefix = without_host_bits(t.packet.source, kept)};
+SourceName BurstRun::source_name(const dataplane::ServiceSpec& service, const Address& client) {
+  const dataplane::AffinitySpec& affinity = service.affinity;
+  const std::size_t kept =
+      client.is_v4() ? 96U + affinity.prefix_v4 : std::size_t{affinity.prefix_v6};
+  return {.service = service.name, .prefix = without_host_bits(client, kept)};
 }
 
 // A new flow needs a member that takes new ones and has a weight; a packet in the middle of one
@@ -32,7 +39,7 @@ std::optional<MemberIndex> BurstRun::remembered(const Travelling& t) const {
   if (!has_affinity(t)) {
     return std::nullopt;
   }
-  const auto found = m_.memory_.find(source_name(t));
+  const auto found = m_.memory_.find(source_name(service(t), t.packet.source));
   if (found == m_.memory_.end() || m_.is_over(found->first, found->second, now_s_)) {
     return std::nullopt;
   }
@@ -44,28 +51,29 @@ std::optional<MemberIndex> BurstRun::remembered(const Travelling& t) const {
   if (!may_begin(t.packet)) {
     return keeps_flows(index) ? std::optional(index) : std::nullopt;
   }
-  const bool weighted = std::ranges::any_of(service(t).members, [&](const auto& spec) {
-    return member.is(service(t).name, spec) && spec.weight != 0;
-  });
+  const bool weighted = has_weight(service(t), member);
   const bool takes = member.disposition == Disposition::kNew && weighted;
   return takes ? std::optional(index) : std::nullopt;
 }
 
-// In a full table what is over gives way; to a flow that has shown itself also what is half-open,
-// and what is only remembered. Which of them is the product's choice. Where one frame needs room
-// twice, the second time is for a record, to which only what is over gives way.
+// In a full table what is over gives way. Half-open and unproven flows give way to each other, and
+// what is only remembered to unproven ones. Which of them is the product's choice.
 bool BurstRun::make_room_in(Width width, FlowState state) {
   if (!m_.is_full(width)) {
     return true;
   }
-  const bool shown = state != FlowState::kHalfOpen && state != FlowState::kAffinity;
+  const bool is_unproven = state == FlowState::kUnproven || state == FlowState::kUnprovenEnd;
+  const auto yields = [&](FlowState resident) {
+    return (is_unproven && resident == FlowState::kHalfOpen) ||
+           (state == FlowState::kHalfOpen &&
+            (resident == FlowState::kUnproven || resident == FlowState::kUnprovenEnd));
+  };
   bool may_have_room = false;
   for (const bool over : {false, true}) {
     for (auto entry = m_.entries_.begin(); entry != m_.entries_.end(); ++entry) {
       const auto& [name, one] = *entry;
       const bool is_over = m_.is_over(name, one, now_s_);
-      if (m_.width_of(name) != width || is_over != over ||
-          !(over || (shown && one.state == FlowState::kHalfOpen))) {
+      if (m_.width_of(name) != width || is_over != over || !(over || yields(one.state))) {
         continue;
       }
       may_have_room = true;
@@ -77,7 +85,7 @@ bool BurstRun::make_room_in(Width width, FlowState state) {
     for (auto found = m_.memory_.begin(); found != m_.memory_.end(); ++found) {
       const auto& [name, one] = *found;
       if (Model::width_of(name) != width || m_.is_over(name, one, now_s_) != over ||
-          !(over || shown)) {
+          !(over || is_unproven)) {
         continue;
       }
       may_have_room = true;
@@ -93,15 +101,22 @@ bool BurstRun::make_room_in(Width width, FlowState state) {
   return false;
 }
 
-void BurstRun::remember(const Travelling& t) {
-  if (!has_affinity(t) || !may_begin(t.packet)) {
+// Of members that the service has no new flows for nothing is remembered.
+void BurstRun::remember(const FlowName& flow, MemberIndex to) {
+  const std::optional<std::size_t>& of = m_.bindings_[flow.binding].in_service;
+  if (!of || m_.spec_.services[*of].affinity.seconds == 0) {
     return;
   }
-  const SourceName name = source_name(t);
+  const dataplane::ServiceSpec& service = m_.spec_.services[*of];
+  const Member& member = m_.members_[to];
+  if (member.mode != service.mode || !has_weight(service, member)) {
+    return;
+  }
+  const SourceName name = source_name(service, flow.client);
   auto found = m_.memory_.find(name);
   if (found == m_.memory_.end()) {
     const Width width = Model::width_of(name);
-    if (m_.remembered(t.packet.v4) >= m_.capacity(width) / 4 ||
+    if (m_.remembered(flow.client.is_v4()) >= m_.capacity(width) / 4 ||
         !make_room_in(width, FlowState::kAffinity)) {
       ++m_.counts_.affinity_full;
       return;
@@ -110,8 +125,8 @@ void BurstRun::remember(const Travelling& t) {
   } else {
     --m_.members_[found->second.member].counts.entries;
   }
-  found->second = {.member = t.member, .seen_s = now_s_};
-  ++m_.members_[t.member].counts.entries;
+  found->second = {.member = to, .seen_s = now_s_};
+  ++m_.members_[to].counts.entries;
 }
 
 }  // namespace holdfast::testing

@@ -129,13 +129,17 @@ class BurstRun {
   [[nodiscard]] bool has_affinity(const Travelling& t) const {
     return service(t).affinity.seconds != 0;
   }
-  [[nodiscard]] SourceName source_name(const Travelling& t) const;
+  [[nodiscard]] static SourceName source_name(const dataplane::ServiceSpec& service,
+                                              const Address& client);
   [[nodiscard]] std::optional<MemberIndex> remembered(const Travelling& t) const;
-  void remember(const Travelling& t);
+  void remember(const FlowName& name, MemberIndex member);
 
   [[nodiscard]] std::optional<MemberIndex> newly_chosen(const Travelling& t) const;
   [[nodiscard]] bool keeps_flows(MemberIndex member) const;
   [[nodiscard]] bool half_open_full(const Travelling& t);
+  [[nodiscard]] bool unproven_full(const Travelling& t);
+  // Whether a new flow in that state has a share left.
+  [[nodiscard]] bool has_share(const Travelling& t, FlowState state);
 
   [[nodiscard]] std::optional<MemberIndex> formerly_chosen(const Travelling& t,
                                                            MemberIndex own) const;

@@ -43,7 +43,7 @@ bool BurstRun::find_reply(Travelling& t) const {
 // A flow that found no place in the table goes by the hash, as do the errors about it.
 void BurstRun::place_by_hash(Travelling& t) {
   const bool share_full = t.packet.tcp() && half_open_full(t);
-  if (translates(t) || (!share_full && !table_full(t))) {
+  if (translates(t) || (!share_full && !unproven_full(t) && !table_full(t))) {
     return t.drop(Drop::kToPeer);
   }
   if (const auto member = remembered(t)) {
@@ -53,7 +53,7 @@ void BurstRun::place_by_hash(Travelling& t) {
   }
   const bool in_the_middle = t.packet.tcp() && !share_full;
   Choice choice = in_the_middle ? choose_in_the_middle(t) : Choice{.member = newly_chosen(t)};
-  if (choice.former) {
+  if (choice.former && table_full(t)) {
     choice.member = newly_chosen(t);  // its SYN did not follow that table
   }
   if (!choice.member) {

@@ -158,7 +158,8 @@ void BurstRun::track_entry(Travelling& t) {
   if (m_.is_over(found->first, entry, now_s_)) {
     return m_.end_entry(found);
   }
-  switch (judge(entry.state, m_.members_[entry.member].disposition, t.packet)) {
+  const Disposition disposition = m_.members_[entry.member].disposition;
+  switch (judge_entry(entry, now_s_ - entry.seen_s, disposition, t.packet)) {
     case Judged::kReset:
       m_.end_entry(found);
       return reset_flow(t);
@@ -168,12 +169,18 @@ void BurstRun::track_entry(Travelling& t) {
     case Judged::kStays:
       break;
   }
-  if (!t.packet.later()) {
-    m_.set_state(found->first, entry, next_state(entry.state, t.packet));
-  }
   entry.seen_s = now_s_;
   t.known = true;
   t.member = entry.member;
+  if (t.packet.later()) {
+    return;
+  }
+  const FlowState before = entry.state;
+  const FlowState after = next_state(before, t.packet);
+  m_.set_state(found->first, entry, after);
+  if (shows_itself(before, after)) {
+    remember(found->first, t.member);
+  }
 }
 
 void BurstRun::track_translation(Travelling& t) {
@@ -234,6 +241,9 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
     }
     if (was_half_open && flow.state == FlowState::kHalfOpen) {
       m_.half_open_flows_.push_back(id);
+    }
+    if (was_half_open && shows_itself(FlowState::kHalfOpen, flow.state)) {
+      remember(flow.name, flow.member);
     }
     if (!flow.ended && flow.client_side == SideState::kFin && flow.member_side == SideState::kFin) {
       flow.ended = true;

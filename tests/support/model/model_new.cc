@@ -67,7 +67,7 @@ std::uint64_t BurstRun::hash_of(const Travelling& t) const {
     key.source = zero;
   }
   if (has_affinity(t)) {
-    key.source = source_name(t).prefix;
+    key.source = source_name(service(t), t.packet.source).prefix;
   }
   return m_.hasher_(key);
 }
@@ -86,6 +86,15 @@ bool BurstRun::keeps_flows(MemberIndex member) const {
 bool BurstRun::half_open_full(const Travelling& t) {
   const Width width = m_.width_of(t.name());
   return m_.half_open(width) >= m_.capacity(width) / 4;
+}
+
+bool BurstRun::unproven_full(const Travelling& t) {
+  const Width width = m_.width_of(t.name());
+  return m_.unproven(width) >= m_.capacity(width) / 4;
+}
+
+bool BurstRun::has_share(const Travelling& t, FlowState state) {
+  return state == FlowState::kHalfOpen ? !half_open_full(t) : !unproven_full(t);
 }
 
 // Where the former table would have a packet in the middle of a flow go, if it disagrees.
@@ -144,8 +153,7 @@ void BurstRun::open_entry(Travelling& t) {
     return member ? void(t.member = *member) : t.drop(Drop::kNoBackend);
   }
   const FlowState state = first_state(t.packet);
-  const bool tracked = (state != FlowState::kHalfOpen || !half_open_full(t)) &&
-                       make_room_in(m_.width_of(t.name()), state);
+  const bool tracked = has_share(t, state) && make_room_in(m_.width_of(t.name()), state);
   if (tracked) {
     m_.set_state(t.name(), m_.entries_[t.name()], state);
     m_.entries_[t.name()].member = *choice.member;
@@ -154,7 +162,9 @@ void BurstRun::open_entry(Travelling& t) {
     m_.counts_.follow_previous += choice.former ? 1 : 0;
   } else {
     ++m_.counts_.flows_untracked;
-    if (choice.former) {
+    if (choice.former && unproven_full(t) && !table_full(t)) {
+      ++m_.counts_.follow_previous;  // its SYN had room, or came before all this
+    } else if (choice.former) {
       choice.member = newly_chosen(t);  // the hash decides for the whole flow
     }
     if (!choice.member) {
@@ -162,7 +172,6 @@ void BurstRun::open_entry(Travelling& t) {
     }
   }
   t.member = *choice.member;
-  remember(t);
 }
 
 void BurstRun::open_translation(Travelling& t) {
@@ -232,7 +241,6 @@ void BurstRun::enter_translation(Travelling& t) {
   m_.translations_.emplace(id, flow);
   m_.count_begin(t.member, now_ms_);
   t.flow = id;
-  remember(t);
 }
 
 // The last 64 neighbours are remembered whether or not the hearsay has room for them.

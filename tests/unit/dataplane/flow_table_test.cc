@@ -111,6 +111,57 @@ TEST(FlowTable, HalfOpenFlowsTakeAQuarterAndGiveWay) {
   EXPECT_EQ(t.table.half_open(), 0U);
 }
 
+TEST(FlowTable, UnprovenFlowsTakeAQuarterAndInAFullTableThePlaceOfHalfOpenOnes) {
+  Table t(16);
+  for (std::uint32_t flow = 0; t.table.used() < 48; ++flow) {
+    t.insert(flow);
+  }
+  for (std::uint32_t flow = 1000; flow < 1200; ++flow) {
+    t.insert(flow, FlowState::kHalfOpen);
+  }
+  EXPECT_EQ(t.table.half_open(), 16U);
+  for (std::uint32_t flow = 2000; flow < 2200; ++flow) {
+    t.insert(flow, flow % 2 == 0 ? FlowState::kUnproven : FlowState::kUnprovenEnd);
+  }
+  EXPECT_EQ(t.table.unproven(), 16U);
+  EXPECT_EQ(t.table.half_open(), 0U);
+  EXPECT_EQ(t.table.used(), 64U);
+}
+
+TEST(FlowState, EachKindOfEntryGivesWayToThoseItShould) {
+  using enum FlowState;
+  for (const FlowState shown : {kEstablished, kClosing, kUdp, kDoubtful}) {
+    for (const FlowState incoming : {kHalfOpen, kUnproven, kUnprovenEnd, kAffinity, kEstablished}) {
+      EXPECT_FALSE(gives_way(shown, incoming));
+    }
+  }
+  EXPECT_TRUE(gives_way(kHalfOpen, kUnproven));
+  EXPECT_TRUE(gives_way(kUnprovenEnd, kHalfOpen));
+  EXPECT_TRUE(gives_way(kAffinity, kUnproven));
+  EXPECT_FALSE(gives_way(kAffinity, kHalfOpen));
+  EXPECT_FALSE(gives_way(kHalfOpen, kHalfOpen));
+  EXPECT_FALSE(gives_way(kUnproven, kUnproven));
+  EXPECT_FALSE(gives_way(kHalfOpen, kAffinity));
+  EXPECT_FALSE(gives_way(kUnproven, kAffinity));
+}
+
+TEST(FlowState, ARstIsTakenBackAFinIsNot) {
+  using enum FlowState;
+  using enum FlowEvent;
+  static_assert(next_state(next_state(kEstablished, kRst), kSegment) == kEstablished);
+  static_assert(next_state(next_state(kEstablished, kFin), kSegment) == kClosing);
+  static_assert(next_state(next_state(next_state(kEstablished, kFin), kRst), kSegment) == kClosing);
+  static_assert(next_state(next_state(next_state(kEstablished, kFin), kSyn), kSegment) ==
+                kEstablished);
+  static_assert(next_state(next_state(kFree, kFin), kSegment) == kUnprovenEnd);
+  static_assert(event_of(Protocol::kTcp, kTcpFin | kTcpRst | kTcpAck) == kRst);
+  static_assert(event_of(Protocol::kTcp, kTcpSyn | kTcpAck) == kOdd);
+  // No single packet makes more of an entry than a bounded one.
+  for (const FlowEvent event : {kSyn, kSegment, kFin, kRst, kOdd, kDatagram}) {
+    EXPECT_NE(share_of(next_state(kFree, event)), Share::kUnbounded);
+  }
+}
+
 TEST(FlowTable, AFullTableGivesThePlaceOfAFlowThatIsOverToAnyOther) {
   for (const FlowState state : {FlowState::kHalfOpen, FlowState::kEstablished}) {
     Table t(2);
