@@ -124,6 +124,7 @@ void give_up_nat_flow(WorkerState& state,
   record.state = FlowState::kClosing;
   record.client_side = SideState::kReset;
   record.member_side = SideState::kReset;
+  record.sequence_delta = {};
   record.stamp = now;
   record.ended = 1;
   count_end(state, {record.member, record.epoch});

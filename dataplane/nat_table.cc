@@ -23,6 +23,35 @@ void set_next_free(NatRecord& record, std::uint32_t next) {
 
 bool over(SideState side) { return side == SideState::kFin || side == SideState::kReset; }
 
+void await(NatRecord& record, std::uint32_t from, std::uint32_t to) {
+  record.sequence_delta = {static_cast<std::int32_t>(from), static_cast<std::int32_t>(to)};
+}
+
+bool completes_handshake(const NatRecord& record, const Segment& segment) {
+  const std::uint32_t most = awaited_to(record) - awaited_from(record);
+  return (segment.flags & (kTcpAck | kTcpRst)) == kTcpAck &&
+         record.member_side == SideState::kSyn &&
+         segment.acknowledgment - awaited_from(record) <= most;
+}
+
+// Of a SYN that comes again the numbers stay; one with another number is of another attempt, whose
+// acknowledgment alone counts.
+void follow_member(NatRecord& record, const Segment& segment) {
+  const std::uint32_t first = segment.sequence + 1;
+  if ((segment.flags & kTcpSyn) != 0 &&
+      (record.member_side != SideState::kSyn || awaited_from(record) != first)) {
+    record.member_side = SideState::kSyn;
+    await(record, first, first);
+  }
+  if (record.member_side == SideState::kSyn) {
+    const std::uint32_t from = awaited_from(record);
+    const std::uint32_t sent = segment.sequence + segment.length - from;
+    if (sent <= kMostBeforeHandshake && sent > awaited_to(record) - from) {
+      await(record, from, from + sent);
+    }
+  }
+}
+
 }  // namespace
 
 bool NatIndex::insert(std::uint64_t hash, std::uint32_t record) {
@@ -160,6 +189,35 @@ void NatTable::rebuild_lists() {
   }
 }
 
+void advance_handshake(NatRecord& record, bool from_client, const Segment& segment) {
+  if (!from_client) {
+    if ((segment.flags & kTcpRst) != 0) {
+      record.member_side = SideState::kReset;
+      await(record, 0, 0);
+    } else {
+      follow_member(record, segment);
+    }
+  } else if (completes_handshake(record, segment)) {
+    await(record, 0, 0);
+    record.state = FlowState::kEstablished;
+    record.member_side = SideState::kOpen;
+    record.client_side = SideState::kOpen;
+    advance_tcp(record, from_client, segment.flags);
+  }
+}
+
+bool plausible_handshake(const NatRecord& record, Protocol protocol) {
+  const bool half_open_tcp = record.state == FlowState::kHalfOpen && protocol == Protocol::kTcp;
+  if (half_open_tcp &&
+      (record.client_side != SideState::kSyn || record.member_side == SideState::kOpen ||
+       record.member_side == SideState::kFin)) {
+    return false;
+  }
+  return half_open_tcp && record.member_side == SideState::kSyn
+             ? awaited_to(record) - awaited_from(record) <= kMostBeforeHandshake
+             : record.sequence_delta == std::array<std::int32_t, 2>{};
+}
+
 void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
   SideState& side = from_client ? record.client_side : record.member_side;
   const SideState other = from_client ? record.member_side : record.client_side;
@@ -174,20 +232,24 @@ void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags) {
     }
     side = SideState::kFin;
   } else if ((tcp_flags & kTcpSyn) != 0) {
-    side = side == SideState::kIdle ? SideState::kSyn : side;
+    // A client that comes again with its old 5-tuple: what it has closed is behind it.
+    const bool again = from_client && over(side) && (tcp_flags & kTcpAck) == 0;
+    side = again ? SideState::kSyn : side;
   } else if (side != SideState::kFin) {
     side = SideState::kOpen;  // also after a reset: who goes on sending has not sent it
   }
   if (over(record.client_side) || over(record.member_side)) {
     record.state = FlowState::kClosing;
-  } else if (record.client_side == SideState::kOpen && record.member_side != SideState::kIdle) {
+  } else if (record.client_side == SideState::kOpen) {
     record.state = FlowState::kEstablished;
   }
 }
 
+bool member_is_over(const NatRecord& record) { return over(record.member_side); }
+
 bool closed(const NatRecord& record) {
-  return (over(record.client_side) && over(record.member_side)) ||
-         record.client_side == SideState::kReset || record.member_side == SideState::kReset;
+  return record.member_side == SideState::kReset ||
+         (over(record.client_side) && over(record.member_side));
 }
 
 bool finished(const NatRecord& record) {
@@ -195,7 +257,7 @@ bool finished(const NatRecord& record) {
 }
 
 std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts) {
-  if (record.state != FlowState::kClosing || !closed(record)) {
+  if (!closed(record)) {
     return timeout_of(record.state, timeouts);
   }
   // A reset leaves no TIME_WAIT on either side (RFC 9293 §3.10.7.4).

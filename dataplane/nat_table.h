@@ -13,6 +13,7 @@
 #include "dataplane/address.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/prefetch.h"
+#include "dataplane/segment.h"
 #include "dataplane/spec.h"
 
 #include <array>
@@ -53,7 +54,8 @@ struct alignas(64) NatRecord {
   // The flow is over for certain: no longer counted as a flow, kept for the quarantine.
   std::uint8_t ended = 0;
   // Room for what later needs state per direction, so that the layout stays: SYN cookies and the
-  // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. Always 0 now.
+  // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. 0 now, but for
+  // the first one of a half-open record whose member has answered: see awaited_from().
   std::array<std::int32_t, 2> sequence_delta{};
   std::array<std::uint8_t, 4> timestamp_offset{};
 };
@@ -195,6 +197,10 @@ class NatTable {
   void end_half_open(std::uint32_t index);
   // The one to give way; kNoRecord when there is none that this burst has not used.
   [[nodiscard]] std::uint32_t oldest_half_open() const;
+  // Whether a record in use is one that may give way.
+  [[nodiscard]] bool gives_way(std::uint32_t index) const {
+    return records_[index].state == FlowState::kHalfOpen && half_open_links_[index].burst != burst_;
+  }
 
   [[nodiscard]] std::size_t used() const { return records_.size() - free_count_; }
   [[nodiscard]] std::size_t half_open() const { return half_open_; }
@@ -225,16 +231,46 @@ class NatTable {
   std::size_t half_open_ = 0;
 };
 
-// The TCP state after a packet from one side: updates both sides and `state`. Source: RFC 9293
-// §3.3.2, as far as it can be seen from between.
+// Of a half-open record whose member has sent a SYN: the acknowledgments of the client that
+// complete the handshake, from the one of the SYN alone to the one of all that the member has sent
+// so far (RFC 9293 §3.10.7.4, SYN-RECEIVED: SND.UNA < SEG.ACK =< SND.NXT). The member sends more
+// before its SYN is acknowledged only with TCP Fast Open (RFC 7413), within the client's unscaled
+// window.
+inline constexpr std::uint32_t kMostBeforeHandshake = 65'535;
+inline std::uint32_t awaited_from(const NatRecord& record) {
+  return static_cast<std::uint32_t>(record.sequence_delta[0]);
+}
+inline std::uint32_t awaited_to(const NatRecord& record) {
+  return static_cast<std::uint32_t>(record.sequence_delta[1]);
+}
+
+// The state of a half-open TCP record after a segment of one side. The client completes the
+// handshake by an acknowledgment of the member's SYN, and by nothing else: who cannot see what the
+// member sends makes no flow that stands, nor one that is closing. A FIN or a reset of the client
+// alone changes nothing, for the record's life is short as it is; the member's reset shortens it.
+// Requires: record.state is kHalfOpen.
+void advance_handshake(NatRecord& record, bool from_client, const Segment& segment);
+
+// The TCP state after a packet from one side, once the handshake is complete: updates both sides
+// and `state`. A new SYN of the client takes back that it has closed. Source: RFC 9293 §3.3.2, as
+// far as it can be seen from between. Requires: record.state is not kHalfOpen.
 void advance_tcp(NatRecord& record, bool from_client, std::uint8_t tcp_flags);
 
-// True once both sides have closed, or one has reset.
+// True once the member has closed or reset. What the client's side shows may be anybody's, since
+// its numbers are not judged here but by the member (RFC 5961): so only the member's word ends a
+// flow before its timeout, or lets a SYN on the same 5-tuple begin another one.
+bool member_is_over(const NatRecord& record);
+
+// True once both sides have closed, or the member has reset.
 bool closed(const NatRecord& record);
 
 // True once both sides have closed in order. A reset may be wrong and ignored by both (no sequence
 // numbers are known here): it shortens the record's life, and traffic of its side takes it back.
 bool finished(const NatRecord& record);
+
+// Whether advance_handshake() can have left the record so; of UDP it is never asked. For records
+// from a file. Requires: both sides are one of SideState.
+bool plausible_handshake(const NatRecord& record, Protocol protocol);
 
 // True for a flow that was ended from here (give_up_nat_flow). Its state changes no more.
 inline bool given_up(const NatRecord& record) {
@@ -243,7 +279,10 @@ inline bool given_up(const NatRecord& record) {
 }
 
 // How long a record lives without traffic, in seconds: the service's timeouts while the flow lives,
-// the quarantine once it is closed.
+// the quarantine once it is closed. A flow that the client alone has closed or reset lives for the
+// service's `closing`: not for the quarantine, since anybody may have sent that; nor on as an
+// established one, since a member does not answer a reset, and each client that ends its
+// connections by one would leave an endpoint in use for hours.
 std::uint16_t lifetime_of(const NatRecord& record, const TimeoutSpec& timeouts);
 
 }  // namespace holdfast::dataplane

@@ -4,6 +4,7 @@
 
 #include "dataplane/checksum.h"
 #include "dataplane/headers.h"
+#include "dataplane/segment.h"
 
 #include <algorithm>
 #include <array>
@@ -16,23 +17,17 @@ namespace {
 constexpr std::uint8_t kResetTtl = 64;
 constexpr std::uint16_t kMinimumFrame = 60;  // IEEE 802.3, without the FCS
 
-// Sequence space that a segment takes: payload, SYN and FIN.
-std::uint32_t segment_length(const Burst& b, Slot i, const TcpHeader& tcp) {
-  const std::uint32_t l4 = std::uint32_t{b.l4_offset[i]} - b.l3_offset[i];
-  return b.l3_length[i] - l4 - tcp.header_length() + ((tcp.flags & kTcpSyn) != 0 ? 1U : 0U) +
-         ((tcp.flags & kTcpFin) != 0 ? 1U : 0U);
-}
-
-TcpHeader reset_for(const Burst& b, Slot i, const TcpHeader& tcp) {
+TcpHeader reset_for(const Burst& b, Slot i) {
+  const Segment segment = segment_of(b, i);
   TcpHeader reset{};
-  reset.source_port = tcp.destination_port;
-  reset.destination_port = tcp.source_port;
+  reset.source_port = b.key[i].destination_port;
+  reset.destination_port = b.key[i].source_port;
   reset.data_offset = 5 << 4;
-  if ((tcp.flags & kTcpAck) != 0) {
-    reset.sequence = tcp.acknowledgment;
+  if ((segment.flags & kTcpAck) != 0) {
+    reset.sequence = Be32::from_host(segment.acknowledgment);
     reset.flags = kTcpRst;
   } else {
-    reset.acknowledgment = Be32::from_host(tcp.sequence.to_host() + segment_length(b, i, tcp));
+    reset.acknowledgment = Be32::from_host(segment.sequence + segment.length);
     reset.flags = kTcpRst | kTcpAck;
   }
   ChecksumSum sum =
@@ -70,8 +65,7 @@ void write_ipv6(std::byte* at, const FlowKey& key) {
 
 void answer_with_reset(Burst& b, Slot i) {
   Frame& frame = b.frame[i];
-  const TcpHeader tcp = load<TcpHeader>(frame.data + b.l4_offset[i]);
-  const TcpHeader reset = reset_for(b, i, tcp);
+  const TcpHeader reset = reset_for(b, i);
   std::byte* const l3 = frame.data + b.l3_offset[i];
   const bool v4 = b.key[i].source.is_v4();
   std::swap_ranges(frame.data, frame.data + 6, frame.data + 6);

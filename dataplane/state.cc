@@ -121,6 +121,7 @@ bool plausible(const NatTable& nat,
          record.detached <= 1 && record.ended <= 1 &&
          record.client.is_v4() == record.pool.is_v4() && client_key_of(nat, index, generation) &&
          reply_key_of(record, generation) && belongs(member, record.binding, generation) &&
+         plausible_handshake(record, client_key_of(nat, index, generation)->protocol) &&
          dispositions.get(member) != Disposition::kReset;
 }
 

@@ -5,6 +5,7 @@
 #include "dataplane/affinity.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/reset.h"
+#include "dataplane/segment.h"
 #include "dataplane/worker_state.h"
 
 #include <array>
@@ -145,7 +146,9 @@ void advance(Burst& b,
   if (b.piece[i] == Piece::kLater) [[unlikely]] {
     // The first fragment has said everything.
   } else if (b.key[i].protocol == Protocol::kTcp) {
-    advance_tcp(record, b.direction[i] == Direction::kToMember, b.tcp_flags[i]);
+    const bool from_client = b.direction[i] == Direction::kToMember;
+    was_half_open ? advance_handshake(record, from_client, segment_of(b, i))
+                  : advance_tcp(record, from_client, b.tcp_flags[i]);
   } else if (b.direction[i] == Direction::kToClient) {
     record.state = FlowState::kUdp;
   }
@@ -178,6 +181,12 @@ void follow(Burst& b,
   b.member[i] = {record.member, record.epoch};
 }
 
+// What a SYN finds: a flow that the client alone has closed still stands, for its member at least.
+FlowState state_for_syn(const NatRecord& record) {
+  return record.state == FlowState::kClosing && !member_is_over(record) ? FlowState::kEstablished
+                                                                        : record.state;
+}
+
 bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
@@ -196,8 +205,7 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
     end_nat_flow(state, generation, index);
     return true;
   }
-  const bool closing = record.state == FlowState::kClosing;
-  switch (judge(b, i, record.state, state.dispositions.get(member))) {
+  switch (judge(b, i, state_for_syn(record), state.dispositions.get(member))) {
     case Found::kReset:
       give_up_nat_flow(state, generation, index, now);
       return reset_flow(b, i, state);
@@ -208,9 +216,12 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
     case Found::kStays:
       break;
   }
-  if (closing && starts(b, i)) {
+  if (starts(b, i) && member_is_over(record)) {
     // A new connection on the old 5-tuple: it gets an endpoint of its own, since the member may
-    // still hold the old one in TIME_WAIT; the old record serves late replies until it ends.
+    // still hold the old one in TIME_WAIT; the old record serves late replies until it ends. As
+    // long as the member is not over, the SYN goes to it as it is: should it hold the connection,
+    // it challenges the client (RFC 5961 §4), so that a forged SYN moves nothing; should it not, it
+    // answers as to any SYN.
     detach_nat_flow(state, generation, index);
     return true;
   }

@@ -8,15 +8,15 @@
 //
 // A SYN (without ACK) makes the flow new again when its member is to be reset; when its member is
 // not kNew and the flow is not established; when its member is kAvoid, whatever the entry is; and
-// in `nat` whenever the record is closing. Except that without translation a flow of a kKeep member
-// that is not half-open must have been silent for 5 s: a SYN that is forged takes no flow that is
-// in use. A flow whose member is to be reset is answered with a reset, but for a SYN and UDP, which
-// choose again.
+// in `nat` whenever the member has closed or reset, while a record that the client alone has closed
+// counts as established. Except that without translation a flow of a kKeep member that is not
+// half-open must have been silent for 5 s: a SYN that is forged takes no flow that is in use. A flow
+// whose member is to be reset is answered with a reset, but for a SYN and UDP, which choose again.
 //
 // The states of an entry of the modes without translation: next_state() in flow_state.h. For
-// records see advance_tcp(). The packet that shows a flow also makes or renews its source's
-// affinity record. A later fragment renews the stamp and changes nothing else; where its flow is
-// reset it is dropped as kMemberReset.
+// records see advance_handshake() and advance_tcp(). The packet that shows a flow also makes or
+// renews its source's affinity record. A later fragment renews the stamp and changes nothing else;
+// where its flow is reset it is dropped as kMemberReset.
 #pragma once
 
 #include "dataplane/flow_table.h"

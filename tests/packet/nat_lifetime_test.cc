@@ -45,11 +45,106 @@ TEST(Nat, AResetThatBothSidesIgnoreEndsNothing) {
   EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
 }
 
-TEST(Nat, AResetThatCountsEndsTheFlowWithinSeconds) {
+TEST(Nat, AResetOfTheMemberEndsTheFlowWithinSeconds) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.send(tcp(flow.backend, flow.pool).rst(), kLan);
+  pass(appliance, 6);
+  EXPECT_EQ(live_flows(appliance), 0U);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
+}
+
+// RFC 5961: a reset with a wrong number ends nothing at the member, so anybody can send one.
+TEST(Nat, AForgedResetEndsNoFlowThatIsSilentForAWhile) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.send(tcp(kClient, kVip).rst().sequence(77));
+  pass(appliance, 55);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+  EXPECT_EQ(source_port_of(appliance.send(tcp(kClient, kVip).ack()).bytes), flow.pool.port);
+}
+
+TEST(Nat, AForgedFinAndSynDoNotMoveAFlow) {
+  for (const Disposition disposition : {Disposition::kNew, Disposition::kKeep}) {
+    Appliance appliance(three_backends(Mode::kNat));
+    const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
+    const Translated flow = translated(syn);
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(kClient, kVip).ack());
+    appliance.set(syn.backend, disposition);
+    appliance.send(tcp(kClient, kVip).fin().ack().sequence(77));
+    const Outcome forged = appliance.send(tcp(kClient, kVip).syn().sequence(78));
+    EXPECT_EQ(forged.backend, syn.backend);
+    EXPECT_EQ(source_port_of(forged.bytes), flow.pool.port);
+    const Outcome genuine = appliance.send(tcp(kClient, kVip).ack());
+    EXPECT_EQ(genuine.backend, syn.backend);
+    EXPECT_EQ(source_port_of(genuine.bytes), flow.pool.port);
+    EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack(), kLan).verdict, Verdict::kForward);
+    EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 1U);
+  }
+}
+
+// The member has closed: the SYN begins a connection, at an endpoint of its own.
+TEST(Nat, ASynBeginsAnewOnceTheMemberHasClosed) {
+  for (const bool reset : {false, true}) {
+    Appliance appliance(three_backends(Mode::kNat));
+    const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(tcp(kClient, kVip).ack());
+    appliance.send(
+        reset ? tcp(flow.backend, flow.pool).rst() : tcp(flow.backend, flow.pool).fin().ack(),
+        kLan);
+    const Outcome again = appliance.send(tcp(kClient, kVip).syn());
+    ASSERT_EQ(again.verdict, Verdict::kForward);
+    EXPECT_TRUE(source_of(again.bytes) != flow.pool.address ||
+                source_port_of(again.bytes) != flow.pool.port);
+  }
+}
+
+// The client's reset ended it at both ends; its next SYN finds the member listening.
+TEST(Nat, AClientThatResetsMayUseItsPortAtOnce) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow = translated(appliance.send(tcp(kClient, kVip).syn()));
+  appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+  appliance.send(tcp(kClient, kVip).ack());
+  appliance.send(tcp(kClient, kVip).rst());
+  EXPECT_EQ(source_port_of(appliance.send(tcp(kClient, kVip).syn()).bytes), flow.pool.port);
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan).verdict,
+            Verdict::kForward);
+  appliance.send(tcp(kClient, kVip).ack());
+  pass(appliance, 120);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).ack()).verdict, Verdict::kForward);
+  EXPECT_EQ(live_flows(appliance), 1U);
+}
+
+// Neither leaves the share of half-open flows, nor keeps an endpoint longer than those do.
+TEST(Nat, WhoCannotSeeTheMembersAnswerMakesNoFlowThatLasts) {
+  Appliance appliance(three_backends(Mode::kNat), 256);
+  for (std::uint16_t port = 1; port <= 1000; ++port) {
+    const Endpoint client = kClient.at_port(port);
+    const Outcome syn = appliance.send(tcp(client, kVip).syn());
+    ASSERT_EQ(syn.verdict, Verdict::kForward);
+    const Translated flow = translated(syn);
+    appliance.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance.send(port % 2 == 0 ? tcp(client, kVip).fin().ack().acknowledgment(7)
+                                 : tcp(client, kVip).ack().acknowledgment(7));
+  }
+  const dataplane::NatTable& nat = appliance.solo().worker().tables.nat;
+  EXPECT_EQ(nat.used(), nat.half_open());
+  EXPECT_LE(nat.used(), 64U);
+  pass(appliance, 15);
+  EXPECT_EQ(nat.used(), 0U);
+}
+
+TEST(Nat, AResetOfTheClientEndsTheFlowByTheTimeoutOfClosingOnes) {
   Appliance appliance(three_backends(Mode::kNat));
   ASSERT_EQ(establish(appliance, kClient), std::nullopt);
   appliance.send(tcp(kClient, kVip).rst());
-  pass(appliance, 6);
+  pass(appliance, 65);
   EXPECT_EQ(live_flows(appliance), 0U);
   EXPECT_EQ(appliance.solo().worker().tables.nat.used(), 0U);
 }
@@ -153,6 +248,7 @@ TEST(Nat, FlowsOutliveAChangeOfTheMode) {
   expect_same(reply.bytes, tcp(kVip, kClient).ack().ttl(63).bytes());
   // What begins now is of the new mode, also on the old 5-tuple.
   appliance.send(tcp(kClient, kVip).fin().ack());
+  appliance.send(tcp(flow.backend, flow.pool).fin().ack(), kLan);
   const Outcome again = appliance.send(tcp(kClient, kVip).syn());
   ASSERT_EQ(again.verdict, Verdict::kForward);
   EXPECT_EQ(source_of(again.bytes), kClient.address);

@@ -136,7 +136,7 @@ class Packet {
   Patches patches_;
   std::size_t pad_to_ = 0;
   std::optional<std::size_t> cut_;
-  std::uint32_t sequence_ = 1000;
+  std::uint32_t sequence_ = 1999;  // so that segments as they come from here make a handshake
   std::uint32_t acknowledgment_ = 2000;
   std::uint32_t icmp_rest_ = 0;
   std::optional<std::uint16_t> ether_type_;

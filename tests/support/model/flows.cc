@@ -13,10 +13,11 @@ constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kRst = 0x04;
 constexpr std::uint8_t kAck = 0x10;
 constexpr std::uint64_t kQuietSeconds = 5;
+constexpr std::uint32_t kWindow = 65535;  // that a SYN can announce
 
 bool is_over(SideState side) { return side == SideState::kFin || side == SideState::kReset; }
 
-SideState next_side(SideState now, const Reading& packet) {
+SideState next_side(SideState now, const Reading& packet, bool from_client) {
   if (packet.has(kRst)) {
     return SideState::kReset;
   }
@@ -24,14 +25,55 @@ SideState next_side(SideState now, const Reading& packet) {
     return SideState::kFin;
   }
   if (packet.has(kSyn)) {
-    return now == SideState::kIdle ? SideState::kSyn : now;
+    return from_client && packet.begins() && is_over(now) ? SideState::kSyn : now;
   }
   // Data or an acknowledgment. After its FIN a side only acknowledges; one that goes on after a
   // reset has not sent that.
   return now == SideState::kFin ? now : SideState::kOpen;
 }
 
+// What the member sends before the client has acknowledged its SYN.
+void offer(Translation& flow, const Numbers& numbers, const Reading& packet) {
+  if (packet.has(kRst)) {
+    flow.member_side = SideState::kReset;
+    flow.member_begins = flow.member_next = 0;
+    return;
+  }
+  if (packet.has(kSyn) &&
+      (flow.member_side != SideState::kSyn || flow.member_begins != numbers.sequence + 1)) {
+    flow.member_side = SideState::kSyn;
+    flow.member_begins = flow.member_next = numbers.sequence + 1;
+  }
+  const std::uint32_t sent = numbers.next - flow.member_begins;
+  if (flow.member_side == SideState::kSyn && sent <= kWindow &&
+      sent > flow.member_next - flow.member_begins) {
+    flow.member_next = numbers.next;
+  }
+}
+
+// Whether the client's segment completes the handshake, from which on the flow stands.
+bool accepts(Translation& flow, const Numbers& numbers, const Reading& packet) {
+  if (!packet.has(kAck) || packet.has(kRst) || flow.member_side != SideState::kSyn ||
+      numbers.acknowledgment - flow.member_begins > flow.member_next - flow.member_begins) {
+    return false;
+  }
+  flow.member_begins = flow.member_next = 0;
+  flow.state = FlowState::kEstablished;
+  flow.client_side = flow.member_side = SideState::kOpen;
+  return true;
+}
+
 }  // namespace
+
+Numbers numbers_of(const Arriving& frame, const Reading& packet) {
+  const std::size_t header = 4U * (frame.bytes[packet.l4 + 12] >> 4);
+  const std::size_t payload = packet.end() - packet.l4 - header;
+  const std::uint32_t sequence = number32(frame.bytes, packet.l4 + 4);
+  const std::uint32_t flags = (packet.has(kSyn) ? 1U : 0U) + (packet.has(kFin) ? 1U : 0U);
+  return {.sequence = sequence,
+          .acknowledgment = number32(frame.bytes, packet.l4 + 8),
+          .next = sequence + static_cast<std::uint32_t>(payload) + flags};
+}
 
 bool Translation::given_up() const {
   return detached && client_side == SideState::kReset && member_side == SideState::kReset;
@@ -75,20 +117,29 @@ void begin(Translation& flow, const Reading& packet) {
   flow.client_side = packet.tcp() ? SideState::kSyn : SideState::kIdle;
 }
 
-void advance(Translation& flow, const Reading& packet, bool from_client) {
+void advance(Translation& flow, const Arriving& frame, const Reading& packet, bool from_client) {
   if (!packet.tcp()) {
     flow.state = from_client ? flow.state : FlowState::kUdp;
     return;
   }
+  if (flow.state == FlowState::kHalfOpen) {
+    const Numbers numbers = numbers_of(frame, packet);
+    if (!from_client) {
+      return offer(flow, numbers, packet);
+    }
+    if (!accepts(flow, numbers, packet)) {
+      return;
+    }
+  }
   const bool both_lived = !is_over(flow.client_side) && !is_over(flow.member_side);
   SideState& side = from_client ? flow.client_side : flow.member_side;
-  side = next_side(side, packet);
+  side = next_side(side, packet, from_client);
   if (both_lived && (packet.has(kFin) || packet.has(kRst))) {
     flow.client_closed_first = from_client;
   }
   if (is_over(flow.client_side) || is_over(flow.member_side)) {
     flow.state = FlowState::kClosing;
-  } else if (flow.client_side == SideState::kOpen && flow.member_side != SideState::kIdle) {
+  } else if (flow.client_side == SideState::kOpen) {
     flow.state = FlowState::kEstablished;
   }
 }
@@ -114,16 +165,14 @@ std::uint64_t lifetime(FlowState state, const TimeoutSpec& timeouts) {
 }
 
 std::uint64_t lifetime(const Translation& flow, const TimeoutSpec& timeouts) {
-  if (flow.state != FlowState::kClosing) {
-    return lifetime(flow.state, timeouts);
-  }
-  if (flow.client_side == SideState::kReset || flow.member_side == SideState::kReset) {
+  if (flow.member_side == SideState::kReset) {
     return 2;  // nobody keeps TIME_WAIT after a reset
   }
-  if (is_over(flow.client_side) && is_over(flow.member_side)) {
-    return flow.client_closed_first ? 2 : 60;  // TIME_WAIT is with whoever closed first
+  if (flow.member_over() && is_over(flow.client_side)) {
+    // TIME_WAIT is with whoever closed first
+    return flow.client_side == SideState::kReset || flow.client_closed_first ? 2 : 60;
   }
-  return timeouts.closing;
+  return lifetime(flow.state, timeouts);
 }
 
 Judged judge(FlowState state, Disposition disposition, const Reading& packet) {

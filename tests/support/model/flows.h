@@ -70,13 +70,28 @@ struct Translation {
   bool client_closed_first = false;
   bool detached = false;  // found by replies only
   bool ended = false;     // no longer counted as a flow
+  // Half-open, and the member has sent a SYN: what the client has to acknowledge at least, and may
+  // at most.
+  std::uint32_t member_begins = 0;
+  std::uint32_t member_next = 0;
   std::uint64_t seen_s = 0;
   std::uint64_t burst = 0;  // that used it last
   bool operator==(const Translation&) const = default;
 
   // Ended from here: nothing that still comes changes it.
   [[nodiscard]] bool given_up() const;
+  [[nodiscard]] bool member_over() const {
+    return member_side == SideState::kFin || member_side == SideState::kReset;
+  }
 };
+
+// The numbers of a TCP segment.
+struct Numbers {
+  std::uint32_t sequence = 0;
+  std::uint32_t acknowledgment = 0;
+  std::uint32_t next = 0;  // the sequence number behind it
+};
+Numbers numbers_of(const Arriving& frame, const Reading& packet);
 
 // The state of an entry after its first packet, and after another one.
 FlowState first_state(const Reading& packet);
@@ -87,7 +102,7 @@ bool shows_itself(FlowState before, FlowState after);
 
 // The first packet, which is the client's, and another one of either side.
 void begin(Translation& flow, const Reading& packet);
-void advance(Translation& flow, const Reading& packet, bool from_client);
+void advance(Translation& flow, const Arriving& frame, const Reading& packet, bool from_client);
 
 // Seconds of idleness after which it is over.
 std::uint64_t lifetime(FlowState state, const dataplane::TimeoutSpec& timeouts);

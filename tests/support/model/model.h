@@ -8,7 +8,7 @@
 //   - when the sweeper ends an idle flow: not before its time, and within a round afterwards;
 //   - in which order half-open translations give way that began before a restart.
 // Taken from the product as opaque: the keyed hash. Not modelled: a full bucket (tests keep tables
-// far below that), an index reused in the registry, several workers, dispatch.
+// far below that), a pool that ends, an index reused in the registry, several workers, dispatch.
 #pragma once
 
 #include "dataplane/burst.h"

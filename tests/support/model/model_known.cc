@@ -193,7 +193,11 @@ void BurstRun::track_translation(Travelling& t) {
   if (m_.is_over(flow, now_s_)) {
     return m_.end_translation(id);
   }
-  switch (judge(flow.state, m_.members_[flow.member].disposition, t.packet)) {
+  // What only the client's side has said may be forged: until the member agrees, the flow stands.
+  const FlowState state = flow.state == FlowState::kClosing && !flow.member_over()
+                              ? FlowState::kEstablished
+                              : flow.state;
+  switch (judge(state, m_.members_[flow.member].disposition, t.packet)) {
     case Judged::kReset:
       m_.give_up(id, now_s_);
       return reset_flow(t);
@@ -203,7 +207,7 @@ void BurstRun::track_translation(Travelling& t) {
     case Judged::kStays:
       break;
   }
-  if (flow.state == FlowState::kClosing && t.packet.begins()) {
+  if (flow.member_over() && t.packet.begins()) {
     return m_.detach(id);  // a new connection gets an endpoint of its own
   }
   follow(t, id);
@@ -232,7 +236,7 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
   if (!flow.given_up()) {
     const bool was_half_open = flow.state == FlowState::kHalfOpen;
     if (!t.packet.later()) {
-      advance(flow, t.packet, !t.to_client);
+      advance(flow, *t.frame, t.packet, !t.to_client);
     }
     flow.seen_s = now_s_;
     flow.burst = m_.bursts_;

@@ -309,6 +309,8 @@ Translation Subject::translation(std::uint32_t index) const {
           .client_closed_first = record.client_closed_first != 0,
           .detached = record.detached != 0,
           .ended = record.ended != 0,
+          .member_begins = static_cast<std::uint32_t>(record.sequence_delta[0]),
+          .member_next = static_cast<std::uint32_t>(record.sequence_delta[1]),
           .seen_s = record.stamp};
 }
 

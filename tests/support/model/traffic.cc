@@ -148,6 +148,22 @@ const Translation* picked(const FrameOp& op, const Model& model) {
   return &std::prev(flows.end(), static_cast<std::ptrdiff_t>(back) + 1)->second;
 }
 
+// Three of four segments of a client acknowledge what the member of its half-open flow has sent, or
+// the number beside; so flows come to stand.
+Packet client_segment(const FrameOp& op, const Model& model, const Endpoint& client) {
+  const Endpoint vip = vip_of(op, client.address.is_v4());
+  Packet packet = transport(client, vip, target_of(op).tcp, op);
+  for (const auto& [id, flow] : model.translations()) {
+    if (flow.name.client == client.address && flow.name.client_port == client.port &&
+        flow.name.vip == vip.address && flow.name.service_port == vip.port &&
+        flow.state == FlowState::kHalfOpen && op.argument % 4 != 0) {
+      packet.acknowledgment((op.argument % 4 == 1 ? flow.member_next : flow.member_begins) +
+                            (op.argument % 32 == 3 ? 1U : 0U) - (op.argument % 32 == 7 ? 1U : 0U));
+    }
+  }
+  return packet;
+}
+
 Endpoint lan_end(const Address& address, std::uint16_t port) {
   return {address, port, {2, 0, 0, 0, 1, address.bytes[15]}};
 }
@@ -264,7 +280,7 @@ Packet base_packet(const FrameOp& op, const Model& model, const Crowd& crowd) {
     case FrameKind::kErrorInside:
       return build_error(op, model, {client, vip, target_of(op).tcp});
     default:
-      return transport(client, vip, target_of(op).tcp, op);
+      return client_segment(op, model, client);
   }
 }
 

@@ -107,6 +107,9 @@ TEST(NatTable, GivesOutEveryRecordOnce) {
 struct Exchange {
   bool client;
   std::uint8_t flags;
+  std::uint32_t sequence = 0xffffffff;  // so that numbers go round
+  std::uint32_t acknowledgment = 0;
+  std::uint32_t payload = 0;
 };
 
 NatRecord after(std::initializer_list<Exchange> packets) {
@@ -114,15 +117,97 @@ NatRecord after(std::initializer_list<Exchange> packets) {
   record.state = FlowState::kHalfOpen;
   record.client_side = SideState::kSyn;
   for (const Exchange& packet : packets) {
-    advance_tcp(record, packet.client, packet.flags);
+    const std::uint32_t control = (packet.flags & kTcpSyn) != 0 || (packet.flags & kTcpFin) != 0;
+    const Segment segment{.sequence = packet.sequence,
+                          .acknowledgment = packet.acknowledgment,
+                          .length = packet.payload + control,
+                          .flags = packet.flags};
+    record.state == FlowState::kHalfOpen ? advance_handshake(record, packet.client, segment)
+                                         : advance_tcp(record, packet.client, packet.flags);
+    EXPECT_TRUE(plausible_handshake(record, Protocol::kTcp));
   }
   return record;
 }
 
+constexpr std::uint8_t kSynAck = kTcpSyn | kTcpAck;
+constexpr std::uint8_t kFinAck = kTcpFin | kTcpAck;
+
+bool stands(std::initializer_list<Exchange> packets) {
+  const NatRecord record = after(packets);
+  EXPECT_TRUE(record.state == FlowState::kHalfOpen || record.sequence_delta[0] == 0);
+  return record.state == FlowState::kEstablished;
+}
+
+TEST(AdvanceHandshake, OnlyAnAcknowledgmentOfTheMembersSynCompletesIt) {
+  const Exchange answer = {false, kSynAck, 700};
+  EXPECT_TRUE(stands({answer, {true, kTcpAck, 1, 701}}));
+  EXPECT_TRUE(stands({answer, {true, kTcpAck, 1, 701, 100}})) << "with data";
+  EXPECT_TRUE(stands({answer, answer, {true, kTcpAck, 1, 701}})) << "sent again";
+  for (const std::uint32_t wrong : {0U, 700U, 702U, 701U + 0x80000000U}) {
+    EXPECT_FALSE(stands({answer, {true, kTcpAck, 1, wrong}})) << wrong;
+  }
+  EXPECT_FALSE(stands({{true, kTcpAck, 1, 701}, answer})) << "before there was one";
+  EXPECT_FALSE(stands({answer, {true, kTcpRst, 1, 701}}));
+  EXPECT_FALSE(stands({answer, {true, kTcpRst | kTcpAck, 1, 701}}));
+  EXPECT_FALSE(stands({answer, {true, kTcpSyn, 1, 701}}));
+  EXPECT_TRUE(stands({answer, {true, kTcpFin, 1, 0}, {true, kTcpAck, 1, 701}}))
+      << "a forged FIN is no obstacle";
+  EXPECT_EQ(after({answer, {true, kFinAck, 1, 701}}).state, FlowState::kClosing);
+}
+
+TEST(AdvanceHandshake, TheNewestSynOfTheMemberCounts) {
+  const Exchange challenge = {false, kTcpAck, 5000, 9};
+  const Exchange old = {false, kSynAck, 700};
+  const Exchange fresh = {false, kSynAck, 90};
+  EXPECT_TRUE(
+      stands({challenge, {true, kTcpRst, 9}, {true, kTcpSyn}, fresh, {true, kTcpAck, 1, 91}}));
+  EXPECT_FALSE(stands({challenge, {true, kTcpAck, 1, 5000}}));
+  EXPECT_TRUE(stands({old, fresh, {true, kTcpAck, 1, 91}}));
+  EXPECT_FALSE(stands({old, fresh, {true, kTcpAck, 1, 701}}));
+  EXPECT_FALSE(stands({old, {false, kTcpRst}, {true, kTcpAck, 1, 701}}));
+  EXPECT_TRUE(stands({old, {false, kTcpRst}, fresh, {true, kTcpAck, 1, 91}}));
+  EXPECT_TRUE(stands({{false, kTcpSyn, 700}, {true, kSynAck, 1, 701}})) << "simultaneous open";
+}
+
+TEST(AdvanceHandshake, DataBeforeItsEndMayBeAcknowledgedWithTheSyn) {
+  const Exchange answer = {false, kSynAck, 700};
+  const Exchange data = {false, kTcpAck, 701, 0, 100};
+  for (const std::uint32_t acknowledged : {701U, 750U, 801U}) {
+    EXPECT_TRUE(stands({answer, data, {true, kTcpAck, 1, acknowledged}})) << acknowledged;
+    EXPECT_TRUE(stands({answer, data, answer, {true, kTcpAck, 1, acknowledged}})) << acknowledged;
+  }
+  EXPECT_FALSE(stands({answer, data, {true, kTcpAck, 1, 802}}));
+  // No window of a SYN has room for that.
+  EXPECT_FALSE(
+      stands({answer, {false, kTcpAck, 701 + 65'536, 0, 1}, {true, kTcpAck, 1, 702 + 65'536}}));
+}
+
+TEST(AdvanceHandshake, ARefusedConnectionIsSoonOver) {
+  const NatRecord refused = after({{false, kTcpRst | kTcpAck}});
+  EXPECT_EQ(refused.state, FlowState::kHalfOpen);
+  EXPECT_TRUE(member_is_over(refused));
+  EXPECT_EQ(lifetime_of(refused, {}), kQuarantineClientFirst);
+}
+
+TEST(AdvanceTcp, WhatTheClientAloneSaysNeitherEndsAFlowSoonNorMakesRoomForAnother) {
+  const TimeoutSpec timeouts;
+  const Exchange answer = {false, kSynAck};
+  const Exchange done = {true, kTcpAck};
+  for (const std::uint8_t last : {kFinAck, kTcpFin, kTcpRst, kSynAck}) {
+    const NatRecord record = after({answer, done, {true, last}, {true, kTcpRst}});
+    EXPECT_FALSE(member_is_over(record));
+    EXPECT_EQ(lifetime_of(record, timeouts), timeouts.closing);
+  }
+  // It comes back with a SYN, and the member takes it.
+  const NatRecord again =
+      after({answer, done, {true, kTcpFin}, {true, kTcpSyn}, answer, {true, kTcpAck}});
+  EXPECT_EQ(again.state, FlowState::kEstablished);
+}
+
 TEST(AdvanceTcp, FollowsAConnectionFromHandshakeToQuarantine) {
   const TimeoutSpec timeouts;
-  const std::uint8_t syn_ack = kTcpSyn | kTcpAck;
-  const std::uint8_t fin_ack = kTcpFin | kTcpAck;
+  const std::uint8_t syn_ack = kSynAck;
+  const std::uint8_t fin_ack = kFinAck;
   EXPECT_EQ(after({{false, syn_ack}}).state, FlowState::kHalfOpen);
   EXPECT_EQ(after({{false, syn_ack}, {true, kTcpAck}}).state, FlowState::kEstablished);
   const NatRecord half_closed = after({{false, syn_ack}, {true, kTcpAck}, {true, fin_ack}});
@@ -134,9 +219,9 @@ TEST(AdvanceTcp, FollowsAConnectionFromHandshakeToQuarantine) {
   const NatRecord member_first =
       after({{false, syn_ack}, {true, kTcpAck}, {false, fin_ack}, {true, fin_ack}});
   EXPECT_EQ(lifetime_of(member_first, timeouts), kQuarantine);
-  const NatRecord refused = after({{false, kTcpRst | kTcpAck}});
-  EXPECT_EQ(refused.state, FlowState::kClosing);
-  EXPECT_EQ(lifetime_of(refused, timeouts), kQuarantineClientFirst);
+  const NatRecord reset = after({{false, syn_ack}, {true, kTcpAck}, {false, kTcpRst}});
+  EXPECT_EQ(reset.state, FlowState::kClosing);
+  EXPECT_EQ(lifetime_of(reset, timeouts), kQuarantineClientFirst);
 }
 
 TEST(AdvanceTcp, TrafficAfterAResetTakesItBack) {
@@ -153,7 +238,7 @@ TEST(AdvanceTcp, TrafficAfterAResetTakesItBack) {
     EXPECT_EQ(lifetime_of(ignored, timeouts), timeouts.established);
     const NatRecord taken =
         after({{false, syn_ack}, {true, kTcpAck}, {client, kTcpRst}, {!client, kTcpAck}});
-    EXPECT_EQ(lifetime_of(taken, timeouts), kQuarantineClientFirst);
+    EXPECT_EQ(lifetime_of(taken, timeouts), client ? timeouts.closing : kQuarantineClientFirst);
     const NatRecord closed_later = after({{false, syn_ack},
                                           {true, kTcpAck},
                                           {client, kTcpRst},
