@@ -50,14 +50,23 @@ struct Endpoints {
   }
 };
 
-bool in_use(const NatTable& nat,
-            const Generation& generation,
-            std::uint64_t hash,
-            const FlowKey& reply) {
+std::uint32_t user_of(const NatTable& nat,
+                      const Generation& generation,
+                      std::uint64_t hash,
+                      const FlowKey& reply) {
   return nat.reply().find(hash, [&](std::uint32_t candidate) {
     return reply_key_of(nat.record(candidate), generation) == reply;
-  }) != kNoRecord;
+  });
 }
+
+// An endpoint towards a member, as the key of the replies, and the half-open record that holds it
+// still; kNoRecord for a free one.
+struct PoolEndpoint {
+  FlowKey reply;
+  std::uint32_t gives_way = kNoRecord;
+};
+
+enum class Wanted : std::uint8_t { kFree, kFreeOrHalfOpen };
 
 // A walk over the endpoints towards one member, from where the last one ended, so that an endpoint
 // is used again as late as possible.
@@ -75,39 +84,49 @@ class EndpointWalk {
         cursor_(state.pool_cursor[member.index]),
         reply_(reply) {}
 
-  // The next endpoint that no record uses towards the member. As they are given out in turn,
-  // long-lived flows stand in blocks: a block is passed by jumps, each about four times as far as
-  // the one before, the last ones to anywhere. Jumps are keyed, so that nobody can place flows
-  // where they lead.
-  std::optional<FlowKey> next() {
+  // The next endpoint that is as wanted; failing that, of those that were tried, the first one that
+  // a half-open record can give up. As they are given out in turn, long-lived flows stand in
+  // blocks: a block is passed by jumps, each about four times as far as the one before, the last
+  // ones to anywhere. Jumps are keyed, so that nobody can place flows where they lead. When they
+  // lead nowhere, the next walk goes on behind the row: no endpoint stays untried for good.
+  std::optional<PoolEndpoint> next(Wanted wanted) {
     const std::uint32_t count = endpoints_.count();
     if (count == 0) {
       return std::nullopt;
     }
     cursor_ = cursor_ < count ? cursor_ : 0;  // the pool may have become smaller
-    if (free_in_a_row(std::min(kTriesInARow, count))) {
-      return reply_;
+    if (try_in_a_row(cursor_, std::min(kTriesInARow, count), wanted)) {
+      return found_;
     }
+    std::uint32_t place = cursor_;
     std::uint64_t reach = kTriesInARow;
     for (std::uint32_t jump = 0; jump < kJumps; ++jump) {
       reach = std::min<std::uint64_t>(reach * 4, count);
-      cursor_ =
-          static_cast<std::uint32_t>((cursor_ + generation_.hasher()(reply_) % reach) % count);
-      if (free_in_a_row(std::min(kTriesPerJump, count))) {
-        return reply_;
+      place = static_cast<std::uint32_t>((place + generation_.hasher()(reply_) % reach) % count);
+      if (try_in_a_row(place, std::min(kTriesPerJump, count), wanted)) {
+        cursor_ = place;
+        return found_;
       }
     }
-    return std::nullopt;
+    return found_;
   }
 
  private:
-  // Moves the cursor behind the next free endpoint; true when reply_ holds that.
-  bool free_in_a_row(std::uint32_t tries) {
+  // Moves `place` behind the next endpoint that is as wanted; true when found_ is that.
+  bool try_in_a_row(std::uint32_t& place, std::uint32_t tries, Wanted wanted) {
     for (; tries > 0; --tries) {
-      endpoints_.fill(cursor_, reply_);
-      cursor_ = cursor_ + 1 >= endpoints_.count() ? 0 : cursor_ + 1;
-      if (!in_use(nat_, generation_, generation_.hasher()(reply_), reply_)) {
+      endpoints_.fill(place, reply_);
+      place = place + 1 >= endpoints_.count() ? 0 : place + 1;
+      const std::uint32_t user = user_of(nat_, generation_, generation_.hasher()(reply_), reply_);
+      if (user == kNoRecord) {
+        found_ = {.reply = reply_, .gives_way = kNoRecord};
         return true;
+      }
+      if (!found_ && nat_.gives_way(user)) {
+        found_ = {.reply = reply_, .gives_way = user};
+        if (wanted == Wanted::kFreeOrHalfOpen) {
+          return true;
+        }
       }
     }
     return false;
@@ -118,7 +137,35 @@ class EndpointWalk {
   Endpoints endpoints_;
   std::uint32_t& cursor_;
   FlowKey reply_;
+  std::optional<PoolEndpoint> found_;
 };
+
+// An endpoint towards the member, free from now on. A flood towards a member uses up what its own
+// half-open flows hold, before others of that member go without.
+std::optional<FlowKey> take_endpoint(WorkerState& state,
+                                     const Generation& generation,
+                                     MemberId member,
+                                     const FlowKey& member_side,
+                                     std::uint64_t now_ms) {
+  using Found = PoolShortage::Found;
+  const std::uint64_t towards = generation.hasher()(member_side);
+  const Found last = state.pool_shortage.last(towards, now_ms);
+  if (last == Found::kNothing) {
+    return std::nullopt;
+  }
+  const auto endpoint =
+      EndpointWalk(state, generation, member, member_side)
+          .next(last == Found::kOnlyHalfOpen ? Wanted::kFreeOrHalfOpen : Wanted::kFree);
+  if (!endpoint) {
+    state.pool_shortage.note(towards, Found::kNothing, now_ms);
+    return std::nullopt;
+  }
+  if (endpoint->gives_way != kNoRecord) {
+    state.pool_shortage.note(towards, Found::kOnlyHalfOpen, now_ms);
+    end_nat_flow(state, generation, endpoint->gives_way);
+  }
+  return endpoint->reply;
+}
 
 // Puts a filled record into both indexes.
 bool enter(NatTable& nat, std::uint32_t index, std::uint64_t forward, std::uint64_t reply) {
@@ -164,7 +211,7 @@ bool open_nat_flow(
                             .destination_port = {},
                             .protocol = key.protocol};
   const std::optional<FlowKey> reply =
-      EndpointWalk(state, generation, b.member[i], member_side).next();
+      take_endpoint(state, generation, b.member[i], member_side, now_ms);
   if (!reply) {
     return b.drop(i, Drop::kNatPoolExhausted);
   }

@@ -7,6 +7,7 @@
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
 #include "dataplane/fragment_table.h"
+#include "dataplane/pool_shortage.h"
 #include "dataplane/recent_neighbors.h"
 #include "dataplane/state.h"
 #include "dataplane/stats.h"
@@ -77,6 +78,7 @@ class WorkerState {
   std::vector<Counter> binding_entries;        // by binding; of either kind, as in MemberStats
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
+  PoolShortage pool_shortage;
   Notices notices;
   FragmentTable fragments;
   // ICMP errors forwarded. A path that changes its MTU tells each flow once, far below this; what

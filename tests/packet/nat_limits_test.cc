@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -140,6 +141,91 @@ TEST(Nat, AnEndpointOfAnExhaustedPoolServesAgainAfterItsQuarantine) {
   EXPECT_TRUE(closed.contains(source_port_of(syn.bytes))) << "in use by another flow";
   std::erase_if(flows, [&](const Opened& one) { return closed.contains(one.flow.pool.port); });
   expect_all_alive(appliance, flows);
+}
+
+// A worker's whole share of one pool address, with all endpoints but a few in use for good.
+void use_up(Appliance& appliance, std::uint32_t but) {
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress - but; ++i) {
+    ASSERT_EQ(establish(appliance, numbered_client(i)), std::nullopt) << i;
+  }
+}
+
+TEST(Nat, HalfOpenFlowsGiveWayWhenThePoolEnds) {
+  Appliance appliance(one_address(true), 200'000);
+  use_up(appliance, 20);
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(appliance.send(tcp(numbered_client(70'000 + i), kVip).syn()).verdict,
+              Verdict::kForward);
+  }
+  // Whoever completes the handshake gets an endpoint, as long as one is half-open.
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    std::optional<Drop> reason = Drop::kNatPoolExhausted;
+    for (int tries = 0; tries < 1100 && reason; ++tries) {
+      reason = establish(appliance, numbered_client(80'000 + i));
+      appliance.advance(1);
+    }
+    EXPECT_EQ(reason, std::nullopt) << i;
+  }
+  EXPECT_EQ(appliance.send(tcp(numbered_client(90'000), kVip).syn()).reason,
+            Drop::kNatPoolExhausted);
+  EXPECT_EQ(appliance.solo().worker().tables.nat.half_open(), 0U);
+}
+
+TEST(Nat, AFloodOfHalfOpenFlowsKeepsNoOtherFromItsMember) {
+  Appliance appliance(one_address(true), 300'000);
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress + 1000; ++i) {
+    ASSERT_EQ(appliance.send(tcp(numbered_client(i), kVip).syn()).verdict, Verdict::kForward) << i;
+  }
+  EXPECT_EQ(appliance.solo().worker().tables.nat.used(), kPortsOfAnAddress);
+  for (std::uint32_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(establish(appliance, numbered_client(80'000 + i)), std::nullopt);
+  }
+}
+
+// What this burst has opened does not give way to another frame of it.
+TEST(Nat, ABurstDoesNotTakeTheEndpointsOfItsOwnFlows) {
+  Appliance appliance(one_address(true), 200'000);
+  use_up(appliance, 2);
+  appliance.advance(1);
+  std::vector<Arrival> burst;
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    burst.push_back({tcp(numbered_client(80'000 + i), kVip).syn().bytes(), kWan});
+  }
+  std::size_t refused = 0;
+  std::set<std::uint16_t> ports;
+  for (const Outcome& outcome : appliance.send_burst(burst)) {
+    if (outcome.verdict == Verdict::kForward) {
+      ports.insert(source_port_of(outcome.bytes));
+    } else {
+      EXPECT_EQ(outcome.reason, Drop::kNatPoolExhausted);
+      ++refused;
+    }
+  }
+  EXPECT_EQ(ports.size(), 2U);
+  EXPECT_EQ(refused, 2U);
+}
+
+// The only free endpoint stands anywhere between long-lived flows.
+TEST(Nat, TheLastFreeEndpointIsFoundByAndBy) {
+  Appliance appliance(one_address(true), 200'000);
+  use_up(appliance, 0);
+  NatRecord* somewhere = nullptr;
+  for (NatRecord& record : appliance.solo().worker().tables.nat.records()) {
+    somewhere = record.pool_port == Be16::from_host(40'000) ? &record : somewhere;
+  }
+  ASSERT_NE(somewhere, nullptr);
+  Endpoint member = kBackend1;
+  member.port = 80;
+  appliance.send(tcp(member, kPool.at_port(40'000).at_mac(kLanMac)).rst(), kLan);
+  appliance.advance(4000);
+  std::optional<Drop> reason = Drop::kNatPoolExhausted;
+  int tries = 0;
+  for (; tries < 1100 && reason; ++tries) {
+    appliance.advance(1);
+    reason = establish(appliance, numbered_client(90'000));
+  }
+  EXPECT_EQ(reason, std::nullopt);
+  EXPECT_EQ(somewhere->client, numbered_client(90'000).address);
 }
 
 // A member that asks for the VIP: each of the members answers it, itself too, and always by way of
