@@ -22,13 +22,18 @@ bool takes_new(const DispositionTable& dispositions, MemberId id) {
 
 std::optional<Choice> choose_in(const TierTable& table,
                                 const Generation& generation,
-                                const DispositionTable& dispositions,
+                                const Availability& availability,
                                 std::uint64_t hash) {
+  const DispositionTable& dispositions = availability.dispositions;
   const auto slots = static_cast<std::uint32_t>(table.slots.size());
   const std::uint32_t slot = maglev_slot(hash, slots);
   const MemberId own = id_of(generation, table.slots[slot]);
   if (takes_new(dispositions, own)) [[likely]] {
     return Choice{.member = own, .slot = slot, .tier = table.tier, .by = ChosenBy::kSlot};
+  }
+  const std::uint64_t version = dispositions.version();  // before any look that it is to stand for
+  if (availability.barren.has(table, generation.number(), version)) {
+    return std::nullopt;
   }
   for (std::uint64_t attempt = 1; attempt <= kRehashes; ++attempt) {
     const std::uint64_t again = generation.hasher().words(hash, attempt);
@@ -46,6 +51,7 @@ std::optional<Choice> choose_in(const TierTable& table,
           .member = member, .slot = slot, .tier = table.tier, .by = ChosenBy::kNextUsable};
     }
   }
+  availability.barren.add(table, generation.number(), version);
   return std::nullopt;
 }
 
@@ -96,12 +102,12 @@ std::uint64_t selection_hash(const Generation& generation,
 
 std::optional<Choice> choose_member(const Generation& generation,
                                     const CompiledService& service,
-                                    const DispositionTable& dispositions,
+                                    const Availability& availability,
                                     bool v4,
                                     std::uint64_t hash) {
   for (const TierTable& table : *service.tiers) {
     if (table.v4 == v4 && !table.slots.empty()) {
-      if (const auto choice = choose_in(table, generation, dispositions, hash)) {
+      if (const auto choice = choose_in(table, generation, availability, hash)) {
         return choice;
       }
     }
@@ -111,7 +117,7 @@ std::optional<Choice> choose_member(const Generation& generation,
 
 std::optional<Choice> choose_for_unknown(const Generation& generation,
                                          const CompiledService& service,
-                                         const DispositionTable& dispositions,
+                                         const Availability& availability,
                                          bool v4,
                                          std::uint64_t hash,
                                          std::uint64_t now_ms) {
@@ -128,15 +134,15 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
         maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()));
     const MemberId former = before->slots[old_slot];
     if (former != own && generation.member(former) != nullptr &&
-        keeps_flows(dispositions, former)) {
+        keeps_flows(availability.dispositions, former)) {
       return Choice{
           .member = former, .slot = old_slot, .tier = before->tier, .by = ChosenBy::kPrevious};
     }
   }
-  if (keeps_flows(dispositions, own)) {
+  if (keeps_flows(availability.dispositions, own)) {
     return Choice{.member = own, .slot = slot, .tier = now->tier, .by = ChosenBy::kSlot};
   }
-  return choose_member(generation, service, dispositions, v4, hash);
+  return choose_member(generation, service, availability, v4, hash);
 }
 
 std::size_t find_alternatives(const Generation& generation,

@@ -7,6 +7,7 @@
 #include "dataplane/generation.h"
 #include "dataplane/state.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -29,6 +30,38 @@ struct Choice {
   ChosenBy by = ChosenBy::kSlot;
 };
 
+// The tiers of which a worker found no member that takes new flows, as long as no disposition
+// changes: packets for a service that is down cost one look through its members, not one each.
+class BarrenTiers {
+ public:
+  [[nodiscard]] bool has(const TierTable& tier, std::uint64_t generation, std::uint64_t version) {
+    return place(tier) == Found{&tier, generation, version};
+  }
+  void add(const TierTable& tier, std::uint64_t generation, std::uint64_t version) {
+    place(tier) = {&tier, generation, version};
+  }
+
+ private:
+  // The generation too: the address of a tier that is gone may be another's.
+  struct Found {
+    const TierTable* tier = nullptr;
+    std::uint64_t generation = 0;
+    std::uint64_t version = 0;
+    bool operator==(const Found&) const = default;
+  };
+  static constexpr std::size_t kPlaces = 64;
+  Found& place(const TierTable& tier) {
+    return found_[reinterpret_cast<std::uintptr_t>(&tier) / sizeof(TierTable) % kPlaces];
+  }
+  std::array<Found, kPlaces> found_{};
+};
+
+// What the choice looks at beside the generation.
+struct Availability {
+  const DispositionTable& dispositions;
+  BarrenTiers& barren;
+};
+
 // The hash that the service's `hash` fields select, each other field taken as 0, or, where the
 // service has affinity, that of the source prefix; `five_tuple` is the hash of the whole key.
 std::uint64_t selection_hash(const Generation& generation,
@@ -41,7 +74,7 @@ std::uint64_t selection_hash(const Generation& generation,
 // words(hash, 8), else of its members in order of their keys, from number (hash mod count) on.
 std::optional<Choice> choose_member(const Generation& generation,
                                     const CompiledService& service,
-                                    const DispositionTable& dispositions,
+                                    const Availability& availability,
                                     bool v4,
                                     std::uint64_t hash);
 
@@ -50,7 +83,7 @@ std::optional<Choice> choose_member(const Generation& generation,
 // when it keeps its flows; otherwise as choose_member().
 std::optional<Choice> choose_for_unknown(const Generation& generation,
                                          const CompiledService& service,
-                                         const DispositionTable& dispositions,
+                                         const Availability& availability,
                                          bool v4,
                                          std::uint64_t hash,
                                          std::uint64_t now_ms);

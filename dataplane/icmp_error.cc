@@ -116,13 +116,13 @@ std::optional<Choice> choose_untracked(const Burst& b,
   const bool v4 = b.key[i].source.is_v4();
   if (is_tcp(b, i) && !lack.half_open) {
     const auto choice =
-        choose_for_unknown(generation, service, state.dispositions, v4, hash, now_ms);
+        choose_for_unknown(generation, service, state.availability(), v4, hash, now_ms);
     if (!choice || choice->by != ChosenBy::kPrevious ||
         (!lack.place && generation.member(choice->member)->mode == service.mode)) {
       return choice;
     }
   }
-  return choose_member(generation, service, state.dispositions, v4, hash);
+  return choose_member(generation, service, state.availability(), v4, hash);
 }
 
 bool place_untracked(

@@ -43,14 +43,14 @@ std::optional<Choice> choose(const Burst& b,
   const bool v4 = b.key[i].source.is_v4();
   if (may_be_in_the_middle(b, i, state.tables)) {
     const auto choice =
-        choose_for_unknown(generation, service, state.dispositions, v4, hash, now_ms);
+        choose_for_unknown(generation, service, state.availability(), v4, hash, now_ms);
     // A member of the previous table may be of another mode, and not know what to do with it.
     if (!choice || choice->by != ChosenBy::kPrevious ||
         generation.member(choice->member)->mode == service.mode) {
       return choice;
     }
   }
-  return choose_member(generation, service, state.dispositions, v4, hash);
+  return choose_member(generation, service, state.availability(), v4, hash);
 }
 
 // False when there is no room: the flow stays untracked.
@@ -86,7 +86,7 @@ bool follow_hash(Burst& b, Slot i, const Generation& generation, WorkerState& st
   const CompiledService& service = generation.service(b.service[i]);
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   const auto by_hash =
-      choose_member(generation, service, state.dispositions, b.key[i].source.is_v4(), hash);
+      choose_member(generation, service, state.availability(), b.key[i].source.is_v4(), hash);
   if (!by_hash) {
     return b.drop(i, Drop::kNoBackend);
   }

@@ -25,6 +25,8 @@ struct Header {
   std::uint64_t checksum = 0;  // of all above
 };
 
+static_assert(sizeof(Header) <= 4032);
+
 // FNV-1a over the header's fields: finds damage, not malice.
 std::uint64_t checksum_of(const Header& header) {
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -37,6 +39,7 @@ std::uint64_t checksum_of(const Header& header) {
 
 // Where each part stands, in bytes from the start; every part begins on a cache line.
 struct Layout {
+  std::size_t version = 4032;  // of the dispositions; the last line of the header's page
   std::size_t members = 4096;
   std::size_t bindings;
   std::size_t dispositions;
@@ -249,8 +252,9 @@ std::span<BindingRecord> SharedState::binding_records() const {
 }
 
 DispositionTable SharedState::dispositions() const {
-  return DispositionTable(
-      part<DispositionTable::Cell>(memory_, Layout(geometry_).dispositions, kRegistryCapacity));
+  const Layout layout(geometry_);
+  return {part<DispositionTable::Cell>(memory_, layout.dispositions, kRegistryCapacity),
+          part<DispositionTable::Version>(memory_, layout.version, 1).front()};
 }
 
 std::span<LearnedEntry> SharedState::learned() const {

@@ -45,17 +45,22 @@ struct StateGeometry {
   [[nodiscard]] std::size_t bytes() const;
 };
 
-// Disposition and epoch of each member, one atomic word per registry index.
+// Disposition and epoch of each member, one atomic word per registry index. Their version rises
+// with each change, behind it: what was found out under a version holds as long as that does not
+// change.
 class DispositionTable {
  public:
   using Cell = std::atomic<std::uint16_t>;
-  explicit DispositionTable(std::span<Cell> cells) : cells_(cells) {}
+  using Version = std::atomic<std::uint64_t>;
+  DispositionTable(std::span<Cell> cells, Version& version) : cells_(cells), version_(&version) {}
 
   void set(MemberId id, Disposition disposition) {
     cells_[id.index].store(
         static_cast<std::uint16_t>((unsigned{id.epoch} << 8) | static_cast<unsigned>(disposition)),
         std::memory_order_release);
+    version_->store(version_->load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
+  [[nodiscard]] std::uint64_t version() const { return version_->load(std::memory_order_acquire); }
   // kReset for an epoch that is no longer in force: nothing new, nothing kept.
   [[nodiscard]] Disposition get(MemberId id) const {
     const std::uint16_t cell = cells_[id.index].load(std::memory_order_relaxed);
@@ -64,8 +69,10 @@ class DispositionTable {
 
  private:
   std::span<Cell> cells_;
+  Version* version_;
 };
 static_assert(DispositionTable::Cell::is_always_lock_free);
+static_assert(DispositionTable::Version::is_always_lock_free);
 
 // A neighbour learned from ARP, ND or a client's own frames, not known to the kernel.
 struct LearnedEntry {

@@ -6,6 +6,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/choose.h"
 #include "dataplane/fragment_table.h"
 #include "dataplane/pool_shortage.h"
 #include "dataplane/recent_neighbors.h"
@@ -73,6 +74,7 @@ class WorkerState {
   const std::uint32_t workers;
   WorkerTables tables;
   DispositionTable dispositions;
+  BarrenTiers barren;
   WorkerStats stats;
   std::vector<MemberStats> members;            // by registry index
   std::vector<Counter> binding_entries;        // by binding; of either kind, as in MemberStats
@@ -85,6 +87,10 @@ class WorkerState {
   // is above is a flood, of forged ones or about a flood.
   TokenBucket icmp_errors{1000, 200};
   TokenBucket too_big{kTooBigPerSecond, kTooBigBurst};
+
+  [[nodiscard]] Availability availability() {
+    return {.dispositions = dispositions, .barren = barren};
+  }
 
   // Where the sweeper goes on, and when it last ran.
   struct SweepPosition {

@@ -123,7 +123,7 @@ void Explainer::explain(TraceReport& report) const {
     report.usable += obstacle(member).empty() ? 1U : 0U;
   }
   const auto choice =
-      choose_member(solo_.generation(), service_, solo_.worker().dispositions, v4_, hash_);
+      choose_member(solo_.generation(), service_, solo_.worker().availability(), v4_, hash_);
   if (choice) {
     report.choice =
         TraceChoice{.slot = choice->slot,

@@ -242,6 +242,31 @@ TEST(Dsr, DropsByNoBackendWhenNobodyTakesNewFlows) {
   EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn()).reason, Drop::kNoBackend);
 }
 
+// That nobody takes new flows is remembered; that somebody does again, is seen by the next packet.
+TEST(Dsr, TheFirstBackendThatTakesNewFlowsAgainIsFoundAtOnce) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  const auto all = [&](Disposition disposition) {
+    for (const char* name : {"1", "2", "3"}) {
+      appliance.set(name, disposition);
+    }
+  };
+  std::uint16_t port = 1;
+  for (const char* name : {"1", "2", "3"}) {
+    all(Disposition::kAvoid);
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_EQ(appliance.send(tcp(kClient.at_port(port++), kVip).syn()).reason, Drop::kNoBackend);
+    }
+    appliance.set(name, Disposition::kNew);
+    EXPECT_EQ(appliance.send(tcp(kClient.at_port(port++), kVip).syn()).backend, name);
+  }
+  all(Disposition::kAvoid);
+  EXPECT_EQ(appliance.send(tcp(kClient.at_port(port++), kVip).syn()).reason, Drop::kNoBackend);
+  dataplane::GenerationSpec spec = three_backends(Mode::kDsr);  // all kNew
+  spec.number = 2;
+  appliance.publish(spec);
+  EXPECT_EQ(appliance.send(tcp(kClient.at_port(port++), kVip).syn()).verdict, Verdict::kForward);
+}
+
 TEST(Dsr, RemovedBackendKeepsItsFlowsAndTakesNoNewOnes) {
   Appliance appliance(three_backends(Mode::kDsr));
   const Endpoint client = client_of(appliance, "2");
