@@ -56,6 +56,13 @@ std::optional<std::uint64_t> place_of_entry(const Entry& entry, const Generation
   return generation.hasher().words(generation.hasher()(key), entry.binding);
 }
 
+// The client of the slot's flow, whichever way the packet goes. Requires: track and select have
+// run.
+inline const Address& client_of(const Burst& burst, Slot slot, const NatTable& nat) {
+  const std::uint32_t record = burst.flow[slot];
+  return record == kNoFlow ? burst.key[slot].source : nat.record(record).client;
+}
+
 // The address that the client of a translated flow asked for. Requires: `binding` is the record's.
 inline const Address& vip_of(const NatTable& nat,
                              std::uint32_t index,

@@ -12,6 +12,7 @@
 
 #include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/prefix.h"
 
 #include <array>
 #include <bit>
@@ -261,6 +262,12 @@ class FlowHasher {
   // Of two addresses in this order, whatever their family.
   [[nodiscard]] std::uint64_t address_pair(const Address& first, const Address& second) const {
     return BasicHash<aes::Best>::pair(schedule_, first, second);
+  }
+  // Of who sends, for bounds per source: an IPv4 address, or the /64 of an IPv6 one, in which a
+  // single host may take any address it likes (RFC 8981, RFC 7934 §6).
+  [[nodiscard]] std::uint64_t source(const Address& address) const {
+    const Address one = address.is_v4() ? address : masked(address, 64);
+    return address_pair(one, one);
   }
   // Of two integers: table seeds, permutations, rehashes of a hash.
   [[nodiscard]] std::uint64_t words(std::uint64_t first, std::uint64_t second) const {

@@ -5,6 +5,7 @@
 #include "dataplane/affinity.h"
 #include "dataplane/checksum.h"
 #include "dataplane/choose.h"
+#include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/worker_state.h"
 
@@ -161,7 +162,8 @@ bool find_flow(
   if (is_over(b, i, state)) {
     return b.drop(i, Drop::kMemberReset);
   }
-  return state.icmp_errors.take(now_ms) || b.drop(i, Drop::kIcmpRateLimited);
+  const std::uint64_t source = generation.hasher().source(client_of(b, i, state.tables.nat));
+  return state.icmp_errors.take(source, now_ms) || b.drop(i, Drop::kIcmpRateLimited);
 }
 
 void store_address(std::byte* at, const Address& address) {

@@ -245,13 +245,17 @@ std::span<const Address> hop_list(const Burst& b,
   return room.first(used);
 }
 
+bool refuse_long(Burst& b, Slot i, std::uint32_t mtu, Context& c) {
+  return refuse_too_big(b, i, mtu, *c.forwarding.generation, c.state, c.now_ms);
+}
+
 // The packet goes to the member whole: as it is, or behind the outer headers of a tunnel.
 bool pass_on(Burst& b, Slot i, const NextHop& hop, Context& c) {
   const Generation& generation = *c.forwarding.generation;
   const MemberForward& member = generation.members()[b.member[i].index];
   if (member.tunnel == kNoTunnel) {
     if (b.l3_length[i] > hop.mtu) [[unlikely]] {
-      return refuse_too_big(b, i, hop.mtu, c.state, c.now_ms);
+      return refuse_long(b, i, hop.mtu, c);
     }
     if (has_syn(b, i)) [[unlikely]] {
       clamp_mss(b, i, {.most = member.most_mss, .mtu = hop.mtu}, c.state.stats);
@@ -268,7 +272,7 @@ bool pass_on(Burst& b, Slot i, const NextHop& hop, Context& c) {
   const std::uint16_t overhead = tunnel_overhead(end);
   const std::uint32_t mtu = hop.mtu > overhead ? std::uint32_t{hop.mtu} - overhead : 0;
   if (b.l3_length[i] > mtu) [[unlikely]] {
-    return refuse_too_big(b, i, mtu, c.state, c.now_ms);
+    return refuse_long(b, i, mtu, c);
   }
   if (has_syn(b, i)) [[unlikely]] {
     clamp_mss(b, i, {.most = member.most_mss, .mtu = mtu}, c.state.stats);
@@ -287,7 +291,7 @@ std::uint32_t narrower_mtu(const Burst& b, Slot i, const NextHop& hop, const Con
 
 bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Context& c) {
   if (b.l3_length[i] > hop.mtu) [[unlikely]] {
-    return refuse_too_big(b, i, hop.mtu, c.state, c.now_ms);
+    return refuse_long(b, i, hop.mtu, c);
   }
   if (ttl_of(b, i) <= 1) {
     return b.drop(i, Drop::kTtlExpired);

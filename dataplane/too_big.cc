@@ -3,6 +3,8 @@
 #include "dataplane/too_big.h"
 
 #include "dataplane/checksum.h"
+#include "dataplane/flow_keys.h"
+#include "dataplane/generation.h"
 #include "dataplane/headers.h"
 
 #include <algorithm>
@@ -112,11 +114,17 @@ void answer(Burst& b, Slot i, std::uint32_t mtu) {
 
 }  // namespace
 
-bool refuse_too_big(Burst& b, Slot i, std::uint32_t mtu, WorkerState& state, std::uint64_t now_ms) {
+bool refuse_too_big(Burst& b,
+                    Slot i,
+                    std::uint32_t mtu,
+                    const Generation& generation,
+                    WorkerState& state,
+                    std::uint64_t now_ms) {
   if (!may_be_answered(b, i)) {
     return b.drop(i, Drop::kMtu);
   }
-  if (!state.too_big.take(now_ms)) {
+  const std::uint64_t source = generation.hasher().source(client_of(b, i, state.tables.nat));
+  if (!state.too_big.take(source, now_ms)) {
     state.stats.too_big_limited.add(1);
     return b.drop(i, Drop::kMtu);
   }

@@ -21,11 +21,17 @@
 
 namespace holdfast::dataplane {
 
+class Generation;
+
 // Ends the slot: kReply (too_big_sent), or a drop as kMtu when it is not answered, or when the
-// worker has sent as many as it may (too_big_limited). `mtu` is the longest packet that the way
-// carries, outer headers taken off; the message never says less than 68 or, for IPv6, 1280. Always
-// false. Requires: what stands behind the IP packet is cut.
-bool refuse_too_big(
-    Burst& burst, Slot slot, std::uint32_t mtu, WorkerState& state, std::uint64_t now_ms);
+// worker has sent as many as it may, for all or for this client (too_big_limited). `mtu` is the
+// longest packet that the way carries, outer headers taken off; the message never says less than 68
+// or, for IPv6, 1280. Always false. Requires: what stands behind the IP packet is cut.
+bool refuse_too_big(Burst& burst,
+                    Slot slot,
+                    std::uint32_t mtu,
+                    const Generation& generation,
+                    WorkerState& state,
+                    std::uint64_t now_ms);
 
 }  // namespace holdfast::dataplane

@@ -83,10 +83,11 @@ class WorkerState {
   PoolShortage pool_shortage;
   Notices notices;
   FragmentTable fragments;
-  // ICMP errors forwarded. A path that changes its MTU tells each flow once, far below this; what
-  // is above is a flood, of forged ones or about a flood.
-  TokenBucket icmp_errors{1000, 200};
-  TokenBucket too_big{kTooBigPerSecond, kTooBigBurst};
+  // ICMP errors forwarded, and too-big messages sent, by the client of the flow they are about
+  // (FlowHasher::source). A path that changes its MTU tells each flow once, far below this; what is
+  // above is a flood, of forged ones or about a flood.
+  SharedBudget icmp_errors{1000, 200};
+  SharedBudget too_big{kTooBigPerSecond, kTooBigBurst};
 
   [[nodiscard]] Availability availability() {
     return {.dispositions = dispositions, .barren = barren};

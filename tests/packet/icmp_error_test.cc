@@ -90,6 +90,7 @@ TEST_P(IcmpErrorUntranslated, GoesWholeToTheBackendOfTheQuotedFlow) {
     for (const std::size_t upper : {std::size_t{8}, std::size_t{9}, std::size_t{20}, kWhole}) {
       const Packet error =
           too_big(router(), vip(), quote_of(tcp(vip(), from).ack().payload(100), upper));
+      appliance.advance(8);  // one client's errors do not come faster
       const Outcome outcome = appliance.send(error);
       ASSERT_EQ(outcome.verdict, Verdict::kForward);
       EXPECT_EQ(outcome.backend, syn.backend);
@@ -208,6 +209,7 @@ TEST_P(IcmpErrors, NeedEightBytesBehindTheQuotedHeader) {
   const std::size_t header = v4() ? 20 : 40;
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+    appliance_.advance(8);
     const Outcome outcome = appliance_.send(error(cut));
     if (size < header + 8) {
       EXPECT_EQ(outcome.reason, Drop::kTruncated) << size;
@@ -387,20 +389,31 @@ TEST_P(IcmpErrors, FollowAFlowIntoTheModeItBeganIn) {
 }
 
 TEST_P(IcmpErrors, AreForwardedAtALimitedRate) {
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 25; ++i) {
     ASSERT_TRUE(forwards(error())) << i;
   }
   EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);
   // What is not forwarded anyway takes nothing.
-  appliance_.advance(1);
+  appliance_.advance(8);
   EXPECT_EQ(drop_of(error(quote_of(tcp(vip(), client().at_port(4)).ack(), 8))), Drop::kToPeer);
   EXPECT_TRUE(forwards(error()));
   EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);
   appliance_.advance(100'000);
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 25; ++i) {
     ASSERT_TRUE(forwards(error())) << i;
   }
   EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);
+}
+
+TEST_P(IcmpErrors, AboutOneClientLeaveRoomForThoseAboutAnother) {
+  Endpoint other = client();
+  other.address.bytes[v4() ? 15 : 7] ^= 1;
+  ASSERT_TRUE(forwards(tcp(other, vip()).syn()));
+  for (int i = 0; i < 1000; ++i) {
+    appliance_.send(error());
+  }
+  EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);
+  EXPECT_TRUE(forwards(error(quote_of(tcp(vip(), other).syn().ack(), 8))));
 }
 
 TEST_P(IcmpErrors, FindWhatTheSameBurstHasBegunAndLeaveInOrder) {
@@ -434,6 +447,7 @@ TEST(IcmpErrorsUntracked, GoByTheHashLikeTheFlowItself) {
     const Endpoint client = kClient.at_port(port);
     const std::string backend = appliance.send(tcp(client, kVip).syn()).backend;
     const Packet error = too_big(kFarRouter, kVip, quote_of(tcp(kVip, client).syn().ack(), 8));
+    appliance.advance(8);
     EXPECT_EQ(appliance.send(error).backend, backend);
   }
   EXPECT_EQ(appliance.stats().flows_untracked.get(), 40U);
@@ -457,7 +471,7 @@ TEST(IcmpErrorsUntracked, GoByTheHashWhereTheTableHasNoPlace) {
     const std::string backend = appliance.send(tcp(client, kVip).ack()).backend;
     if (appliance.stats().flows_untracked.get() != before) {
       ++untracked;
-      appliance.advance(1);
+      appliance.advance(8);
       EXPECT_EQ(
           appliance.send(too_big(kFarRouter, kVip, quote_of(tcp(kVip, client).ack(), 8))).backend,
           backend);

@@ -142,7 +142,7 @@ TEST(TooBig, QuotesWhatIsContiguous) {
               message(Bytes(whole.begin(), whole.begin() + 256), kVip, kClient, 1400));
 }
 
-TEST(TooBig, IsToldTwoHundredTimesAtOnceAndAThousandTimesASecond) {
+TEST(TooBig, IsToldAClientTwentyFiveTimesAtOnceAndEachEighthMillisecond) {
   Appliance appliance(spec_with(Mode::kDsr, 1400));
   const Bytes longer = datagram(true, 1401).bytes();
   const auto told = [&](int times) {
@@ -154,12 +154,47 @@ TEST(TooBig, IsToldTwoHundredTimesAtOnceAndAThousandTimesASecond) {
     }
     return answers;
   };
-  EXPECT_EQ(told(300), 200);
-  EXPECT_EQ(appliance.stats().too_big_limited.get(), 100U);
-  appliance.advance(7);
+  EXPECT_EQ(told(300), 25);
+  EXPECT_EQ(appliance.stats().too_big_limited.get(), 275U);
+  appliance.advance(7 * 8);
   EXPECT_EQ(told(20), 7);
   appliance.advance(3'600'000);
-  EXPECT_EQ(told(300), 200);
+  EXPECT_EQ(told(300), 25);
+}
+
+TEST(TooBig, IsToldOneClientWhateverAnotherHasUsedUp) {
+  Appliance appliance(spec_with(Mode::kDsr, 1400));
+  const auto answered = [&](const Endpoint& client) {
+    const Endpoint vip = client.address.is_v4() ? kVip : kVip6;
+    const Packet longer = udp(client, vip.at_port(53)).payload(1400).dont_fragment();
+    return appliance.send(longer).verdict == Verdict::kReply;
+  };
+  for (int i = 0; i < 1000; ++i) {
+    // All of a /64 may be one host.
+    Endpoint same = kClient6;
+    same.address.bytes[15] = static_cast<std::uint8_t>(i);
+    EXPECT_EQ(answered(same), i < 25) << i;
+  }
+  Endpoint neighbour = kClient6;
+  neighbour.address.bytes[7] ^= 1;
+  EXPECT_TRUE(answered(neighbour));
+  EXPECT_TRUE(answered(kClient));
+}
+
+TEST(TooBig, IsToldTwoHundredTimesAtOnceAndAThousandTimesASecond) {
+  Appliance appliance(spec_with(Mode::kDsr, 1400));
+  const auto told_to_many = [&] {
+    int answers = 0;
+    for (std::uint32_t host = 0; host < 4000; ++host) {
+      const Endpoint client = {v4(198, 51, static_cast<std::uint8_t>(host >> 8), host & 0xff), 5};
+      const Packet longer = udp(client, kVip.at_port(53)).payload(1400).dont_fragment();
+      answers += appliance.send(longer).verdict == Verdict::kReply ? 1 : 0;
+    }
+    return answers;
+  };
+  EXPECT_EQ(told_to_many(), 200);
+  appliance.advance(80);
+  EXPECT_EQ(told_to_many(), 80);
 }
 
 TEST(TooBig, OpensTheFlowAsAnyFirstPacketDoes) {
@@ -178,9 +213,12 @@ class Refused : public ::testing::Test {
   Drop reason_of(const Bytes& frame, std::uint16_t head) {
     ExactBurst burst(frame, {.head = head});
     parse(*burst);
-    EXPECT_FALSE(refuse_too_big(*burst, 0, 1400, appliance_.solo().worker(), 1'000'000));
+    EXPECT_FALSE(refuse_too_big(*burst, 0, 1400, generation(), worker(), 1'000'000));
     return burst->verdict[0] == Verdict::kDrop ? burst->reason[0] : Drop::kCount;
   }
+  const dataplane::Generation& generation() { return appliance_.solo().generation(); }
+  dataplane::WorkerState& worker() { return appliance_.solo().worker(); }
+
   Appliance appliance_{spec_with(Mode::kDsr, 1400)};
 };
 
@@ -200,7 +238,7 @@ TEST_F(Refused, WithoutAnswerToAGroup) {
 TEST_F(Refused, WithNoLessThanIpv4Demands) {
   ExactBurst burst(datagram(true, 600).bytes(), {.head = 128});
   parse(*burst);
-  EXPECT_FALSE(refuse_too_big(*burst, 0, 10, appliance_.solo().worker(), 1'000'000));
+  EXPECT_FALSE(refuse_too_big(*burst, 0, 10, generation(), worker(), 1'000'000));
   expect_same(burst.bytes(), message(datagram(true, 600).bytes(), kVip, kClient, 68));
 }
 

@@ -157,4 +157,13 @@ std::vector<MemberIndex> choose_others(const Tier* former,
   return others;
 }
 
+std::uint64_t group_of_source(const dataplane::Address& source,
+                              const dataplane::FlowHasher& hasher) {
+  dataplane::Address one = source;
+  if (!source.is_v4()) {
+    std::fill(one.bytes.begin() + 8, one.bytes.end(), std::uint8_t{0});
+  }
+  return hasher.address_pair(one, one) % 64;
+}
+
 }  // namespace holdfast::testing

@@ -60,4 +60,8 @@ std::vector<MemberIndex> choose_others(const Tier* former,
                                        MemberIndex chosen,
                                        std::size_t most);
 
+// Which of 64 groups of sources an address belongs to: by itself, in IPv6 by its first 64 bits.
+std::uint64_t group_of_source(const dataplane::Address& source,
+                              const dataplane::FlowHasher& hasher);
+
 }  // namespace holdfast::testing

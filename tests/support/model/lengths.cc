@@ -201,14 +201,21 @@ std::optional<Bytes> too_big_message(const Arriving& frame,
   return out;
 }
 
-bool MessageRate::allows(std::uint64_t now_ms) {
-  left_ = std::min<std::uint64_t>(200, left_ + (now_ms - last_ms_));
-  last_ms_ = now_ms;
-  if (left_ == 0) {
+bool MessageRate::Left::take(std::uint64_t eighths_each_ms,
+                             std::uint64_t most,
+                             std::uint64_t now_ms) {
+  eighths = std::min(most, eighths + eighths_each_ms * (now_ms - last_ms));
+  last_ms = now_ms;
+  if (eighths < 8) {
     return false;
   }
-  --left_;
+  eighths -= 8;
   return true;
+}
+
+bool MessageRate::allows(std::uint64_t group, std::uint64_t now_ms) {
+  Left& own = of_group_.try_emplace(group, Left{.eighths = 200}).first->second;
+  return own.take(1, 200, now_ms) && all_.take(8, 1600, now_ms);
 }
 
 }  // namespace holdfast::testing

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 
 namespace holdfast::testing {
@@ -29,14 +30,19 @@ std::optional<Bytes> too_big_message(const Arriving& frame,
                                      const Reading& reading,
                                      std::size_t mtu);
 
-// 1000 messages a second, 200 at once.
+// 1000 messages a second, 200 at once, for all; for the sources of one group 125, and 25 at once.
 class MessageRate {
  public:
-  bool allows(std::uint64_t now_ms);
+  bool allows(std::uint64_t group, std::uint64_t now_ms);
 
  private:
-  std::uint64_t left_ = 200;  // one more each millisecond
-  std::uint64_t last_ms_ = 0;
+  struct Left {
+    std::uint64_t eighths;
+    std::uint64_t last_ms = 0;
+    bool take(std::uint64_t eighths_each_ms, std::uint64_t most, std::uint64_t now_ms);
+  };
+  Left all_ = {1600};  // in eighths of a message
+  std::map<std::uint64_t, Left> of_group_;
 };
 
 }  // namespace holdfast::testing

@@ -195,7 +195,7 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
   datagrams_ = Datagrams(groups_by(hasher_));
   counts_ = {};
   recent_.clear();
-  error_tokens_ = kErrorBurst;
+  error_rate_ = {};
   too_big_rate_ = {};
   former_.clear();
   for (Member& member : members_) {

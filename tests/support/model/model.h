@@ -192,8 +192,6 @@ class Model {
  private:
   friend class BurstRun;
 
-  static constexpr std::uint64_t kErrorBurst = 200;
-
   struct Former {
     std::vector<Tier> tiers;
     std::uint64_t until_ms = 0;
@@ -265,12 +263,11 @@ class Model {
   std::vector<std::uint64_t> half_open_flows_;  // translations, least recently used first
   std::uint64_t opened_ = 0;
   std::uint64_t bursts_ = 0;
-  std::uint64_t error_tokens_ = kErrorBurst;  // errors that may still be forwarded,
-  std::uint64_t error_tokens_ms_ = 0;         // and when there were so many
 
   Counts counts_;
   Hearsay hearsay_;
   std::vector<dataplane::Neighbor> recent_;  // heard of last, the latest newcomer behind
+  MessageRate error_rate_;
   MessageRate too_big_rate_;
 };
 

@@ -163,7 +163,8 @@ class BurstRun {
   [[nodiscard]] bool find_translation(Travelling& t) const;
   [[nodiscard]] bool find_reply(Travelling& t) const;
   void place_by_hash(Travelling& t);
-  bool take_token();
+  // Of the client: those of one group share what a worker does for them.
+  [[nodiscard]] std::uint64_t group_of(const Travelling& t) const;
 
   // rewrite
   void learn(const Told& told, std::uint8_t port);

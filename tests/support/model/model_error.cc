@@ -3,8 +3,6 @@
 // nothing, and come after all other frames of their burst have found or begun their flows.
 #include "tests/support/model/model_burst.h"
 
-#include <algorithm>
-
 namespace holdfast::testing {
 
 bool BurstRun::find_entry(Travelling& t) const {
@@ -62,16 +60,11 @@ void BurstRun::place_by_hash(Travelling& t) {
   t.member = *choice.member;
 }
 
-// One comes every millisecond, up to 200.
-bool BurstRun::take_token() {
-  m_.error_tokens_ =
-      std::min(Model::kErrorBurst, m_.error_tokens_ + (now_ms_ - m_.error_tokens_ms_));
-  m_.error_tokens_ms_ = now_ms_;
-  if (m_.error_tokens_ == 0) {
-    return false;
-  }
-  --m_.error_tokens_;
-  return true;
+// Of an answer in `nat` the client is the one whom the backend answers.
+std::uint64_t BurstRun::group_of(const Travelling& t) const {
+  const Address client =
+      t.flow ? m_.ends_of(m_.translations_.at(*t.flow), true).destination : t.packet.source;
+  return group_of_source(client, m_.hasher_);
 }
 
 void BurstRun::find_error(Travelling& t) {
@@ -96,7 +89,7 @@ void BurstRun::find_error(Travelling& t) {
   if (over || m_.members_[t.member].disposition == Disposition::kReset) {
     return t.drop(Drop::kMemberReset);
   }
-  if (!take_token()) {
+  if (!m_.error_rate_.allows(group_of(t), now_ms_)) {
     t.drop(Drop::kIcmpRateLimited);
   }
 }

@@ -311,7 +311,7 @@ void BurstRun::refuse_long(Travelling& t, std::size_t mtu) {
   if (!message || t.error || t.packet.later()) {
     return t.drop(Drop::kMtu);
   }
-  if (!m_.too_big_rate_.allows(now_ms_)) {
+  if (!m_.too_big_rate_.allows(group_of(t), now_ms_)) {
     ++m_.counts_.too_big_limited;
     return t.drop(Drop::kMtu);
   }

@@ -79,10 +79,10 @@ Bytes told_too_big(const Endpoint& vip, std::uint32_t mtu) {
   return too_big(kFarRouter, vip, quote_of(tcp(vip, kClient).ack(), 8), mtu).bytes();
 }
 
-// One error more than a worker forwards at once, about a flow that is there.
+// One error more than a worker forwards at once for one client, about a flow that is there.
 std::vector<Bytes> flood_of_errors() {
   std::vector<Bytes> frames = {tcp(kClient, kDirect).syn().bytes()};
-  frames.resize(1 + 200 + 1, told_too_big(kDirect, 1400));
+  frames.resize(1 + 25 + 1, told_too_big(kDirect, 1400));
   return frames;
 }
 

@@ -59,5 +59,41 @@ TEST(TokenBucket, HasNoOverflowAtItsLimits) {
   EXPECT_FALSE(nothing.take(1'000'000));
 }
 
+int taken(SharedBudget& budget, std::uint64_t source, std::uint64_t now_ms, int tries) {
+  int count = 0;
+  for (int i = 0; i < tries; ++i) {
+    count += budget.take(source, now_ms) ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(SharedBudget, GivesOneSourceAnEighth) {
+  SharedBudget budget(1000, 200);
+  EXPECT_EQ(taken(budget, 7, 5'000'000, 1000), 25);
+  EXPECT_EQ(taken(budget, 7, 5'000'080, 1000), 10);
+  EXPECT_EQ(taken(budget, 7 + SharedBudget::kGroups, 5'000'080, 1000), 0) << "the same group";
+}
+
+TEST(SharedBudget, GivesTheOthersWhatOneSourceIsRefused) {
+  SharedBudget budget(1000, 200);
+  taken(budget, 7, 5'000'000, 1000);
+  for (std::uint64_t source = 8; source < 15; ++source) {
+    EXPECT_EQ(taken(budget, source, 5'000'000, 25), 25);
+  }
+}
+
+TEST(SharedBudget, GivesAllTogetherNoMoreThanTheWhole) {
+  SharedBudget budget(1000, 200);
+  const auto taken_by_all = [&](std::uint64_t now_ms) {
+    int count = 0;
+    for (std::uint64_t source = 0; source < SharedBudget::kGroups; ++source) {
+      count += taken(budget, source, now_ms, 100);
+    }
+    return count;
+  };
+  EXPECT_EQ(taken_by_all(5'000'000), 200);
+  EXPECT_EQ(taken_by_all(5'000'100), 100);
+}
+
 }  // namespace
 }  // namespace holdfast::dataplane
