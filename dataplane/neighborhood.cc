@@ -30,6 +30,7 @@ Neighborhood::Neighborhood(std::vector<Link> links,
     : links_(std::move(links)) {
   build_routes(routes);
   build_neighbors(neighbors);
+  build_gateways();
 }
 
 Neighborhood Neighborhood::everything_via(std::vector<Link> links, PortIndex port, MacAddress mac) {
@@ -66,6 +67,18 @@ void Neighborhood::build_neighbors(std::span<const Neighbor> neighbors) {
     if (neighbor.port < links_.size()) {
       neighbors_[neighbor_position(neighbor.address, neighbor.port)] = {.entry = neighbor,
                                                                         .used = true};
+    }
+  }
+}
+
+void Neighborhood::build_gateways() {
+  for (const Route& route : routes_) {
+    if (route.refuses || goes_on_link(route)) {
+      continue;
+    }
+    const NeighborSlot& slot = neighbors_[neighbor_position(route.gateway, route.port)];
+    if (slot.used && !is_gateway(slot.entry.mac, route.port)) {
+      gateways_.push_back(slot.entry);
     }
   }
 }
@@ -119,6 +132,12 @@ Address Neighborhood::next_hop_address(const Address& destination) const {
 
 bool Neighborhood::on_link(const Address& address, PortIndex port) const {
   return everything_via_ || on_link_.longest(address, port).has_value();
+}
+
+bool Neighborhood::is_gateway(const MacAddress& mac, PortIndex port) const {
+  return everything_via_ || std::ranges::any_of(gateways_, [&](const Neighbor& one) {
+           return one.port == port && one.mac == mac;
+         });
 }
 
 }  // namespace holdfast::dataplane

@@ -78,6 +78,9 @@ class Neighborhood {
   // True when the address is inside an on-link route of that port, whatever the metric; always true
   // for everything_via().
   [[nodiscard]] bool on_link(const Address& address, PortIndex port) const;
+  // True when a route's gateway on that port is known to have that address; always true for
+  // everything_via(). O(gateways).
+  [[nodiscard]] bool is_gateway(const MacAddress& mac, PortIndex port) const;
 
  private:
   struct NeighborSlot {
@@ -87,6 +90,7 @@ class Neighborhood {
 
   void build_routes(std::span<const Route> routes);
   void build_neighbors(std::span<const Neighbor> neighbors);
+  void build_gateways();
   [[nodiscard]] std::size_t neighbor_position(const Address& address, PortIndex port) const;
   [[nodiscard]] NextHop hop_on(PortIndex port, const MacAddress* mac) const;
 
@@ -95,6 +99,7 @@ class Neighborhood {
   PrefixTable by_prefix_;
   PrefixTable on_link_;                  // tagged with the port
   std::vector<NeighborSlot> neighbors_;  // open addressing, at least half of it free
+  std::vector<Neighbor> gateways_;       // those of routes_ that are resolved, each once
   std::optional<Neighbor> everything_via_;
 };
 

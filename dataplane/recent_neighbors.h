@@ -2,8 +2,9 @@
 // The neighbours that a worker has heard of last, by their own frames. The main thread takes a few
 // milliseconds to learn them and to publish them in the neighbourhood; the answer to a client's
 // first packet is there earlier, and its loss would cost the client a second (RFC 6298 §2.1). What
-// the neighbourhood knows goes first; a frame to a station's last address harms nobody.
-// Written and read by one worker.
+// the neighbourhood knows goes first; a frame to a station's last address harms nobody. Entries
+// have no age: one counts only for a client that the neighbourhood does not know, and the next
+// frame of that client renews it. Written and read by one worker.
 #pragma once
 
 #include "dataplane/address.h"

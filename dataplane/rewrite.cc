@@ -177,15 +177,37 @@ void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
   (to_client ? stats.bytes_to_client : stats.bytes_to_member).add(length);
 }
 
+// Whether the neighbourhood answers the client elsewhere than where this frame of its flow is from:
+// it has been forgotten, or moved (a virtual machine, the other one of a VRRP pair). A router of
+// the link is nobody's new address: a sender beyond it may bear any source. A station on the link
+// can take what it likes at layer 2 anyway, by ARP towards whom it pleases; here it needs a flow's
+// ports besides.
+bool has_moved(const Address& client,
+               const MacAddress& mac,
+               PortIndex port,
+               const Neighborhood& hood) {
+  const NextHop hop = hood.resolve(client);
+  const bool elsewhere =
+      hop.state == NextHop::State::kNoNeighbor ||
+      (hop.state == NextHop::State::kResolved && hop.port == port && hop.destination != mac);
+  return elsewhere && !hood.is_gateway(mac, port);
+}
+
 // A client on our own link tells its MAC address with each packet; the kernel need not know it.
-// Until the flow stands its packets are few, and any of them may be the one that gets through. An
-// error about one comes from anywhere.
+// Until the flow stands its packets are few, and any of them may be the one that gets through;
+// afterwards it tells news only. An error about one comes from anywhere.
 void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
   const Frame& frame = b.frame[i];
-  if (b.direction[i] == Direction::kToMember && b.kind[i] == Kind::kTransport &&
-      state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen &&
-      forwarding.neighborhood->on_link(b.key[i].source, frame.port)) {
-    state.notices.learn(b.key[i].source, load<EthernetHeader>(frame.data).source, frame.port);
+  const Address& client = b.key[i].source;
+  const Neighborhood& hood = *forwarding.neighborhood;
+  if (b.direction[i] != Direction::kToMember || b.kind[i] != Kind::kTransport ||
+      !hood.on_link(client, frame.port)) {
+    return;
+  }
+  const MacAddress mac = load<EthernetHeader>(frame.data).source;
+  if (state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen ||
+      has_moved(client, mac, frame.port, hood)) {
+    state.notices.learn(client, mac, frame.port);
   }
 }
 

@@ -31,12 +31,16 @@ struct Notices {
     PortIndex port = 0;
   };
   RecentNeighbors recent;          // stays; until the neighbourhood has them
-  std::array<Learned, 8> learned;  // senders seen on-link: ARP, ND, new clients
+  std::array<Learned, 8> learned;  // senders seen on-link: ARP, ND, clients
   std::uint8_t learned_count = 0;
   std::array<Address, 8> unresolved;  // next hops (gateways, members) without a link-layer address
   std::uint8_t unresolved_count = 0;
 
+  // A frame from nobody's own address teaches nothing.
   void learn(const Address& address, const MacAddress& mac, PortIndex port) {
+    if (is_group(mac) || mac == MacAddress{}) {
+      return;
+    }
     recent.add(address, mac, port);
     if (learned_count < learned.size()) {
       learned[learned_count++] = {.address = address, .mac = mac, .port = port};

@@ -20,6 +20,9 @@ namespace {
 
 constexpr std::uint64_t kMillisecond = 1'000'000;
 constexpr std::uint64_t kRefreshEvery = 5 * kMillisecond;  // the first change goes at once
+// Of each worker, at a time: as many as its ring holds. The rest waits for the next tick, so that
+// workers that tell without end leave time for everything else.
+constexpr int kNoticesPerTurn = 256;
 constexpr std::uint64_t kSilentIsSick = 1'000 * kMillisecond;
 constexpr std::uint64_t kSilentIsDead = 5'000 * kMillisecond;
 
@@ -95,7 +98,11 @@ void MainLoop::protect_addresses() {
 
 void MainLoop::take_worker_notices() {
   for (const auto& worker : workers_) {
-    while (const std::optional<Notice> notice = worker->notices.pop()) {
+    for (int i = 0; i < kNoticesPerTurn; ++i) {
+      const std::optional<Notice> notice = worker->notices.pop();
+      if (!notice) {
+        break;
+      }
       if (!mirror_) {
         continue;
       }

@@ -321,7 +321,7 @@ void NeighborMirror::learn(const LearnedEntry& told, const Neighborhood& neighbo
 }
 
 void NeighborMirror::remember(const LearnedEntry& told) {
-  if (is_group(told.mac)) {
+  if (is_group(told.mac) || told.mac == MacAddress{}) {
     return;
   }
   LearnedEntry& entry = place_for(told.address, told.port);

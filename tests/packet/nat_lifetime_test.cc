@@ -4,6 +4,11 @@
 #include "tests/support/appliance.h"
 #include "tests/support/frame_difference.h"
 
+#include <algorithm>
+#include <array>
+#include <span>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 namespace holdfast::testing {
@@ -231,6 +236,85 @@ TEST(Nat, LearnsAClientOnTheLinkThoughItsFirstPacketIsDropped) {
     EXPECT_EQ(notices.learned[0].port, kWan);
     notices.clear();
   }
+}
+
+// A flow of a client on the link that stands, its client known to the neighbourhood.
+class ClientOnTheLink : public ::testing::Test {
+ protected:
+  ClientOnTheLink() {
+    const Translated flow = translated(appliance_.send(tcp(client_, kVip).syn()));
+    answer_ = tcp(flow.backend, flow.pool).ack().bytes();
+    appliance_.send(tcp(flow.backend, flow.pool).syn().ack(), kLan);
+    appliance_.send(tcp(client_, kVip).ack());
+    notices().clear();
+  }
+  dataplane::Notices& notices() { return appliance_.solo().worker().notices; }
+  // What the worker learns of a segment of the flow.
+  std::vector<MacAddress> learned(const MacAddress& mac) {
+    notices().clear();
+    EXPECT_EQ(appliance_.send(tcp(client_.at_mac(mac), kVip).ack()).verdict, Verdict::kForward);
+    std::vector<MacAddress> all;
+    for (std::size_t i = 0; i < notices().learned_count; ++i) {
+      EXPECT_EQ(notices().learned[i].address, client_.address);
+      all.push_back(notices().learned[i].mac);
+    }
+    return all;
+  }
+  MacAddress answered_to() {
+    const Outcome outcome = appliance_.send(answer_, kLan);
+    MacAddress mac{};
+    std::ranges::copy(std::span(outcome.bytes).first(mac.size()), mac.begin());
+    return mac;
+  }
+  void know(const MacAddress& mac) {
+    const std::array<dataplane::Route, 2> routes = {
+        dataplane::Route{.prefix = v4(192, 0, 2, 0), .length = 24, .gateway = {}, .port = kWan},
+        dataplane::Route{.prefix = v4(10, 0, 3, 0), .length = 24, .gateway = {}, .port = kLan}};
+    std::vector<dataplane::Neighbor> neighbors = {
+        {.address = client_.address, .mac = mac, .port = kWan}};
+    for (const Endpoint& backend : {kBackend1, kBackend2, kBackend3}) {
+      neighbors.push_back({.address = backend.address, .mac = backend.mac, .port = kLan});
+    }
+    const auto links = appliance_.solo().neighborhood().links();
+    appliance_.solo().set_neighborhood({{links.begin(), links.end()}, routes, neighbors});
+  }
+  static constexpr MacAddress kFirst = {2, 0, 0, 0, 9, 9};
+  static constexpr MacAddress kSecond = {2, 0, 0, 0, 9, 10};
+  Appliance appliance_{three_backends(Mode::kNat)};
+  Endpoint client_ = {v4(192, 0, 2, 77), 40000, kFirst};
+  Bytes answer_;
+};
+
+TEST_F(ClientOnTheLink, IsNotLearnedAgainWhileItsAddressIsKnownAndTheSame) {
+  know(kFirst);
+  EXPECT_TRUE(learned(kFirst).empty());
+}
+
+TEST_F(ClientOnTheLink, IsLearnedAgainWhenItsFramesComeFromAnotherMac) {
+  know(kFirst);
+  EXPECT_EQ(learned(kSecond), std::vector{kSecond});
+  know(kSecond);
+  EXPECT_EQ(answered_to(), kSecond);
+  EXPECT_TRUE(learned(kSecond).empty());
+}
+
+TEST_F(ClientOnTheLink, IsLearnedAgainWhenTheNeighbourhoodHasForgottenIt) {
+  EXPECT_EQ(learned(kSecond), std::vector{kSecond});
+  EXPECT_EQ(answered_to(), kSecond);
+}
+
+TEST_F(ClientOnTheLink, IsNotMovedToARouterNorToNobodysAddress) {
+  EXPECT_EQ(answered_to(), kFirst);
+  EXPECT_TRUE(learned(kRouterMac).empty());
+  EXPECT_TRUE(learned(MacAddress{}).empty());
+  EXPECT_EQ(answered_to(), kFirst);
+}
+
+TEST(Nat, LearnsNoClientFromTheZeroMac) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Endpoint nobody = {v4(192, 0, 2, 77), 40000, {}};
+  appliance.send(tcp(nobody, kVip).syn());
+  EXPECT_EQ(appliance.solo().worker().notices.learned_count, 0);
 }
 
 TEST(Nat, FlowsOutliveAChangeOfTheMode) {

@@ -245,6 +245,9 @@ void BurstRun::enter_translation(Travelling& t) {
 
 // The last 64 neighbours are remembered whether or not the hearsay has room for them.
 void BurstRun::learn(const Told& told, std::uint8_t port) {
+  if (is_group_mac(told.mac) || told.mac == MacAddress{}) {
+    return;
+  }
   const auto same = std::ranges::find_if(m_.recent_, [&](const dataplane::Neighbor& one) {
     return one.address == told.address && one.port == port;
   });
@@ -261,11 +264,20 @@ void BurstRun::learn(const Told& told, std::uint8_t port) {
   }
 }
 
-// A client on our own link tells its MAC address until its flow stands.
+// A client on our own link tells its MAC address until its flow stands, and later when it is not
+// the one that packets to the client go to; but a router's is not a client's.
 void BurstRun::learn_client(const Travelling& t, const Translation& flow) {
-  if (!t.error && !t.to_client && flow.state == FlowState::kHalfOpen &&
-      m_.surroundings_.on_link(t.packet.source, t.frame->port)) {
-    learn({.address = t.packet.source, .mac = mac_at(t.frame->bytes, 6)}, t.frame->port);
+  const std::uint8_t port = t.frame->port;
+  if (t.error || t.to_client || !m_.surroundings_.on_link(t.packet.source, port)) {
+    return;
+  }
+  const Told told{.address = t.packet.source, .mac = mac_at(t.frame->bytes, 6)};
+  const Way way = m_.surroundings_.way_to(told.address);
+  const bool other =
+      way.why == Drop::kNoNeighbour || (!way.why && way.port == port && way.to != told.mac);
+  if (flow.state == FlowState::kHalfOpen ||
+      (other && !m_.surroundings_.is_router(told.mac, port))) {
+    learn(told, port);
   }
 }
 

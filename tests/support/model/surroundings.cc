@@ -81,4 +81,22 @@ bool Surroundings::on_link(const Address& address, std::uint8_t port) const {
   return false;
 }
 
+bool Surroundings::is_router(const MacAddress& mac, std::uint8_t port) const {
+  for (const Route& route : routes) {
+    if (route.refuses || !has_gateway(route) || route.port != port) {
+      continue;
+    }
+    const dataplane::Neighbor* last = nullptr;
+    for (const dataplane::Neighbor& neighbor : neighbors) {
+      if (neighbor.address == route.gateway && neighbor.port == port) {
+        last = &neighbor;
+      }
+    }
+    if (last != nullptr && last->mac == mac) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace holdfast::testing

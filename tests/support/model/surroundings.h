@@ -34,6 +34,8 @@ struct Surroundings {
   [[nodiscard]] std::vector<Tag> tags_of(std::uint8_t port) const;
   // In a route without gateway of that port, whatever its metric.
   [[nodiscard]] bool on_link(const Address& address, std::uint8_t port) const;
+  // The address of a route's gateway on that port.
+  [[nodiscard]] bool is_router(const MacAddress& mac, std::uint8_t port) const;
   [[nodiscard]] dataplane::Neighborhood compiled() const { return {links, routes, neighbors}; }
 };
 

@@ -172,6 +172,13 @@ TEST(Neighborhood, EverythingViaOneMacKnowsEveryDestination) {
   }
 }
 
+TEST(Neighborhood, KnowsTheGatewaysOfAPort) {
+  const Neighborhood hood = example();
+  EXPECT_TRUE(hood.is_gateway(kRouterMac, 0));
+  EXPECT_FALSE(hood.is_gateway(kRouterMac, 1));
+  EXPECT_FALSE(hood.is_gateway(MacAddress{2, 0, 0, 0, 9, 9}, 0));
+}
+
 TEST(Neighborhood, EmptyOneHasNoRoute) {
   EXPECT_EQ(Neighborhood().resolve(at("10.0.0.1")).state, State::kNoRoute);
   EXPECT_FALSE(Neighborhood().on_link(at("10.0.0.1"), 0));
