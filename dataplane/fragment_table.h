@@ -12,7 +12,7 @@
 // way, unless frames wait for it; so a flood of first fragments shortens memory for all, evenly,
 // and no bucket can be aimed at, for the hash is keyed. Early fragments are few: all together have
 // kHeldFrames places, those of one datagram kHeldPerDatagram, those of one group of sources (one of
-// 64, by keyed hash) kHeldPerGroup, each for at most kHeldMs.
+// 64, by FlowHasher::source) kHeldPerGroup, each for at most kHeldMs.
 #pragma once
 
 #include "dataplane/address.h"

@@ -77,8 +77,7 @@ bool take_first(Burst& b,
 bool take_later(
     Burst& b, Slot i, Datagram& datagram, const Generation& generation, WorkerState& state) {
   if (datagram.waits()) {
-    const Address& source = b.key[i].source;
-    state.fragments.hold(datagram, b.frame[i], generation.hasher().address_pair(source, source));
+    state.fragments.hold(datagram, b.frame[i], generation.hasher().source(b.key[i].source));
     return b.end(i, Verdict::kHold);
   }
   const FragmentNote note = datagram.note;
@@ -93,8 +92,7 @@ bool has_room(const Burst& b,
               const Datagram* datagram,
               const Generation& generation,
               const FragmentTable& table) {
-  const Address& source = b.key[i].source;
-  return table.may_hold(generation.hasher().address_pair(source, source), datagram);
+  return table.may_hold(generation.hasher().source(b.key[i].source), datagram);
 }
 
 }  // namespace

@@ -90,6 +90,10 @@ static_assert(sizeof(Ipv4Header) == 20 && offsetof(Ipv4Header, destination) == 1
 inline constexpr std::uint16_t kIpv4MoreFragments = 0x2000;
 inline constexpr std::uint16_t kIpv4DontFragment = 0x4000;
 inline constexpr std::uint16_t kIpv4FragmentOffset = 0x1fff;
+// Of Ipv4Header::fragment.
+constexpr bool is_fragment(Be16 field) {
+  return (field.to_host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0;
+}
 
 // RFC 8200 §3.
 struct Ipv6Header {

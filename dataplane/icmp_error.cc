@@ -175,8 +175,18 @@ void store_address(std::byte* at, const Address& address) {
 }
 
 // Replaces the addresses of the quoted IP header. Returns what changed within the message.
-ChecksumSum translate_quoted_header(std::byte* ip, const FlowKey& from, const FlowKey& to) {
+ChecksumSum translate_quoted_header(std::byte* ip,
+                                    const FlowKey& from,
+                                    const FlowKey& to,
+                                    const FlowHasher& hasher) {
   ChecksumSum changes;
+  if (from.source.is_v4() && is_fragment(load<Be16>(ip + offsetof(Ipv4Header, fragment)))) {
+    std::byte* const at = ip + offsetof(Ipv4Header, identification);
+    const auto came = load<Be16>(at);
+    const Be16 sent = changed_identification(came, to.source, from.source, hasher);
+    store(at, sent);
+    changes.replace(came, sent);
+  }
   changes.replace(from.source, to.source);
   changes.replace(from.destination, to.destination);
   if (from.source.is_v4()) {
@@ -254,7 +264,7 @@ void find_error_flows(Burst& b,
 }
 
 void translate_quote(
-    Burst& b, Slot i, const FlowKey& to, const FlowKey& before, const FlowKey& after) {
+    Burst& b, Slot i, const FlowKey& to, const ErrorEnds& ends, const FlowHasher& hasher) {
   std::byte* const data = b.frame[i].data;
   std::byte* const icmp = data + b.l4_offset[i];
   // The quoted packet went the other way.
@@ -262,11 +272,11 @@ void translate_quote(
   const FlowKey sent = reversed(to);
   const std::uint32_t within =
       std::uint32_t{b.l3_offset[i]} + b.l3_length[i] - b.quoted_l4_offset[i];
-  ChecksumSum changes = translate_quoted_header(icmp + sizeof(IcmpHeader), quoted, sent) +
+  ChecksumSum changes = translate_quoted_header(icmp + sizeof(IcmpHeader), quoted, sent, hasher) +
                         translate_quoted_upper(data + b.quoted_l4_offset[i], within, quoted, sent);
   if (!quoted.source.is_v4()) {  // ICMPv6 covers a pseudo header (RFC 4443 §2.3)
-    changes.replace(before.source, after.source);
-    changes.replace(before.destination, after.destination);
+    changes.replace(ends.before.source, ends.after.source);
+    changes.replace(ends.before.destination, ends.after.destination);
   }
   std::byte* const checksum = icmp + offsetof(IcmpHeader, checksum);
   store(checksum, update_checksum(load<Be16>(checksum), changes));

@@ -18,7 +18,8 @@
 //
 //   dsr, tunnels   the packet goes whole to the flow's member, as any of the flow
 //   nat            outer and quoted addresses, ports and checksums become what the receiver knows,
-//                  updated by difference (RFC 5508 §4.2): the quote is what the receiver sent.
+//                  updated by difference (RFC 5508 §4.2): the quote is what the receiver sent,
+//                  as is the id where it is a fragment.
 //                  Towards a member the outer source stays the router's; towards a client it is
 //                  the VIP, because the LAN is hidden: nothing shows there of members, their
 //                  routers and the pool. TTL decremented
@@ -43,6 +44,7 @@
 
 namespace holdfast::dataplane {
 
+class FlowHasher;
 class Generation;
 class WorkerState;
 
@@ -67,10 +69,15 @@ void find_error_flows(Burst& burst,
                       WorkerState& state,
                       std::uint64_t now_ms);
 
-// Translates the ICMP message. `to` is what the flow's packets become that go where the error goes;
-// `before` and `after` are the addresses of the error's own header. Requires: flow[slot] is a
-// record.
+// The addresses of the error's own header.
+struct ErrorEnds {
+  FlowKey before;
+  FlowKey after;
+};
+
+// Translates the ICMP message. `to` is what the flow's packets become that go where the error goes.
+// Requires: flow[slot] is a record.
 void translate_quote(
-    Burst& burst, Slot slot, const FlowKey& to, const FlowKey& before, const FlowKey& after);
+    Burst& burst, Slot slot, const FlowKey& to, const ErrorEnds& ends, const FlowHasher& hasher);
 
 }  // namespace holdfast::dataplane

@@ -74,10 +74,6 @@ Drop packet_fault(const Ipv4Header& ip) {
   return kNoFault;
 }
 
-bool is_fragment(const Ipv4Header& ip) {
-  return (ip.fragment.to_host() & (kIpv4MoreFragments | kIpv4FragmentOffset)) != 0;
-}
-
 [[gnu::noinline]] bool parse_fragment4(Burst& burst,
                                        Slot slot,
                                        const Ipv4Header& ip,
@@ -115,7 +111,7 @@ bool parse_ipv4(Burst& burst, Slot slot) {
   burst.l3_length[slot] = ip.total_length.to_host();
   const std::uint32_t l4 = l3 + ip.header_length();
   const Extent payload = {.begin = l4, .end = l3 + ip.total_length.to_host()};
-  if (is_fragment(ip)) [[unlikely]] {
+  if (is_fragment(ip.fragment)) [[unlikely]] {
     return parse_fragment4(burst, slot, ip, payload);
   }
   return parse_upper(burst, slot, payload);

@@ -47,6 +47,21 @@ FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, con
           .protocol = b.key[i].protocol};
 }
 
+// The pieces of a datagram get one new id, and keep it: see changed_identification().
+[[gnu::noinline]] void change_identification(std::byte* l3,
+                                             const FlowKey& from,
+                                             const FlowKey& to,
+                                             const FlowHasher& hasher) {
+  std::byte* const at = l3 + offsetof(Ipv4Header, identification);
+  const auto came = load<Be16>(at);
+  const Be16 leaves = changed_identification(came, from.source, to.source, hasher);
+  ChecksumSum changes;
+  changes.replace(came, leaves);
+  store(at, leaves);
+  std::byte* const checksum = l3 + offsetof(Ipv4Header, checksum);
+  store(checksum, update_checksum(load<Be16>(checksum), changes));
+}
+
 // Field by field, like every header here: a copy waits for the small stores into it (10 ns).
 // `addresses` is what the new addresses change in a sum over the old ones.
 void rewrite_ipv4(std::byte* l3, const FlowKey& to, const ChecksumSum& addresses) {
@@ -93,30 +108,39 @@ ChecksumSum address_changes(const FlowKey& from, const FlowKey& to) {
   return changes;
 }
 
-void translate_header(Burst& b, Slot i, const FlowKey& to, const ChecksumSum& addresses) {
+void translate_header(Burst& b,
+                      Slot i,
+                      const FlowKey& from,
+                      const FlowKey& to,
+                      const ChecksumSum& addresses,
+                      const FlowHasher& hasher) {
   std::byte* const l3 = b.frame[i].data + b.l3_offset[i];
   if (to.source.is_v4()) {
+    if (is_fragment(load<Be16>(l3 + offsetof(Ipv4Header, fragment))) && from.source != to.source)
+        [[unlikely]] {
+      change_identification(l3, from, to, hasher);
+    }
     rewrite_ipv4(l3, to, addresses);
   } else {
     rewrite_ipv6(l3, to);
   }
 }
 
-void translate_error(Burst& b, Slot i, const FlowKey& to) {
+void translate_error(Burst& b, Slot i, const FlowKey& to, const FlowHasher& hasher) {
   const FlowKey before{.source = error_source(b, i), .destination = b.key[i].destination};
   const bool to_client = b.direction[i] == Direction::kToClient;
   const FlowKey after{.source = to_client ? to.source : before.source,
                       .destination = to.destination};
-  translate_quote(b, i, to, before, after);
-  translate_header(b, i, after, address_changes(before, after));
+  translate_quote(b, i, to, {.before = before, .after = after}, hasher);
+  translate_header(b, i, before, after, address_changes(before, after), hasher);
 }
 
-void translate(Burst& b, Slot i, const FlowKey& to) {
+void translate(Burst& b, Slot i, const FlowKey& to, const FlowHasher& hasher) {
   if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
-    return translate_error(b, i, to);
+    return translate_error(b, i, to, hasher);
   }
   const ChecksumSum addresses = address_changes(b.key[i], to);
-  translate_header(b, i, to, addresses);
+  translate_header(b, i, b.key[i], to, addresses, hasher);
   if (b.piece[i] == Piece::kLater) [[unlikely]] {
     return;
   }
@@ -322,7 +346,7 @@ bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Co
     const MemberForward& member = c.forwarding.generation->members()[b.member[i].index];
     clamp_mss(b, i, {.most = member.most_mss, .mtu = narrower_mtu(b, i, hop, c)}, c.state.stats);
   }
-  translate(b, i, to);
+  translate(b, i, to, c.forwarding.generation->hasher());
   return true;
 }
 

@@ -31,7 +31,8 @@ class FragmentBounds : public ::testing::TestWithParam<bool> {
  protected:
   [[nodiscard]] Endpoint client(std::uint8_t number = 0) const {
     Endpoint from = GetParam() ? kClient : kClient6;
-    from.address.bytes[15] = static_cast<std::uint8_t>(from.address.bytes[15] + number);
+    std::uint8_t& differs = from.address.bytes.at(GetParam() ? 15 : 6);  // another /64
+    differs = static_cast<std::uint8_t>(differs + number);
     return from;
   }
   [[nodiscard]] Endpoint vip() const { return (GetParam() ? kVip : kVip6).at_port(53); }
@@ -207,6 +208,19 @@ TEST_P(FragmentBounds, OneSourceMayNotTakeAllTheRoomToWait) {
   EXPECT_GT(flood(1, 10) + flood(2, 10), 0U);
   EXPECT_EQ(send(0, 400, true, 5000).verdict, Verdict::kForward);
   EXPECT_EQ(send(400, 800, true, 5000).verdict, Verdict::kForward);
+}
+
+TEST(FragmentBoundsOfIpv6, HoldForAWholeSlash64) {
+  Appliance appliance(three_backends(Mode::kDsr));
+  std::size_t held = 0;
+  for (std::uint8_t host = 0; host < 100; ++host) {
+    Endpoint client = kClient6;
+    client.address.bytes[15] = host;
+    const Bytes whole = udp(client, kVip6.at_port(53)).payload(1200).bytes();
+    const Bytes early = fragment_of(whole, {.begin = 400, .end = 800}, true, 1);
+    held += appliance.send(early).verdict == Verdict::kHold ? 1U : 0U;
+  }
+  EXPECT_EQ(held, kHeldPerGroup);
 }
 
 TEST_P(FragmentBounds, AllSourcesTogetherHaveSoMuchRoomToWait) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fragments through every stage, in every mode and both families. A slow receiver puts what came
 // out together again: it must be the packet that a whole datagram would have become.
+#include "tests/packet/icmp_quote.h"
 #include "tests/packet/nat_flow.h"
 #include "tests/support/appliance.h"
 #include "tests/support/fragmenting.h"
@@ -316,6 +317,59 @@ TEST(FragmentsOfNat, OfAnUnknownConnectionAreAnsweredOnce) {
   EXPECT_EQ(appliance.send(all[1]).reason, Drop::kNoFlow);
   EXPECT_EQ(appliance.send(all[2]).reason, Drop::kNoFlow);
   EXPECT_EQ(appliance.stats().resets_sent.get(), 1U);
+}
+
+std::uint16_t id_of(const Bytes& frame) {
+  return static_cast<std::uint16_t>(frame.at(kLink + 4) * 256 + frame.at(kLink + 5));
+}
+
+// Those of one client's datagrams with the ids 0 to 299, as they leave to the backend.
+std::vector<std::uint16_t> ids_behind(Appliance& appliance, const Endpoint& client) {
+  const Bytes whole = udp(client, kVip.at_port(53)).payload(900).bytes();
+  std::vector<std::uint16_t> ids;
+  for (std::uint16_t id = 0; id < 300; ++id) {
+    const std::vector<Bytes> all = fragments_of(whole, {400}, id);
+    const Outcome first = appliance.send(all[0]);
+    const Outcome second = appliance.send(all[1]);
+    EXPECT_EQ(id_of(first.bytes), id_of(second.bytes));
+    ids.push_back(id_of(first.bytes));
+  }
+  return ids;
+}
+
+TEST(FragmentsOfNat, OfClientsThatCountInStepAreNotTakenForEachOthers) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const std::vector<std::uint16_t> one = ids_behind(appliance, kClient);
+  Endpoint other = kClient;
+  other.address = v4(198, 51, 100, 8);
+  const std::vector<std::uint16_t> another = ids_behind(appliance, other);
+  EXPECT_EQ(std::set(one.begin(), one.end()).size(), 300U) << "two of one client are one";
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    EXPECT_NE(one[i], another[i]) << i;
+  }
+}
+
+TEST(FragmentsOfNat, AreQuotedAsTheirSenderSentThem) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Bytes whole = udp(kClient, kVip.at_port(53)).payload(900).bytes();
+  const Bytes first = fragments_of(whole, {400}, 7).front();
+  const Bytes sent = appliance.send(first).bytes;
+  ASSERT_NE(id_of(sent), 7);
+  const Endpoint pool = {Address::v4(dataplane::load<Be32>(
+                             reinterpret_cast<const std::byte*>(sent.data()) + kLink + 12)),
+                         0,
+                         kLanMac};
+  const Outcome error =
+      appliance.send(too_big(kBackend1, pool, Bytes(sent.begin() + kLink, sent.end())), kLan);
+  ASSERT_EQ(error.verdict, Verdict::kForward);
+  const Bytes quote(error.bytes.begin() + kLink + 28, error.bytes.end());
+  EXPECT_EQ(quote.at(4) * 256 + quote.at(5), 7);
+  // But for the TTL, which the sender's first router took from as well.
+  Bytes as_sent(first.begin() + kLink, first.end());
+  as_sent.at(8) = quote.at(8);
+  as_sent.at(10) = quote.at(10);
+  as_sent.at(11) = quote.at(11);
+  EXPECT_EQ(quote, as_sent);
 }
 
 TEST(FragmentsOfNat, EachPayWithTheirOwnTtl) {

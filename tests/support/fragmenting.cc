@@ -192,6 +192,7 @@ std::optional<Bytes> reassemble(std::span<const Bytes> fragments) {
   }
   put16(whole, is_v4(whole) ? kL3 + 2 : kL3 + 4, whole.size() - kL3 - (is_v4(whole) ? 0 : 40));
   if (is_v4(whole)) {
+    put16(whole, kL3 + 4, 1);
     mend_ipv4(whole);
   }
   return whole;

@@ -38,7 +38,8 @@ std::vector<Bytes> fragments_of(const Bytes& frame,
 std::size_t fragmentable_size(const Bytes& frame, std::size_t unfragmentable = 0);
 
 // The whole frame that a receiver makes of them, in whatever order; nullopt when some are missing,
-// overlap, or do not belong together. Link header and TTL are those of the first fragment.
+// overlap, or do not belong together. Link header and TTL are those of the first fragment; an
+// IPv4 id, which has served its purpose, is 1 again, as Packet makes it.
 std::optional<Bytes> reassemble(std::span<const Bytes> fragments);
 
 // True when the IPv4 header's, and the TCP or UDP checksum of a whole frame hold.

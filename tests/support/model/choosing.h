@@ -64,4 +64,9 @@ std::vector<MemberIndex> choose_others(const Tier* former,
 std::uint64_t group_of_source(const dataplane::Address& source,
                               const dataplane::FlowHasher& hasher);
 
+// The bits of a fragment's id that change when its source `from` becomes `to`.
+std::uint16_t other_id(const dataplane::Address& from,
+                       const dataplane::Address& to,
+                       const dataplane::FlowHasher& hasher);
+
 }  // namespace holdfast::testing

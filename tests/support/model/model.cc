@@ -61,9 +61,8 @@ Counts Counts::operator+(const Counts& other) const {
 
 namespace {
 
-// Opaque, as the hash is: 64 groups of sources.
 Datagrams::Group groups_by(const dataplane::FlowHasher& hasher) {
-  return [&hasher](const Address& source) { return hasher.address_pair(source, source) % 64; };
+  return [&hasher](const Address& source) { return group_of_source(source, hasher); };
 }
 
 }  // namespace

@@ -385,7 +385,10 @@ void BurstRun::rewrite(Travelling& t) {
   Reading reading = t.packet;
   announce(t, out, reading, flow != nullptr ? narrower_mtu(t) : mtu - outer);
   if (flow != nullptr) {
-    const Ends ends = m_.ends_of(*flow, t.to_client);
+    Ends ends = m_.ends_of(*flow, t.to_client);
+    // Opaque, as the hash is; an error quotes what its receiver sent.
+    ends.other_id = t.error ? other_id(ends.destination, t.packet.destination, m_.hasher_)
+                            : other_id(t.packet.source, ends.source, m_.hasher_);
     t.error ? translate_error(out, reading, ends, t.to_client) : translate(out, reading, ends);
   }
   if (tunnelled) {

@@ -156,7 +156,14 @@ void translate_quoted(Bytes& bytes, const Reading& reading, const Ends& ends) {
   const Bytes are = joined(wire(ends.destination), wire(ends.source));
   put(bytes, addresses, are);
   if (reading.v4) {
-    put16(bytes, ip + 10, carried(number16(bytes, ip + 10), were, are));
+    const Bytes id_was = part(bytes, ip + 4, ip + 6);
+    if ((number16(bytes, ip + 6) & 0x3fff) != 0) {
+      put16(bytes, ip + 4, static_cast<std::uint16_t>(number16(bytes, ip + 4) ^ ends.other_id));
+    }
+    const Bytes id_is = part(bytes, ip + 4, ip + 6);
+    put16(bytes,
+          ip + 10,
+          carried(number16(bytes, ip + 10), joined(were, id_was), joined(are, id_is)));
   }
   const Bytes ports_were = part(bytes, l4, l4 + 4);
   put16(bytes, l4, ends.destination_port);

@@ -190,6 +190,9 @@ void translate(Arriving& frame, const Reading& reading, const Ends& ends) {
   --bytes[l3 + (reading.v4 ? 8 : 7)];
   put_address(bytes, l3 + (reading.v4 ? 12 : 8), ends.source);
   put_address(bytes, l3 + (reading.v4 ? 16 : 24), ends.destination);
+  if (reading.v4 && reading.fragment) {
+    put16(bytes, l3 + 4, static_cast<std::uint16_t>(number16(bytes, l3 + 4) ^ ends.other_id));
+  }
   if (reading.v4) {
     sum_ipv4_header(bytes, l3);
   }

@@ -24,6 +24,7 @@ struct Ends {
   std::uint16_t source_port = 0;
   Address destination;
   std::uint16_t destination_port = 0;
+  std::uint16_t other_id = 0;  // of IPv4 fragments (in an error: quoted ones): bits that change
 };
 
 // The frame less what stands behind the IP packet.
