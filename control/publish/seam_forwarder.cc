@@ -335,6 +335,11 @@ asio::awaitable<SeamForwarder::AnyReply> SeamForwarder::call(seam::Request reque
 }
 
 Forwarder::Answer<seam::PublishReply> SeamForwarder::publish(dataplane::GenerationSpec generation) {
+  if (connected_) {
+    if (auto fits = seam::fits_version(generation, hello_.version()); !fits) {
+      co_return std::unexpected(std::move(fits.error()));
+    }
+  }
   seam::Request request;
   *request.mutable_publish()->mutable_generation() = seam::to_wire(generation);
   AnyReply reply = co_await call(std::move(request), settings_.publish_limit);

@@ -325,6 +325,26 @@ void write(const ServiceSpec& spec, Service& message) {
   }
 }
 
+// What of the service a dataplane of version 1 would not see; empty when it sees all.
+std::string_view needs_version_2(const ServiceSpec& service) {
+  const auto is_prefix = [](const BindingSpec& binding) {
+    return binding.prefix_bits != dataplane::kWholeAddress;
+  };
+  if (std::ranges::any_of(service.bindings, is_prefix)) {
+    return "a prefix of VIPs";
+  }
+  if (service.affinity.seconds != 0) {
+    return "affinity";
+  }
+  if (service.mss != dataplane::MssSpec{}) {
+    return "an mss rule";
+  }
+  if (std::ranges::any_of(service.members, [](const auto& member) { return member.mtu != 0; })) {
+    return "a backend with an mtu";
+  }
+  return {};
+}
+
 }  // namespace
 
 std::expected<std::uint32_t, std::string> choose_version(std::uint32_t peer_min,
@@ -337,6 +357,20 @@ std::expected<std::uint32_t, std::string> choose_version(std::uint32_t peer_min,
                            std::to_string(kVersionMin) + " to " + std::to_string(kVersionMax));
   }
   return most;
+}
+
+std::expected<void, std::string> fits_version(const GenerationSpec& spec, std::uint32_t version) {
+  if (version >= 2) {
+    return {};
+  }
+  for (const ServiceSpec& service : spec.services) {
+    if (const std::string_view newer = needs_version_2(service); !newer.empty()) {
+      return std::unexpected("service '" + service.name + "' has " + std::string(newer) +
+                             ", which needs seam version 2: the dataplane speaks " +
+                             std::to_string(version));
+    }
+  }
+  return {};
 }
 
 Generation to_wire(const GenerationSpec& spec) {

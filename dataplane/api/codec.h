@@ -18,9 +18,10 @@
 
 namespace holdfast::seam {
 
-// Protocol versions that this build speaks.
+// Protocol versions that this build speaks. Version 2 brings, in a generation: prefixes of VIPs,
+// affinity, mss rules, members' mtu. A field that a peer may not ignore makes a new version.
 inline constexpr std::uint32_t kVersionMin = 1;
-inline constexpr std::uint32_t kVersionMax = 1;
+inline constexpr std::uint32_t kVersionMax = 2;
 
 // Ceilings of one generation, over all its services (design.md §2).
 inline constexpr std::size_t kMaxServices = 10'000;
@@ -36,6 +37,12 @@ inline constexpr std::uint64_t kMaxFlows = 1ULL << 32U;
 // The highest version that both ranges hold, or a sentence that names both ranges.
 std::expected<std::uint32_t, std::string> choose_version(std::uint32_t peer_min,
                                                          std::uint32_t peer_max);
+
+// Whether a peer with which that version was agreed upon understands all of the generation. The
+// error names the first service that asks for more, and what: the peer would not see it, and would
+// forward by half of what it was told.
+std::expected<void, std::string> fits_version(const dataplane::GenerationSpec& spec,
+                                              std::uint32_t version);
 
 Generation to_wire(const dataplane::GenerationSpec& spec);
 std::expected<dataplane::GenerationSpec, std::string> from_wire(const Generation& message);

@@ -276,6 +276,36 @@ TEST(Codec, ChoosesTheHighestCommonVersionAndNamesBothRangesWhenThereIsNone) {
   EXPECT_THAT(none.error(), HasSubstr("this build"));
 }
 
+TEST(Codec, ChoosesTheOlderVersionWithAPeerOfTheReleaseBefore) {
+  EXPECT_EQ(choose_version(1, 1), 1U);
+  EXPECT_EQ(choose_version(1, 2), 2U);
+  EXPECT_EQ(choose_version(2, 3), 2U);
+}
+
+TEST(Codec, SaysWhichServiceAsksForMoreThanAnOlderVersionCarries) {
+  const auto refused = [](const auto& change) {
+    GenerationSpec spec;
+    spec.services.push_back({.name = "plain",
+                             .bindings = {{.vip = v4(0x0a000001)}},
+                             .members = {{.backend = "a", .address = v4(0x0a000002)}}});
+    spec.services.push_back(spec.services.front());
+    spec.services.back().name = "new";
+    EXPECT_TRUE(fits_version(spec, 1).has_value());
+    change(spec.services.back());
+    EXPECT_TRUE(fits_version(spec, 2).has_value());
+    const auto fits = fits_version(spec, 1);
+    return fits ? std::string() : fits.error();
+  };
+  using dataplane::ServiceSpec;
+  EXPECT_EQ(refused([](ServiceSpec& s) { s.affinity.seconds = 9; }),
+            "service 'new' has affinity, which needs seam version 2: the dataplane speaks 1");
+  EXPECT_THAT(refused([](ServiceSpec& s) { s.bindings[0].prefix_bits = 120; }),
+              HasSubstr("a prefix of VIPs"));
+  EXPECT_THAT(refused([](ServiceSpec& s) { s.mss.rule = dataplane::MssSpec::Rule::kKeep; }),
+              HasSubstr("an mss rule"));
+  EXPECT_THAT(refused([](ServiceSpec& s) { s.members[0].mtu = 1400; }), HasSubstr("an mtu"));
+}
+
 TEST(Codec, FitsTheLargestGenerationIntoOneMessage) {
   GenerationSpec spec;
   dataplane::ServiceSpec service;

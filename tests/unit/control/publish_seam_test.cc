@@ -185,6 +185,44 @@ TEST_F(SeamForwarderTest, SaysHelloAndCarriesEveryCall) {
   stop(forwarder);
 }
 
+TEST_F(SeamForwarderTest, GivesAnOlderDataplaneOnlyWhatItUnderstands) {
+  std::vector<std::uint64_t> published;
+  std::uint32_t version = 1;
+  ScriptedDataplane dataplane(
+      context, directory.file("seam.sock"), [&](const seam::Request& request) {
+        auto reply = good(request);
+        if (request.has_hello()) {
+          EXPECT_EQ(request.hello().version_min(), 1U);
+          EXPECT_EQ(request.hello().version_max(), 2U);
+          reply->mutable_hello()->set_version(version);
+        } else if (request.has_publish()) {
+          published.push_back(request.publish().generation().number());
+        }
+        return reply;
+      });
+  SeamForwarder forwarder(context, settings());
+  forwarder.start(observer);
+  run_until([&] { return forwarder.connected(); });
+  dataplane::GenerationSpec plain;
+  plain.number = 3;
+  plain.services.push_back({.name = "web"});
+  dataplane::GenerationSpec newer = plain;
+  newer.number = 4;
+  newer.services.front().affinity.seconds = 60;
+  const auto refused = get(forwarder.publish(newer));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error(), HasSubstr("service 'web' has affinity, which needs seam version 2"));
+  EXPECT_TRUE(get(forwarder.publish(plain)).has_value());
+  EXPECT_EQ(published, (std::vector<std::uint64_t>{3}));
+  // It is replaced by one of this version.
+  version = 2;
+  dataplane.drop_session();
+  run_until([&] { return observer.connects == 2; });
+  EXPECT_TRUE(get(forwarder.publish(newer)).has_value());
+  EXPECT_EQ(published, (std::vector<std::uint64_t>{3, 4}));
+  stop(forwarder);
+}
+
 TEST_F(SeamForwarderTest, ConnectsAgainWithAHigherEpochWhenTheConnectionBreaks) {
   ScriptedDataplane dataplane(context, directory.file("seam.sock"), good);
   SeamForwarder forwarder(context, settings());

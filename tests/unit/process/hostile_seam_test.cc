@@ -75,6 +75,22 @@ TEST_F(HostileSeam, ManyConnectionsDoNotLockControlOut) {
   EXPECT_EQ(dataplane_.client(0).hello().generation(), 0U);
 }
 
+TEST_F(HostileSeam, AControlOfTheReleaseBeforeIsServedInItsOwnVersion) {
+  seam::Request hello;
+  hello.mutable_hello()->set_version_min(1);
+  hello.mutable_hello()->set_version_max(1);
+  hello.mutable_hello()->set_writer_epoch(7);
+  const RawPeer peer = connect();
+  peer.send(*seam::frame(hello) + "\xff\xff\xff\xff");  // which ends the session
+  seam::FrameDecoder decoder;
+  decoder.feed(peer.read());
+  const auto message = decoder.next();
+  ASSERT_TRUE(message && message->has_value());
+  seam::Reply reply;
+  ASSERT_TRUE(reply.ParseFromString(**message));
+  EXPECT_EQ(reply.hello().version(), 1U);
+}
+
 TEST_F(HostileSeam, MutatedRequestsGetAnswersOrAClosedConnection) {
   std::mt19937 random(99);
   seam::Request request;
