@@ -127,6 +127,7 @@ struct Burst {
     live_count = count;
     aside_count = 0;
     released = 0;
+    kind.fill(Kind::kOther);  // what is too short for a type keeps it
     piece.fill(Piece::kWhole);
     for (std::uint16_t i = 0; i < count; ++i) {
       live[i] = static_cast<Slot>(i);

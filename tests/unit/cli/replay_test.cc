@@ -103,6 +103,15 @@ TEST_F(Replaying, NamesTheFlowThatAnIcmpErrorIsAbout) {
   EXPECT_EQ(flow.icmp_error, "");
 }
 
+TEST_F(Replaying, NamesNoFlowOfAFrameTooShortForAHeaderBehindAnError) {
+  replay_.push(
+      record_of(too_big(testing::kFarRouter, kVip, quote_of(tcp(kVip, kClient).ack(), 8)).bytes()));
+  const ReplayResult result = replay_.push(record_of(Bytes(13)));
+  EXPECT_EQ(result.reason, Drop::kTruncated);
+  EXPECT_EQ(result.icmp_error, "");
+  EXPECT_EQ(result.service, "");
+}
+
 TEST_F(Replaying, AccountsForEverything) {
   const Bytes whole = tcp(kClient, kVip).syn().payload("data").bytes();
   for (std::size_t size = 0; size <= whole.size(); ++size) {
