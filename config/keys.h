@@ -25,12 +25,12 @@ inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
 inline constexpr std::array<Key, 7> kPortKeys = {
     "device", "interface", "rx", "tx", "repeat", "mtu", "vlan"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
-inline constexpr std::array<Key, 7> kDefaultsKeys = {
-    "check", "balance", "affinity", "drain", "timeouts", "mode", "mss"};
+inline constexpr std::array<Key, 8> kDefaultsKeys = {
+    "check", "balance", "affinity", "drain", "min_capacity", "timeouts", "mode", "mss"};
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 12> kServiceKeys = {"name",
+inline constexpr std::array<Key, 13> kServiceKeys = {"name",
                                                      "vips",
                                                      "ports",
                                                      "mode",
@@ -40,6 +40,7 @@ inline constexpr std::array<Key, 12> kServiceKeys = {"name",
                                                      "affinity",
                                                      "check",
                                                      "drain",
+                                                     "min_capacity",
                                                      "timeouts",
                                                      "backends"};
 inline constexpr std::array<Key, 5> kTunnelKeys = {"source", "port", "hops", "vni", "inner_mac"};

@@ -44,7 +44,7 @@ constexpr bool is_tunnel(Mode mode) { return mode >= Mode::kIpip; }
 enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDestinationPort };
 enum class Protocol : std::uint8_t { kTcp, kUdp };
 enum class CheckType : std::uint8_t { kTcp, kHttp };
-enum class DrainEnd : std::uint8_t { kReset, kKeep };
+enum class DrainEnd : std::uint8_t { kReset, kKeep, kRemove };
 
 // VLAN tags of a port: 802.1Q, perhaps within an 802.1ad service tag. 0: none.
 struct Vlan {
@@ -163,6 +163,13 @@ struct Drain {
   DrainEnd then = DrainEnd::kReset;
 };
 
+// What an operator's verb has to leave of a service: members that take new flows, and their share
+// of the configured weight.
+struct MinCapacity {
+  std::uint32_t members = 1;
+  std::uint32_t percent = 0;
+};
+
 struct Timeouts {
   std::chrono::seconds half_open{10};
   std::chrono::seconds established{7440};
@@ -189,6 +196,7 @@ struct Service {
   Check check;
   bool has_check = true;  // `check: none` turns probing off: always up
   Drain drain;
+  MinCapacity min_capacity;
   Timeouts timeouts;
   std::vector<Backend> backends;
   Place place;

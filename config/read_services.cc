@@ -34,7 +34,10 @@ constexpr std::array kMssRules = {
     Word{"auto", MssRule::kAuto}, Word{"keep", MssRule::kKeep}, Word{"clamp", MssRule::kClamp}};
 constexpr std::uint64_t kLeastMss = 536;    // what IPv4 means without the option
 constexpr std::uint64_t kMostMss = 65'495;  // the longest IPv4 packet less its headers
-constexpr std::array kDrainEnds = {Word{"reset", DrainEnd::kReset}, Word{"keep", DrainEnd::kKeep}};
+constexpr std::uint64_t kMostMembers = 10'000;
+constexpr std::array kDrainEnds = {Word{"reset", DrainEnd::kReset},
+                                   Word{"keep", DrainEnd::kKeep},
+                                   Word{"remove", DrainEnd::kRemove}};
 
 bool is_prime(std::uint64_t number) {
   for (std::uint64_t divisor = 2; divisor * divisor <= number; ++divisor) {
@@ -121,6 +124,7 @@ class ServiceReader {
     if (const Node* node = fields_.find("drain")) {
       read_drain(*node, title_, service.drain, journal_);
     }
+    fields_.set("min_capacity", service.min_capacity, read_min_capacity);
     if (const Node* node = fields_.find("timeouts")) {
       read_timeouts(*node, title_, service.timeouts, journal_);
     }
@@ -297,6 +301,29 @@ Read<Mss> read_mss(const Node& node) {
   return Mss{.rule = *rule};
 }
 
+// "2" are members; "50%" is a share of the configured weight, and never less than one member.
+Read<MinCapacity> read_min_capacity(const Node& node) {
+  if (node.kind == Kind::kScalar && node.text.ends_with('%')) {
+    Node digits = node;
+    digits.text = node.text.substr(0, node.text.size() - 1);
+    const Read<std::uint64_t> percent = read_integer(digits, {1, 100});
+    if (!percent) {
+      return std::unexpected(Complaint{fmt::format("{} is no share", quote(node.text)),
+                                       "write 1% to 100%, or a number of backends"});
+    }
+    return MinCapacity{.percent = static_cast<std::uint32_t>(*percent)};
+  }
+  const Read<std::uint64_t> members = read_integer(node, {1, kMostMembers});
+  if (!members) {
+    Complaint complaint = members.error();
+    if (complaint.help.empty()) {
+      complaint.help = "or write a share of the weight, as 50%";
+    }
+    return std::unexpected(std::move(complaint));
+  }
+  return MinCapacity{.members = static_cast<std::uint32_t>(*members)};
+}
+
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal) {
   const Fields fields(node, fmt::format("'balance' of {}", owner), kBalanceKeys, journal);
   std::string_view type;
@@ -348,6 +375,7 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   if (const Node* value = fields.find("timeouts")) {
     read_timeouts(*value, "'defaults'", defaults.timeouts, journal);
   }
+  fields.set("min_capacity", defaults.min_capacity, read_min_capacity);
   fields.set("mss", defaults.mss, read_mss);
   defaults.mode_known = fields.set_if_there("mode", defaults.mode, read_mode);
   return defaults;
@@ -376,6 +404,7 @@ void read_services(const Node& node,
     draft.service.affinity = defaults.affinity;
     draft.service.check = defaults.check;
     draft.service.drain = defaults.drain;
+    draft.service.min_capacity = defaults.min_capacity;
     draft.service.timeouts = defaults.timeouts;
     ServiceReader(item, number, templates, draft, journal).read();
     services.push_back(std::move(draft));

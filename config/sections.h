@@ -21,6 +21,7 @@ struct Defaults {
   Balance balance;
   Affinity affinity;
   Drain drain;
+  MinCapacity min_capacity;
   Timeouts timeouts;
   Mss mss;
   Mode mode = Service{}.mode;
@@ -115,8 +116,9 @@ void read_services(const Node& node,
 
 // "ipip".
 std::string_view mode_name(Mode mode);
-// Readers of `mode` and `mss`, for services and defaults.
+// Readers of `mode`, `mss` and `min_capacity`, for services and defaults.
 Read<Mode> read_mode(const Node& node);
+Read<MinCapacity> read_min_capacity(const Node& node);
 Read<Mss> read_mss(const Node& node);
 
 }  // namespace holdfast::config

@@ -3,10 +3,15 @@
 // The engine implements it, tests fake it. Called on the control thread only; views are values.
 #pragma once
 
+#include "config/model.h"
+
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
@@ -26,7 +31,8 @@ enum class Outcome : std::uint8_t {
 
 struct VerbResult {
   Outcome outcome = Outcome::kOk;
-  std::vector<std::string> lines;  // what happened, or why not: one sentence each
+  std::vector<std::string> lines;      // what happened, or why not: one sentence each
+  std::vector<std::string> members{};  // that the objects stand for: "web/a"
 };
 
 struct CheckView {
@@ -40,6 +46,18 @@ struct CheckView {
   double last_duration_s = 0;
 };
 
+// Where the operator's word stands instead of the file's.
+struct DriftView {
+  std::string what;  // draining, maintenance, removed, "weight 20"
+  std::string file;  // enabled, "weight 100"
+  std::string who;
+  std::string reason;
+  double age_s = 0;
+  std::optional<double> deadline_s;  // until a drain's deadline; negative: it is over
+  std::string then;                  // reset, keep, remove; of a drain
+  std::optional<double> expires_s;   // until it ends by itself
+};
+
 struct BackendView {
   std::string service;
   std::string name;
@@ -47,13 +65,17 @@ struct BackendView {
   std::uint16_t port = 0;
   std::uint32_t weight = 0;  // in force; 0 also while it is down for long
   std::uint8_t tier = 0;
-  std::string admin;          // enabled, draining
+  std::uint32_t file_weight = 0;
+  std::string admin;          // enabled, draining, maintenance, removed
   std::string health;         // unknown, up, down
   std::string disposition;    // new, keep, avoid, reset, hold
   std::string cause;          // of the last change
   double since_s = 0;         // seconds since the last change
   std::uint64_t changes = 0;  // state changes since start
   CheckView check;
+  std::vector<DriftView> drift;
+  // Until the last flow of a drain ends, by the rate at which they have been ending.
+  std::optional<double> drain_estimate_s;
   // The dataplane's counters; nullopt while it does not answer.
   std::optional<std::uint64_t> flows;
   std::optional<std::uint64_t> new_flows;
@@ -141,6 +163,27 @@ struct Caller {
   std::string reason;  // --reason, may be empty
 };
 
+enum class AdminVerb : std::uint8_t { kDrain, kUndrain, kMaintenance, kEnable, kWeight, kCount };
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(AdminVerb::kCount)>
+    kAdminVerbNames = {"drain", "undrain", "maintenance", "enable", "weight"};
+constexpr std::string_view verb_name(AdminVerb verb) {
+  return kAdminVerbNames[std::to_underlying(verb)];
+}
+
+// A verb on members. Objects: SERVICE/BACKEND, BACKEND (in every service), host:ADDRESS,
+// tier:SERVICE/N, node (all there are).
+struct AdminRequest {
+  AdminVerb verb = AdminVerb::kDrain;
+  std::vector<std::string> objects;
+  Caller caller;
+  std::optional<std::chrono::milliseconds> deadline;  // drain; nullopt: the service's
+  std::optional<config::DrainEnd> then;               // drain; nullopt: the service's
+  std::optional<std::uint32_t> weight;                // weight; nullopt: the file's
+  std::chrono::milliseconds ttl{0};                   // drain, maintenance, weight; 0: until undone
+  bool dry_run = false;                               // say what would change
+  bool force = false;                                 // below the floor too
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
@@ -152,10 +195,8 @@ class Operator {
   // Asks the dataplane for fresh counters first, for at most `limit`.
   virtual boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) = 0;
 
-  // Verbs. Objects: SERVICE/BACKEND, BACKEND (in every service), host:ADDRESS. Idempotent.
-  // A drain has ended when the member has no flows left.
-  virtual boost::asio::awaitable<VerbResult> drain(std::string object, Caller caller) = 0;
-  virtual boost::asio::awaitable<VerbResult> undrain(std::string object, Caller caller) = 0;
+  // All or nothing, idempotent. Returns when every worker sees it.
+  virtual boost::asio::awaitable<VerbResult> change(AdminRequest request) = 0;
   // Re-reads the configuration; returns when the dataplane acknowledged it or it was refused.
   virtual boost::asio::awaitable<VerbResult> reload(Caller caller) = 0;
 };

@@ -2,6 +2,7 @@
 // See server.h.
 #include "control/admin/server.h"
 
+#include "control/admin/verb_body.h"
 #include "control/admin/views_json.h"
 
 #include <algorithm>
@@ -9,7 +10,6 @@
 #include <string_view>
 #include <utility>
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <sys/socket.h>
 
@@ -18,9 +18,6 @@ namespace {
 
 namespace asio = boost::asio;
 namespace json = boost::json;
-
-constexpr std::size_t kMaxObjectBytes = 512;
-constexpr std::size_t kMaxReasonBytes = 256;
 
 // How fresh a view must be: a listing waits this long for new counters, then takes the last.
 constexpr std::chrono::milliseconds kRefreshLimit{200};
@@ -60,78 +57,24 @@ HttpResponse usage(std::string line) {
   return reply(VerbResult{Outcome::kUsage, {std::move(line)}});
 }
 
-struct VerbBody {
-  std::string object;
-  std::string reason;
-};
-
-// The field as text. Control characters would forge lines in the log.
-std::expected<std::string, std::string> read_text(const json::key_value_pair& field,
-                                                  std::size_t limit) {
-  const std::string key(field.key());
-  const json::string* text = field.value().if_string();
-  if (text == nullptr || text->size() > limit) {
-    return std::unexpected("'" + key + "' must be a string of at most " + std::to_string(limit) +
-                           " bytes");
-  }
-  if (std::ranges::any_of(*text, [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
-    return std::unexpected("'" + key + "' must hold no control characters");
-  }
-  return std::string(text->data(), text->size());
-}
-
-struct BodyField {
-  std::string_view key;
-  std::size_t limit;
-  std::string VerbBody::* member;
-};
-
-constexpr std::array<BodyField, 2> kBodyFields = {{
-    {"object", kMaxObjectBytes, &VerbBody::object},
-    {"reason", kMaxReasonBytes, &VerbBody::reason},
-}};
-
-std::expected<VerbBody, std::string> read_body(const std::string& text) {
-  VerbBody body;
-  if (text.empty()) {
-    return body;
-  }
-  json::error_code error;
-  const json::value parsed = json::parse(text, error);
-  const json::object* object = error ? nullptr : parsed.if_object();
-  if (object == nullptr) {
-    return std::unexpected("the body must be a JSON object");
-  }
-  for (const json::key_value_pair& field : *object) {
-    const auto* const known = std::ranges::find(
-        kBodyFields, std::string_view(field.key().data(), field.key().size()), &BodyField::key);
-    if (known == kBodyFields.end()) {
-      return std::unexpected("unknown key '" + std::string(field.key()) +
-                             "': there are 'object' and 'reason'");
-    }
-    auto value = read_text(field, known->limit);
-    if (!value) {
-      return std::unexpected(value.error());
-    }
-    body.*(known->member) = std::move(*value);
-  }
-  return body;
-}
-
-enum class Path : std::uint8_t { kStatus, kServices, kBackends, kDrain, kUndrain, kReload };
+enum class Path : std::uint8_t { kStatus, kServices, kBackends, kChange, kReload };
 
 struct Route {
   std::string_view target;
   std::string_view method;
   Path path;
+  AdminVerb verb = AdminVerb::kDrain;  // of kChange
 };
 
-constexpr std::array<Route, 6> kRoutes = {{
+constexpr std::array<Route, 9> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
-    {"/v1/drain", "POST", Path::kDrain},
-    {"/v1/undrain", "POST", Path::kUndrain},
+    {"/v1/drain", "POST", Path::kChange, AdminVerb::kDrain},
+    {"/v1/undrain", "POST", Path::kChange, AdminVerb::kUndrain},
+    {"/v1/maintenance", "POST", Path::kChange, AdminVerb::kMaintenance},
+    {"/v1/enable", "POST", Path::kChange, AdminVerb::kEnable},
+    {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/reload", "POST", Path::kReload},
 }};
 
@@ -146,27 +89,23 @@ asio::awaitable<HttpResponse> view(Operator& target, Path path) {
   co_return reply(200, backends_json(target.backends()));
 }
 
-asio::awaitable<HttpResponse> verb(Operator& target, Path path, HttpRequest request) {
-  std::expected<VerbBody, std::string> body = read_body(request.body);
-  if (!body) {
-    co_return usage(body.error());
-  }
-  Caller caller{request.who, body->reason};
-  if (path == Path::kReload) {
-    if (!body->object.empty()) {
-      co_return usage("a reload has no 'object'");
+asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpRequest request) {
+  if (route->path == Path::kReload) {
+    auto reason = read_reason(request.body);
+    if (!reason) {
+      co_return usage(reason.error());
     }
+    // Named: GCC 12 destroys an aggregate temporary of a co_await twice.
+    Caller caller{request.who, std::move(*reason)};
     VerbResult result = co_await target.reload(std::move(caller));
     co_return reply(result);
   }
-  if (body->object.empty()) {
-    co_return usage("'object' is missing: SERVICE/BACKEND, BACKEND or host:ADDRESS");
+  auto change = read_change(route->verb, request.body);
+  if (!change) {
+    co_return usage(change.error());
   }
-  if (path == Path::kDrain) {
-    VerbResult result = co_await target.drain(body->object, std::move(caller));
-    co_return reply(result);
-  }
-  VerbResult result = co_await target.undrain(body->object, std::move(caller));
+  change->caller.who = request.who;
+  VerbResult result = co_await target.change(std::move(*change));
   co_return reply(result);
 }
 
@@ -199,7 +138,7 @@ asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
   if (route->method == "GET") {
     co_return co_await view(target, route->path);
   }
-  co_return co_await verb(target, route->path, std::move(request));
+  co_return co_await verb(target, route, std::move(request));
 }
 
 AdminServer::AdminServer(asio::any_io_executor executor, Operator& target, HttpLimits limits)

@@ -70,6 +70,24 @@ json::object to_json(const ReloadView& reload) {
   return {{"result", reload.result}, {"age_s", reload.age_s}, {"lines", strings(reload.lines)}};
 }
 
+json::object to_json(const DriftView& drift) {
+  json::object object = {{"what", drift.what},
+                         {"file", drift.file},
+                         {"who", drift.who},
+                         {"reason", drift.reason},
+                         {"age_s", drift.age_s}};
+  if (drift.deadline_s) {
+    object.emplace("deadline_s", *drift.deadline_s);
+  }
+  if (!drift.then.empty()) {
+    object.emplace("then", drift.then);
+  }
+  if (drift.expires_s) {
+    object.emplace("expires_s", *drift.expires_s);
+  }
+  return object;
+}
+
 // null: not known.
 json::value known(const std::optional<std::uint64_t>& count) {
   return count ? json::value(*count) : json::value();
@@ -132,31 +150,44 @@ json::object to_json(const ServiceView& service) {
 }
 
 json::object to_json(const BackendView& backend) {
-  return {{"service", backend.service},
-          {"name", backend.name},
-          {"address", backend.address},
-          {"port", backend.port},
-          {"weight", backend.weight},
-          {"tier", backend.tier},
-          {"admin", backend.admin},
-          {"health", backend.health},
-          {"disposition", backend.disposition},
-          {"cause", backend.cause},
-          {"since_s", backend.since_s},
-          {"changes", backend.changes},
-          {"check", to_json(backend.check)},
-          {"flows", known(backend.flows)},
-          {"new_flows", known(backend.new_flows)},
-          {"packets_to_member", known(backend.packets_to_member)},
-          {"bytes_to_member", known(backend.bytes_to_member)},
-          {"packets_to_client", known(backend.packets_to_client)},
-          {"bytes_to_client", known(backend.bytes_to_client)},
-          {"last_new_flow_unix_ns", known(backend.last_new_flow_unix_ns)},
-          {"retired", backend.retired}};
+  json::object object = {{"service", backend.service},
+                         {"name", backend.name},
+                         {"address", backend.address},
+                         {"port", backend.port},
+                         {"weight", backend.weight},
+                         {"file_weight", backend.file_weight},
+                         {"tier", backend.tier},
+                         {"admin", backend.admin},
+                         {"health", backend.health},
+                         {"disposition", backend.disposition},
+                         {"cause", backend.cause},
+                         {"since_s", backend.since_s},
+                         {"changes", backend.changes},
+                         {"check", to_json(backend.check)},
+                         {"flows", known(backend.flows)},
+                         {"new_flows", known(backend.new_flows)},
+                         {"packets_to_member", known(backend.packets_to_member)},
+                         {"bytes_to_member", known(backend.bytes_to_member)},
+                         {"packets_to_client", known(backend.packets_to_client)},
+                         {"bytes_to_client", known(backend.bytes_to_client)},
+                         {"last_new_flow_unix_ns", known(backend.last_new_flow_unix_ns)},
+                         {"retired", backend.retired}};
+  if (!backend.drift.empty()) {
+    object.emplace("drift", list(std::span(backend.drift)));
+  }
+  if (backend.drain_estimate_s) {
+    object.emplace("drain_estimate_s", *backend.drain_estimate_s);
+  }
+  return object;
 }
 
 json::object to_json(const VerbResult& result) {
-  return {{"outcome", outcome_name(result.outcome)}, {"lines", strings(result.lines)}};
+  json::object object = {{"outcome", outcome_name(result.outcome)},
+                         {"lines", strings(result.lines)}};
+  if (!result.members.empty()) {
+    object.emplace("members", strings(result.members));
+  }
+  return object;
 }
 
 json::object services_json(std::span<const ServiceView> services) {

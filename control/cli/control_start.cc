@@ -5,7 +5,7 @@
 #include "config/load.h"
 #include "control/cli/child_lock.h"
 #include "control/cli/program.h"
-#include "control/engine/drains.h"
+#include "control/engine/orders.h"
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
 
@@ -21,7 +21,7 @@
 namespace holdfast::control {
 namespace {
 
-constexpr std::size_t kMaxDrainsBytes = std::size_t{16} << 20U;
+constexpr std::size_t kMaxOrdersBytes = std::size_t{16} << 20U;
 
 std::unexpected<StartFailure> fail(int exit_code, std::string text) {
   return std::unexpected(StartFailure{exit_code, std::move(text)});
@@ -80,18 +80,25 @@ Accepted load_accepted(const std::string& directory, const std::string& config_p
   return accepted;
 }
 
-Drains load_drains(const std::string& directory, std::vector<std::string>& notices) {
-  const auto text = read_whole(directory + "/drains", kMaxDrainsBytes);
+void load_orders(const std::string& directory, EngineStart& start) {
+  const std::string path = directory + "/orders";
+  const auto text = read_whole(path, kMaxOrdersBytes);
   if (!text) {
-    notices.push_back("the drains of before are lost: " + text.error());
-    return {};
+    start.notices.push_back("drains, maintenances and weights of before are lost: " + text.error());
+    start.journal_damaged = true;
+    return;
   }
-  DrainsRead read = drains_from_text(text->value_or(""));
-  if (read.damaged_lines > 0) {
-    notices.push_back(std::to_string(read.damaged_lines) + " damaged lines in " + directory +
-                      "/drains were skipped");
+  OrdersRead read = read_journal(text->value_or(""));
+  start.orders = std::move(read.orders);
+  start.journal_lines = read.lines;
+  start.journal_damaged = read.refusals > 0;
+  for (const std::string& refused : read.refused) {
+    start.notices.push_back(path + ": " + refused + ": refused, the others stand");
   }
-  return std::move(read.drains);
+  if (read.refusals > read.refused.size()) {
+    start.notices.push_back(path + ": " + std::to_string(read.refusals) +
+                            " lines were refused in all");
+  }
 }
 
 std::string find_directory(const StartPlace& place, const config::LoadResult& file) {
@@ -147,7 +154,7 @@ std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& p
   start.engine.revision = accepted.number;
   start.engine.highest_revision = accepted.highest;
   start.engine.notices = std::move(accepted.notices);
-  start.engine.drains = load_drains(where, start.engine.notices);
+  load_orders(where, start.engine);
   start.engine.config_path = place.config;
   start.engine.directory = where;
   start.settings = file ? file->control : start.engine.config.control;

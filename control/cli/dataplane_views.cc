@@ -138,7 +138,8 @@ json::object dataplane_backends(const DataplaneAnswers& answers) {
   }
   json::object backends = backends_json(views);
   for (json::value& backend : backends.at("backends").as_array()) {
-    leave_out(backend.as_object(), {"admin", "health", "cause", "since_s", "changes", "check"});
+    leave_out(backend.as_object(),
+              {"admin", "health", "cause", "since_s", "changes", "check", "file_weight"});
   }
   return backends;
 }

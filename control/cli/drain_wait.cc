@@ -2,30 +2,20 @@
 #include "control/cli/drain_wait.h"
 
 #include "control/cli/json_fields.h"
+#include "control/cli/options.h"
+
+#include <algorithm>
 
 namespace holdfast::control {
-namespace {
 
-constexpr std::string_view kHost = "host:";
-
-}  // namespace
-
-bool is_meant(const boost::json::object& backend, std::string_view object) {
-  if (object.starts_with(kHost)) {
-    return text_field(backend, "address") == object.substr(kHost.size());
-  }
-  const std::string name = text_field(backend, "name");
-  const std::string whole = text_field(backend, "service") + "/" + name;
-  return object == (object.find('/') == std::string_view::npos ? name : whole);
-}
-
-DrainProgress drain_progress(const boost::json::object& backends, std::string_view object) {
+DrainProgress drain_progress(const boost::json::object& backends,
+                             std::span<const std::string> members) {
   DrainProgress progress{.known = true, .flows = 0, .members = ""};
   for (const boost::json::object& backend : objects_field(backends, "backends")) {
-    if (!is_meant(backend, object)) {
+    const std::string member = text_field(backend, "service") + "/" + text_field(backend, "name");
+    if (std::ranges::find(members, member) == members.end()) {
       continue;
     }
-    const std::string member = text_field(backend, "service") + "/" + text_field(backend, "name");
     const std::string flows = text_field(backend, "flows");
     const std::string separator = progress.members.empty() ? "" : ", ";
     if (flows == "-") {
@@ -34,6 +24,10 @@ DrainProgress drain_progress(const boost::json::object& backends, std::string_vi
     } else if (flows != "0") {
       progress.flows += count_field(backend, "flows");
       progress.members.append(separator).append(member).append(": ").append(flows).append(" flows");
+      if (backend.contains("drain_estimate_s")) {
+        const std::chrono::duration<double> left(number_field(backend, "drain_estimate_s"));
+        progress.members.append(", ends in about ").append(duration_text(left));
+      }
     }
   }
   return progress;

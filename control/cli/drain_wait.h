@@ -3,21 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
-#include <string_view>
 
 #include <boost/json/object.hpp>
 
 namespace holdfast::control {
 
-// True when a backend of the list is meant by SERVICE/BACKEND, BACKEND or host:ADDRESS.
-bool is_meant(const boost::json::object& backend, std::string_view object);
-
 struct DrainProgress {
   bool known = false;  // the dataplane says how many flows each of the members has
   std::uint64_t flows = 0;
-  std::string members;  // "web/a: 12 flows, web-dsr/a: 3 flows": those that have any
+  std::string members;  // "web/a: 12 flows, ends in about 30s, web-dsr/a: 3 flows": those with any
 };
-DrainProgress drain_progress(const boost::json::object& backends, std::string_view object);
+// `members`: "web/a". A member that has left the configuration counts too, while it has flows.
+DrainProgress drain_progress(const boost::json::object& backends,
+                             std::span<const std::string> members);
 
 }  // namespace holdfast::control

@@ -176,6 +176,26 @@ std::string check_text(const json::object& check) {
   return text + " " + milliseconds_text(number_field(check, "last_duration_s"));
 }
 
+// "drift: web/a draining for 2m by uid=0(root) (kernel), then reset in 3m; the file says enabled"
+std::string drift_text(const json::object& backend, const json::object& drift) {
+  std::string text = "drift: " + text_field(backend, "service") + "/" +
+                     text_field(backend, "name") + " " + text_field(drift, "what") + " for " +
+                     age_text(drift, "age_s") + " by " + text_field(drift, "who");
+  if (const std::string reason = text_field(drift, "reason"); reason != "-") {
+    text += " (" + reason + ")";
+  }
+  if (drift.contains("deadline_s") && number_field(drift, "deadline_s") > 0) {
+    text += ", " + text_field(drift, "then") + " in " + age_text(drift, "deadline_s");
+  }
+  if (drift.contains("expires_s")) {
+    text += ", ends by itself in " + age_text(drift, "expires_s");
+  }
+  if (text_field(drift, "what").starts_with("draining") && backend.contains("drain_estimate_s")) {
+    text += ", last flow ends in about " + age_text(backend, "drain_estimate_s");
+  }
+  return text + "; the file says " + text_field(drift, "file") + "\n";
+}
+
 std::string since_text(const json::object& backend) {
   return backend.contains("since_s") ? age_text(backend, "since_s") : "-";
 }
@@ -224,6 +244,7 @@ std::string backends_text(const json::object& backends) {
                {"CHECK"},
                {"SINCE"},
                {"CAUSE"}});
+  std::string drift;
   for (const json::object& backend : objects_field(backends, "backends")) {
     const bool retired = flag_field(backend, "retired");
     table.add({text_field(backend, "service"),
@@ -238,8 +259,11 @@ std::string backends_text(const json::object& backends) {
                check_text(object_field(backend, "check")),
                since_text(backend),
                text_field(backend, "cause")});
+    for (const json::object& one : objects_field(backend, "drift")) {
+      drift += drift_text(backend, one);
+    }
   }
-  return table.text();
+  return table.text() + (drift.empty() ? "" : "\n" + drift);
 }
 
 }  // namespace holdfast::control

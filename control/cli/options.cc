@@ -97,14 +97,21 @@ std::optional<milliseconds> parse_duration(std::string_view text) {
   return milliseconds(amount * unit->ms);
 }
 
-void add_timeout(Verb& verb, const std::string& meaning, std::function<void(milliseconds)> take) {
-  verb.read({"--timeout", "DURATION", meaning}, [take = std::move(take)](const std::string& text) {
+void add_duration(Verb& verb,
+                  const std::string& name,
+                  const std::string& meaning,
+                  std::function<void(milliseconds)> take) {
+  verb.read({name, "DURATION", meaning}, [take = std::move(take)](const std::string& text) {
     const auto duration = parse_duration(text);
     if (duration) {
       take(*duration);
     }
     return duration ? "" : "'" + text + "' is no duration: write 500ms, 30s, 5m or 1h";
   });
+}
+
+void add_timeout(Verb& verb, const std::string& meaning, std::function<void(milliseconds)> take) {
+  add_duration(verb, "--timeout", meaning, std::move(take));
 }
 
 std::string duration_text(std::chrono::duration<double> duration) {

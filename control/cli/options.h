@@ -40,6 +40,11 @@ std::optional<Sockets> find_sockets(const Connection& connection, Context& conte
 // "250ms", "5s", "2m", "1h"; nothing else, and at most a year.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
+// An option with a duration as its value.
+void add_duration(Verb& verb,
+                  const std::string& name,
+                  const std::string& meaning,
+                  std::function<void(std::chrono::milliseconds)> take);
 // --timeout DURATION. `meaning` says what happens without it.
 void add_timeout(Verb& verb,
                  const std::string& meaning,

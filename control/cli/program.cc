@@ -14,7 +14,7 @@ namespace {
 using AddVerb = void (*)(CLI::App& app, Context& context);
 
 // In the order of the help text.
-constexpr std::array<AddVerb, 13> kVerbs = {
+constexpr std::array<AddVerb, 16> kVerbs = {
     add_run,
     add_control,
     add_check,
@@ -24,6 +24,9 @@ constexpr std::array<AddVerb, 13> kVerbs = {
     add_backends,
     add_drain,
     add_undrain,
+    add_maintenance,
+    add_enable,
+    add_weight,
     add_reload,
     add_trace,
     add_replay,

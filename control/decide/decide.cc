@@ -48,7 +48,8 @@ ServiceDecision decide(std::span<const MemberInput> members) {
     const bool recruited = result.last_resort && is_enabled(member);
     result.members.push_back(
         {.disposition = recruited ? Disposition::kNew : member.state.disposition(),
-         .weight = member.down_for_long && !recruited ? 0 : member.weight});
+         .weight = member.down_for_long && !recruited ? 0 : member.weight,
+         .in_generation = member.state.admin != Admin::kRemoved});
   }
   limit_suspects(members, result.members);
   return result;

@@ -3,11 +3,15 @@
 // that need the whole service (last resort, how many suspects may be avoided at once). Called by
 // the engine on the control thread after every event; pure.
 //
-//                enabled            draining   drained (deadline over, `then: reset`)
-//   unknown      keep               keep       reset
-//   up           new                keep       reset
-//   suspect      avoid, or new (1)  keep       reset
-//   down         avoid, or new (2)  keep       reset
+//                enabled            draining, maintenance, removed   drained
+//   unknown      keep               keep                             reset
+//   up           new                keep                             reset
+//   suspect      avoid, or new (1)  keep                             reset
+//   down         avoid, or new (2)  keep                             reset
+//
+// A drain whose deadline is over is `drained` (`then: reset`) or `removed` (`then: remove`: out of
+// the generation, the flows that are left live on); with `then: keep` it goes on. Maintenance is a
+// drain without an end.
 //
 // (1) A suspect is avoided while another member is up and at most max(1, a quarter) of the enabled
 //     members are avoided for suspicion: many suspects at once accuse our own path to them.
@@ -32,35 +36,46 @@ namespace holdfast::control {
 using dataplane::Disposition;
 
 // What the operator wants of a member. Only verbs and the drain's deadline change it.
-enum class Admin : std::uint8_t { kEnabled, kDraining, kDrained, kCount };
+enum class Admin : std::uint8_t { kEnabled, kDraining, kDrained, kRemoved, kMaintenance, kCount };
 inline constexpr std::size_t kAdminCount = static_cast<std::size_t>(Admin::kCount);
 
 // As operators see it: a drained member is still draining, until `undrain`.
+inline constexpr std::array<std::string_view, kAdminCount> kAdminNames = {
+    "enabled", "draining", "draining", "removed", "maintenance"};
 constexpr std::string_view admin_name(Admin admin) {
-  return admin == Admin::kEnabled ? "enabled" : "draining";
+  return kAdminNames[std::to_underlying(admin)];
 }
 
-enum class AdminEvent : std::uint8_t { kDrain, kUndrain, kDeadline, kCount };
+// kReset, kRemove: a drain's deadline is over, by what follows it.
+enum class AdminEvent : std::uint8_t { kDrain, kMaintain, kEnable, kReset, kRemove, kCount };
 inline constexpr std::size_t kAdminEventCount = static_cast<std::size_t>(AdminEvent::kCount);
 
-inline constexpr std::array<std::array<Admin, kAdminEventCount>, kAdminCount> kNextAdmin = {{
-    //                 drain             undrain          deadline
-    /* enabled  */ {{Admin::kDraining, Admin::kEnabled, Admin::kEnabled}},
-    /* draining */ {{Admin::kDraining, Admin::kEnabled, Admin::kDrained}},
-    /* drained  */ {{Admin::kDrained, Admin::kEnabled, Admin::kDrained}},
-}};
+inline constexpr std::array<std::array<Admin, kAdminEventCount>, kAdminCount> kNextAdmin = [] {
+  using enum Admin;
+  return std::array<std::array<Admin, kAdminEventCount>, kAdminCount>{{
+      //                   drain      maintain      enable    reset         remove
+      /* enabled     */ {{kDraining, kMaintenance, kEnabled, kEnabled, kEnabled}},
+      /* draining    */ {{kDraining, kMaintenance, kEnabled, kDrained, kRemoved}},
+      /* drained     */ {{kDrained, kMaintenance, kEnabled, kDrained, kDrained}},
+      /* removed     */ {{kRemoved, kMaintenance, kEnabled, kRemoved, kRemoved}},
+      /* maintenance */ {{kDraining, kMaintenance, kEnabled, kMaintenance, kMaintenance}},
+  }};
+}();
 
 constexpr Admin next_admin(Admin admin, AdminEvent event) {
   return kNextAdmin[std::to_underlying(admin)][std::to_underlying(event)];
 }
 
-inline constexpr std::array<std::array<Disposition, kAdminCount>, kHealthCount> kDispositions = {{
-    //                enabled                draining            drained
-    /* unknown */ {{Disposition::kKeep, Disposition::kKeep, Disposition::kReset}},
-    /* up      */ {{Disposition::kNew, Disposition::kKeep, Disposition::kReset}},
-    /* suspect */ {{Disposition::kAvoid, Disposition::kKeep, Disposition::kReset}},
-    /* down    */ {{Disposition::kAvoid, Disposition::kKeep, Disposition::kReset}},
-}};
+inline constexpr std::array<std::array<Disposition, kAdminCount>, kHealthCount> kDispositions = [] {
+  using enum Disposition;
+  return std::array<std::array<Disposition, kAdminCount>, kHealthCount>{{
+      //               enabled  draining  drained  removed  maintenance
+      /* unknown */ {{kKeep, kKeep, kReset, kKeep, kKeep}},
+      /* up      */ {{kNew, kKeep, kReset, kKeep, kKeep}},
+      /* suspect */ {{kAvoid, kKeep, kReset, kKeep, kKeep}},
+      /* down    */ {{kAvoid, kKeep, kReset, kKeep, kKeep}},
+  }};
+}();
 
 constexpr Disposition disposition_of(Admin admin, Health health) {
   return kDispositions[std::to_underlying(health)][std::to_underlying(admin)];
@@ -90,18 +105,30 @@ static_assert(MemberState{.admin = Admin::kEnabled, .health = Health::kUp}
 static_assert(MemberState{.admin = Admin::kEnabled, .health = Health::kUp}
                       .after(HealthEvent::kFallen)
                       .after(AdminEvent::kDrain)
-                      .after(AdminEvent::kUndrain)
+                      .after(AdminEvent::kEnable)
                       .disposition() == Disposition::kAvoid,
               "a drain that is undone does not make a dead member live");
 static_assert(MemberState{.admin = Admin::kEnabled, .health = Health::kUp}
                       .after(AdminEvent::kDrain)
-                      .after(AdminEvent::kDeadline)
+                      .after(AdminEvent::kReset)
                       .after(AdminEvent::kDrain)
                       .disposition() == Disposition::kReset,
               "draining again does not give a drained member more time");
 static_assert(MemberState{}.after(AdminEvent::kDrain).after(HealthEvent::kPass).disposition() ==
                   Disposition::kKeep,
               "a first good probe does not undo a drain");
+
+static_assert(MemberState{.admin = Admin::kMaintenance, .health = Health::kUp}
+                      .after(HealthEvent::kFallen)
+                      .after(HealthEvent::kRisen)
+                      .disposition() == Disposition::kKeep,
+              "health does not end a maintenance");
+static_assert(MemberState{}
+                      .after(AdminEvent::kDrain)
+                      .after(AdminEvent::kMaintain)
+                      .after(AdminEvent::kReset)
+                      .disposition() == Disposition::kKeep,
+              "a maintenance has no deadline, also where it began as a drain");
 
 // One member as decide() reads it.
 struct MemberInput {
@@ -114,6 +141,7 @@ struct MemberInput {
 struct Decision {
   Disposition disposition = Disposition::kKeep;
   std::uint32_t weight = 0;  // in the Maglev table
+  bool in_generation = true;
   constexpr bool operator==(const Decision&) const = default;
 };
 

@@ -16,7 +16,8 @@ namespace {
 
 // "up/new", and "draining/up/keep" while the operator drains it.
 std::string shown_text(const Shown& shown) {
-  std::string text = shown.admin == Admin::kEnabled ? "" : "draining/";
+  std::string text =
+      shown.admin == Admin::kEnabled ? "" : std::string(admin_name(shown.admin)) + "/";
   text += health_name(shown.health);
   text += "/";
   text += seam::disposition_name(shown.disposition);
@@ -32,7 +33,9 @@ Engine::Engine(EngineParts parts, EngineStart start)
       config_(std::move(start.config)),
       revision_(start.revision),
       highest_revision_(start.highest_revision),
-      drains_(std::move(start.drains)),
+      orders_(std::move(start.orders)),
+      journal_lines_(start.journal_lines),
+      journal_stale_(start.journal_damaged),
       notices_(std::move(start.notices)),
       tasks_(parts_.executor),
       changed_(parts_.executor),
@@ -53,7 +56,7 @@ Engine::Engine(EngineParts parts, EngineStart start)
           parts_.prober,
           [this](const CheckSpec& check, const ProbeResult& result) { on_result(check, result); }),
       started_(parts_.clock.now()) {
-  roster_ = Roster(config_, {}, drains_, now());
+  roster_ = Roster(config_, {}, orders_, now());
 }
 
 Engine::~Engine() = default;
@@ -66,7 +69,7 @@ void Engine::start() {
                    {{"version", HOLDFAST_VERSION},
                     {"revision", std::to_string(revision_)},
                     {"services", std::to_string(config_.services.size())},
-                    {"drains", std::to_string(drains_.size())}});
+                    {"orders", std::to_string(orders_.size())}});
   act_on(roster_.settle("start", now()));
   parts_.forwarder.start(*this);
   plan_tick();
@@ -212,7 +215,8 @@ void Engine::act_on(const Roster::Outcome& outcome) {
     if (change.before.disposition != change.after.disposition) {
       publisher_.set_disposition({change.service, change.backend, change.after.disposition});
     }
-    const bool worse = change.after.health == Health::kDown;
+    const bool expected = change.after.admin == Admin::kMaintenance;
+    const bool worse = change.after.health == Health::kDown && !expected;
     parts_.log.event(worse ? Severity::kWarning : Severity::kInfo,
                      "state",
                      {{"service", change.service},
@@ -236,9 +240,10 @@ void Engine::tick() {
   }
   publish_if_needed();  // once for all weights that changed since the last tick
   poll_counters();
-  if (!drains_unsaved_.empty() && !verb_busy_ && parts_.clock.now() >= drains_again_) {
-    drains_again_ = Clock::TimePoint::max();
-    tasks_.spawn(save_drains_again());
+  end_expired_orders();
+  if (!orders_unsaved_.empty() && !verb_busy_ && parts_.clock.now() >= orders_again_) {
+    orders_again_ = Clock::TimePoint::max();
+    tasks_.spawn(save_orders_again());
   }
 }
 
@@ -301,10 +306,30 @@ asio::awaitable<void> Engine::poll_loop() {
       counters_ = std::move(*reply);
       counters_at_ = parts_.clock.now();
       polls_answered_ = mine;
+      note_ebbs();
     }
     changed_.notify();
   }
   polling_ = false;
+}
+
+void Engine::note_ebbs() {
+  const auto is_ebbing = [this](const MemberName& name) {
+    const auto orders = orders_.find(name);
+    return orders != orders_.end() && orders->second.state.has_value();
+  };
+  std::erase_if(ebbs_, [&](const auto& ebb) { return !is_ebbing(ebb.first); });
+  std::map<MemberName, std::uint64_t> flows;
+  if (!orders_.empty()) {
+    for (const seam::MemberCounters& one : counters_->members()) {
+      if (const MemberName name{one.ref().service(), one.ref().backend()}; is_ebbing(name)) {
+        flows[name] += one.flows();
+      }
+    }
+  }
+  for (const auto& [name, count] : flows) {
+    ebbs_[name].note(counters_at_, count);
+  }
 }
 
 asio::awaitable<bool> Engine::refresh(std::chrono::milliseconds limit) {

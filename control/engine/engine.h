@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The control plane itself: one object on one thread owns configuration, roster, drains and what
+// The control plane itself: one object on one thread owns configuration, roster, orders and what
 // the dataplane was told. Results, verbs, time and the connection's events come in; dispositions
 // and generations go out. Disk and parsing run elsewhere (offload.h), so that probes stay on time.
 //
 //   engine.cc         life: start, adoption, results, passing time, stop
 //   engine_reload.cc  a configuration becomes the running one, whole or not at all
-//   engine_verbs.cc   drain and undrain
+//   engine_verbs.cc   the operator's verbs on members, and their journal
 //   engine_views.cc   what operators and metrics see
 #pragma once
 
 #include "control/admin/operator.h"
+#include "control/engine/ebb.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
 #include "control/engine/roster.h"
+#include "control/engine/verb_plan.h"
 #include "control/probe/prober.h"
 #include "control/probe/scheduler.h"
 #include "control/publish/forwarder.h"
@@ -22,6 +24,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,7 +41,9 @@ struct EngineStart {
   config::Config config;
   std::uint64_t revision = 0;          // of `config`; 0: it was not accepted before, and is saved
   std::uint64_t highest_revision = 0;  // number ever given
-  Drains drains;
+  Orders orders;
+  std::size_t journal_lines = 0;     // of the orders, on disk
+  bool journal_damaged = false;      // it is written anew with the next change
   std::vector<std::string> notices;  // degraded modes found so far, for the status
   std::string config_path;
   std::string directory;
@@ -66,12 +71,14 @@ class Engine final : public Operator, private Forwarder::Observer {
   static constexpr std::chrono::milliseconds kAdoptionWait{1'000};
   // A generation that failed is tried again after this.
   static constexpr std::chrono::seconds kPublishAgain{10};
-  // Drains that could not be written down are tried again after this.
+  // Orders that could not be written down are tried again after this.
   static constexpr std::chrono::seconds kSaveAgain{5};
   // A reload whose answer was lost waits this long for the dataplane to come back and judge it.
   static constexpr std::chrono::seconds kVerdictWait{10};
   // It is sent so often at most: one that breaks the connection each time must not do so for ever.
   static constexpr int kSends = 2;
+  // The orders' journal is written anew when it has this many lines more than it needs.
+  static constexpr std::size_t kJournalSlack = 1'000;
   // An adoption that failed is tried again after the first, then later and later up to the most.
   static constexpr std::chrono::milliseconds kAdoptAgainFirst{250};
   static constexpr std::chrono::milliseconds kAdoptAgainMost{5'000};
@@ -93,8 +100,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::vector<ServiceView> services() override;
   std::vector<BackendView> backends() override;
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) override;
-  boost::asio::awaitable<VerbResult> drain(std::string object, Caller caller) override;
-  boost::asio::awaitable<VerbResult> undrain(std::string object, Caller caller) override;
+  boost::asio::awaitable<VerbResult> change(AdminRequest request) override;
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
 
  private:
@@ -106,7 +112,6 @@ class Engine final : public Operator, private Forwarder::Observer {
     bool done = false;
     VerbResult result;
   };
-  struct Verb;
 
   // engine.cc
   void on_connect() override;
@@ -122,6 +127,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   void plan_tick();
   void poll_counters();
   boost::asio::awaitable<void> poll_loop();
+  void note_ebbs();
   void act_on(const Roster::Outcome& outcome);
   [[nodiscard]] dataplane::GenerationSpec build_wanted() const;
   void publish_if_needed();
@@ -150,15 +156,25 @@ class Engine final : public Operator, private Forwarder::Observer {
   VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
 
   // engine_verbs.cc
-  boost::asio::awaitable<VerbResult> change_drains(Verb verb);
-  boost::asio::awaitable<void> carry_out(const Verb* verb,
-                                         std::vector<MemberName> names,
-                                         VerbResult* result);
-  [[nodiscard]] std::vector<std::string> floor_objections(
-      std::span<const MemberPlace> places) const;
-  // Returns why not, or nothing. What failed is tried again until it succeeds.
-  boost::asio::awaitable<std::string> save_drains();
-  boost::asio::awaitable<void> save_drains_again();
+  // Who asked for changes, by what, and how they ended.
+  struct VerbRun {
+    std::string_view verb;
+    Caller caller;
+    std::vector<PlannedChange> changes;
+    std::string overridden;  // what `force` overrode
+    VerbResult result;
+  };
+  // Writes the orders down, acts on those members that are still there, and waits until every
+  // worker sees it. Requires: `run` outlives the call; verb_busy_.
+  boost::asio::awaitable<void> carry_out(VerbRun* run);
+  void act_on_orders(VerbRun& run);
+  boost::asio::awaitable<void> deliver(std::uint64_t losses_before, VerbResult* result);
+  void end_expired_orders();
+  boost::asio::awaitable<void> expire(std::vector<PlannedChange> changes);
+  // Appends the lines, or writes all orders where that is due. Returns why not, or nothing; what
+  // failed is tried again until it succeeds.
+  boost::asio::awaitable<std::string> save_orders(std::string lines);
+  boost::asio::awaitable<void> save_orders_again();
 
   // engine_views.cc
   // `counters`: the member's, or nullptr when there are none.
@@ -167,6 +183,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   [[nodiscard]] const seam::GetCountersReply& counted() const;
   void add_counters(StatusView& view) const;
   [[nodiscard]] std::vector<std::string> build_notices() const;
+  void add_drift(std::vector<std::string>& notices) const;
 
   EngineParts parts_;
   std::string config_path_;
@@ -174,9 +191,11 @@ class Engine final : public Operator, private Forwarder::Observer {
   config::Config config_;
   std::uint64_t revision_ = 0;
   std::uint64_t highest_revision_ = 0;
-  Drains drains_;
-  std::string drains_unsaved_;  // why; empty: they are on disk
-  Clock::TimePoint drains_again_ = Clock::TimePoint::max();
+  Orders orders_;
+  std::string orders_unsaved_;  // why; empty: they are on disk
+  Clock::TimePoint orders_again_ = Clock::TimePoint::max();
+  std::size_t journal_lines_ = 0;
+  bool journal_stale_ = false;  // the next save writes it whole
   Roster roster_;
   std::vector<std::string> notices_;
 
@@ -211,6 +230,7 @@ class Engine final : public Operator, private Forwarder::Observer {
 
   std::optional<seam::GetCountersReply> counters_;  // of this connection
   Clock::TimePoint counters_at_;
+  std::map<MemberName, Ebb> ebbs_;  // of members with a drain or in maintenance
   bool polling_ = false;
   std::uint64_t polls_wanted_ = 0;
   std::uint64_t polls_begun_ = 0;

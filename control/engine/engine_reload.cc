@@ -163,7 +163,7 @@ asio::awaitable<VerbResult> Engine::apply_config(config::Config config, Caller c
 }
 
 dataplane::GenerationSpec Engine::build_candidate(const config::Config& config) const {
-  Roster candidate(config, roster_, drains_, now());
+  Roster candidate(config, roster_, orders_, now());
   static_cast<void>(candidate.settle("reload", now()));
   return build_generation(config, candidate.decisions(), 0);
 }
@@ -203,9 +203,9 @@ asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) 
   config_ = std::move(config);
   revision_ = ++highest_revision_;
   result->lines.push_back("revision " + std::to_string(revision_) + " is in force");
-  const std::size_t drains_before = drains_.size();
-  roster_ = Roster(config_, roster_, drains_, now());
-  std::erase_if(drains_, [this](const auto& drain) { return !roster_.find(drain.first); });
+  const std::size_t orders_before = orders_.size();
+  roster_ = Roster(config_, roster_, orders_, now());
+  std::erase_if(orders_, [this](const auto& order) { return !roster_.find(order.first); });
   act_on(roster_.settle("reload", now()));
   scheduler_.set(roster_.checks());
   generation_stale_ = true;
@@ -219,8 +219,9 @@ asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) 
     note_disk(saved.error());
     result->lines.push_back("it could not be kept for the next start: " + saved.error());
   }
-  if (drains_.size() != drains_before) {
-    co_await save_drains();
+  if (orders_.size() != orders_before) {
+    journal_stale_ = true;
+    co_await save_orders("");
   }
 }
 

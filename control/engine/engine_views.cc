@@ -7,12 +7,16 @@
 #include "dataplane/api/codec.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 namespace holdfast::control {
 namespace {
+
+constexpr std::size_t kDriftNotices = 20;
 
 double seconds(Clock::TimePoint::duration time) {
   return std::chrono::duration<double>(time).count();
@@ -52,6 +56,41 @@ CheckView view_of(const Member& member, const CheckEntry* entry) {
   return view;
 }
 
+DriftView view_of(const OrderStamp& stamp, Clock::TimePoint expires, Instant now) {
+  DriftView view;
+  view.who = stamp.who;
+  view.reason = stamp.reason;
+  view.age_s = std::max(0.0, static_cast<double>(now.unix_ms - stamp.since_unix_ms) / 1e3);
+  if (expires != Clock::TimePoint::max()) {
+    view.expires_s = seconds(expires - now.steady);
+  }
+  return view;
+}
+
+std::string_view then_name(config::DrainEnd then) {
+  constexpr std::array<std::string_view, 3> kNames = {"reset", "keep", "remove"};
+  return kNames[std::to_underlying(then)];
+}
+
+std::vector<DriftView> drift_of(const Member& member, Instant now) {
+  std::vector<DriftView> drift;
+  if (const auto& state = member.orders.state) {
+    DriftView& view = drift.emplace_back(view_of(state->stamp, member.state_expires, now));
+    view.what = admin_name(member.admin);
+    view.file = admin_name(Admin::kEnabled);
+    view.then = state->maintenance ? "" : then_name(state->drain.then);
+    if (member.drain_ends != Clock::TimePoint::max()) {
+      view.deadline_s = seconds(member.drain_ends - now.steady);
+    }
+  }
+  if (const auto& weight = member.orders.weight) {
+    DriftView& view = drift.emplace_back(view_of(weight->stamp, member.weight_expires, now));
+    view.what = "weight " + std::to_string(weight->weight);
+    view.file = "weight " + std::to_string(member.backend.weight);
+  }
+  return drift;
+}
+
 std::string port_text(const config::ServicePort& port) {
   std::string text = port.protocol == config::Protocol::kTcp ? "tcp/" : "udp/";
   return text + config::port_range_text(port.first, port.last);
@@ -80,9 +119,24 @@ BackendView Engine::view_of(MemberPlace place, const seam::MemberCounters* count
   const Member& member = roster_.at(place);
   BackendView view = counters != nullptr ? to_view(*counters) : BackendView();
   std::tie(view.service, view.name) = roster_.name_of(place);
+  view.retired = false;  // a removed member is, for the dataplane
+  if (counters == nullptr && counters_ && member.admin == Admin::kRemoved) {
+    view.flows = 0;
+  }
   view.address = member.backend.address.text();
   view.port = member.backend.port;
   view.weight = member.decision.weight;
+  view.file_weight = member.backend.weight;
+  view.drift = drift_of(member, now());
+  if (const auto ebb = ebbs_.find({view.service, view.name}); ebb != ebbs_.end()) {
+    if (const auto left = ebb->second.left()) {
+      const bool resets = member.admin == Admin::kDraining &&
+                          member.orders.state->drain.then == config::DrainEnd::kReset;
+      view.drain_estimate_s =
+          resets ? std::min(left->count(), seconds(member.drain_ends - now().steady))
+                 : left->count();
+    }
+  }
   view.tier = member.backend.tier;
   view.admin = admin_name(member.admin);
   view.health = health_name(member.judgement.health);
@@ -104,13 +158,13 @@ std::vector<BackendView> Engine::backends() {
   std::vector<BackendView> views;
   for (std::size_t s = 0; s < roster_.services().size(); ++s) {
     for (std::size_t m = 0; m < roster_.services()[s].members.size(); ++m) {
-      const auto found = counters.find(key_of(roster_, {s, m}));
-      views.push_back(view_of({s, m}, found == counters.end() ? nullptr : found->second));
+      const auto found = counters.extract(key_of(roster_, {s, m}));
+      views.push_back(view_of({s, m}, found ? found.mapped() : nullptr));
     }
   }
-  for (const seam::MemberCounters& one : members) {
-    if (one.retired()) {
-      views.push_back(retired_view(one));
+  for (const auto& [key, one] : counters) {
+    if (one->retired()) {
+      views.push_back(retired_view(*one));
     }
   }
   return views;
@@ -192,6 +246,28 @@ void Engine::add_counters(StatusView& view) const {
   }
 }
 
+// What operators ordered beside the file; a host that is drained must not hide everything else.
+void Engine::add_drift(std::vector<std::string>& notices) const {
+  std::size_t drifting = 0;
+  for (const auto& [name, orders] : orders_) {
+    const auto place = roster_.find(name);
+    if (!place) {
+      continue;
+    }
+    for (const DriftView& drift : drift_of(roster_.at(*place), now())) {
+      if (++drifting <= kDriftNotices) {
+        notices.push_back("drift: " + label(name) + ": " + drift.what + " by " + drift.who +
+                          (drift.reason.empty() ? "" : " (" + drift.reason + ")") +
+                          ", the file says " + drift.file);
+      }
+    }
+  }
+  if (drifting > kDriftNotices) {
+    notices.push_back("drift: " + std::to_string(drifting - kDriftNotices) +
+                      " more, which `holdfast backends` lists");
+  }
+}
+
 std::vector<std::string> Engine::build_notices() const {
   std::vector<std::string> notices = notices_;
   if (!parts_.forwarder.connected()) {
@@ -203,9 +279,9 @@ std::vector<std::string> Engine::build_notices() const {
           "the dataplane runs with other start-up keys than the configuration: restart it");
     }
   }
-  if (!drains_unsaved_.empty()) {
-    notices.push_back("drains are not written down, a restart would forget them: " +
-                      drains_unsaved_);
+  if (!orders_unsaved_.empty()) {
+    notices.push_back("drains and weights are not written down, a restart would forget them: " +
+                      orders_unsaved_);
   }
   if (!adoption_failure_.empty()) {
     notices.push_back("the dataplane's state could not be adopted, nothing is published: " +
@@ -214,6 +290,7 @@ std::vector<std::string> Engine::build_notices() const {
   if (!publisher_.last_failure().empty()) {
     notices.push_back("the last publication failed: " + publisher_.last_failure());
   }
+  add_drift(notices);
   for (const ServiceEntry& service : roster_.services()) {
     if (service.last_resort) {
       notices.push_back("service " + service.name +

@@ -12,17 +12,40 @@ namespace {
 
 using dataplane::Disposition;
 
+constexpr std::string_view kWholeNode = "node";
+
 Thresholds thresholds_of(const config::Service& service) {
   return {.rise = service.check.rise, .fall = service.check.fall};
 }
 
-Clock::TimePoint drain_end(const config::Drain& drain, std::int64_t since_unix_ms, Instant now) {
-  if (drain.then == config::DrainEnd::kKeep) {
+// Counted from `since` on the wall clock. One that was set back must not make a term endless.
+Clock::TimePoint end_of(std::chrono::milliseconds term, std::int64_t since_unix_ms, Instant now) {
+  const std::int64_t age = std::max<std::int64_t>(now.unix_ms - since_unix_ms, 0);
+  return now.steady + term - std::chrono::milliseconds(age);
+}
+
+Clock::TimePoint drain_end(const StateOrder& order, Instant now) {
+  if (order.maintenance || order.drain.then == config::DrainEnd::kKeep) {
     return Clock::TimePoint::max();
   }
-  // A wall clock that was set back must not make a drain endless.
-  const std::int64_t age = std::max<std::int64_t>(now.unix_ms - since_unix_ms, 0);
-  return now.steady + drain.deadline - std::chrono::milliseconds(age);
+  return end_of(order.drain.deadline, order.stamp.since_unix_ms, now);
+}
+
+Clock::TimePoint expiry(const OrderStamp& stamp, Instant now) {
+  return stamp.ttl.count() == 0 ? Clock::TimePoint::max()
+                                : end_of(stamp.ttl, stamp.since_unix_ms, now);
+}
+
+AdminEvent deadline_event(const StateOrder& order) {
+  return order.drain.then == config::DrainEnd::kRemove ? AdminEvent::kRemove : AdminEvent::kReset;
+}
+
+void time_orders(Member& member, Instant now) {
+  constexpr Clock::TimePoint kNever = Clock::TimePoint::max();
+  const MemberOrders& orders = member.orders;
+  member.drain_ends = orders.state ? drain_end(*orders.state, now) : kNever;
+  member.state_expires = orders.state ? expiry(orders.state->stamp, now) : kNever;
+  member.weight_expires = orders.weight ? expiry(orders.weight->stamp, now) : kNever;
 }
 
 Member build_member(const config::Service& service, const config::Backend& backend, Instant now) {
@@ -48,7 +71,6 @@ void keep_state(Member& member, const Member& before) {
     // Another question: the health stands until it is answered, streaks start anew.
     member.judgement.health = before.judgement.health;
   }
-  member.admin = before.admin;
   member.decision = before.decision;
   member.shown = before.shown;
   member.cause = before.cause;
@@ -57,28 +79,52 @@ void keep_state(Member& member, const Member& before) {
   member.down_since = before.down_since;
 }
 
-// `running`: when the member's drain ends by the same rule already. Only a drain that is read from
-// disk, or whose rule changed, is timed by the wall clock.
-void set_admin(Member& member,
-               const DrainOrder* order,
-               std::optional<Clock::TimePoint> running,
-               const config::Drain& drain,
-               Instant now) {
-  if (order == nullptr) {
-    member.admin = Admin::kEnabled;
-    member.drain_ends = Clock::TimePoint::max();
+// What the orders make of a member. Those that stood before are timed already; only new ones, and
+// those read from disk, go by the wall clock.
+void set_orders(Member& member, const MemberOrders& orders, const Member* before, Instant now) {
+  member.orders = orders;
+  if (before != nullptr && before->orders == orders) {
+    member.admin = before->admin;
+    member.drain_ends = before->drain_ends;
+    member.state_expires = before->state_expires;
+    member.weight_expires = before->weight_expires;
     return;
   }
-  member.drain_ends = running ? *running : drain_end(drain, order->since_unix_ms, now);
-  member.admin = member.drain_ends <= now.steady ? Admin::kDrained : Admin::kDraining;
-}
-
-bool same_rule(const config::Drain& one, const config::Drain& other) {
-  return one.deadline == other.deadline && one.then == other.then;
+  time_orders(member, now);
+  member.admin = Admin::kEnabled;
+  if (!orders.state) {
+    return;
+  }
+  member.admin = orders.state->maintenance ? Admin::kMaintenance : Admin::kDraining;
+  if (member.drain_ends <= now.steady) {
+    member.admin = next_admin(member.admin, deadline_event(*orders.state));
+  }
 }
 
 bool is_down_for_long(const Member& member, Instant now) {
   return member.judgement.health == Health::kDown && now.steady - member.down_since >= kDownForLong;
+}
+
+bool is_named(std::string_view object, std::string_view service, const config::Backend& backend) {
+  constexpr std::string_view kHost = "host:";
+  constexpr std::string_view kTier = "tier:";
+  if (object == kWholeNode) {
+    return true;
+  }
+  if (object.starts_with(kHost)) {
+    return backend.address.text() == object.substr(kHost.size());
+  }
+  const bool tier = object.starts_with(kTier);
+  if (tier) {
+    object.remove_prefix(kTier.size());
+  }
+  const std::size_t slash = object.find('/');
+  if (slash == std::string_view::npos) {
+    return !tier && backend.name == object;
+  }
+  const std::string_view wanted = object.substr(slash + 1);
+  return service == object.substr(0, slash) &&
+         wanted == (tier ? std::to_string(backend.tier) : backend.name);
 }
 
 // Why a member changed to which nothing happened itself.
@@ -103,11 +149,17 @@ std::string describe(const ProbeResult& result) {
   return text;
 }
 
-// What the roster before and the operator's drains say of a new roster's member.
+bool is_usable(const Member& member) {
+  const Health health = member.judgement.health;
+  return member.admin == Admin::kEnabled && member.weight() > 0 &&
+         (health == Health::kUp || health == Health::kSuspect);
+}
+
+// What the roster before and the operator's orders say of a new roster's member.
 void Roster::take_over(Member& member,
                        const config::Service& service,
                        const Roster& before,
-                       const Drains& drains,
+                       const Orders& orders,
                        Instant now) {
   const MemberName name{service.name, member.backend.name};
   const auto old = before.find(name);
@@ -116,14 +168,11 @@ void Roster::take_over(Member& member,
   if (kept) {
     keep_state(member, before.at(*old));
   }
-  const auto order = drains.find(name);
-  const bool draining = old && before.at(*old).admin != Admin::kEnabled &&
-                        same_rule(before.services_[old->service].drain, service.drain);
-  set_admin(member,
-            order == drains.end() ? nullptr : &order->second,
-            draining ? std::optional(before.at(*old).drain_ends) : std::nullopt,
-            service.drain,
-            now);
+  const auto ordered = orders.find(name);
+  set_orders(member,
+             ordered == orders.end() ? MemberOrders() : ordered->second,
+             old ? &before.at(*old) : nullptr,
+             now);
   if (!kept) {
     member.shown.admin = member.admin;
   }
@@ -131,17 +180,18 @@ void Roster::take_over(Member& member,
 
 Roster::Roster(const config::Config& config,
                const Roster& before,
-               const Drains& drains,
+               const Orders& orders,
                Instant now) {
   for (const config::Service& service : config.services) {
     ServiceEntry& entry = services_.emplace_back();
     entry.name = service.name;
     entry.drain = service.drain;
+    entry.min_capacity = service.min_capacity;
     for (const config::Backend& backend : service.backends) {
       Member& member = entry.members.emplace_back(build_member(service, backend, now));
       const MemberPlace place{services_.size() - 1, entry.members.size() - 1};
       places_[{service.name, backend.name}] = place;
-      take_over(member, service, before, drains, now);
+      take_over(member, service, before, orders, now);
       if (member.check) {
         checks_[*member.check].members.push_back(place);
       }
@@ -166,22 +216,10 @@ std::optional<MemberPlace> Roster::find(const MemberName& name) const {
 }
 
 std::vector<MemberPlace> Roster::resolve(std::string_view object) const {
-  constexpr std::string_view kHost = "host:";
-  const std::size_t slash = object.find('/');
   std::vector<MemberPlace> found;
   for (std::size_t s = 0; s < services_.size(); ++s) {
     for (std::size_t m = 0; m < services_[s].members.size(); ++m) {
-      const config::Backend& backend = services_[s].members[m].backend;
-      bool named = false;
-      if (object.starts_with(kHost)) {
-        named = backend.address.text() == object.substr(kHost.size());
-      } else if (slash != std::string_view::npos) {
-        named = services_[s].name == object.substr(0, slash) &&
-                backend.name == object.substr(slash + 1);
-      } else {
-        named = backend.name == object;
-      }
-      if (named) {
+      if (is_named(object, services_[s].name, services_[s].members[m].backend)) {
         found.push_back({s, m});
       }
     }
@@ -247,7 +285,7 @@ void Roster::adopt(Member& member,
       member.judgement.health = Health::kUp;
     } else if (running.disposition == Disposition::kAvoid) {
       member.judgement.health = Health::kDown;
-      const bool out_of_table = weight == 0 && member.backend.weight != 0;
+      const bool out_of_table = weight == 0 && member.weight() != 0;
       member.down_since = out_of_table ? now.steady - kDownForLong : now.steady;
     }
   }
@@ -296,24 +334,23 @@ void Roster::judge_member(
   settle_service(place.service, {place.member, std::move(cause)}, now, out);
 }
 
-Roster::Outcome Roster::apply(MemberPlace place,
-                              AdminEvent event,
-                              const std::string& cause,
-                              Instant now) {
+Roster::Outcome Roster::apply(MemberPlace place, const Order& order, Instant now) {
   Outcome out;
-  ServiceEntry& service = services_[place.service];
-  Member& member = service.members[place.member];
-  const Admin before = member.admin;
-  member.admin = next_admin(before, event);
-  if (member.admin == before) {
-    return out;
+  Member& member = services_[place.service].members[place.member];
+  const Member before = member;
+  member.orders = order.orders;
+  time_orders(member, now);
+  if (before.orders.state == member.orders.state) {
+    member.drain_ends = before.drain_ends;
+    member.state_expires = before.state_expires;
   }
-  if (event == AdminEvent::kDrain) {
-    member.drain_ends = drain_end(service.drain, now.unix_ms, now);
-  } else {
-    member.drain_ends = Clock::TimePoint::max();
+  if (before.orders.weight == member.orders.weight) {
+    member.weight_expires = before.weight_expires;
   }
-  settle_service(place.service, {place.member, cause}, now, out);
+  if (order.event) {
+    member.admin = next_admin(member.admin, *order.event);
+  }
+  settle_service(place.service, {place.member, order.cause}, now, out);
   return out;
 }
 
@@ -324,7 +361,7 @@ Roster::Outcome Roster::tick(Instant now) {
     for (std::size_t m = 0; m < services_[s].members.size(); ++m) {
       Member& member = services_[s].members[m];
       if (member.admin == Admin::kDraining && member.drain_ends <= now.steady) {
-        member.admin = next_admin(member.admin, AdminEvent::kDeadline);
+        member.admin = next_admin(member.admin, deadline_event(*member.orders.state));
         settle_service(s, {m, "drain: its deadline is over"}, now, out);
       }
       due = due || (is_down_for_long(member, now) && member.decision.weight != 0);
@@ -334,6 +371,19 @@ Roster::Outcome Roster::tick(Instant now) {
     }
   }
   return out;
+}
+
+std::vector<MemberPlace> Roster::expired(Instant now) const {
+  std::vector<MemberPlace> places;
+  for (std::size_t s = 0; s < services_.size(); ++s) {
+    for (std::size_t m = 0; m < services_[s].members.size(); ++m) {
+      const Member& member = services_[s].members[m];
+      if (std::min(member.state_expires, member.weight_expires) <= now.steady) {
+        places.push_back({s, m});
+      }
+    }
+  }
+  return places;
 }
 
 Roster::Outcome Roster::settle(const std::string& cause, Instant now) {
@@ -349,7 +399,7 @@ void Roster::settle_service(std::size_t index, const Event& event, Instant now, 
   std::vector<MemberInput> inputs;
   for (const Member& member : service.members) {
     inputs.push_back({.state = member.state(),
-                      .weight = member.backend.weight,
+                      .weight = member.weight(),
                       .now = member.decision.disposition,
                       .down_for_long = is_down_for_long(member, now)});
   }
@@ -357,8 +407,9 @@ void Roster::settle_service(std::size_t index, const Event& event, Instant now, 
   const bool was_last_resort = std::exchange(service.last_resort, decided.last_resort);
   for (std::size_t m = 0; m < service.members.size(); ++m) {
     Member& member = service.members[m];
-    out.weights_changed =
-        out.weights_changed || member.decision.weight != decided.members[m].weight;
+    out.weights_changed = out.weights_changed ||
+                          member.decision.weight != decided.members[m].weight ||
+                          member.decision.in_generation != decided.members[m].in_generation;
     member.decision = decided.members[m];
     const Shown before = member.shown;
     member.shown = {.admin = member.admin,

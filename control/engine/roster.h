@@ -6,7 +6,7 @@
 
 #include "config/model.h"
 #include "control/decide/decide.h"
-#include "control/engine/drains.h"
+#include "control/engine/orders.h"
 #include "control/judge/judge.h"
 #include "control/probe/check.h"
 #include "control/probe/clock.h"
@@ -49,6 +49,7 @@ struct Member {
   Thresholds thresholds;
   MemberState state() const { return {.admin = admin, .health = judgement.health}; }
 
+  MemberOrders orders;
   Admin admin = Admin::kEnabled;
   Judgement judgement;
   Decision decision;  // as told to the dataplane
@@ -57,12 +58,22 @@ struct Member {
   Clock::TimePoint since;
   std::uint64_t changes = 0;
   Clock::TimePoint down_since;
+  // When what was ordered goes on or ends by itself.
   Clock::TimePoint drain_ends = Clock::TimePoint::max();
+  Clock::TimePoint state_expires = Clock::TimePoint::max();
+  Clock::TimePoint weight_expires = Clock::TimePoint::max();
+
+  // As the operator wants it, else the file.
+  std::uint32_t weight() const { return orders.weight ? orders.weight->weight : backend.weight; }
 };
+
+// Whether a member takes new flows by its own; the last resort aside.
+bool is_usable(const Member& member);
 
 struct ServiceEntry {
   std::string name;
   config::Drain drain;
+  config::MinCapacity min_capacity;
   std::vector<Member> members;
   bool last_resort = false;
 };
@@ -93,9 +104,9 @@ class Roster {
  public:
   Roster() = default;
   // The roster of `config`, keeping what `before` knows: a member with the same address keeps its
-  // health, whatever became of its check; a changed address is a new, unknown member. Drains go by
+  // health, whatever became of its check; a changed address is a new, unknown member. Orders go by
   // name.
-  Roster(const config::Config& config, const Roster& before, const Drains& drains, Instant now);
+  Roster(const config::Config& config, const Roster& before, const Orders& orders, Instant now);
 
   [[nodiscard]] std::span<const ServiceEntry> services() const { return services_; }
   [[nodiscard]] const Member& at(MemberPlace place) const {
@@ -103,7 +114,7 @@ class Roster {
   }
   [[nodiscard]] MemberName name_of(MemberPlace place) const;
   [[nodiscard]] std::optional<MemberPlace> find(const MemberName& name) const;
-  // "SERVICE/BACKEND", "BACKEND" in every service, "host:ADDRESS".
+  // "SERVICE/BACKEND", "BACKEND" in every service, "host:ADDRESS", "tier:SERVICE/N", "node".
   [[nodiscard]] std::vector<MemberPlace> resolve(std::string_view object) const;
 
   [[nodiscard]] std::set<CheckSpec> checks() const;
@@ -120,10 +131,18 @@ class Roster {
   };
   // One probe result, for every member that stands on this check.
   Outcome apply(const CheckSpec& spec, const ProbeResult& result, Instant now);
-  // The operator's verbs.
-  Outcome apply(MemberPlace place, AdminEvent event, const std::string& cause, Instant now);
+  // The operator's verbs: `orders` are the member's from now on; an event comes with those of its
+  // state, none with a weight.
+  struct Order {
+    std::optional<AdminEvent> event;
+    MemberOrders orders;
+    std::string cause;
+  };
+  Outcome apply(MemberPlace place, const Order& order, Instant now);
   // Passing time: members down for long, drains over.
   Outcome tick(Instant now);
+  // Members with an order whose time to live is over.
+  [[nodiscard]] std::vector<MemberPlace> expired(Instant now) const;
   // Decides anew for every service: after a reload or an adoption.
   Outcome settle(const std::string& cause, Instant now);
 
@@ -131,7 +150,7 @@ class Roster {
   static void take_over(Member& member,
                         const config::Service& service,
                         const Roster& before,
-                        const Drains& drains,
+                        const Orders& orders,
                         Instant now);
   void adopt(Member& member, const RunningMember& running, std::uint32_t weight, Instant now);
   void judge_member(

@@ -12,7 +12,8 @@ namespace holdfast::control {
 namespace {
 
 constexpr std::array<std::string_view, 3> kHealth = {"unknown", "up", "down"};
-constexpr std::array<std::string_view, 2> kAdmin = {"enabled", "draining"};
+constexpr std::array<std::string_view, 4> kAdmin = {
+    "enabled", "draining", "maintenance", "removed"};
 constexpr std::array<std::string_view, 5> kDisposition = {"new", "keep", "avoid", "reset", "hold"};
 
 std::span<const BackendView> shown(const Snapshot& snapshot) {

@@ -78,6 +78,9 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
   }
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
     const config::Backend& backend = service.backends[i];
+    if (!decision.members[i].in_generation) {
+      continue;
+    }
     spec.members.push_back({.backend = backend.name,
                             .address = to_dataplane(backend.address),
                             .port = backend.port,

@@ -36,6 +36,22 @@ std::expected<void, std::string> sync_directory(const std::string& path) {
   return {};
 }
 
+std::expected<void, std::string> write_all(const FileDescriptor& file,
+                                           const std::string& path,
+                                           std::string_view contents) {
+  while (!contents.empty()) {
+    const ssize_t written = ::write(file.get(), contents.data(), contents.size());
+    if (written < 0 && errno != EINTR) {
+      return failure(path);
+    }
+    contents.remove_prefix(written > 0 ? static_cast<std::size_t>(written) : 0);
+  }
+  if (::fsync(file.get()) != 0) {
+    return failure(path);
+  }
+  return {};
+}
+
 std::expected<std::string, std::string> write_beside(const std::string& path,
                                                      std::string_view contents) {
   std::string beside = path + ".new";
@@ -45,19 +61,9 @@ std::expected<std::string, std::string> write_beside(const std::string& path,
   if (!file.valid()) {
     return failure(beside);
   }
-  while (!contents.empty()) {
-    const ssize_t written = ::write(file.get(), contents.data(), contents.size());
-    if (written < 0 && errno != EINTR) {
-      auto error = failure(beside);
-      ::unlink(beside.c_str());
-      return error;
-    }
-    contents.remove_prefix(written > 0 ? static_cast<std::size_t>(written) : 0);
-  }
-  if (::fsync(file.get()) != 0) {
-    auto error = failure(beside);
+  if (auto written = write_all(file, beside, contents); !written) {
     ::unlink(beside.c_str());
-    return error;
+    return std::unexpected(written.error());
   }
   return beside;
 }
@@ -98,6 +104,21 @@ std::expected<void, std::string> write_durably(const std::string& path, std::str
     return error;
   }
   return sync_directory(path);
+}
+
+std::expected<void, std::string> append_durably(const std::string& path,
+                                                std::string_view contents) {
+  const FileDescriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  struct stat before{};
+  if (!file.valid() || ::fstat(file.get(), &before) != 0) {
+    return failure(path);
+  }
+  if (auto written = write_all(file, path, contents); !written) {
+    static_cast<void>(::ftruncate(file.get(), before.st_size));
+    return written;
+  }
+  return before.st_size == 0 ? sync_directory(path) : std::expected<void, std::string>();
 }
 
 std::expected<bool, std::string> create_durably(const std::string& path,

@@ -18,6 +18,11 @@ std::expected<void, std::string> make_directory(const std::string& path);
 // Replaces the file by `contents`, whole or not at all. Requires: one writer at a time.
 std::expected<void, std::string> write_durably(const std::string& path, std::string_view contents);
 
+// Adds `contents` at the end, and makes the file when it is missing. Synced on return; after an
+// error the file is as long as before, where that can still be done. Requires: one writer at a
+// time.
+std::expected<void, std::string> append_durably(const std::string& path, std::string_view contents);
+
 // Like write_durably(), but a file that is there already stays and false comes back.
 std::expected<bool, std::string> create_durably(const std::string& path, std::string_view contents);
 

@@ -38,8 +38,7 @@ Publisher::Publisher(Forwarder& forwarder, Tasks& tasks, Report report, Refusals
 void Publisher::adopt(const RunningState& running) {
   number_ = std::max(number_, running.generation.number);
   acknowledged_ = running.generation.number;
-  running_ =
-      running.generation.number == 0 ? std::nullopt : std::optional(normalised(running.generation));
+  set_running(running.generation.number == 0 ? std::nullopt : std::optional(running.generation));
   desired_.clear();
   pending_.clear();
   for (const RunningMember& member : running.members) {
@@ -50,7 +49,7 @@ void Publisher::adopt(const RunningState& running) {
 }
 
 void Publisher::disconnect(const std::string& reason) {
-  running_.reset();
+  set_running(std::nullopt);
   if (!std::exchange(pending_, {}).empty()) {
     lose({.reason = "the dataplane's connection ended: " + reason});
   }
@@ -131,7 +130,8 @@ void Publisher::refresh_dispositions(GenerationSpec& generation) const {
 
 void Publisher::acknowledge(GenerationSpec generation) {
   acknowledged_ = generation.number;
-  // What changed while it was on its way, or was refused because the member was not there yet.
+  set_running(generation);
+  // What changed while it was on its way.
   for (const dataplane::ServiceSpec& service : generation.services) {
     for (const dataplane::MemberSpec& member : service.members) {
       const auto desired = desired_.find({service.name, member.backend});
@@ -140,7 +140,20 @@ void Publisher::acknowledge(GenerationSpec generation) {
       }
     }
   }
-  running_ = normalised(std::move(generation));
+}
+
+void Publisher::set_running(std::optional<GenerationSpec> generation) {
+  running_members_.clear();
+  running_.reset();
+  if (!generation) {
+    return;
+  }
+  for (const dataplane::ServiceSpec& service : generation->services) {
+    for (const dataplane::MemberSpec& member : service.members) {
+      running_members_.insert({service.name, member.backend});
+    }
+  }
+  running_ = normalised(std::move(*generation));
 }
 
 void Publisher::finish(std::uint64_t sequence, std::uint64_t number, Outcome outcome) {
@@ -159,7 +172,7 @@ void Publisher::finish(std::uint64_t sequence, std::uint64_t number, Outcome out
 void Publisher::set_disposition(DispositionChange change) {
   const Member member{std::move(change.service), std::move(change.backend)};
   desired_[member] = change.disposition;
-  if (!forwarder_.connected()) {
+  if (!forwarder_.connected() || (running_ && !running_members_.contains(member))) {
     return;
   }
   pending_[member] = change.disposition;

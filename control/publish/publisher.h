@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +48,7 @@ class Publisher {
   // The same, and waits until it, or a newer one, is acknowledged or has failed.
   boost::asio::awaitable<Outcome> publish(dataplane::GenerationSpec generation);
 
+  // A member that the running generation lacks gets it with the next one.
   void set_disposition(DispositionChange change);
   // Batches of dispositions that did not arrive, or not whole, so far.
   [[nodiscard]] std::uint64_t losses() const { return losses_; }
@@ -77,6 +79,7 @@ class Publisher {
   void acknowledge(dataplane::GenerationSpec generation);
   void finish(std::uint64_t sequence, std::uint64_t number, Outcome outcome);
   void lose(Undelivered what);
+  void set_running(std::optional<dataplane::GenerationSpec> generation);
 
   Forwarder& forwarder_;
   Tasks& tasks_;
@@ -89,7 +92,8 @@ class Publisher {
   Outcome last_outcome_;
   bool publishing_ = false;
   std::optional<dataplane::GenerationSpec> running_;  // dispositions normalised
-  std::uint64_t number_ = 0;                          // the highest seen or given
+  std::set<Member> running_members_;
+  std::uint64_t number_ = 0;  // the highest seen or given
   std::uint64_t acknowledged_ = 0;
   Dispositions desired_;  // of every member of the newest wanted generation
   Dispositions pending_;  // to be sent

@@ -75,6 +75,6 @@ def test_the_last_backend_of_a_service_is_not_drained(balancer):
     assert balancer.cli("drain", "web/b").status == 0
     refused = balancer.cli("drain", "web/c")
     assert refused.status == 5
-    assert "floor" in refused.out + refused.err
+    assert "min_capacity" in refused.out + refused.err
     for backend in ("a", "b"):
         balancer.cli("undrain", f"web/{backend}")

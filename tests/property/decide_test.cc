@@ -23,7 +23,7 @@ struct Node {
   Admin admin = Admin::kEnabled;
   Judgement judgement;
   Disposition disposition = Disposition::kKeep;
-  bool drained_once = false;  // a drain was asked for and not undone
+  bool drained_once = false;  // a drain or a maintenance was asked for and not undone
 
   [[nodiscard]] auto key() const {
     return std::array<std::uint32_t, 8>{std::to_underlying(admin),
@@ -47,7 +47,7 @@ std::vector<std::uint32_t> key_of(const World& world) {
   return key;
 }
 
-constexpr std::size_t kEvents = 7;  // 4 kinds of evidence, then 3 admin events
+constexpr std::size_t kEvents = 4 + kAdminEventCount;  // 4 kinds of evidence, then admin events
 
 void apply(Node& node, std::size_t event) {
   if (event < 4) {
@@ -60,8 +60,8 @@ void apply(Node& node, std::size_t event) {
   }
   const auto admin = static_cast<AdminEvent>(event - 4);
   node.admin = next_admin(node.admin, admin);
-  node.drained_once =
-      admin == AdminEvent::kDrain || (admin == AdminEvent::kDeadline && node.drained_once);
+  const bool asked = admin == AdminEvent::kDrain || admin == AdminEvent::kMaintain;
+  node.drained_once = asked || (admin != AdminEvent::kEnable && node.drained_once);
 }
 
 ServiceDecision decide_world(World& world) {
@@ -88,7 +88,7 @@ std::string broken_rule(const World& world, const ServiceDecision& decision) {
     const bool enabled = node.admin == Admin::kEnabled;
     const Health health = node.judgement.health;
     if (node.drained_once && node.disposition == Disposition::kNew) {
-      return "a drain was undone by something else than undrain";
+      return "a drain was undone by something else than the operator";
     }
     if (!enabled && node.disposition == Disposition::kAvoid) {
       return "a draining member shows as avoided";

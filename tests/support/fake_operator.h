@@ -19,6 +19,7 @@ class FakeOperator final : public control::Operator {
     std::string verb;
     std::string object;
     control::Caller caller;
+    control::AdminRequest request;  // of a change
   };
 
   control::StatusView status_view;
@@ -32,26 +33,26 @@ class FakeOperator final : public control::Operator {
   std::vector<control::ServiceView> services() override { return service_views; }
   std::vector<control::BackendView> backends() override { return backend_views; }
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds) override { co_return true; }
-  boost::asio::awaitable<control::VerbResult> drain(std::string object,
-                                                    control::Caller caller) override {
-    return record("drain", std::move(object), std::move(caller));
-  }
-  boost::asio::awaitable<control::VerbResult> undrain(std::string object,
-                                                      control::Caller caller) override {
-    return record("undrain", std::move(object), std::move(caller));
+  boost::asio::awaitable<control::VerbResult> change(control::AdminRequest request) override {
+    std::string objects;
+    for (const std::string& object : request.objects) {
+      objects += (objects.empty() ? "" : " ") + object;
+    }
+    return record({.verb = std::string(control::verb_name(request.verb)),
+                   .object = objects,
+                   .caller = request.caller,
+                   .request = request});
   }
   boost::asio::awaitable<control::VerbResult> reload(control::Caller caller) override {
-    return record("reload", "", std::move(caller));
+    return record({.verb = "reload", .object = "", .caller = std::move(caller), .request = {}});
   }
 
  private:
-  boost::asio::awaitable<control::VerbResult> record(std::string verb,
-                                                     std::string object,
-                                                     control::Caller caller) {
+  boost::asio::awaitable<control::VerbResult> record(Call call) {
     if (throws) {
       throw std::runtime_error("a defect");
     }
-    calls.push_back({std::move(verb), std::move(object), std::move(caller)});
+    calls.push_back(std::move(call));
     co_return result;
   }
 };

@@ -2,7 +2,7 @@
 // The verbs that read configurations: `check`, `startup`, and what `control` starts from.
 #include "control/cli/control_start.h"
 #include "control/cli/program.h"
-#include "control/engine/drains.h"
+#include "control/engine/orders.h"
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
 #include "dataplane/api/codec.h"
@@ -190,17 +190,19 @@ TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {
   EXPECT_THAT(start.error().text, HasSubstr("site.yaml:2:1: error: "));
 }
 
-TEST_F(ControlStartTest, BringsBackTheDrainsAndSaysWhatIsDamaged) {
+TEST_F(ControlStartTest, BringsBackTheOrdersAndSaysWhatIsDamaged) {
   write(testing::site_config(directory_, "web"));
   ASSERT_TRUE(make_directory(directory_.file("control")));
-  const Drains drains = {{{"web", "a"}, {5, "uid=0(root)", "disk"}}};
-  std::ofstream(directory_.file("control/drains")) << drains_to_text(drains) << "nonsense\n";
+  const WeightOrder order{.weight = 7, .stamp = {5, {}, "uid=0(root)", "disk"}};
+  const Orders orders = {{{"web", "a"}, {.state = {}, .weight = order}}};
+  std::ofstream(directory_.file("control/orders")) << journal_of(orders) << "nonsense\n";
   const auto start =
       load_control_start({.config = path_, .directory = "", .last_directory = link_});
   ASSERT_TRUE(start) << start.error().text;
-  EXPECT_EQ(start->engine.drains, drains);
+  EXPECT_EQ(start->engine.orders, orders);
+  EXPECT_TRUE(start->engine.journal_damaged);
   ASSERT_EQ(start->engine.notices.size(), 1U);
-  EXPECT_THAT(start->engine.notices[0], HasSubstr("1 damaged lines"));
+  EXPECT_THAT(start->engine.notices[0], HasSubstr("/orders: line 3: is no order: refused"));
 }
 
 TEST_F(ControlStartTest, TellsASecondInstanceWhatToDo) {

@@ -175,8 +175,70 @@ TEST_F(CliVerbsTest, DrainsWithAReason) {
   EXPECT_EQ(calls()[0].caller.reason, "new disk");
 }
 
+TEST_F(CliVerbsTest, SendsEveryOptionOfADrain) {
+  start();
+  EXPECT_EQ(run_with_socket({"drain",
+                             "web/a",
+                             "web/b",
+                             "--deadline",
+                             "30s",
+                             "--then",
+                             "remove",
+                             "--ttl",
+                             "1h",
+                             "--dry-run",
+                             "--force"})
+                .exit_code,
+            0);
+  ASSERT_EQ(calls().size(), 1U);
+  const AdminRequest request = calls()[0].request;
+  EXPECT_EQ(request.objects, (std::vector<std::string>{"web/a", "web/b"}));
+  EXPECT_EQ(request.deadline, std::chrono::seconds(30));
+  EXPECT_EQ(request.then, config::DrainEnd::kRemove);
+  EXPECT_EQ(request.ttl, std::chrono::hours(1));
+  EXPECT_TRUE(request.dry_run && request.force);
+}
+
+TEST_F(CliVerbsTest, MaintainsEnablesAndWeighs) {
+  start();
+  EXPECT_EQ(run_with_socket({"maintenance", "web/a", "--ttl", "5m"}).exit_code, 0);
+  EXPECT_EQ(run_with_socket({"enable", "web/a", "--reason", "done"}).exit_code, 0);
+  EXPECT_EQ(run_with_socket({"weight", "web/a", "web/b", "20"}).exit_code, 0);
+  EXPECT_EQ(run_with_socket({"weight", "web/a", "default"}).exit_code, 0);
+  ASSERT_EQ(calls().size(), 4U);
+  EXPECT_EQ(calls()[0].request.ttl, std::chrono::minutes(5));
+  EXPECT_EQ(calls()[1].verb, "enable");
+  EXPECT_EQ(calls()[2].object, "web/a web/b");
+  EXPECT_EQ(calls()[2].request.weight, 20U);
+  EXPECT_EQ(calls()[3].request.weight, std::nullopt);
+}
+
+TEST_F(CliVerbsTest, ListsWhatABareNameStandsForBeforeItActs) {
+  operator_.result.members = {"web/a", "web-dsr/a"};
+  start();
+  EXPECT_EQ(run_with_socket({"maintenance", "a"}).out, "a: web/a web-dsr/a\ndone\n");
+  ASSERT_EQ(calls().size(), 2U);
+  EXPECT_TRUE(calls()[0].request.dry_run);
+  EXPECT_FALSE(calls()[1].request.dry_run);
+}
+
+TEST_F(CliVerbsTest, ShowsDriftBelowTheBackends) {
+  operator_.backend_views = {backend("web", "a", 12)};
+  operator_.backend_views[0].drain_estimate_s = 40;
+  operator_.backend_views[0].drift = {
+      {"draining", "enabled", "uid=0(root)", "kernel", 120, 180, "reset", 600},
+      {"weight 20", "weight 100", "uid=0(root)", "", 5, {}, "", {}}};
+  start();
+  EXPECT_THAT(run_with_socket({"backends"}).out,
+              HasSubstr("\n\ndrift: web/a draining for 2m by uid=0(root) (kernel), reset in 3m, "
+                        "ends by itself in 10m, last flow ends in about 40s; the file says "
+                        "enabled\ndrift: web/a weight 20 for 5s by uid=0(root); the file says "
+                        "weight 100\n"));
+}
+
 TEST_F(CliVerbsTest, WaitsUntilTheMembersThatWereMeantHaveNoFlows) {
   operator_.backend_views = {backend("web", "a", 0), backend("web", "b", 7)};
+  operator_.result.members = {"web/a"};
   start();
   const Ran ran = run_with_socket({"drain", "web/a", "--wait"});
   EXPECT_EQ(ran.exit_code, 0);
@@ -185,6 +247,7 @@ TEST_F(CliVerbsTest, WaitsUntilTheMembersThatWereMeantHaveNoFlows) {
 
 TEST_F(CliVerbsTest, SaysWhatIsLeftWhenADrainTakesTooLong) {
   operator_.backend_views = {backend("web", "a", 7), backend("web-dsr", "a", 0)};
+  operator_.result.members = {"web/a", "web-dsr/a"};
   start();
   const Ran ran = run_with_socket({"drain", "a", "--wait", "--timeout", "250ms"});
   EXPECT_EQ(ran.exit_code, 6);
@@ -204,9 +267,10 @@ TEST_F(CliVerbsTest, UndrainsAndReloads) {
   start();
   EXPECT_EQ(run_with_socket({"undrain", "host:10.0.3.11"}).exit_code, 0);
   EXPECT_EQ(run_with_socket({"reload", "--wait"}).out, "done\n");
-  ASSERT_EQ(calls().size(), 2U);
-  EXPECT_EQ(calls()[0].verb, "undrain");
-  EXPECT_EQ(calls()[1].verb, "reload");
+  ASSERT_EQ(calls().size(), 3U);
+  EXPECT_TRUE(calls()[0].request.dry_run);  // a host may have several
+  EXPECT_EQ(calls()[1].verb, "undrain");
+  EXPECT_EQ(calls()[2].verb, "reload");
 }
 
 TEST_F(CliVerbsTest, ReloadWithoutWaitTellsWhatControlSaysAtOnce) {
@@ -270,6 +334,11 @@ TEST(Cli, AMistakeInTheCommandLineIsUsage) {
                                                                  {"status", "--blance"},
                                                                  {"status", "-o", "xml"},
                                                                  {"drain", "a", "--timeout", "5"},
+                                                                 {"drain", "a", "--then", "die"},
+                                                                 {"weight", "a"},
+                                                                 {"weight", "a", "65536"},
+                                                                 {"weight", "a", "b"},
+                                                                 {"maintenance"},
                                                                  {"check"},
                                                                  {"startup", "--config", "x"}}) {
     EXPECT_EQ(run(words).exit_code, 2) << ::testing::PrintToString(words);
@@ -291,6 +360,9 @@ TEST(Cli, HelpNamesEveryVerbAndExitCode) {
                            "backends",
                            "drain",
                            "undrain",
+                           "maintenance",
+                           "enable",
+                           "weight",
                            "reload",
                            "version",
                            "6 timed out"}) {

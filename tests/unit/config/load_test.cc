@@ -134,6 +134,19 @@ TEST(Load, TakesAffinityFromTheDefaultsUnlessTheServiceSaysOtherwise) {
   EXPECT_EQ(config.services[2].affinity.prefix_v4, 32);
 }
 
+TEST(Load, ReadsAMinCapacityAsBackendsOrAsAShare) {
+  const auto read = [](const std::string& value) {
+    return parse_config(kSmall + "defaults: {min_capacity: " + value + "}\n", "x.yaml");
+  };
+  EXPECT_EQ(parsed(kSmall).services.at(0).min_capacity.members, 1U);
+  EXPECT_EQ(read("3")->services.at(0).min_capacity.members, 3U);
+  EXPECT_EQ(read("60%")->services.at(0).min_capacity.percent, 60U);
+  EXPECT_EQ(read("60%")->services.at(0).min_capacity.members, 1U);
+  for (const char* value : {"0", "0%", "101%", "%", "half", "-1", "1.5", "[1]", "10 %"}) {
+    EXPECT_FALSE(read(value)) << value;
+  }
+}
+
 TEST(Load, TakesDefaultsFromTheModelAndTheFile) {
   const Config config = parsed(kSmall + "defaults: {drain: {then: keep}, check: {fall: 7}}\n");
   const Service& service = config.services[0];

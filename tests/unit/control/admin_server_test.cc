@@ -111,6 +111,33 @@ TEST_F(AdminServerTest, TellsTheOperatorWhoAskedAndWhy) {
   EXPECT_THAT(calls()[0].caller.who, StartsWith("uid=" + std::to_string(::getuid())));
 }
 
+TEST_F(AdminServerTest, ReadsEveryKeyOfAVerb) {
+  start();
+  EXPECT_THAT(exchange(http_request("POST",
+                                    "/v1/drain",
+                                    R"({"objects": ["web/a", "host:10.0.3.12"], "deadline_ms": 500,
+                                        "then": "keep", "ttl_ms": 60000, "dry_run": true,
+                                        "force": false})")),
+              StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(
+      exchange(http_request("POST", "/v1/weight", R"({"object": "web/a", "weight": 65535})")),
+      StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/weight", R"({"object": "web/a"})")),
+              HasSubstr("'weight' is missing"));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/weight", R"({"object": "a", "weight": 65536})")),
+              StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/enable", R"({"object": "a", "ttl_ms": 5})")),
+              HasSubstr("unknown key 'ttl_ms'"));
+  ASSERT_EQ(calls().size(), 2U);
+  const AdminRequest request = calls()[0].request;
+  EXPECT_EQ(request.objects.size(), 2U);
+  EXPECT_EQ(request.deadline, std::chrono::milliseconds(500));
+  EXPECT_EQ(request.then, config::DrainEnd::kKeep);
+  EXPECT_EQ(request.ttl, std::chrono::minutes(1));
+  EXPECT_TRUE(request.dry_run && !request.force);
+  EXPECT_EQ(calls()[1].request.weight, 65'535U);
+}
+
 TEST_F(AdminServerTest, ReloadsWithoutABody) {
   start();
   EXPECT_THAT(exchange(http_request("POST", "/v1/reload")), StartsWith("HTTP/1.1 200 "));
@@ -169,7 +196,16 @@ TEST_F(AdminServerTest, RefusesBodiesThatAreNotAVerbs) {
       R"({"reason": "no object"})",
       R"({"object": 7})",
       R"({"object": ""})",
-      R"({"object": "a", "force": true})",
+      R"({"object": "a", "force": 1})",
+      R"({"object": "a", "weight": 1})",
+      R"({"object": "a", "fierce": true})",
+      R"({"objects": "a"})",
+      R"({"objects": ["a", 7]})",
+      R"({"objects": []})",
+      R"({"object": "a", "then": "die"})",
+      R"({"object": "a", "deadline_ms": -1})",
+      R"({"object": "a", "deadline_ms": 1e30})",
+      R"({"object": "a", "ttl_ms": 0})",
       R"({"object": "a\nlevel=error"})",
       R"({"object": "a", "reason": ")" + std::string(300, 'x') + "\"}",
       std::string(60'000, '['),

@@ -37,6 +37,8 @@ TEST(Decide, PrintsTheTableThatTheHeaderShows) {
   EXPECT_EQ(disposition_of(Admin::kEnabled, Health::kDown), kAvoid);
   for (const Health health : {Health::kUnknown, Health::kUp, Health::kSuspect, Health::kDown}) {
     EXPECT_EQ(disposition_of(Admin::kDraining, health), kKeep);
+    EXPECT_EQ(disposition_of(Admin::kMaintenance, health), kKeep);
+    EXPECT_EQ(disposition_of(Admin::kRemoved, health), kKeep);
     EXPECT_EQ(disposition_of(Admin::kDrained, health), kReset);
   }
 }

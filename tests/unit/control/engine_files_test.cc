@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the engine keeps on disk and writes to its log: drains, revisions, lines.
+// What the engine keeps on disk and writes to its log: revisions, lines; orders_test.cc has the
+// journal.
 #include "control/admin/file_descriptor.h"
-#include "control/engine/drains.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
 #include "control/engine/revisions.h"
@@ -30,24 +30,6 @@ using namespace std::chrono_literals;
 using testing::FakeClock;
 using ::testing::HasSubstr;
 using testing::TempDirectory;
-
-TEST(Drains, SurviveTheirTextFormWhateverTheReasonSays) {
-  const Drains drains = {
-      {{"web", "a"}, {1'700'000'000'123, "uid=1000(ops)", "kernel 6.1 = 100 %\nand more"}},
-      {{"web", "b"}, {0, "", ""}},
-      {{"d\xc3\xa9mo", "c"}, {-5, "x", "\x01\x7f"}}};
-  const DrainsRead read = drains_from_text(drains_to_text(drains));
-  EXPECT_EQ(read.drains, drains);
-  EXPECT_EQ(read.damaged_lines, 0U);
-}
-
-TEST(Drains, SkipAndCountDamagedLines) {
-  const DrainsRead read = drains_from_text(
-      "drain web a 12 who why\nnonsense\ndrain web b x who why\ndrain web c 12 %4\n\n"
-      "undrain web d 12 who why\ndrain web e 12 who");
-  EXPECT_EQ(read.drains.size(), 1U);
-  EXPECT_EQ(read.damaged_lines, 5U);
-}
 
 TEST(Revisions, SurviveTheirTextFormWithAnyNamesAndBytes) {
   const Revision revision{

@@ -6,6 +6,7 @@
 #include "config/load.h"
 #include "control/engine/engine.h"
 #include "control/engine/revisions.h"
+#include "control/publish/durable_file.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/fake_forwarder.h"
 #include "tests/support/temp_directory.h"
@@ -74,14 +75,14 @@ class EngineTest : public ::testing::Test {
   std::string path() const { return directory.file("holdfast.yaml"); }
 
   // Starts an engine from the file, or from the newest revision when there is one, as control does.
-  void begin(Drains drains = {}) {
+  void begin(Orders orders = {}) {
     EngineStart start;
     const NewestRevision newest = load_newest_revision(directory.path());
     start.config = newest.revision ? config::parse_sources(newest.revision->sources).value()
                                    : config::load_config(path()).value();
     start.revision = newest.revision ? newest.revision->number : 0;
     start.highest_revision = newest.highest;
-    start.drains = std::move(drains);
+    start.orders = std::move(orders);
     start.config_path = path();
     start.directory = directory.path();
     forwarder = std::make_unique<testing::FakeForwarder>(context.get_executor());
@@ -155,8 +156,28 @@ class EngineTest : public ::testing::Test {
   }
   Disposition shown(const std::string& backend) { return forwarder->shown[{"web", backend}]; }
   VerbResult reload() { return get(engine->reload({.who = "test", .reason = ""})); }
-  VerbResult drain(const std::string& object) {
-    return get(engine->drain(object, {.who = "uid=0(root)", .reason = "kernel"}));
+  AdminRequest asked(AdminVerb verb, const std::string& object) const {
+    AdminRequest request;
+    request.verb = verb;
+    request.objects = {object};
+    request.caller = {.who = "uid=0(root)", .reason = "kernel"};
+    return request;
+  }
+  VerbResult change(AdminRequest request) { return get(engine->change(std::move(request))); }
+  VerbResult drain(const std::string& object) { return change(asked(AdminVerb::kDrain, object)); }
+  VerbResult undrain(const std::string& object) {
+    return change(asked(AdminVerb::kUndrain, object));
+  }
+  // The orders on disk.
+  OrdersRead written() const {
+    return read_journal(read_whole(directory.file("orders"), 1'000'000).value().value_or(""));
+  }
+  // Ends control and starts it again over what it left on disk and in the dataplane.
+  void restart() {
+    stop();
+    begin(written().orders);
+    forwarder->connect();
+    pass(600ms);
   }
   BackendView view(const std::string& name) {
     for (BackendView& one : engine->backends()) {

@@ -59,6 +59,16 @@ class RosterTest : public ::testing::Test {
   Disposition disposition(const std::string& service, const std::string& name) const {
     return roster.at(*roster.find({service, name})).decision.disposition;
   }
+  // A drain that began then, by the service's own rule.
+  MemberOrders drained(std::int64_t since_unix_ms) const {
+    StateOrder order;
+    order.stamp.since_unix_ms = since_unix_ms;
+    order.drain = config.services[0].drain;
+    return {.state = order, .weight = {}};
+  }
+  void drain(MemberPlace place) {
+    roster.apply(place, {AdminEvent::kDrain, drained(now().unix_ms), "drain"}, now());
+  }
   RunningState running() const {
     RunningState state;
     state.generation = build_generation(config, roster.decisions(), 5);
@@ -73,8 +83,8 @@ class RosterTest : public ::testing::Test {
     }
     return state;
   }
-  void reload(const Drains& drains = {}) {
-    roster = Roster(config, roster, drains, now());
+  void reload(const Orders& orders = {}) {
+    roster = Roster(config, roster, orders, now());
     roster.settle("reload", now());
   }
 
@@ -166,9 +176,9 @@ TEST_F(RosterTest, AdoptsWhatRunsWithoutAnyStateChange) {
   report("b", Reason::kRefused);
   passed = 20s;
   roster.tick(now());
-  roster.apply(*roster.find({"web", "c"}), AdminEvent::kDrain, "drain", now());
+  drain(*roster.find({"web", "c"}));
   const RunningState state = running();
-  const Drains drains = {{{"web", "c"}, {.since_unix_ms = now().unix_ms, .who = "", .reason = ""}}};
+  const Orders drains = {{{"web", "c"}, drained(now().unix_ms)}};
   Roster fresh(config, {}, drains, now());
   fresh.settle("start", now());
   fresh.adopt(state, now());
@@ -198,27 +208,27 @@ TEST_F(RosterTest, DoesNotAdoptAnotherAddressARetiredMemberOrWhatItKnowsBetter) 
 TEST_F(RosterTest, ResetsADrainedMemberAtItsDeadlineAlsoAfterARestart) {
   all_up();
   const MemberPlace place = *roster.find({"web", "a"});
-  roster.apply(place, AdminEvent::kDrain, "drain", now());
+  drain(place);
   EXPECT_EQ(disposition("web", "a"), kKeep);
   EXPECT_EQ(disposition("dsr", "a"), kNew);
   passed = 299s;
   roster.tick(now());
   EXPECT_EQ(disposition("web", "a"), kKeep);
-  const Drains drains = {{{"web", "a"}, {.since_unix_ms = 1'000'000, .who = "", .reason = ""}}};
+  const Orders drains = {{{"web", "a"}, drained(1'000'000)}};
   Roster restarted(config, {}, drains, now());
   passed = 300s;
   roster.tick(now());
   EXPECT_EQ(disposition("web", "a"), kReset);
   restarted.tick(now());
   EXPECT_EQ(restarted.at(place).decision.disposition, kReset);
-  roster.apply(place, AdminEvent::kUndrain, "undrain", now());
+  roster.apply(place, {AdminEvent::kEnable, {}, "undrain"}, now());
   EXPECT_EQ(disposition("web", "a"), kNew);
 }
 
 TEST_F(RosterTest, KeepsADrainsDeadlineOverReloadsWhateverTheWallClockDoes) {
   all_up();
-  const Drains drains = {{{"web", "a"}, {.since_unix_ms = 1'000'000, .who = "", .reason = ""}}};
-  roster.apply(*roster.find({"web", "a"}), AdminEvent::kDrain, "drain", now());
+  const Orders drains = {{{"web", "a"}, drained(1'000'000)}};
+  drain(*roster.find({"web", "a"}));
   passed = 100s;
   wall_jump = 1h;
   reload(drains);
@@ -230,15 +240,17 @@ TEST_F(RosterTest, KeepsADrainsDeadlineOverReloadsWhateverTheWallClockDoes) {
   EXPECT_EQ(disposition("web", "a"), kReset);
 }
 
-TEST_F(RosterTest, CountsADrainsNewDeadlineFromItsBegin) {
+TEST_F(RosterTest, KeepsTheTermsThatADrainBeganWithWhenTheFileChanges) {
   all_up();
-  const Drains drains = {{{"web", "a"}, {.since_unix_ms = 1'000'000, .who = "", .reason = ""}}};
-  roster.apply(*roster.find({"web", "a"}), AdminEvent::kDrain, "drain", now());
+  const Orders drains = {{{"web", "a"}, drained(1'000'000)}};
+  drain(*roster.find({"web", "a"}));
   passed = 100s;
   config.services[0].drain.deadline = 150s;
   reload(drains);
+  passed = 299s;
+  roster.tick(now());
   EXPECT_EQ(disposition("web", "a"), kKeep);
-  passed = 150s;
+  passed = 300s;
   roster.tick(now());
   EXPECT_EQ(disposition("web", "a"), kReset);
 }
@@ -247,7 +259,7 @@ TEST_F(RosterTest, NeverResetsWhatIsToBeKept) {
   config.services[0].drain.then = config::DrainEnd::kKeep;
   reload();
   all_up();
-  roster.apply(*roster.find({"web", "a"}), AdminEvent::kDrain, "drain", now());
+  drain(*roster.find({"web", "a"}));
   passed = 24h;
   roster.tick(now());
   EXPECT_EQ(disposition("web", "a"), kKeep);

@@ -72,7 +72,7 @@ TEST_F(EngineTest, AdoptsARunningDataplaneWithoutAnyChange) {
   ASSERT_EQ(drain("web/c").outcome, Outcome::kOk);
   stop();
   const auto left = dataplane->in_force;
-  begin({{{"web", "c"}, {unix_ms, "", ""}}});
+  begin(written().orders);
   forwarder->connect();
   pass(2s);
   EXPECT_EQ(forwarder->in_force, left);

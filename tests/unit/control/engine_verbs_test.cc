@@ -3,8 +3,6 @@
 #include "tests/unit/control/engine_fixture.h"
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <string>
 
@@ -24,21 +22,20 @@ TEST_F(EngineTest, DrainsAtOnceWritesItDownAndUndoesItOnlyOnRequest) {
   begin_up();
   const VerbResult result = drain("web/a");
   EXPECT_EQ(result.outcome, Outcome::kOk);
-  EXPECT_EQ(result.lines, (std::vector<std::string>{"web/a is draining"}));
+  EXPECT_EQ(result.lines,
+            (std::vector<std::string>{
+                "web/a is draining: established flows live on, after 5m they are reset"}));
   EXPECT_EQ(shown("a"), kKeep);
-  std::ifstream file(directory.file("drains"));
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const DrainsRead written = drains_from_text(text);
-  EXPECT_EQ(written.drains.at({"web", "a"}).reason, "kernel");
+  EXPECT_EQ(written().orders.at({"web", "a"}).state->stamp.reason, "kernel");
   prober.dead = {11};
   pass(1s);
   prober.dead = {};
   pass(2s);
   EXPECT_EQ(shown("a"), kKeep);
   EXPECT_EQ(drain("a").lines.at(0), "web/a is draining already");
-  EXPECT_EQ(get(engine->undrain("web/a", {})).outcome, Outcome::kOk);
+  EXPECT_EQ(undrain("web/a").outcome, Outcome::kOk);
   EXPECT_EQ(shown("a"), kNew);
-  EXPECT_EQ(get(engine->undrain("web/a", {})).lines.at(0), "web/a is enabled already");
+  EXPECT_EQ(undrain("web/a").lines.at(0), "web/a is enabled already");
 }
 
 TEST_F(EngineTest, RefusesADrainThatWouldLeaveNobody) {
@@ -62,10 +59,10 @@ TEST_F(EngineTest, GoesOnWithAFullDiskSaysSoAndWritesDownWhatItCanLater) {
   EXPECT_EQ(shown("a"), kKeep);
   EXPECT_THAT(result.lines, Contains(HasSubstr("not written down")));
   EXPECT_GE(engine->status().disk_errors, 1U);
-  EXPECT_THAT(engine->status().notices, Contains(HasSubstr("drains are not written down")));
+  EXPECT_THAT(engine->status().notices, Contains(HasSubstr("not written down")));
   std::filesystem::create_directories(directory.path());
   pass(6s);
-  EXPECT_TRUE(std::filesystem::exists(directory.file("drains")));
+  EXPECT_TRUE(std::filesystem::exists(directory.file("orders")));
   EXPECT_THAT(engine->status().notices, Not(Contains(HasSubstr("not written down"))));
 }
 
@@ -168,7 +165,7 @@ TEST_F(EngineTest, DoesNotCallAMemberDrainingInForceThatTheDataplaneNeverHeardOf
   EXPECT_EQ(refused.outcome, Outcome::kRefused);
   EXPECT_THAT(refused.lines, Contains(HasSubstr("no member web/b")));
   EXPECT_THAT(lines, Contains("event=dispositions.refused count=1 first=\"no member web/b\""));
-  EXPECT_EQ(get(engine->undrain("web/a", {})).outcome, Outcome::kOk);
+  EXPECT_EQ(undrain("web/a").outcome, Outcome::kOk);
 }
 
 TEST_F(EngineTest, SaysThatADrainTakesEffectLaterWhenTheConnectionBreaksUnderIt) {
@@ -176,7 +173,7 @@ TEST_F(EngineTest, SaysThatADrainTakesEffectLaterWhenTheConnectionBreaksUnderIt)
   forwarder->hold_dispositions = true;
   std::optional<VerbResult> result;
   asio::co_spawn(context,
-                 engine->drain("web/a", {}),
+                 engine->change(asked(AdminVerb::kDrain, "web/a")),
                  [&](const std::exception_ptr&, VerbResult value) { result = std::move(value); });
   run();
   EXPECT_FALSE(result.has_value());

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// See verb_body.h.
+#include "control/admin/verb_body.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <string_view>
+#include <utility>
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+
+namespace holdfast::control {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMaxObjects = 10'000;
+constexpr std::size_t kMaxObjectBytes = 512;
+constexpr std::size_t kMaxReasonBytes = 256;
+constexpr std::int64_t kYearMs = 365LL * 24 * 3'600'000;
+constexpr std::uint32_t kMaxWeight = 65'535;
+
+using Fault = std::string;  // empty: none
+
+// The field as text. Control characters would forge lines in the log.
+Fault read_text(const json::value& value,
+                std::string_view key,
+                std::size_t limit,
+                std::string& text) {
+  const json::string* string = value.if_string();
+  if (string == nullptr || string->size() > limit) {
+    return "'" + std::string(key) + "' must be a string of at most " + std::to_string(limit) +
+           " bytes";
+  }
+  if (std::ranges::any_of(*string, [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
+    return "'" + std::string(key) + "' must hold no control characters";
+  }
+  text.assign(string->data(), string->size());
+  return "";
+}
+
+Fault take_object(const json::value& value, AdminRequest& request) {
+  std::string object;
+  Fault fault = read_text(value, "object", kMaxObjectBytes, object);
+  if (fault.empty() && object.empty()) {
+    fault = "an object is empty";
+  }
+  request.objects.push_back(std::move(object));
+  return fault;
+}
+
+Fault take_objects(const json::value& value, AdminRequest& request) {
+  const json::array* list = value.if_array();
+  if (list == nullptr || list->size() > kMaxObjects) {
+    return "'objects' must be a list of at most " + std::to_string(kMaxObjects) + " strings";
+  }
+  for (const json::value& one : *list) {
+    if (Fault fault = take_object(one, request); !fault.empty()) {
+      return fault;
+    }
+  }
+  return "";
+}
+
+Fault take_reason(const json::value& value, AdminRequest& request) {
+  return read_text(value, "reason", kMaxReasonBytes, request.caller.reason);
+}
+
+// Milliseconds from `least` to a year.
+std::expected<std::chrono::milliseconds, Fault> read_ms(const json::value& value,
+                                                        std::string_view key,
+                                                        std::int64_t least) {
+  json::error_code error;
+  const auto number = value.is_number() ? value.to_number<std::int64_t>(error) : -1;
+  if (error || number < least || number > kYearMs) {
+    return std::unexpected("'" + std::string(key) + "' must be milliseconds, " +
+                           std::to_string(least) + " to those of a year");
+  }
+  return std::chrono::milliseconds(number);
+}
+
+Fault take_deadline(const json::value& value, AdminRequest& request) {
+  const auto deadline = read_ms(value, "deadline_ms", 0);
+  request.deadline = deadline.value_or(std::chrono::milliseconds(0));
+  return deadline ? "" : deadline.error();
+}
+
+Fault take_ttl(const json::value& value, AdminRequest& request) {
+  const auto ttl = read_ms(value, "ttl_ms", 1);
+  request.ttl = ttl.value_or(std::chrono::milliseconds(0));
+  return ttl ? "" : ttl.error();
+}
+
+Fault take_then(const json::value& value, AdminRequest& request) {
+  constexpr std::array<std::pair<std::string_view, config::DrainEnd>, 3> kEnds = {{
+      {"reset", config::DrainEnd::kReset},
+      {"keep", config::DrainEnd::kKeep},
+      {"remove", config::DrainEnd::kRemove},
+  }};
+  const json::string* text = value.if_string();
+  for (const auto& [name, end] : kEnds) {
+    if (text != nullptr && *text == name) {
+      request.then = end;
+      return "";
+    }
+  }
+  return "'then' must be \"reset\", \"keep\" or \"remove\"";
+}
+
+Fault take_weight(const json::value& value, AdminRequest& request) {
+  json::error_code error;
+  const auto weight = value.is_number() ? value.to_number<std::uint32_t>(error) : kMaxWeight + 1;
+  if (!value.is_null() && (error || weight > kMaxWeight)) {
+    return "'weight' must be a number from 0 to " + std::to_string(kMaxWeight) + ", or null";
+  }
+  request.weight = value.is_null() ? std::nullopt : std::optional(weight);
+  return "";
+}
+
+template <bool AdminRequest::* Flag>
+Fault take_flag(const json::value& value, AdminRequest& request) {
+  request.*Flag = value.is_bool() && value.get_bool();
+  return value.is_bool() ? "" : "'dry_run' and 'force' must be true or false";
+}
+
+constexpr unsigned bit(AdminVerb verb) { return 1U << std::to_underlying(verb); }
+constexpr unsigned kEveryVerb = bit(AdminVerb::kCount) - 1;
+constexpr unsigned kLasting =
+    bit(AdminVerb::kDrain) | bit(AdminVerb::kMaintenance) | bit(AdminVerb::kWeight);
+
+struct BodyField {
+  std::string_view key;
+  unsigned verbs;  // that have it
+  Fault (*take)(const json::value&, AdminRequest&);
+};
+constexpr std::array<BodyField, 9> kFields = {{
+    {"object", kEveryVerb, take_object},
+    {"objects", kEveryVerb, take_objects},
+    {"reason", kEveryVerb, take_reason},
+    {"deadline_ms", bit(AdminVerb::kDrain), take_deadline},
+    {"then", bit(AdminVerb::kDrain), take_then},
+    {"weight", bit(AdminVerb::kWeight), take_weight},
+    {"ttl_ms", kLasting, take_ttl},
+    {"dry_run", kEveryVerb, take_flag<&AdminRequest::dry_run>},
+    {"force", kEveryVerb, take_flag<&AdminRequest::force>},
+}};
+
+std::string known_keys(AdminVerb verb) {
+  std::string keys;
+  for (const BodyField& field : kFields) {
+    if ((field.verbs & bit(verb)) != 0) {
+      keys += (keys.empty() ? "'" : ", '") + std::string(field.key) + "'";
+    }
+  }
+  return keys;
+}
+
+std::expected<json::object, std::string> parsed(const std::string& body) {
+  json::error_code error;
+  const json::value value = json::parse(body, error);
+  const json::object* object = error ? nullptr : value.if_object();
+  if (object == nullptr) {
+    return std::unexpected("the body must be a JSON object");
+  }
+  return *object;
+}
+
+}  // namespace
+
+std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::string& body) {
+  const auto object = parsed(body);
+  if (!object) {
+    return std::unexpected(object.error());
+  }
+  AdminRequest request;
+  request.verb = verb;
+  for (const json::key_value_pair& given : *object) {
+    const std::string_view key(given.key().data(), given.key().size());
+    const auto* const field = std::ranges::find(kFields, key, &BodyField::key);
+    if (field == kFields.end() || (field->verbs & bit(verb)) == 0) {
+      return std::unexpected("unknown key '" + std::string(key) + "': there are " +
+                             known_keys(verb));
+    }
+    if (Fault fault = field->take(given.value(), request); !fault.empty()) {
+      return std::unexpected(std::move(fault));
+    }
+  }
+  if (request.objects.empty()) {
+    return std::unexpected(
+        "'objects' is missing: SERVICE/BACKEND, BACKEND, host:ADDRESS, tier:SERVICE/N or node");
+  }
+  if (verb == AdminVerb::kWeight && !object->contains("weight")) {
+    return std::unexpected("'weight' is missing: a number, or null for the file's");
+  }
+  return request;
+}
+
+std::expected<std::string, std::string> read_reason(const std::string& body) {
+  if (body.empty()) {
+    return "";
+  }
+  const auto object = parsed(body);
+  if (!object) {
+    return std::unexpected(object.error());
+  }
+  AdminRequest request;
+  for (const json::key_value_pair& given : *object) {
+    if (given.key() != "reason") {
+      return std::unexpected("unknown key '" + std::string(given.key()) + "': there is 'reason'");
+    }
+    if (Fault fault = take_reason(given.value(), request); !fault.empty()) {
+      return std::unexpected(std::move(fault));
+    }
+  }
+  return request.caller.reason;
+}
+
+}  // namespace holdfast::control
