@@ -11,17 +11,39 @@ std::size_t set_disposition(const MemberRegistry& members,
                             DispositionTable dispositions,
                             std::string_view service,
                             std::string_view backend,
-                            Disposition disposition) {
+                            MemberOrder order) {
   std::size_t found = 0;
   for (std::size_t i = 0; i < members.records().size(); ++i) {
-    const MemberRecord& record = members.records()[i];
+    MemberRecord& record = members.records()[i];
     if (record.state == RegistryState::kActive && record.service.view() == service &&
         record.backend.view() == backend) {
-      dispositions.set({static_cast<std::uint16_t>(i), record.epoch}, disposition);
+      record.drain_deadline_ms = order.drain_deadline_ms;
+      dispositions.set({static_cast<std::uint16_t>(i), record.epoch}, order.disposition);
       ++found;
     }
   }
   return found;
+}
+
+std::vector<std::string> end_drains(const MemberRegistry& members,
+                                    DispositionTable dispositions,
+                                    std::uint64_t now_ms) {
+  std::vector<std::string> ended;
+  for (std::size_t i = 0; i < members.records().size(); ++i) {
+    MemberRecord& record = members.records()[i];
+    if (record.state != RegistryState::kActive || record.drain_deadline_ms == 0 ||
+        record.drain_deadline_ms > now_ms) {
+      continue;
+    }
+    record.drain_deadline_ms = 0;
+    const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
+    if (dispositions.get(id) == Disposition::kKeep) {
+      dispositions.set(id, Disposition::kReset);
+      ended.push_back(std::string(record.service.view()) + "/" +
+                      std::string(record.backend.view()));
+    }
+  }
+  return ended;
 }
 
 void apply_dispositions(const GenerationSpec& spec,
@@ -35,16 +57,18 @@ void apply_dispositions(const GenerationSpec& spec,
     }
   }
   for (std::size_t i = 0; i < members.records().size(); ++i) {
-    const MemberRecord& record = members.records()[i];
+    MemberRecord& record = members.records()[i];
     const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
     if (record.state == RegistryState::kActive) {
       const auto found = wanted.find({record.service.view(), record.backend.view()});
       if (found != wanted.end()) {
         dispositions.set(id, found->second);
       }
-    } else if (record.state == RegistryState::kRetired &&
-               dispositions.get(id) == Disposition::kNew) {
-      dispositions.set(id, Disposition::kKeep);
+    } else if (record.state == RegistryState::kRetired) {
+      record.drain_deadline_ms = 0;
+      if (dispositions.get(id) == Disposition::kNew) {
+        dispositions.set(id, Disposition::kKeep);
+      }
     }
   }
 }

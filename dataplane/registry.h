@@ -46,10 +46,10 @@ struct MemberRecord {
   std::uint8_t epoch = 0;
   std::uint8_t reserved = 0;
   std::uint16_t mtu = 0;  // as last configured: its flows keep it when it is retired
-  // Monotonic clock of the boot that the state's header names; 0: none. Room for holds and drains
-  // that end on time without control, so that the layout stays. Always 0 now.
+  // Monotonic clock of the boot that the state's header names; 0: none. Room for holds that end on
+  // time, so that the layout stays: always 0 now.
   std::uint64_t hold_deadline_ms = 0;
-  std::uint64_t drain_deadline_ms = 0;
+  std::uint64_t drain_deadline_ms = 0;  // then a member that keeps its flows is reset
 
   // True when the record, as read from a file that may be damaged, can be used.
   [[nodiscard]] bool plausible() const;

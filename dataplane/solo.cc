@@ -63,7 +63,7 @@ std::size_t Solo::set_disposition(std::string_view service,
                                   std::string_view backend,
                                   Disposition disposition) {
   return dataplane::set_disposition(
-      members_, shared_.dispositions(), service, backend, disposition);
+      members_, shared_.dispositions(), service, backend, {disposition, 0});
 }
 
 void Solo::refresh_forwarding() {

@@ -14,6 +14,9 @@ namespace asio = boost::asio;
 
 namespace {
 
+// What runs may end a drain this much sooner or later than is wanted: clocks are read twice.
+constexpr std::chrono::seconds kDeadlineSlack{1};
+
 // "up/new", and "draining/up/keep" while the operator drains it.
 std::string shown_text(const Shown& shown) {
   std::string text =
@@ -186,10 +189,11 @@ std::size_t Engine::take_over(const RunningState& running) {
     if (!place || member.retired) {
       continue;
     }
-    const Disposition wanted = roster_.at(*place).decision.disposition;
-    if (wanted != member.disposition) {
-      ++changes;
-      publisher_.set_disposition({member.service, member.backend, wanted});
+    const bool differs = roster_.at(*place).decision.disposition != member.disposition;
+    changes += differs ? 1U : 0U;
+    const auto late = std::chrono::abs(reset_in(roster_.at(*place)) - member.reset_in);
+    if (differs || late > kDeadlineSlack) {
+      tell(*place);
     }
   }
   act_on(outcome);
@@ -213,7 +217,9 @@ void Engine::act_on(const Roster::Outcome& outcome) {
   generation_stale_ = generation_stale_ || outcome.weights_changed;
   for (const StateChange& change : outcome.changes) {
     if (change.before.disposition != change.after.disposition) {
-      publisher_.set_disposition({change.service, change.backend, change.after.disposition});
+      if (const auto place = roster_.find({change.service, change.backend})) {
+        tell(*place);
+      }
     }
     const bool expected = change.after.admin == Admin::kMaintenance;
     const bool worse = change.after.health == Health::kDown && !expected;
@@ -225,6 +231,21 @@ void Engine::act_on(const Roster::Outcome& outcome) {
                       {"to", shown_text(change.after)},
                       {"cause", change.cause}});
   }
+}
+
+std::chrono::milliseconds Engine::reset_in(const Member& member) const {
+  const bool ends = member.admin == Admin::kDraining &&
+                    member.drain_ends != Clock::TimePoint::max() &&
+                    member.orders.state->drain.then == config::DrainEnd::kReset;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(member.drain_ends - now().steady);
+  return ends ? std::max(left, std::chrono::milliseconds(1)) : std::chrono::milliseconds(0);
+}
+
+void Engine::tell(MemberPlace place) {
+  const Member& member = roster_.at(place);
+  auto [service, backend] = roster_.name_of(place);
+  publisher_.set_disposition(
+      {std::move(service), std::move(backend), member.decision.disposition, reset_in(member)});
 }
 
 void Engine::plan_tick() {

@@ -129,6 +129,10 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> poll_loop();
   void note_ebbs();
   void act_on(const Roster::Outcome& outcome);
+  // Tells the dataplane what a member is to be, and when its drain ends.
+  void tell(MemberPlace place);
+  // Until the dataplane itself resets what is left of a drain; 0: never.
+  [[nodiscard]] std::chrono::milliseconds reset_in(const Member& member) const;
   [[nodiscard]] dataplane::GenerationSpec build_wanted() const;
   void publish_if_needed();
   // What is wanted runs: nothing is owed any more, and no failure matters.

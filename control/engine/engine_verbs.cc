@@ -87,7 +87,11 @@ void Engine::act_on_orders(VerbRun& run) {
     if (!place) {
       continue;
     }
-    act_on(roster_.apply(*place, change.order, now()));
+    const Roster::Outcome outcome = roster_.apply(*place, change.order, now());
+    act_on(outcome);
+    if (outcome.changes.empty() && change.order.event) {
+      tell(*place);  // the terms alone changed
+    }
     run.result.lines.push_back(label(change.name) + " is " + change.line);
     parts_.log.event(Severity::kInfo,
                      run.verb,

@@ -7,6 +7,7 @@
 #include "dataplane.pb.h"
 #include "dataplane/spec.h"
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -20,6 +21,7 @@ struct DispositionChange {
   std::string service;
   std::string backend;
   dataplane::Disposition disposition = dataplane::Disposition::kNew;
+  std::chrono::milliseconds reset_in{0};  // the dataplane resets it by itself then; 0: never
   bool operator==(const DispositionChange&) const = default;
 };
 
@@ -31,6 +33,7 @@ struct RunningMember {
   std::uint16_t port = 0;
   dataplane::Disposition disposition = dataplane::Disposition::kNew;
   bool retired = false;
+  std::chrono::milliseconds reset_in{0};
 };
 
 struct RunningState {

@@ -43,7 +43,7 @@ void Publisher::adopt(const RunningState& running) {
   pending_.clear();
   for (const RunningMember& member : running.members) {
     if (!member.retired) {
-      desired_[{member.service, member.backend}] = member.disposition;
+      desired_[{member.service, member.backend}] = {member.disposition, member.reset_in};
     }
   }
 }
@@ -64,7 +64,7 @@ void Publisher::want(GenerationSpec generation) {
   desired_.clear();
   for (const dataplane::ServiceSpec& service : generation.services) {
     for (const dataplane::MemberSpec& member : service.members) {
-      desired_[{service.name, member.backend}] = member.disposition;
+      desired_[{service.name, member.backend}] = {member.disposition, {}};
     }
   }
   ++wanted_sequence_;
@@ -122,7 +122,7 @@ void Publisher::refresh_dispositions(GenerationSpec& generation) const {
     for (dataplane::MemberSpec& member : service.members) {
       const auto desired = desired_.find({service.name, member.backend});
       if (desired != desired_.end()) {
-        member.disposition = desired->second;
+        member.disposition = desired->second.disposition;
       }
     }
   }
@@ -135,8 +135,9 @@ void Publisher::acknowledge(GenerationSpec generation) {
   for (const dataplane::ServiceSpec& service : generation.services) {
     for (const dataplane::MemberSpec& member : service.members) {
       const auto desired = desired_.find({service.name, member.backend});
-      if (desired != desired_.end() && desired->second != member.disposition) {
-        set_disposition({service.name, member.backend, desired->second});
+      if (desired != desired_.end() && desired->second.disposition != member.disposition) {
+        const auto [disposition, reset_in] = desired->second;
+        set_disposition({service.name, member.backend, disposition, reset_in});
       }
     }
   }
@@ -171,11 +172,11 @@ void Publisher::finish(std::uint64_t sequence, std::uint64_t number, Outcome out
 
 void Publisher::set_disposition(DispositionChange change) {
   const Member member{std::move(change.service), std::move(change.backend)};
-  desired_[member] = change.disposition;
+  desired_[member] = {change.disposition, change.reset_in};
   if (!forwarder_.connected() || (running_ && !running_members_.contains(member))) {
     return;
   }
-  pending_[member] = change.disposition;
+  pending_[member] = {change.disposition, change.reset_in};
   if (!sending_) {
     sending_ = true;
     tasks_.spawn(disposition_loop());
@@ -185,8 +186,8 @@ void Publisher::set_disposition(DispositionChange change) {
 asio::awaitable<void> Publisher::disposition_loop() {
   while (!pending_.empty()) {
     std::vector<DispositionChange> batch;
-    for (const auto& [member, disposition] : std::exchange(pending_, {})) {
-      batch.push_back({member.first, member.second, disposition});
+    for (const auto& [member, told] : std::exchange(pending_, {})) {
+      batch.push_back({member.first, member.second, told.disposition, told.reset_in});
     }
     const auto refused = co_await forwarder_.set_dispositions(std::move(batch));
     if (!refused) {

@@ -7,6 +7,7 @@
 #include "control/publish/forwarder.h"
 #include "control/publish/tasks.h"
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <functional>
@@ -70,7 +71,11 @@ class Publisher {
 
  private:
   using Member = std::pair<std::string, std::string>;  // service, backend
-  using Dispositions = std::map<Member, dataplane::Disposition>;
+  struct Told {
+    dataplane::Disposition disposition = dataplane::Disposition::kNew;
+    std::chrono::milliseconds reset_in{0};
+  };
+  using Dispositions = std::map<Member, Told>;
 
   boost::asio::awaitable<void> publish_loop();
   boost::asio::awaitable<void> disposition_loop();

@@ -45,7 +45,8 @@ std::expected<RunningState, std::string> read_running(const seam::GetGenerationR
                              .address = *address,
                              .port = static_cast<std::uint16_t>(entry.ref().port()),
                              .disposition = *disposition,
-                             .retired = entry.retired()});
+                             .retired = entry.retired(),
+                             .reset_in = std::chrono::milliseconds(entry.reset_in_ms())});
   }
   return state;
 }
@@ -357,6 +358,7 @@ Forwarder::Answer<std::vector<std::string>> SeamForwarder::set_dispositions(
     set.set_service(change.service);
     set.set_backend(change.backend);
     set.set_disposition(static_cast<std::uint32_t>(std::to_underlying(change.disposition)));
+    set.set_reset_in_ms(static_cast<std::uint64_t>(change.reset_in.count()));
   }
   const std::vector<AnyReply> replies =
       co_await call_all(std::move(requests), settings_.call_limit);

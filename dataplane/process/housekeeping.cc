@@ -52,6 +52,7 @@ void MainLoop::watch_everything() {
   loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
   loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
   loop_.every(std::chrono::milliseconds(250), [this] { check_liveness(); });
+  loop_.every(std::chrono::milliseconds(100), [this] { end_drains(); });
 }
 
 std::vector<std::string> MainLoop::notices() const {
@@ -169,6 +170,14 @@ void MainLoop::tick() {
   take_worker_notices();
   if (announcer_.pending()) {
     announcer_.send_some(publisher_->neighborhood(), *workers_.front());
+  }
+}
+
+// A drain ends on time whether control lives or not.
+void MainLoop::end_drains() {
+  for (const std::string& member : publisher_->end_drains()) {
+    log_line(LogLevel::kInfo, "drain.deadline", member + " is reset: its drain's deadline is over");
+    server_->broadcast("drain_deadline", member);
   }
 }
 

@@ -58,6 +58,7 @@ class MainLoop {
   void resolve_next_hops();
   void tick();
   void check_liveness();
+  void end_drains();
 
   const ProcessOptions options_;
   Booted booted_;

@@ -202,13 +202,17 @@ std::expected<Publication, std::string> Publisher::publish(GenerationSpec spec) 
 }
 
 std::expected<Publisher::DispositionChange, std::string> Publisher::set_disposition(
-    std::string_view service, std::string_view backend, Disposition disposition) {
+    std::string_view service,
+    std::string_view backend,
+    Disposition disposition,
+    std::uint64_t reset_in_ms) {
   if (disposition == Disposition::kHold) {
     return std::unexpected("hold is not available in this version");
   }
   const auto start = Clock::now();
-  const std::size_t members =
-      dataplane::set_disposition(members_, dispositions_, service, backend, disposition);
+  const std::uint64_t deadline = reset_in_ms == 0 ? 0 : monotonic_ns() / 1'000'000 + reset_in_ms;
+  const std::size_t members = dataplane::set_disposition(
+      members_, dispositions_, service, backend, {disposition, deadline});
   if (members == 0) {
     return std::unexpected(
         fmt::format("no member {}/{} in generation {}", service, backend, generation().number()));
@@ -222,6 +226,16 @@ std::expected<Publisher::DispositionChange, std::string> Publisher::set_disposit
                                        kPublicationLimit.count()));
   }
   return DispositionChange{.members = members, .visible_ns = nanoseconds_since(start)};
+}
+
+std::vector<std::string> Publisher::end_drains() {
+  std::vector<std::string> ended =
+      dataplane::end_drains(members_, dispositions_, monotonic_ns() / 1'000'000);
+  if (!ended.empty()) {
+    read_dispositions(spec_, members_, dispositions_);
+    unsaved_ = true;
+  }
+  return ended;
 }
 
 void Publisher::set_neighborhood(Neighborhood neighborhood) {

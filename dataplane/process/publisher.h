@@ -62,14 +62,18 @@ class Publisher {
   // the workers to leave the generation before, for a second at most.
   std::expected<Publication, std::string> publish(GenerationSpec spec);
   // Sets all active members of that name; returns how many, and nanoseconds until the last worker
-  // saw it.
+  // saw it. After `reset_in_ms` one that keeps its flows is reset; 0: never.
   struct DispositionChange {
     std::size_t members = 0;
     std::uint64_t visible_ns = 0;
   };
   std::expected<DispositionChange, std::string> set_disposition(std::string_view service,
                                                                 std::string_view backend,
-                                                                Disposition disposition);
+                                                                Disposition disposition,
+                                                                std::uint64_t reset_in_ms = 0);
+  // Resets the members whose drains have reached their deadline; returns their names. Call several
+  // times a second.
+  std::vector<std::string> end_drains();
   void set_neighborhood(Neighborhood neighborhood);
 
   // Frees what no worker sees, acknowledges, saves, and gives back retired members and bindings

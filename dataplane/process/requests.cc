@@ -3,8 +3,10 @@
 #include "dataplane/process/requests.h"
 
 #include "dataplane/api/codec.h"
+#include "dataplane/process/clock.h"
 #include "dataplane/process/log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -114,7 +116,12 @@ void Requests::set_disposition(const seam::SetDisposition& request, seam::Reply&
   if (!disposition) {
     return refuse(reply, disposition.error());
   }
-  const auto done = publisher_.set_disposition(request.service(), request.backend(), *disposition);
+  constexpr std::uint64_t kYearMs = 365ULL * 24 * 3'600'000;
+  if (request.reset_in_ms() > kYearMs) {
+    return refuse(reply, "a deadline is more than a year away");
+  }
+  const auto done = publisher_.set_disposition(
+      request.service(), request.backend(), *disposition, request.reset_in_ms());
   if (!done) {
     return refuse(reply, done.error());
   }
@@ -134,6 +141,7 @@ void Requests::get_generation(seam::Reply& reply) const {
   seam::GetGenerationReply& out = *reply.mutable_get_generation();
   *out.mutable_generation() = seam::to_wire(publisher_.spec());
   const std::span<const MemberRecord> records = publisher_.members().records();
+  const std::uint64_t now_ms = monotonic_ns() / 1'000'000;
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (records[i].state == RegistryState::kFree) {
       continue;
@@ -145,6 +153,9 @@ void Requests::get_generation(seam::Reply& reply) const {
     entry.set_epoch(id.epoch);
     entry.set_disposition(static_cast<std::uint32_t>(publisher_.dispositions().get(id)));
     entry.set_retired(records[i].state == RegistryState::kRetired);
+    if (const std::uint64_t deadline = records[i].drain_deadline_ms; deadline != 0) {
+      entry.set_reset_in_ms(std::max(deadline, now_ms + 1) - now_ms);
+    }
   }
 }
 

@@ -50,6 +50,27 @@ def test_orders_hold_lose_nothing_and_survive_controls_death(lab, binaries):
         assert "the file says enabled" in balancer.cli("backends").out
 
 
+def test_a_drain_ends_at_its_deadline_while_control_hangs(lab, binaries):
+    with running_balancer(lab, binaries, new_configuration(lab, ONE)) as balancer:
+        load = MessageLoad(lab, LoadPlan([target(NAT)]))
+        load.wait_answered()
+        assert balancer.cli("drain", "web/a", "--deadline", "2s").status == 0
+        flows = balancer.members()[("web", "a")]["flows"]
+        os.kill(balancer.pid_of("control"), signal.SIGSTOP)
+        try:
+            # The CLI asks the dataplane itself now.
+            balancer.wait_member("web", "a", "disposition", "reset")
+            process.wait_until(
+                lambda: balancer.members()[("web", "a")]["flows"] < flows, "the resets"
+            )
+        finally:
+            os.kill(balancer.pid_of("control"), signal.SIGCONT)
+        report = load.stop()
+        for what in ("lost", "moved", "broken"):
+            assert counted(report, what, without="a") == 0, what
+        balancer.wait_member("web", "a", "admin", "draining")
+
+
 def test_a_removed_backend_keeps_its_flows_and_comes_back_when_enabled(lab, binaries):
     with running_balancer(lab, binaries, new_configuration(lab, ONE)) as balancer:
         load = MessageLoad(lab, LoadPlan([target(NAT)]))

@@ -81,6 +81,7 @@ class FakeForwarder final : public control::Forwarder {
         continue;
       }
       shown[{change.service, change.backend}] = change.disposition;
+      resets[{change.service, change.backend}] = change.reset_in;
       changes.push_back(std::move(change));
     }
     co_return refused;
@@ -97,7 +98,8 @@ class FakeForwarder final : public control::Forwarder {
                                  .backend = member.backend,
                                  .address = member.address,
                                  .port = member.port,
-                                 .disposition = shown[{service.name, member.backend}]});
+                                 .disposition = shown[{service.name, member.backend}],
+                                 .reset_in = resets[{service.name, member.backend}]});
       }
     }
     co_return state;
@@ -115,6 +117,7 @@ class FakeForwarder final : public control::Forwarder {
   std::string running_failure;      // what asking for the running state fails with
   dataplane::GenerationSpec in_force;
   std::map<std::pair<std::string, std::string>, dataplane::Disposition> shown;
+  std::map<std::pair<std::string, std::string>, std::chrono::milliseconds> resets;
   std::vector<dataplane::GenerationSpec> publications;
   std::vector<control::DispositionChange> changes;
   seam::GetCountersReply counters_reply;

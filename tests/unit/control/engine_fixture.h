@@ -89,6 +89,7 @@ class EngineTest : public ::testing::Test {
     if (dataplane) {
       forwarder->in_force = dataplane->in_force;
       forwarder->shown = dataplane->shown;
+      forwarder->resets = dataplane->resets;
     }
     engine = std::make_unique<Engine>(EngineParts{.executor = context.get_executor(),
                                                   .disk = disk,

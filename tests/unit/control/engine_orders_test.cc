@@ -111,6 +111,34 @@ TEST_F(EngineOrdersTest, ShortensADrainThatGoesOn) {
   EXPECT_EQ(shown("a"), kReset);
 }
 
+TEST_F(EngineOrdersTest, TellsTheDataplaneWhenADrainEndsSoThatItEndsWithoutControl) {
+  begin_up();
+  const auto ends = [this](const char* backend) { return forwarder->resets[{"web", backend}]; };
+  AdminRequest request = asked(AdminVerb::kDrain, "web/a");
+  request.deadline = 10s;
+  change(request);
+  EXPECT_EQ(ends("a"), 10s);
+  request.deadline = 4s;  // the terms alone
+  change(request);
+  EXPECT_EQ(ends("a"), 4s);
+  request.then = config::DrainEnd::kKeep;
+  request.objects = {"web/b"};
+  change(request);
+  EXPECT_EQ(ends("b"), 0s);
+  undrain("web/a");
+  EXPECT_EQ(ends("a"), 0s);
+}
+
+// A dataplane that lost its state with the host knows the disposition, but no deadline.
+TEST_F(EngineOrdersTest, GivesAnAdoptedDataplaneTheDeadlinesThatItLacks) {
+  begin_up();
+  drain("web/a");
+  forwarder->resets.clear();
+  restart();
+  EXPECT_GT(forwarder->resets.at({"web", "a"}), 299s);
+  EXPECT_EQ(engine->status().adoption_state_changes, 0U);
+}
+
 TEST_F(EngineOrdersTest, RemovesAMemberFromTheGenerationAtItsDeadlineUntilItIsEnabled) {
   begin_up();
   AdminRequest request = asked(AdminVerb::kDrain, "web/a");

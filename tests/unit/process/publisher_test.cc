@@ -5,7 +5,9 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -130,6 +132,21 @@ TEST(Publisher, SavesAgainOnceTheDiskTakesIt) {
     const auto loaded = GenerationStore(folder).load();
     return loaded.spec && loaded.spec->number == 2 && workers.publisher().store_notice().empty();
   }));
+}
+
+TEST(Publisher, EndsADrainByItselfAndSaysSoInItsSpecification) {
+  Workers workers(1);
+  Publisher& publisher = workers.publisher();
+  ASSERT_TRUE(publisher.set_disposition("web", "a", Disposition::kKeep, 1).has_value());
+  ASSERT_TRUE(publisher.set_disposition("web", "b", Disposition::kKeep, 3'600'000).has_value());
+  std::vector<std::string> ended;
+  EXPECT_TRUE(settled(publisher, [&] {
+    ended = publisher.end_drains();
+    return !ended.empty();
+  }));
+  EXPECT_EQ(ended, std::vector<std::string>{"web/a"});
+  EXPECT_EQ(publisher.spec().services[0].members[0].disposition, Disposition::kReset);
+  EXPECT_EQ(publisher.spec().services[0].members[1].disposition, Disposition::kKeep);
 }
 
 TEST(Publisher, AStormOfDispositionsIsSavedAtMostOnceASecond) {
