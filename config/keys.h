@@ -22,8 +22,19 @@ inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
                                                       "directory",
                                                       "state_file",
                                                       "instance"};
-inline constexpr std::array<Key, 7> kPortKeys = {
-    "device", "interface", "rx", "tx", "repeat", "mtu", "vlan"};
+inline constexpr std::array<Key, 13> kPortKeys = {"device",
+                                                  "interface",
+                                                  "rx",
+                                                  "tx",
+                                                  "repeat",
+                                                  "mtu",
+                                                  "vlan",
+                                                  "address",
+                                                  "socket",
+                                                  "role",
+                                                  "id",
+                                                  "mac",
+                                                  "twin"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 8> kDefaultsKeys = {
     "check", "balance", "affinity", "drain", "min_capacity", "timeouts", "mode", "mss"};

@@ -37,7 +37,11 @@ struct Vip {
   auto operator<=>(const Vip&) const = default;
 };
 
-enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull };
+enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull, kTap, kMemif, kPci, kAfXdp };
+// Whether the port's frames are all ours, so that the kernel has to be given its own view of it.
+constexpr bool is_owned(PortDevice device) { return device >= PortDevice::kTap; }
+// Which end of a memif makes the socket.
+enum class MemifRole : std::uint8_t { kServer, kClient };
 enum class Mode : std::uint8_t { kNat, kDsr, kIpip, kGue, kGre, kVxlan };
 // Whether packets go to the backend whole, behind outer headers.
 constexpr bool is_tunnel(Mode mode) { return mode >= Mode::kIpip; }
@@ -45,6 +49,8 @@ enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDes
 enum class Protocol : std::uint8_t { kTcp, kUdp };
 enum class CheckType : std::uint8_t { kTcp, kHttp };
 enum class DrainEnd : std::uint8_t { kReset, kKeep, kRemove };
+
+using MacAddress = std::array<std::uint8_t, 6>;
 
 // VLAN tags of a port: 802.1Q, perhaps within an 802.1ad service tag. 0: none.
 struct Vlan {
@@ -58,12 +64,18 @@ inline constexpr std::uint16_t kDefaultPortMtu = 1500;
 struct Port {
   std::string name;
   PortDevice device = PortDevice::kAfPacket;
-  std::string interface;
-  std::string receive_file;             // pcap: `rx`
-  std::string transmit_file;            // pcap: `tx`
-  bool repeat = false;                  // pcap
-  std::uint16_t mtu = kDefaultPortMtu;  // but for af_packet, where it is the interface's
+  std::string interface;      // af_packet, af_xdp: the kernel's; tap: the one that is made
+  std::string receive_file;   // pcap: `rx`
+  std::string transmit_file;  // pcap: `tx`
+  bool repeat = false;        // pcap
+  std::uint16_t mtu = kDefaultPortMtu;  // but for af_packet and af_xdp: there the interface's
   Vlan vlan = {};                       // all but af_packet
+  std::string pci_address;              // pci: `address`, as 0000:65:00.0
+  std::string socket;                   // memif
+  MemifRole role = MemifRole::kClient;  // memif
+  std::uint32_t memif_id = 0;           // memif: `id`
+  MacAddress mac{};                     // tap, memif; all zero: made from the names
+  std::string twin;                     // owned: the kernel's view of it; empty: none
   Place place;
 };
 
@@ -116,8 +128,6 @@ struct Check {
   std::string method = "GET";                   // http
   std::vector<StatusRange> status{{200, 299}};  // http
 };
-
-using MacAddress = std::array<std::uint8_t, 6>;
 
 // The modes ipip, gue, gre and vxlan.
 struct Tunnel {

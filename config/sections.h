@@ -15,6 +15,9 @@
 
 namespace holdfast::config {
 
+inline constexpr std::size_t kLongestPath = 1024;
+inline constexpr std::size_t kLongestSocket = 104;  // sun_path less its NUL and ".ro"
+
 // What services start from: the file's `defaults` over the model's.
 struct Defaults {
   Check check;

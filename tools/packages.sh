@@ -6,14 +6,14 @@
 packages_for() {
   case $1 in
     build)
-      printf '%s\n' g++ cmake ninja-build pkg-config libdpdk-dev libboost1.81-dev libyaml-cpp-dev \
-        prometheus-cpp-dev libprotobuf-dev protobuf-compiler libcli11-dev libspdlog-dev \
-        libsystemd-dev libmnl-dev libnftables-dev python3
+      printf '%s\n' g++ cmake ninja-build pkg-config libdpdk-dev libxdp-dev libbpf-dev libelf-dev \
+        libboost1.81-dev libyaml-cpp-dev prometheus-cpp-dev libprotobuf-dev protobuf-compiler \
+        libcli11-dev libspdlog-dev libsystemd-dev libmnl-dev libnftables-dev python3
       ;;
     lab) printf '%s\n' python3 iproute2 nftables ethtool procps util-linux nginx-light wrk ;;
     test)
       printf '%s\n' libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev python3-pytest \
-        python3-scapy python3-yaml tcpdump curl prometheus clang-19 libclang-rt-19-dev
+        python3-scapy python3-yaml tcpdump curl prometheus clang-19 libclang-rt-19-dev dpdk
       ;;
     lint) printf '%s\n' clang-format-19 clang-tidy-19 clang-19 shellcheck pyflakes3 ;;
     bench) printf '%s\n' libbenchmark-dev dpdk-dev python3-scapy ;;

@@ -101,6 +101,10 @@ std::optional<PortIndex> find_port(const config::Config& config,
   return static_cast<PortIndex>(found - config.ports.begin());
 }
 
+bool has_interfaces_mtu(config::PortDevice device) {
+  return device == config::PortDevice::kAfPacket || device == config::PortDevice::kAfXdp;
+}
+
 std::vector<Link> build_links(const config::Config& config) {
   std::vector<Link> links;
   for (const config::Port& port : config.ports) {
@@ -108,7 +112,7 @@ std::vector<Link> build_links(const config::Config& config) {
                      .name = port.name,
                      .interface_index = 0,
                      .mac = kOurMac,
-                     .mtu = port.device == config::PortDevice::kAfPacket ? kLargestMtu : port.mtu,
+                     .mtu = has_interfaces_mtu(port.device) ? kLargestMtu : port.mtu,
                      .up = true,
                      .tags = vlan_tags(port.vlan)});
   }

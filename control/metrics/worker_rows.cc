@@ -98,6 +98,19 @@ void port(const Snapshot& snapshot, Series& series) {
   }
 }
 
+// One sample per port with a twin and class of frames; the dataplane names the classes.
+void kernel_dropped(const Snapshot& snapshot, Series& series) {
+  constexpr std::string_view kPrefix = "kernel_dropped_";
+  for (const PortView& view : snapshot.status.ports) {
+    for (const NamedCount& count : view.counters) {
+      if (count.name.starts_with(kPrefix)) {
+        series.add(count.value,
+                   {{"port", view.name}, {"class", count.name.substr(kPrefix.size())}});
+      }
+    }
+  }
+}
+
 constexpr std::array kRows = std::to_array<MetricRow>({
     {"holdfast_worker_received_frames_total",
      "Frames that entered the worker's pipeline.",
@@ -246,6 +259,18 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Frames that the kernel or device did not take.",
      kCounter,
      port<"transmit_errors">},
+    {"holdfast_kernel_rx_frames_total",
+     "Frames that the kernel got by the port's twin.",
+     kCounter,
+     port<"kernel_received">},
+    {"holdfast_kernel_tx_frames_total",
+     "Frames that the kernel sent by the port's twin.",
+     kCounter,
+     port<"kernel_transmitted">},
+    {"holdfast_kernel_rx_dropped_total",
+     "Frames for the kernel that found their class's queue full or its interface down.",
+     kCounter,
+     kernel_dropped},
 });
 
 }  // namespace

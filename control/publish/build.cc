@@ -20,11 +20,13 @@ constexpr To same_enumerator(From value) {
 static_assert(same_enumerator<dataplane::Mode>(config::Mode::kVxlan) == dataplane::Mode::kVxlan);
 static_assert(same_enumerator<dataplane::HashFields>(config::HashFields::kDestinationPort) ==
               dataplane::HashFields::kDestinationPort);
+static_assert(same_enumerator<dataplane::MemifRole>(config::MemifRole::kClient) ==
+              dataplane::MemifRole::kClient);
 static_assert(same_enumerator<dataplane::MssSpec::Rule>(config::MssRule::kClamp) ==
               dataplane::MssSpec::Rule::kClamp);
 static_assert(config::kDefaultPortMtu == dataplane::kDefaultPortMtu);
-static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kNull) ==
-              dataplane::PortDevice::kNull);
+static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kAfXdp) ==
+              dataplane::PortDevice::kAfXdp);
 
 dataplane::Protocol protocol_of(config::Protocol protocol) {
   return protocol == config::Protocol::kTcp ? dataplane::Protocol::kTcp : dataplane::Protocol::kUdp;
@@ -151,7 +153,13 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
                           .transmit_file = port.transmit_file,
                           .repeat = port.repeat,
                           .mtu = port.mtu,
-                          .vlan = vlan_tags(port.vlan)});
+                          .vlan = vlan_tags(port.vlan),
+                          .pci_address = port.pci_address,
+                          .socket = port.socket,
+                          .role = same_enumerator<dataplane::MemifRole>(port.role),
+                          .memif_id = port.memif_id,
+                          .mac = port.mac,
+                          .twin = port.twin});
   }
   spec.workers = from.workers.value_or(0);
   spec.memory_bytes = from.memory_bytes.value_or(0);

@@ -266,14 +266,26 @@ dataplane::VlanTags vlan(const Port& message, Fault& fault) {
 }
 
 PortSpec port(const Port& message, Fault& fault) {
-  return {.name = name(message.name(), "port name", fault),
-          .device = narrow<dataplane::PortDevice>(message.device(), 0, 3, "device", fault),
-          .interface = path(message.interface(), "interface", fault),
-          .receive_file = path(message.receive_file(), "rx file", fault),
-          .transmit_file = path(message.transmit_file(), "tx file", fault),
-          .repeat = message.repeat(),
-          .mtu = port_mtu(message.mtu(), fault),
-          .vlan = vlan(message, fault)};
+  constexpr auto kLastDevice = static_cast<std::uint32_t>(dataplane::PortDevice::kAfXdp);
+  PortSpec spec{
+      .name = name(message.name(), "port name", fault),
+      .device = narrow<dataplane::PortDevice>(message.device(), 0, kLastDevice, "device", fault),
+      .interface = path(message.interface(), "interface", fault),
+      .receive_file = path(message.receive_file(), "rx file", fault),
+      .transmit_file = path(message.transmit_file(), "tx file", fault),
+      .repeat = message.repeat(),
+      .mtu = port_mtu(message.mtu(), fault),
+      .vlan = vlan(message, fault),
+      .pci_address = path(message.pci_address(), "PCI address", fault),
+      .socket = path(message.socket(), "socket", fault),
+      .role = narrow<dataplane::MemifRole>(message.role(), 0, 1, "role", fault),
+      .memif_id = message.memif_id(),
+      .mac = mac(message.mac(), "port's MAC address", fault),
+      .twin = path(message.twin(), "twin", fault)};
+  if (!spec.twin.empty() && !is_owned(spec.device)) {
+    fault.say("a twin of a port that is not owned");
+  }
+  return spec;
 }
 
 template <typename Enum>
@@ -428,6 +440,12 @@ Startup to_wire(const StartupSpec& spec) {
     out.set_mtu(one.mtu);
     out.set_service_vlan(one.vlan.service());
     out.set_vlan(one.vlan.customer());
+    out.set_pci_address(one.pci_address);
+    out.set_socket(one.socket);
+    out.set_role(number(one.role));
+    out.set_memif_id(one.memif_id);
+    out.set_mac(mac_to_wire(one.mac));
+    out.set_twin(one.twin);
   }
   message.set_workers(spec.workers);
   message.set_memory_bytes(spec.memory_bytes);

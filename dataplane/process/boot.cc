@@ -4,6 +4,8 @@
 
 #include "dataplane/process/eal.h"
 #include "dataplane/process/interface.h"
+#include "dataplane/process/packet_ring.h"
+#include "dataplane/process/port_device.h"
 
 #include <algorithm>
 #include <iterator>
@@ -17,38 +19,57 @@ void take(std::vector<std::string>& to, const std::vector<std::string>& from) {
   std::ranges::copy(from, std::back_inserter(to));
 }
 
-// What is known of the ports before they are open: links, MTUs of the kernel's interfaces,
-// frames of repeated captures.
+// What is known of the ports before they are open: links, the MTUs that buffers must hold, frames
+// of repeated captures.
 struct PortDemands {
   std::vector<Link> links;
   std::vector<std::uint16_t> mtus;
   std::uint64_t preloaded = 0;
+  bool has_kernel = false;  // a netdev or a twin, so that there is something to mirror
+  BusNeeds bus;
 };
+
+Result<void> demand_of(const PortSpec& port, PortDemands& demands) {
+  Link& link = demands.links.emplace_back();
+  link.port = static_cast<PortIndex>(demands.links.size() - 1);
+  link.name = port.name;
+  link.mtu = port.mtu;
+  link.tags = port.vlan;
+  if (has_netdev(port.device)) {
+    const auto facts = load_interface(port.interface);
+    if (!facts) {
+      return fail(facts.error().code, fmt::format("port {}: {}", port.name, facts.error().text));
+    }
+    link.mtu = facts->mtu;
+    if (port.device == PortDevice::kAfPacket) {
+      link = link_of(*facts, link.port, port.name);
+    }
+  } else if (port.device == PortDevice::kPcap) {
+    const auto frames = count_capture(port.receive_file);
+    if (!frames) {
+      return fail(frames.error().code, fmt::format("port {}: {}", port.name, frames.error().text));
+    }
+    demands.preloaded += port.repeat ? *frames : 0;
+  }
+  if (port.device == PortDevice::kAfPacket || is_owned(port.device)) {
+    demands.mtus.push_back(link.mtu);
+  }
+  demands.has_kernel |= port.device == PortDevice::kAfPacket || !port.twin.empty();
+  return {};
+}
 
 Result<PortDemands> demands_of(const StartupSpec& startup) {
   PortDemands demands;
   for (const PortSpec& port : startup.ports) {
-    Link& link = demands.links.emplace_back();
-    link.port = static_cast<PortIndex>(demands.links.size() - 1);
-    link.name = port.name;
-    link.mtu = port.mtu;
-    link.tags = port.vlan;
-    if (port.device == PortDevice::kAfPacket) {
-      const auto facts = load_interface(port.interface);
-      if (!facts) {
-        return fail(facts.error().code, fmt::format("port {}: {}", port.name, facts.error().text));
-      }
-      link = link_of(*facts, link.port, port.name);
-      demands.mtus.push_back(facts->mtu);
-    } else if (port.device == PortDevice::kPcap) {
-      const auto frames = count_capture(port.receive_file);
-      if (!frames) {
-        return fail(frames.error().code,
-                    fmt::format("port {}: {}", port.name, frames.error().text));
-      }
-      demands.preloaded += port.repeat ? *frames : 0;
+    if (auto noted = demand_of(port, demands); !noted) {
+      return std::unexpected(noted.error());
     }
   }
+  const auto bus = bus_needs(startup);
+  if (!bus) {
+    return std::unexpected(bus.error());
+  }
+  demands.bus = *bus;
   return demands;
 }
 
@@ -70,7 +91,7 @@ Result<MemoryPlan> plan_for(const StartupSpec& startup, const PortDemands& deman
 }
 
 Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
-  if (demands.mtus.empty()) {
+  if (!demands.has_kernel) {
     return {};
   }
   auto mirror = NeighborMirror::open(demands.links, booted.state.state().learned());
@@ -81,6 +102,24 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
   return {};
 }
 
+Result<void> open_port(PortSpec spec, const std::string& instance, Booted& booted) {
+  const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
+                      .shared = booted.plan.workers > 1};
+  if (spec.mac == MacAddress{}) {
+    spec.mac = made_up_mac(instance, spec.name);
+  }
+  auto port = Port::open(spec, plan, booted.pool.get());
+  if (!port) {
+    return std::unexpected(port.error());
+  }
+  take(booted.notices, (*port)->notices());
+  if (booted.mirror && spec.device != PortDevice::kAfPacket) {
+    booted.mirror->attach((*port)->link());
+  }
+  booted.ports.push_back(std::move(*port));
+  return {};
+}
+
 Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
   auto pool = create_frame_pool(booted.plan);
   if (!pool) {
@@ -88,17 +127,9 @@ Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
   }
   booted.pool = std::move(*pool);
   for (const PortSpec& spec : startup.ports) {
-    const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
-                        .shared = booted.plan.workers > 1};
-    auto port = Port::open(spec, plan, booted.pool.get());
-    if (!port) {
-      return std::unexpected(port.error());
+    if (auto opened = open_port(spec, startup.instance, booted); !opened) {
+      return std::unexpected(opened.error());
     }
-    take(booted.notices, (*port)->notices());
-    if (booted.mirror && (*port)->in_process()) {
-      booted.mirror->set_mac(plan.index, (*port)->link().mac);
-    }
-    booted.ports.push_back(std::move(*port));
   }
   return {};
 }
@@ -158,7 +189,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   }
   note_memory(startup, *booted);
   raise_lock_limit();
-  const CapabilityNeeds needs = capability_needs(!demands->mtus.empty());
+  const CapabilityNeeds needs = capability_needs(startup.ports, demands->bus);
   booted->running_capabilities = needs.running;
   auto dropped = drop_privileges(*account, needs.starting);
   if (!dropped) {
@@ -170,11 +201,14 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   if (auto opened = open_mirror(*demands, *booted); !opened) {
     return std::unexpected(opened.error());
   }
-  if (auto started = start_eal(*plan, startup.instance); !started) {
+  if (auto started = start_eal(*plan, startup.instance, demands->bus, needs.starting); !started) {
     return std::unexpected(started.error());
   }
   if (auto opened = open_ports(startup, *booted); !opened) {
     return std::unexpected(opened.error());
+  }
+  if (!drop_eal_capabilities()) {
+    return fail(ExitCode::kEnvironment, "cannot drop the capabilities of DPDK's thread");
   }
   return booted;
 }

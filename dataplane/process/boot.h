@@ -25,7 +25,7 @@ struct Booted {
   MemoryPlan plan;
   SeamSockets sockets;
   StateFile state;
-  std::unique_ptr<NeighborMirror> mirror;  // null without af_packet ports
+  std::unique_ptr<NeighborMirror> mirror;  // null where the kernel has no interface of ours
   FramePoolMemory pool;
   std::vector<std::unique_ptr<Port>> ports;
   CapabilitySet running_capabilities = 0;

@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include <fmt/format.h>
 #include <rte_mempool.h>
 
 namespace holdfast::dataplane {
@@ -130,6 +131,16 @@ void Counters::read_port(Port& port, seam::PortCounters& out) const {
   add(out.mutable_values(), "transmitted", counters.transmitted);
   add(out.mutable_values(), "transmitted_bytes", counters.transmitted_bytes);
   add(out.mutable_values(), "transmit_errors", counters.transmit_errors);
+  if (const Twin* twin = port.twin(); twin != nullptr) {
+    add(out.mutable_values(), "kernel_received", twin->delivered());
+    add(out.mutable_values(), "kernel_transmitted", twin->collected());
+    for (std::size_t i = 0; i < kKernelClasses; ++i) {
+      const auto kind = static_cast<KernelClass>(i);
+      add(out.mutable_values(),
+          fmt::format("kernel_dropped_{}", kKernelClassNames[i]),
+          twin->dropped(kind));
+    }
+  }
 }
 
 Counters::MemberValues Counters::values_of(std::uint16_t index) const {

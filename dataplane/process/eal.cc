@@ -2,14 +2,15 @@
 // See eal.h.
 #include "dataplane/process/eal.h"
 
-#include "dataplane/process/privileges.h"
-
+#include <chrono>
 #include <cstdio>
+#include <future>
 #include <mutex>
 #include <thread>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -83,29 +84,41 @@ int init(const std::vector<std::string>& arguments) {
 
 }  // namespace
 
-std::vector<std::string> build_eal_arguments(const MemoryPlan& plan, const std::string& instance) {
+std::vector<std::string> build_eal_arguments(const MemoryPlan& plan,
+                                             const std::string& instance,
+                                             const BusNeeds& bus) {
   constexpr std::size_t kMiB = 1U << 20U;
-  return {
+  std::vector<std::string> arguments = {
       "holdfast-dataplane",
       plan.huge_buffers ? "--in-memory" : "--no-huge",
       "--no-shconf",
-      "--no-pci",
       "--no-telemetry",
-      "--iova-mode=va",
+      bus.physical_addresses ? "--iova-mode=pa" : "--iova-mode=va",
       "--file-prefix=holdfast-" + (instance.empty() ? "default" : instance),
       fmt::format("--lcores=0@({})", usable_cores()),
       "-m",
       fmt::format("{}", plan.buffer_bytes / kMiB + 1),
   };
+  if (bus.pci) {
+    // An allow list, of a device that cannot be: ports are probed one by one, so that each failure
+    // has its port's name, and cards of others are left alone.
+    arguments.insert(arguments.end(), {"--allow", "ffff:ff:1f.7"});
+  } else {
+    arguments.emplace_back("--no-pci");
+  }
+  return arguments;
 }
 
-Result<void> start_eal(const MemoryPlan& plan, const std::string& instance) {
+Result<void> start_eal(const MemoryPlan& plan,
+                       const std::string& instance,
+                       const BusNeeds& bus,
+                       CapabilitySet keep) {
   kept_log();
-  const std::vector<std::string> arguments = build_eal_arguments(plan, instance);
+  const std::vector<std::string> arguments = build_eal_arguments(plan, instance, bus);
   int status = -1;
   int error = 0;
   std::thread([&] {
-    drop_thread_capabilities();
+    limit_thread_capabilities(bus.pci ? keep : 0);
     status = init(arguments);
     error = rte_errno;
   }).join();
@@ -121,6 +134,16 @@ Result<void> start_eal(const MemoryPlan& plan, const std::string& instance) {
     return fail(ExitCode::kEnvironment, "DPDK does not take the main thread: " + take_eal_log());
   }
   return {};
+}
+
+// Alarms are run by that thread.
+bool drop_eal_capabilities() {
+  static std::promise<bool> dropped;  // outlives a thread that answers late
+  const auto drop = [](void*) { dropped.set_value(drop_thread_capabilities()); };
+  constexpr std::chrono::seconds kLimit{2};
+  std::future<bool> answer = dropped.get_future();
+  return rte_eal_alarm_set(1, drop, nullptr) == 0 &&
+         answer.wait_for(kLimit) == std::future_status::ready && answer.get();
 }
 
 std::string take_eal_log() { return kept_log().take(); }

@@ -5,6 +5,8 @@
 
 #include "dataplane/process/failure.h"
 #include "dataplane/process/memory_plan.h"
+#include "dataplane/process/port_device.h"
+#include "dataplane/process/privileges.h"
 
 #include <string>
 #include <vector>
@@ -13,11 +15,21 @@ namespace holdfast::dataplane {
 
 // The EAL's command line. `--in-memory` and `--no-huge` exclude each other; both leave no file that
 // a second instance could trip over. Pure but for the CPU affinity it reads.
-std::vector<std::string> build_eal_arguments(const MemoryPlan& plan, const std::string& instance);
+std::vector<std::string> build_eal_arguments(const MemoryPlan& plan,
+                                             const std::string& instance,
+                                             const BusNeeds& bus);
 
-// Starts the EAL on a thread without capabilities, so that its helper threads have none; the
-// calling thread is registered with it. Once per process.
-Result<void> start_eal(const MemoryPlan& plan, const std::string& instance);
+// Starts the EAL; the calling thread is registered with it. Without PCI devices that happens on a
+// thread without capabilities, so that its helper threads have none; with them it takes `keep`, and
+// drop_eal_capabilities() ends that. Once per process.
+Result<void> start_eal(const MemoryPlan& plan,
+                       const std::string& instance,
+                       const BusNeeds& bus,
+                       CapabilitySet keep);
+
+// Takes the capabilities of the EAL's helper thread, which inherited those that started it, when
+// the devices are open. False: it does not answer.
+bool drop_eal_capabilities();
 
 // What DPDK has said since the last call, last lines first cut: for the text of a failure.
 std::string take_eal_log();

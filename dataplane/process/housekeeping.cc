@@ -39,6 +39,7 @@ void MainLoop::watch_everything() {
     loop_.watch(mirror_->descriptor(), POLLIN, [this](short) { take_netlink(); });
     loop_.every(std::chrono::seconds(1), [this] { resolve_next_hops(); });
     loop_.every(std::chrono::milliseconds(100), [this] {
+      watch_links();
       if (mirror_->stale()) {
         take_netlink();
       }
@@ -74,9 +75,20 @@ std::vector<std::string> MainLoop::notices() const {
 void MainLoop::published() {
   protect_addresses();
   announcer_.generation_changed(publisher_->generation());
+  note_members();
   if (mirror_) {
     resolve_next_hops();
   }
+}
+
+void MainLoop::note_members() {
+  std::vector<Address> addresses;
+  for (const MemberForward& member : publisher_->generation().members()) {
+    if (member.live) {
+      addresses.push_back(member.address);
+    }
+  }
+  surroundings_.members.assign(addresses);
 }
 
 // Keeps VIPs and pools from the kernel. What fails is tried again by a timer.
@@ -121,12 +133,36 @@ void MainLoop::take_worker_notices() {
 void MainLoop::take_netlink() {
   mirror_->read();
   refresh_neighborhood();
-  for (const PortIndex port : mirror_->take_links_up()) {
+  take_link_changes();
+}
+
+void MainLoop::take_link_changes() {
+  for (const auto& [port, up] : mirror_->take_link_changes()) {
     const std::string& name = surroundings_.ports[port]->spec().name;
-    log_line(LogLevel::kInfo, "link.up", name);
-    server_->broadcast("link_up", name);
-    announcer_.link_came_up(port);
+    log_line(up ? LogLevel::kInfo : LogLevel::kNotice, up ? "link.up" : "link.down", name);
+    server_->broadcast(up ? "link_up" : "link_down", name);
+    if (up) {
+      announcer_.link_came_up(port);
+      resolve_next_hops();
+    }
   }
+}
+
+// Of owned ports: the twin's carrier follows, so that what routes over it sees the same.
+void MainLoop::watch_links() {
+  for (const auto& port : surroundings_.ports) {
+    if (Twin* twin = port->twin(); twin != nullptr) {
+      const PortIndex index = port->link().port;
+      const bool up = port->is_link_up();
+      if (carriers_[index] != up) {
+        carriers_[index] = up;
+        twin->set_carrier(up);
+        mirror_->set_carrier(index, up);
+      }
+    }
+  }
+  refresh_neighborhood();
+  take_link_changes();
 }
 
 void MainLoop::refresh_neighborhood() {
@@ -150,17 +186,22 @@ void MainLoop::take_unresolved(const Address& next_hop) {
   }
 }
 
-// Asks before the first packet does: for members, and for the routers on the way to clients.
+// Asks before the first packet does: for members, and for the routers on the way to clients. Not
+// over a link that is down: the kernel's question would get lost, and its next one come 1 s later.
 void MainLoop::resolve_next_hops() {
+  const Neighborhood& neighborhood = publisher_->neighborhood();
+  const auto missing = [&](const NextHop& hop) {
+    return hop.state == NextHop::State::kNoNeighbor && neighborhood.link(hop.port).up;
+  };
   const auto members = publisher_->generation().members();
   const auto hops = publisher_->member_hops();
   for (std::size_t i = 0; i < hops.size(); ++i) {
-    if (members[i].live && hops[i].state == NextHop::State::kNoNeighbor) {
-      take_unresolved(publisher_->neighborhood().next_hop_address(members[i].address));
+    if (members[i].live && missing(hops[i])) {
+      take_unresolved(neighborhood.next_hop_address(members[i].address));
     }
   }
   for (const Address& gateway : mirror_->gateways()) {
-    if (publisher_->neighborhood().resolve(gateway).state == NextHop::State::kNoNeighbor) {
+    if (missing(neighborhood.resolve(gateway))) {
       take_unresolved(gateway);
     }
   }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -123,6 +124,14 @@ std::vector<std::string> harmful_offloads(const std::string& name) {
     }
   }
   return on;
+}
+
+std::size_t receive_queues(const std::string& name) {
+  std::error_code error;
+  const std::filesystem::directory_iterator queues("/sys/class/net/" + name + "/queues", error);
+  return static_cast<std::size_t>(std::ranges::count_if(queues, [](const auto& entry) {
+    return entry.path().filename().string().starts_with("rx-");
+  }));
 }
 
 }  // namespace holdfast::dataplane

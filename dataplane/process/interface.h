@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel says of a network interface, by ioctl: for the af_packet ports at start. Main
-// thread.
+// What the kernel says of a network interface, by ioctl: for the af_packet and af_xdp ports at
+// start. Main thread.
 #pragma once
 
 #include "dataplane/address.h"
@@ -40,5 +40,8 @@ std::optional<VlanPlace> load_vlan(const std::string& name);
 // The offloads that hand packet sockets unfinished or merged frames (ethtool's names), of those
 // that are on: receive merging on every device, on veth also what its peer leaves unfinished.
 std::vector<std::string> harmful_offloads(const std::string& name);
+
+// Receive queues in use; reads sysfs. 0: not known.
+std::size_t receive_queues(const std::string& name);
 
 }  // namespace holdfast::dataplane

@@ -60,6 +60,9 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
   if (!limit_thread_capabilities(keep)) {
     return fail(ExitCode::kEnvironment, "cannot drop capabilities after start");
   }
+  if (auto started = loop->start_kernel_thread(); !started) {
+    return std::unexpected(started.error());
+  }
   loop->rings_ = DispatchRings::create(loop->surroundings_.workers);
   if (!loop->rings_) {
     return fail(ExitCode::kEnvironment, "no memory for the rings between workers");
@@ -168,6 +171,25 @@ void MainLoop::start_server() {
       });
 }
 
+Result<void> MainLoop::start_kernel_thread() {
+  std::vector<Twin*> twins;
+  for (const auto& port : surroundings_.ports) {
+    carriers_.push_back(port->link().up);
+    if (port->twin() != nullptr) {
+      twins.push_back(port->twin());
+    }
+  }
+  if (twins.empty()) {
+    return {};
+  }
+  auto started = KernelThread::start(std::move(twins));
+  if (!started) {
+    return std::unexpected(started.error());
+  }
+  kernel_thread_ = std::move(*started);
+  return {};
+}
+
 void MainLoop::start_workers() {
   for (const auto& worker : workers_) {
     threads_.emplace_back([&worker] { worker->run(); });
@@ -207,6 +229,7 @@ void MainLoop::stop_workers() {
     thread.join();
   }
   threads_.clear();
+  kernel_thread_.reset();  // behind the workers, which wake it
 }
 
 void MainLoop::run() {

@@ -7,6 +7,7 @@
 #include "dataplane/process/announcer.h"
 #include "dataplane/process/boot.h"
 #include "dataplane/process/counters.h"
+#include "dataplane/process/kernel_thread.h"
 #include "dataplane/process/neighbor_mirror.h"
 #include "dataplane/process/nft_ingress.h"
 #include "dataplane/process/poll_loop.h"
@@ -41,6 +42,7 @@ class MainLoop {
   void start_publisher();
   void adopt_tables();
   void start_server();
+  Result<void> start_kernel_thread();
   void start_workers();
   void pin_workers();
   void stop_workers();
@@ -50,9 +52,12 @@ class MainLoop {
 
   [[nodiscard]] std::vector<std::string> notices() const;
   void published();
+  void note_members();
   void protect_addresses();
   void take_worker_notices();
   void take_netlink();
+  void take_link_changes();
+  void watch_links();
   void refresh_neighborhood();
   void take_unresolved(const Address& next_hop);
   void resolve_next_hops();
@@ -67,7 +72,8 @@ class MainLoop {
   WorkerSurroundings surroundings_;
   Descriptor signals_;
   Descriptor wake_;
-  std::unique_ptr<NeighborMirror> mirror_;  // null without af_packet ports
+  std::unique_ptr<NeighborMirror> mirror_;  // null where the kernel has no interface of ours
+  std::vector<bool> carriers_;              // by port, as the twins were told
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<DispatchRings> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
@@ -79,6 +85,7 @@ class MainLoop {
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<SeamServer> server_;
   std::vector<std::thread> threads_;
+  std::unique_ptr<KernelThread> kernel_thread_;  // null without twins
   std::uint64_t start_ns_ = 0;
   std::uint64_t last_refresh_ns_ = 0;
   std::uint64_t last_liveness_ns_ = 0;

@@ -2,6 +2,8 @@
 // See memory_plan.h.
 #include "dataplane/process/memory_plan.h"
 
+#include "dataplane/process/twin.h"
+
 #include <algorithm>
 #include <bit>
 #include <fstream>
@@ -82,6 +84,22 @@ std::string shares_of(const MemoryPlan& plan, const StartupSpec& startup, std::u
   return text;
 }
 
+// What the device's rings and the twins' queues of owned ports hold at most.
+std::uint64_t owned_port_frames(const StartupSpec& startup) {
+  std::uint64_t frames = 0;
+  for (const PortSpec& port : startup.ports) {
+    frames += is_owned(port.device) ? 2 * std::uint64_t{kDeviceDescriptors} : 0;
+    frames += port.twin.empty() ? 0 : kTwinFrames;
+  }
+  return frames;
+}
+
+// The name of the first one; empty: there is none.
+std::string network_card(const StartupSpec& startup) {
+  const auto found = std::ranges::find(startup.ports, PortDevice::kPci, &PortSpec::device);
+  return found == startup.ports.end() ? std::string() : found->name;
+}
+
 // `left`: huge pages that nobody holds. An old state on huge pages gives way to a new one.
 bool state_on_huge_pages(std::size_t size, std::size_t left, const MachineMemory& machine) {
   const bool fits = size <= left + machine.huge_state.held_bytes;
@@ -142,7 +160,7 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
   plan.mbuf_data_room =
       static_cast<std::uint16_t>(std::min<std::uint32_t>(frame + RTE_PKTMBUF_HEADROOM, UINT16_MAX));
   const std::uint64_t mbufs =
-      kMbufsBase + preloaded +
+      kMbufsBase + preloaded + owned_port_frames(startup) +
       std::uint64_t{plan.workers} * (plan.workers - 1) * kDispatchRingFrames;
   plan.mbufs = static_cast<std::uint32_t>(std::min<std::uint64_t>(mbufs, 1U << 26U));
   plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes;
@@ -150,6 +168,17 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
     plan.huge_buffers = plan.buffer_bytes <= machine.huge_free_bytes;
     const std::size_t left = machine.huge_free_bytes - (plan.huge_buffers ? plan.buffer_bytes : 0);
     plan.huge_state = state_on_huge_pages(plan.state_file_bytes(), left, machine);
+  }
+  if (const std::string card = network_card(startup); !card.empty() && !plan.huge_buffers) {
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("port {}: a network card needs its packet buffers on huge pages, {} MiB "
+                    "of them, and {} MiB are free: `sysctl vm.nr_hugepages={}`, and "
+                    "dataplane.huge_pages true",
+                    card,
+                    mebibytes(plan.buffer_bytes),
+                    machine.huge_free_bytes / kMiB,
+                    (plan.buffer_bytes + kHugePage - 1) / kHugePage));
   }
   if (startup.memory_bytes != 0 && plan.total_bytes() > startup.memory_bytes) {
     return fail(

@@ -14,6 +14,7 @@
 namespace holdfast::dataplane {
 
 inline constexpr std::uint32_t kDispatchRingFrames = 1024;  // per pair of workers
+inline constexpr std::uint16_t kDeviceDescriptors = 1024;   // of each of a port's two queues
 
 struct MemoryPlan {
   std::uint32_t workers = 1;
@@ -54,10 +55,11 @@ std::uint32_t ring_frame_bytes(std::uint16_t mtu);
 // The longest packet that such a frame holds.
 std::uint16_t ring_mtu(std::uint32_t frame_bytes);
 
-// `mtus` are those of the af_packet ports; `preloaded` counts frames that repeating pcap ports keep
-// in memory. The state goes where one of its size already is, whose memory it takes over; else onto
-// huge pages when there is room. Fails when `memory_bytes` or the machine is too small: the text
-// says how much is needed and what to change. Pure.
+// `mtus` are those of the af_packet and owned ports; `preloaded` counts frames that repeating pcap
+// ports keep in memory. The state goes where one of its size already is, whose memory it takes
+// over; else onto huge pages when there is room. Fails when `memory_bytes` or the machine is too
+// small, or a network card would have no huge pages for its buffers: the text says how much is
+// needed and what to change. Pure.
 Result<MemoryPlan> plan_memory(const StartupSpec& startup,
                                const std::vector<std::uint16_t>& mtus,
                                std::uint64_t preloaded,

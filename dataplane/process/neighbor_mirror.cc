@@ -37,7 +37,8 @@ void NeighborMirror::CloseSocket::operator()(mnl_socket* socket) const { mnl_soc
 NeighborMirror::NeighborMirror(std::vector<Link> links, std::span<LearnedEntry> learned)
     : links_(std::move(links)), learned_(learned) {
   for (const Link& link : links_) {
-    ring_mtus_.push_back(ring_mtu(ring_frame_bytes(link.mtu)));
+    limits_.push_back(
+        {.mtu = ring_mtu(ring_frame_bytes(link.mtu)), .carrier = true, .interface_up = link.up});
   }
   for (LearnedEntry& entry : learned_) {
     if (entry.used != 0 && (entry.used != 1 || entry.port >= links_.size())) {
@@ -244,16 +245,34 @@ void NeighborMirror::take_link(const NetlinkLink& told) {
   if (link == nullptr) {
     return;
   }
-  const bool up = told.up && !told.gone;
-  if (up && !link->up) {
-    links_up_.push_back(link->port);
-  }
-  // The ring was made for the MTU at start: what it cannot hold must not be sent to it.
-  const std::uint16_t mtu = std::min(told.mtu, ring_mtus_[link->port]);
-  changed_ |= link->up != up || link->mac != told.mac || link->mtu != mtu;
-  link->up = up;
+  Limits& limits = limits_[link->port];
+  limits.interface_up = told.up && !told.gone;
+  // The buffers were made for the MTU at start: what they cannot hold must not be sent.
+  const std::uint16_t mtu = std::min(told.mtu, limits.mtu);
+  changed_ |= link->mac != told.mac || link->mtu != mtu;
   link->mac = told.mac;
   link->mtu = mtu;
+  set_up(*link, limits.carrier && limits.interface_up);
+}
+
+void NeighborMirror::set_up(Link& link, bool up) {
+  if (link.up != up) {
+    link.up = up;
+    link_changes_.push_back({.port = link.port, .up = up});
+    changed_ = true;
+  }
+}
+
+void NeighborMirror::attach(const Link& link) {
+  links_[link.port] = link;
+  limits_[link.port] = {.mtu = link.mtu, .carrier = link.up, .interface_up = link.up};
+  changed_ = true;
+  everything_stale_ |= link.interface_index != 0;
+}
+
+void NeighborMirror::set_carrier(PortIndex port, bool up) {
+  limits_[port].carrier = up;
+  set_up(links_[port], up && limits_[port].interface_up);
 }
 
 void NeighborMirror::take_address(const NetlinkAddress& address) {

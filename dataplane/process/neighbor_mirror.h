@@ -55,14 +55,21 @@ class NeighborMirror {
   // kernel does not know it. When all places are taken, the one learned longest ago gives way.
   void learn(const LearnedEntry& told, const Neighborhood& neighborhood);
 
-  // The MAC address of an in-process port, known once it is open.
-  void set_mac(PortIndex port, const MacAddress& mac) { links_[port].mac = mac; }
+  // What is known of a port once it is open: its MAC address, and the twin's interface, whose
+  // addresses, routes and neighbours the next read() takes.
+  void attach(const Link& link);
+  // The state of an owned port's own link. The interface has to be up as well.
+  void set_carrier(PortIndex port, bool up);
 
   // True once after anything that a Neighborhood is built from has changed.
   bool take_changed() { return std::exchange(changed_, false); }
   [[nodiscard]] Neighborhood build() const;
-  // Ports whose link came up since the last call.
-  std::vector<PortIndex> take_links_up() { return std::exchange(links_up_, {}); }
+  // Links that came up or went down since the last call, in order.
+  struct LinkChange {
+    PortIndex port = 0;
+    bool up = false;
+  };
+  std::vector<LinkChange> take_link_changes() { return std::exchange(link_changes_, {}); }
 
   // The gateways of the routes over our ports, each once.
   [[nodiscard]] std::set<Address> gateways() const;
@@ -103,8 +110,16 @@ class NeighborMirror {
   void remember(const LearnedEntry& told);
   [[nodiscard]] LearnedEntry& place_for(const Address& address, PortIndex port);
 
+  void set_up(Link& link, bool up);
+
+  // Of a port: what its buffers hold, and what each of its two sides says of the link.
+  struct Limits {
+    std::uint16_t mtu = 0;
+    bool carrier = true;
+    bool interface_up = true;
+  };
   std::vector<Link> links_;
-  std::vector<std::uint16_t> ring_mtus_;  // by port
+  std::vector<Limits> limits_;  // by port
   std::span<LearnedEntry> learned_;
   std::uint64_t learned_order_ = 0;
   Socket events_;
@@ -112,7 +127,7 @@ class NeighborMirror {
   std::set<NetlinkAddress> addresses_;
   std::map<std::uint32_t, std::string> interface_names_;
   std::map<std::pair<Address, std::uint32_t>, Resolved> neighbors_;  // by interface index
-  std::vector<PortIndex> links_up_;
+  std::vector<LinkChange> link_changes_;
   bool routes_stale_ = false;
   bool everything_stale_ = false;
   bool changed_ = true;

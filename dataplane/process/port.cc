@@ -5,6 +5,9 @@
 #include "dataplane/process/eal.h"
 #include "dataplane/process/interface.h"
 #include "dataplane/process/memory_plan.h"
+#include "dataplane/process/packet_ring.h"
+#include "dataplane/process/port_device.h"
+#include "dataplane/vlan.h"
 
 #include <algorithm>
 #include <array>
@@ -16,19 +19,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <linux/if_packet.h>
-#include <pcap/pcap.h>
 #include <rte_bus_vdev.h>
+#include <rte_dev.h>
 #include <rte_ethdev.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 namespace holdfast::dataplane {
 namespace {
-
-constexpr std::uint16_t kDescriptors = 1024;
-constexpr std::uint32_t kRingFrames = 4096;  // below, bursts of a few ms overflow the ring
-constexpr std::uint32_t kLeastRingFrames = 128;
 
 std::set<int> packet_sockets() {
   std::set<int> found;
@@ -49,74 +46,55 @@ std::set<int> packet_sockets() {
   return found;
 }
 
-Result<std::string> arguments_of(const PortSpec& spec) {
-  switch (spec.device) {
-    case PortDevice::kPcap: {
-      std::string text = "rx_pcap=" + spec.receive_file;
-      text += spec.transmit_file.empty() ? "" : ",tx_pcap=" + spec.transmit_file;
-      text += spec.repeat ? ",infinite_rx=1" : "";
-      return text;
-    }
-    case PortDevice::kNull:
-      return "no-rx=1";
-    case PortDevice::kRing:
-    case PortDevice::kAfPacket:
-      break;
-  }
-  return std::string();
-}
-
-std::string_view driver_of(PortDevice device) {
-  switch (device) {
-    case PortDevice::kAfPacket:
-      return "net_af_packet";
-    case PortDevice::kPcap:
-      return "net_pcap";
-    case PortDevice::kRing:
-      return "net_ring";
-    case PortDevice::kNull:
-      break;
-  }
-  return "net_null";
-}
-
-// DPDK separates device arguments by commas and knows no quoting.
-bool usable_in_arguments(const std::string& text) {
-  return text.find_first_of(",=[]()\"'") == std::string::npos;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec,
                                          const PortPlan& plan,
                                          rte_mempool* pool) {
-  std::unique_ptr<Port> port(new Port(spec, plan));
-  for (const std::string* text : {&spec.interface, &spec.receive_file, &spec.transmit_file}) {
-    if (!usable_in_arguments(*text)) {
-      return fail(ExitCode::kInvalid,
-                  fmt::format("port {}: DPDK cannot take the name {}: choose one without commas, "
-                              "brackets, quotes and equals signs",
-                              spec.name,
-                              *text));
-    }
-  }
+  std::unique_ptr<Port> port(new Port(spec, plan, pool));
+  take_eal_log();
   if (auto created = port->create(); !created) {
     return std::unexpected(created.error());
   }
-  if (auto started = port->start(pool); !started) {
+  if (auto started = port->start(); !started) {
     return std::unexpected(started.error());
+  }
+  if (auto opened = port->open_twin(); !opened) {
+    return std::unexpected(opened.error());
   }
   return port;
 }
 
 Result<void> Port::create() {
-  device_ = fmt::format("{}{}", driver_of(spec_.device), plan_.index);
+  device_ = device_name(spec_, plan_.index);
   link_ = {.port = plan_.index, .name = spec_.name, .mtu = spec_.mtu, .tags = spec_.vlan};
-  take_eal_log();
-  if (spec_.device == PortDevice::kAfPacket) {
-    return create_packet_device(device_);
+  switch (spec_.device) {
+    case PortDevice::kAfPacket:
+      return create_packet_device();
+    case PortDevice::kPci:
+      return create_pci_device();
+    case PortDevice::kTap:
+      return open_tap();
+    default:
+      return create_virtual_device();
   }
-  const auto arguments = arguments_of(spec_);
+}
+
+Result<void> Port::create_virtual_device() {
+  const auto arguments = device_arguments(spec_);
+  if (!arguments) {
+    return std::unexpected(arguments.error());
+  }
+  if (spec_.device == PortDevice::kAfXdp) {
+    const auto facts = load_interface(spec_.interface);
+    if (!facts) {
+      return fail(facts.error().code, fmt::format("port {}: {}", spec_.name, facts.error().text));
+    }
+    link_.mtu = facts->mtu;
+    note_offloads();
+    note_queues();
+  }
+  remove_stale_socket(spec_);
   if (rte_vdev_init(device_.c_str(), arguments->c_str()) != 0) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("port {}: DPDK refuses {} with '{}': {}",
@@ -128,7 +106,35 @@ Result<void> Port::create() {
   return {};
 }
 
-Result<void> Port::create_packet_device(const std::string& device) {
+Result<void> Port::create_pci_device() {
+  if (rte_dev_probe(device_.c_str()) != 0) {
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("port {}: DPDK cannot take the device {}, which is bound to {}: everything in "
+                    "its IOMMU group has to be bound so, and its VFIO group be ours to open: {}",
+                    spec_.name,
+                    device_,
+                    bound_driver(device_),
+                    take_eal_log()));
+  }
+  return {};
+}
+
+Result<void> Port::open_tap() {
+  auto tap = TapDevice::open(
+      {.name = spec_.interface, .mtu = spec_.mtu, .mac = std::nullopt, .stays = false});
+  if (!tap) {
+    return fail(tap.error().code, fmt::format("port {}: {}", spec_.name, tap.error().text));
+  }
+  tap_ = std::move(*tap);
+  link_.mac = spec_.mac;
+  return {};
+}
+
+Result<void> Port::create_packet_device() {
+  if (const auto usable = device_arguments(spec_); !usable) {
+    return std::unexpected(usable.error());
+  }
   const auto facts = load_interface(spec_.interface);
   if (!facts) {
     return fail(facts.error().code, fmt::format("port {}: {}", spec_.name, facts.error().text));
@@ -142,7 +148,7 @@ Result<void> Port::create_packet_device(const std::string& device) {
                                             std::max(frame, 4096U),
                                             ring_frames);
   const std::set<int> before = packet_sockets();
-  if (rte_vdev_init(device.c_str(), arguments.c_str()) != 0) {
+  if (rte_vdev_init(device_.c_str(), arguments.c_str()) != 0) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("port {}: no packet socket on {}: it needs CAP_NET_RAW, CAP_NET_ADMIN "
                             "and {} MiB of locked memory (ulimit -l): {}",
@@ -187,6 +193,20 @@ void Port::note_offloads() {
   } while (below);
 }
 
+// Frames of other queues go past the program's socket, to the kernel.
+void Port::note_queues() {
+  const std::size_t queues = receive_queues(spec_.interface);
+  if (queues > 1) {
+    notices_.push_back(fmt::format(
+        "port {}: {} has {} receive queues, and only the first one's frames come here: `ethtool -L "
+        "{} combined 1`",
+        spec_.name,
+        spec_.interface,
+        queues,
+        spec_.interface));
+  }
+}
+
 Result<void> Port::join_all_multicast() {
   // Protocol 0 receives nothing: the socket only carries the membership.
   membership_ = Descriptor(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
@@ -205,23 +225,60 @@ Result<void> Port::join_all_multicast() {
   return {};
 }
 
-Result<void> Port::start(rte_mempool* pool) {
-  const rte_eth_conf configuration{};
+Result<void> Port::start() {
+  if (tap_) {
+    return {};
+  }
+  rte_eth_conf configuration{};
+  if (is_owned(spec_.device)) {
+    // Tags do not count as a packet's; drivers leave room for one at most.
+    constexpr auto kTag = static_cast<std::uint32_t>(kVlanTagSize);
+    configuration.rxmode.mtu = link_.mtu + kTag * spec_.vlan.count();
+  }
   const auto socket = static_cast<unsigned>(SOCKET_ID_ANY);
+  std::uint16_t receive_descriptors = kDeviceDescriptors;
+  std::uint16_t transmit_descriptors = kDeviceDescriptors;
   if (rte_eth_dev_get_port_by_name(device_.c_str(), &id_) != 0 ||
       rte_eth_dev_configure(id_, 1, 1, &configuration) != 0 ||
-      rte_eth_rx_queue_setup(id_, 0, kDescriptors, socket, nullptr, pool) != 0 ||
-      rte_eth_tx_queue_setup(id_, 0, kDescriptors, socket, nullptr) != 0 ||
+      rte_eth_dev_adjust_nb_rx_tx_desc(id_, &receive_descriptors, &transmit_descriptors) != 0 ||
+      rte_eth_rx_queue_setup(id_, 0, receive_descriptors, socket, nullptr, pool_) != 0 ||
+      rte_eth_tx_queue_setup(id_, 0, transmit_descriptors, socket, nullptr) != 0 ||
       rte_eth_dev_start(id_) != 0) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("port {}: {} does not start: {}", spec_.name, device_, take_eal_log()));
   }
   started_ = true;
-  if (in_process()) {
+  if (spec_.device != PortDevice::kAfPacket) {
     rte_ether_addr mac{};
     rte_eth_macaddr_get(id_, &mac);
     std::ranges::copy(mac.addr_bytes, link_.mac.begin());
   }
+  if (is_owned(spec_.device)) {
+    receive_groups();
+  }
+  return {};
+}
+
+// Neighbour discovery and routing protocols speak to groups. A device that filters none (memif) can
+// neither.
+void Port::receive_groups() {
+  if (rte_eth_allmulticast_enable(id_) != 0) {
+    rte_eth_promiscuous_enable(id_);
+  }
+}
+
+Result<void> Port::open_twin() {
+  if (spec_.twin.empty()) {
+    return {};
+  }
+  auto twin = Twin::open(spec_.twin, link_, pool_);
+  if (!twin) {
+    return std::unexpected(twin.error());
+  }
+  twin_ = std::move(*twin);
+  link_.interface_index = twin_->interface_index();
+  link_.up = is_link_up();
+  twin_->set_carrier(link_.up);
   return {};
 }
 
@@ -233,25 +290,76 @@ Port::~Port() {
 }
 
 std::uint16_t Port::receive(std::span<rte_mbuf*> packets) {
+  if (tap_) [[unlikely]] {
+    return receive_tap(packets);
+  }
   return rte_eth_rx_burst(id_, 0, packets.data(), static_cast<std::uint16_t>(packets.size()));
 }
 
+std::uint16_t Port::receive_tap(std::span<rte_mbuf*> packets) {
+  std::uint16_t count = 0;
+  while (count < packets.size()) {
+    rte_mbuf* packet = tap_->receive(pool_);
+    if (packet == nullptr) {
+      break;
+    }
+    received_.add(1);
+    received_bytes_.add(packet->pkt_len);
+    packets[count++] = packet;
+  }
+  return count;
+}
+
 std::uint16_t Port::transmit(std::span<rte_mbuf*> packets) {
-  const auto count = static_cast<std::uint16_t>(packets.size());
   if (!plan_.shared) {
-    return rte_eth_tx_burst(id_, 0, packets.data(), count);
+    return transmit_burst(packets);
   }
   rte_spinlock_lock(&transmit_lock_);
-  const std::uint16_t taken = rte_eth_tx_burst(id_, 0, packets.data(), count);
+  const std::uint16_t taken = transmit_burst(packets);
   rte_spinlock_unlock(&transmit_lock_);
   return taken;
 }
 
-PortCounters Port::counters() {
-  rte_eth_stats stats{};
+std::uint16_t Port::transmit_burst(std::span<rte_mbuf*> packets) {
+  if (tap_) [[unlikely]] {
+    return transmit_tap(packets);
+  }
+  return rte_eth_tx_burst(id_, 0, packets.data(), static_cast<std::uint16_t>(packets.size()));
+}
+
+std::uint16_t Port::transmit_tap(std::span<rte_mbuf*> packets) {
+  std::uint16_t taken = 0;
+  while (taken < packets.size() && tap_->transmit(packets[taken])) {
+    transmitted_.add(1);
+    transmitted_bytes_.add(packets[taken]->pkt_len);
+    rte_pktmbuf_free(packets[taken++]);
+  }
+  return taken;
+}
+
+// The driver of af_xdp says always that it is up.
+bool Port::is_link_up() const {
+  if (tap_) {
+    return tap_->is_up();
+  }
+  if (spec_.device == PortDevice::kAfXdp) {
+    const auto facts = load_interface(spec_.interface);
+    return facts && facts->up;
+  }
   rte_eth_link link{};
+  return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+PortCounters Port::counters() {
+  if (tap_) {
+    return {.received = received_.get(),
+            .received_bytes = received_bytes_.get(),
+            .transmitted = transmitted_.get(),
+            .transmitted_bytes = transmitted_bytes_.get(),
+            .link_up = is_link_up()};
+  }
+  rte_eth_stats stats{};
   rte_eth_stats_get(id_, &stats);
-  rte_eth_link_get_nowait(id_, &link);
   tpacket_stats ring{};
   socklen_t size = sizeof(ring);
   if (ring_socket_ >= 0 &&
@@ -266,51 +374,7 @@ PortCounters Port::counters() {
           .transmitted = stats.opackets,
           .transmitted_bytes = stats.obytes,
           .transmit_errors = stats.oerrors,
-          .link_up = link.link_status == RTE_ETH_LINK_UP};
-}
-
-Result<std::uint64_t> count_capture(const std::string& file) {
-  std::array<char, PCAP_ERRBUF_SIZE> error{};
-  pcap_t* capture = pcap_open_offline(file.c_str(), error.data());
-  if (capture == nullptr) {
-    return fail(ExitCode::kEnvironment, fmt::format("cannot read {}: {}", file, error.data()));
-  }
-  std::uint64_t count = 0;
-  pcap_pkthdr* header = nullptr;
-  const u_char* bytes = nullptr;
-  while (pcap_next_ex(capture, &header, &bytes) == 1) {
-    ++count;
-  }
-  pcap_close(capture);
-  return count;
-}
-
-void raise_lock_limit() {
-  const rlimit unlimited{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-  rlimit limit{};
-  if (::setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 || ::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
-    return;
-  }
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_MEMLOCK, &limit);
-}
-
-// The kernel compares the length of each locked mapping with the limit, but charges a packet
-// ring's pages to nobody: so a trial of that length, without access and therefore without pages,
-// tells, and every port gets the same.
-std::uint32_t affordable_ring_frames(std::uint32_t frame_bytes) {
-  std::uint32_t frames = kRingFrames;
-  while (frames > kLeastRingFrames) {
-    const std::size_t both_rings = 2 * std::size_t{frame_bytes} * frames;
-    void* trial =
-        ::mmap(nullptr, both_rings, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
-    if (trial != MAP_FAILED) {
-      ::munmap(trial, both_rings);
-      break;
-    }
-    frames /= 2;
-  }
-  return frames;
+          .link_up = is_link_up()};
 }
 
 }  // namespace holdfast::dataplane

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A port: one DPDK device with one receive and one transmit queue. Opened by the main thread;
+// A port: one device with one receive and one transmit queue, DPDK's or a tap. Opened by the main
+// thread;
 // received from by the worker that owns it; transmitted to by every worker, under a spinlock when
 // there are several: kernel-facing devices carry 0.4-1.2 Mpps, so the lock costs nothing that
 // counts. Counters may be read by the main thread at any time.
@@ -7,17 +8,22 @@
 // af_packet: the driver sets DEFRAG and ROLLOVER on its sockets, so there is one queue and our own
 // dispatch behind it. All multicast frames are asked for by a socket of our own, whose membership
 // ends with the process, instead of by link flags, which would outlive a SIGKILL.
+//
+// Owned ports (tap, memif, pci, af_xdp) give the kernel its view by a twin (twin.h).
 #pragma once
 
 #include "dataplane/frame.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/process/descriptor.h"
 #include "dataplane/process/failure.h"
+#include "dataplane/process/tap_device.h"
+#include "dataplane/process/twin.h"
 #include "dataplane/spec.h"
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -63,21 +69,34 @@ class Port {
 
   [[nodiscard]] const PortSpec& spec() const { return spec_; }
   [[nodiscard]] const Link& link() const { return link_; }
-  [[nodiscard]] bool in_process() const { return spec_.device != PortDevice::kAfPacket; }
+  // Null where the kernel has the interface itself, or is to have none.
+  [[nodiscard]] Twin* twin() const { return twin_.get(); }
   // Main thread.
   [[nodiscard]] PortCounters counters();
+  [[nodiscard]] bool is_link_up() const;
   [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
 
  private:
-  Port(PortSpec spec, const PortPlan& plan) : spec_(std::move(spec)), plan_(plan) {}
+  Port(PortSpec spec, const PortPlan& plan, rte_mempool* pool)
+      : spec_(std::move(spec)), plan_(plan), pool_(pool) {}
+  std::uint16_t receive_tap(std::span<rte_mbuf*> packets);
+  std::uint16_t transmit_tap(std::span<rte_mbuf*> packets);
+  std::uint16_t transmit_burst(std::span<rte_mbuf*> packets);
   Result<void> create();
-  Result<void> create_packet_device(const std::string& device);
-  Result<void> start(rte_mempool* pool);
+  Result<void> create_packet_device();
+  Result<void> create_virtual_device();
+  Result<void> create_pci_device();
+  Result<void> open_tap();
+  Result<void> start();
+  void receive_groups();
+  Result<void> open_twin();
   Result<void> join_all_multicast();
   void note_offloads();
+  void note_queues();
 
   PortSpec spec_;
   PortPlan plan_;
+  rte_mempool* pool_;
   Link link_;
   std::string device_;
   std::uint16_t id_ = 0;  // DPDK's
@@ -85,18 +104,12 @@ class Port {
   Descriptor membership_;
   int ring_socket_ = -1;      // the driver's, for its drop counter; not ours to close
   std::uint64_t missed_ = 0;  // the kernel's counter starts again at each reading
+  std::optional<TapDevice> tap_;
+  std::unique_ptr<Twin> twin_;
+  // Of a tap, which no driver counts for; those sent are added to under the lock.
+  Counter received_, received_bytes_, transmitted_, transmitted_bytes_;
   std::vector<std::string> notices_;
   alignas(64) rte_spinlock_t transmit_lock_ = RTE_SPINLOCK_INITIALIZER;
 };
-
-// Records of a capture file, for what a repeating pcap port keeps in memory.
-Result<std::uint64_t> count_capture(const std::string& file);
-
-// Raises the limit on locked memory, by which packet rings are sized, as far as it may go.
-// Call it before CAP_SYS_RESOURCE is dropped.
-void raise_lock_limit();
-
-// Frames per packet ring that may be locked, as the driver does: 4096 if possible, at least 128.
-std::uint32_t affordable_ring_frames(std::uint32_t frame_bytes);
 
 }  // namespace holdfast::dataplane

@@ -54,11 +54,30 @@ bool become(const Account& account) {
 
 }  // namespace
 
-CapabilityNeeds capability_needs(bool has_packet_ports) {
-  if (!has_packet_ports) {
-    return {};
+CapabilityNeeds capability_needs(std::span<const PortSpec> ports, const BusNeeds& bus) {
+  CapabilityNeeds needs;
+  for (const PortSpec& port : ports) {
+    switch (port.device) {
+      case PortDevice::kAfPacket:
+        needs.starting |= kCapNetRaw | kCapNetAdmin | kCapIpcLock;
+        needs.running |= kCapNetAdmin;
+        break;
+      case PortDevice::kAfXdp:
+        needs.starting |= kCapNetRaw | kCapNetAdmin | kCapIpcLock | kCapSysAdmin;
+        break;
+      case PortDevice::kPci:
+        needs.starting |= kCapDacOverride;
+        needs.starting |= bus.physical_addresses ? kCapSysRawIo | kCapSysAdmin : 0;
+        break;
+      case PortDevice::kTap:
+        needs.starting |= kCapNetAdmin;
+        break;
+      default:
+        break;
+    }
+    needs.starting |= port.twin.empty() ? 0 : kCapNetAdmin;
   }
-  return {.starting = kCapNetRaw | kCapNetAdmin | kCapIpcLock, .running = kCapNetAdmin};
+  return needs;
 }
 
 Result<Account> find_account(const std::string& name) {

@@ -5,33 +5,48 @@
 //   ports         while starting          main thread after start     workers and DPDK's threads
 //   af_packet     NET_RAW, NET_ADMIN,     NET_ADMIN                    none
 //                 IPC_LOCK
-//   in-process    none                    none                         none
+//   af_xdp        NET_RAW, NET_ADMIN,     none                         none
+//                 IPC_LOCK, SYS_ADMIN
+//   pci, vfio     DAC_OVERRIDE            none                         none
+//   pci, uio      DAC_OVERRIDE,           none                         none
+//                 SYS_RAWIO, SYS_ADMIN
+//   with a twin   NET_ADMIN               none                         none
+//   tap           NET_ADMIN               none                         none
+//   others        none                    none                         none
 //
-// NET_RAW opens the packet sockets; NET_ADMIN sets the link flags at their start and changes the
-// nft ingress table with each generation. Before anything else, no_new_privs is set and the
-// bounding set emptied, so nothing that is gone comes back. IPC_LOCK lets the driver lock its
-// packet rings.
+// NET_RAW opens the packet sockets; NET_ADMIN sets the link flags at their start, changes the nft
+// ingress table with each generation and makes TAP interfaces. BPF and PERFMON load the XDP
+// program. DAC_OVERRIDE opens the card's VFIO group or UIO device, which belong to root; without an
+// IOMMU the card is given physical addresses, which SYS_ADMIN reads, and virtio's old interface I/O
+// ports (SYS_RAWIO). Before anything else, no_new_privs is set and the bounding set emptied, so
+// nothing that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
 #pragma once
 
 #include "dataplane/process/failure.h"
+#include "dataplane/process/port_device.h"
+#include "dataplane/spec.h"
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace holdfast::dataplane {
 
 using CapabilitySet = std::uint64_t;  // bit n is capability n of capabilities(7)
 
+inline constexpr CapabilitySet kCapDacOverride = 1ULL << 1U;
 inline constexpr CapabilitySet kCapNetAdmin = 1ULL << 12U;
 inline constexpr CapabilitySet kCapNetRaw = 1ULL << 13U;
 inline constexpr CapabilitySet kCapIpcLock = 1ULL << 14U;
+inline constexpr CapabilitySet kCapSysRawIo = 1ULL << 17U;
+inline constexpr CapabilitySet kCapSysAdmin = 1ULL << 21U;
 
 // Capabilities that each kind of port needs; see the table above.
 struct CapabilityNeeds {
   CapabilitySet starting = 0;
   CapabilitySet running = 0;
 };
-CapabilityNeeds capability_needs(bool has_packet_ports);
+CapabilityNeeds capability_needs(std::span<const PortSpec> ports, const BusNeeds& bus);
 
 struct Account {
   unsigned uid = 0;

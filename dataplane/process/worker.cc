@@ -2,6 +2,7 @@
 // See worker.h.
 #include "dataplane/process/worker.h"
 
+#include "dataplane/headers.h"
 #include "dataplane/process/clock.h"
 #include "dataplane/process/mbuf_frame.h"
 #include "dataplane/process/memory_plan.h"
@@ -90,6 +91,7 @@ Worker::Worker(WorkerSurroundings& surroundings,
   for (std::size_t i = index; i < surroundings.ports.size(); i += surroundings.workers) {
     ports_.push_back(surroundings.ports[i].get());
   }
+  from_kernel_.resize(ports_.size());
   for (std::uint32_t other = 0; other < surroundings.workers; ++other) {
     if (other != index) {
       handed_to_us_.push_back(rings.from_to(other, index));
@@ -98,7 +100,12 @@ Worker::Worker(WorkerSurroundings& surroundings,
   }
 }
 
-Worker::~Worker() { free_held(); }
+Worker::~Worker() {
+  free_held();
+  for (Outbox& outbox : from_kernel_) {
+    rte_pktmbuf_free_bulk(outbox.packets.data(), outbox.count);
+  }
+}
 
 void Worker::run() {
   drop_thread_capabilities();
@@ -123,8 +130,9 @@ bool Worker::turn(std::uint64_t now_ns) {
   const std::uint64_t now_ms = now_ns / 1'000'000;
   tick_ns_.store(now_ns, std::memory_order_relaxed);
   bool busy = false;
-  for (Port* port : ports_) {
-    busy |= serve_port(*port, now_ms);
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    busy |= ports_[i]->twin() != nullptr && serve_kernel(i);
+    busy |= serve_port(*ports_[i], now_ms);
   }
   for (rte_ring* ring : handed_to_us_) {
     busy |= serve_ring(ring, now_ms);
@@ -155,6 +163,20 @@ bool Worker::serve_port(Port& port, std::uint64_t now_ms) {
   process(now_ms);
   serve_released(now_ms);
   return true;
+}
+
+bool Worker::serve_kernel(std::size_t place) {
+  Port& port = *ports_[place];
+  Outbox& outbox = from_kernel_[place];
+  const std::span all(outbox.packets);
+  outbox.count += port.twin()->take(all.subspan(outbox.count));
+  if (outbox.count == 0) {
+    return false;
+  }
+  const std::uint16_t taken = port.transmit(all.first(outbox.count));
+  std::copy(all.begin() + taken, all.begin() + outbox.count, all.begin());
+  outbox.count = static_cast<std::uint16_t>(outbox.count - taken);
+  return taken > 0;
 }
 
 bool Worker::serve_ring(rte_ring* ring, std::uint64_t now_ms) {
@@ -251,16 +273,37 @@ void Worker::process(std::uint64_t now_ms) {
   forward_notices(now_ms);
 }
 
-// On shared ports the kernel has its own copy of the frame; in-process ports have no kernel.
 void Worker::finish() {
   for (std::uint16_t i = 0; i < burst_.size; ++i) {
     const Verdict verdict = burst_.verdict[i];
     if (verdict == Verdict::kForward || verdict == Verdict::kReply) {
       enqueue(burst_.frame[i].port, to_packet(burst_.frame[i]));
-    } else if (verdict != Verdict::kHold) {
+    } else if (verdict == Verdict::kKernel &&
+               surroundings_.ports[burst_.frame[i].port]->twin() != nullptr) {
+      give_to_kernel(static_cast<Slot>(i));
+    } else if (verdict != Verdict::kHold) {  // of shared ports the kernel has its own copy
       rte_pktmbuf_free(static_cast<rte_mbuf*>(burst_.frame[i].handle));
     }
   }
+}
+
+// The twin bears what the port's tags carry; other tags than a tagged port's are not its.
+void Worker::give_to_kernel(Slot slot) {
+  Frame& frame = burst_.frame[slot];
+  const Port& port = *surroundings_.ports[frame.port];
+  const bool tagged = port.link().tags.any();
+  const bool fits = frame.contiguous >= sizeof(EthernetHeader) && !(tagged && burst_.tagged[slot]);
+  if (!fits || (tagged && !put_tags(frame, burst_.l3_offset[slot], {}))) {
+    rte_pktmbuf_free(static_cast<rte_mbuf*>(frame.handle));
+    port.twin()->count_dropped(KernelClass::kOther);
+    return;
+  }
+  KernelClass kind = kernel_class(frame.bytes());
+  if (kind == KernelClass::kOther && burst_.kind[slot] == Kind::kTransport &&
+      surroundings_.members.may_hold(burst_.key[slot].source)) {
+    kind = KernelClass::kMember;
+  }
+  port.twin()->offer(kind, to_packet(frame));
 }
 
 // Counted as held, which they stay.

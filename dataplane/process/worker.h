@@ -13,6 +13,9 @@
 // Held frames (early fragments) keep their mbufs. Released ones make a burst of their own right
 // behind the one that released them.
 //
+// The kernel's frames (twin.h) go out before the worker's own of the same turn, and wait for the
+// next turn when the port takes no more: they have no part in P5.
+//
 // Idle: a few empty polls, then sleep, 20 us and longer up to 100 us, offline for publication.
 #pragma once
 
@@ -60,7 +63,8 @@ struct WorkerSurroundings {
   Quiescence* quiescence = nullptr;
   std::atomic<const Forwarding*> forwarding{nullptr};  // never null once a worker runs
   std::atomic<bool> stop{false};
-  int wake_main = -1;  // eventfd that ends the main thread's wait
+  AddressFilter members;  // whose frames to the kernel are probes' answers
+  int wake_main = -1;     // eventfd that ends the main thread's wait
   std::uint32_t workers = 1;
 };
 
@@ -115,6 +119,7 @@ class Worker {
 
  private:
   bool serve_port(Port& port, std::uint64_t now_ms);
+  bool serve_kernel(std::size_t place);
   bool serve_ring(rte_ring* ring, std::uint64_t now_ms);
   void serve_released(std::uint64_t now_ms);
   // Only those of another worker bear a note.
@@ -125,6 +130,7 @@ class Worker {
   void keep_own(const std::array<bool, kBurstSize>& gone);
   void process(std::uint64_t now_ms);
   void finish();
+  void give_to_kernel(Slot slot);
   void free_held();
   void enqueue(PortIndex port, rte_mbuf* packet);
   void flush();
@@ -149,7 +155,8 @@ class Worker {
   WorkerSurroundings& surroundings_;
   const std::uint32_t index_;
   std::unique_ptr<WorkerState> state_;
-  std::vector<Port*> ports_;  // polled by this worker
+  std::vector<Port*> ports_;         // polled by this worker
+  std::vector<Outbox> from_kernel_;  // of these, what the port has not taken yet
   std::vector<rte_ring*> handed_to_us_;
   std::vector<rte_ring*> handed_by_us_;  // by owner; null for ourselves
   std::vector<Outbox> outboxes_;

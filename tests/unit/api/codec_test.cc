@@ -55,7 +55,18 @@ StartupSpec sample_startup() {
                  .repeat = false,
                  .mtu = 9000},
                 {.name = "lan0", .device = dataplane::PortDevice::kNull, .vlan = {0, 100}},
-                {.name = "dmz0", .device = dataplane::PortDevice::kRing, .vlan = {200, 4094}}};
+                {.name = "dmz0", .device = dataplane::PortDevice::kRing, .vlan = {200, 4094}},
+                {.name = "nic0",
+                 .device = dataplane::PortDevice::kPci,
+                 .pci_address = "0000:65:00.0",
+                 .twin = "nic0"},
+                {.name = "vm0",
+                 .device = dataplane::PortDevice::kMemif,
+                 .socket = "/run/vm0.sock",
+                 .role = dataplane::MemifRole::kServer,
+                 .memif_id = 7,
+                 .mac = {2, 0, 0, 0, 0, 7},
+                 .twin = {}}};
   spec.workers = 2;
   spec.hash_key.fill(0x5a);
   spec.socket = "/run/holdfast/dataplane.sock";
@@ -81,6 +92,14 @@ TEST(Codec, RefusesVlansThatAreNone) {
   EXPECT_EQ(error(0, 4095), "vlan is 4095, not 0 to 4094");
   EXPECT_EQ(error(65536, 7), "vlan is 65536, not 0 to 4094");
   EXPECT_EQ(error(7, 0), "a service VLAN without a VLAN in it");
+}
+
+TEST(Codec, RefusesATwinOfAPortThatTheKernelHasAnyway) {
+  Startup message = to_wire(sample_startup());
+  message.mutable_ports(0)->set_twin("wan1");
+  const auto back = from_wire(message);
+  ASSERT_FALSE(back.has_value());
+  EXPECT_EQ(back.error(), "a twin of a port that is not owned");
 }
 
 TEST(Codec, CarriesAStartupUnchanged) {

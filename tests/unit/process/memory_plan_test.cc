@@ -3,6 +3,7 @@
 #include "dataplane/process/memory_plan.h"
 
 #include "dataplane/process/eal.h"
+#include "dataplane/process/twin.h"
 
 #include <algorithm>
 
@@ -129,6 +130,27 @@ TEST(MemoryPlan, CountsEachBufferWithItsHeadersAndRings) {
   EXPECT_EQ(repeated->buffer_bytes - plain->buffer_bytes, 65'536 * kBuffer);
 }
 
+TEST(MemoryPlan, RefusesANetworkCardWithoutHugePagesForItsBuffers) {
+  StartupSpec spec = startup(1000);
+  spec.ports = {{.name = "nic0", .device = PortDevice::kPci, .twin = "nic0"}};
+  const auto none = plan_memory(spec, {1500}, 0, machine(kGiB, 0));
+  ASSERT_FALSE(none.has_value());
+  EXPECT_THAT(none.error().text, HasSubstr("port nic0: a network card needs"));
+  EXPECT_THAT(none.error().text, HasSubstr("sysctl vm.nr_hugepages="));
+  EXPECT_TRUE(plan_memory(spec, {1500}, 0, machine(kGiB, kGiB)).has_value());
+}
+
+TEST(MemoryPlan, HasBuffersForTheRingsAndTheTwinOfAnOwnedPort) {
+  StartupSpec spec = startup(1000);
+  const auto plain = plan_memory(spec, {}, 0, machine(kGiB, 0));
+  spec.ports = {{.name = "vm0", .device = PortDevice::kMemif}};
+  const auto rings = plan_memory(spec, {1500}, 0, machine(kGiB, 0));
+  spec.ports[0].twin = "vm0";
+  const auto twin = plan_memory(spec, {1500}, 0, machine(kGiB, 0));
+  EXPECT_EQ(rings->mbufs - plain->mbufs, 2U * kDeviceDescriptors);
+  EXPECT_EQ(twin->mbufs - rings->mbufs, kTwinFrames);
+}
+
 TEST(RingFrame, HoldsTheMtuItWasMadeForAndSaysWhatElse) {
   for (const std::uint16_t mtu : {std::uint16_t{68}, std::uint16_t{1500}, std::uint16_t{9000}}) {
     EXPECT_GE(ring_mtu(ring_frame_bytes(mtu)), mtu);
@@ -140,15 +162,27 @@ TEST(RingFrame, HoldsTheMtuItWasMadeForAndSaysWhatElse) {
 TEST(EalArguments, NeverMixInMemoryAndNoHuge) {
   MemoryPlan plan;
   plan.huge_buffers = true;
-  const auto huge = build_eal_arguments(plan, "a");
+  const auto huge = build_eal_arguments(plan, "a", {});
   EXPECT_THAT(huge, Contains("--in-memory"));
   EXPECT_THAT(huge, Not(Contains("--no-huge")));
   plan.huge_buffers = false;
-  const auto ordinary = build_eal_arguments(plan, "a");
+  const auto ordinary = build_eal_arguments(plan, "a", {});
   EXPECT_THAT(ordinary, Contains("--no-huge"));
   EXPECT_THAT(ordinary, Not(Contains("--in-memory")));
   EXPECT_THAT(ordinary, Contains("--file-prefix=holdfast-a"));
   EXPECT_THAT(ordinary, Contains("--no-telemetry"));
+  EXPECT_THAT(ordinary, Contains("--no-pci"));
+}
+
+TEST(EalArguments, LetTheBusBeScannedForCardsAloneAndTakeNoneByItself) {
+  MemoryPlan plan;
+  plan.huge_buffers = true;
+  const auto vfio = build_eal_arguments(plan, "a", {.pci = true, .physical_addresses = false});
+  EXPECT_THAT(vfio, Not(Contains("--no-pci")));
+  EXPECT_THAT(vfio, Contains("--allow"));
+  EXPECT_THAT(vfio, Contains("--iova-mode=va"));
+  const auto uio = build_eal_arguments(plan, "a", {.pci = true, .physical_addresses = true});
+  EXPECT_THAT(uio, Contains("--iova-mode=pa"));
 }
 
 }  // namespace

@@ -135,6 +135,41 @@ TEST_F(NeighborMirrorTest, APrefixThatTheKernelRefusesHasNoRoute) {
   });
 }
 
+TEST_F(NeighborMirrorTest, TakesTheRoutesOfATwinThatIsAttachedLater) {
+  in_new_network([] {
+    const Lab lab;
+    std::array<LearnedEntry, 4> learned{};
+    auto mirror = NeighborMirror::open({{.port = 0, .name = "lan", .up = false}}, learned);
+    ASSERT_TRUE(mirror);
+    run_command("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
+    EXPECT_EQ((*mirror)->build().resolve(address("10.0.3.11")).state, NextHop::State::kNoRoute);
+    (*mirror)->attach(link_of(*load_interface("lan0"), 0, "lan"));
+    (*mirror)->read();
+    const NextHop hop = (*mirror)->build().resolve(address("10.0.3.11"));
+    EXPECT_EQ(hop.state, NextHop::State::kResolved);
+    EXPECT_EQ(hop.destination, kFirst);
+  });
+}
+
+TEST_F(NeighborMirrorTest, CallsALinkUpWhenThePortAndItsInterfaceAre) {
+  in_new_network([] {
+    const Lab lab;
+    std::array<LearnedEntry, 4> learned{};
+    auto mirror = NeighborMirror::open({link_of(*load_interface("lan0"), 0, "lan")}, learned);
+    ASSERT_TRUE(mirror);
+    const auto last_change = [&] {
+      const auto changes = (*mirror)->take_link_changes();
+      return changes.empty() ? std::nullopt : std::optional(changes.back().up);
+    };
+    last_change();
+    (*mirror)->set_carrier(0, false);
+    EXPECT_EQ(last_change(), false);
+    (*mirror)->set_carrier(0, true);
+    EXPECT_EQ(last_change(), true);
+    EXPECT_TRUE((*mirror)->build().links()[0].up);
+  });
+}
+
 TEST_F(NeighborMirrorTest, ForgetsWhatTheOperatorDeletes) {
   in_new_network([] {
     const Lab lab;

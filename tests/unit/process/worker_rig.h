@@ -45,7 +45,7 @@ struct Devices {
     startup.huge_pages = false;
     startup.flows = 1000;
     const auto plan = plan_memory(startup, {}, 0, load_machine_memory());
-    if (auto started = start_eal(*plan, "worker-test"); !started) {
+    if (auto started = start_eal(*plan, "worker-test", {}, 0); !started) {
       throw std::runtime_error(started.error().text);
     }
     pool.reset(rte_pktmbuf_pool_create("test", 8191, 0, 0, 2176, SOCKET_ID_ANY));

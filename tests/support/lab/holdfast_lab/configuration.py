@@ -12,22 +12,20 @@ version: 1
 dataplane:
   workers: {workers}
   flows: {flows}
-  huge_pages: false
+  huge_pages: {huge_pages}
   socket: "{folder}/dataplane.sock"
   directory: "{folder}/dataplane"
   state_file: "{state_file}"
   instance: "{instance}"
 ports:
-  wan0: {{device: af_packet, interface: {wan}}}
-  lan0: {{device: af_packet, interface: {lan}}}
-{more_ports}nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
+{ports}nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
 checks:
   web:
     type: http
     port: {http}
     path: /healthz
-    interval: 250ms
-    timeout: 200ms
+    interval: {interval}
+    timeout: {timeout}
     fall: 2
     rise: 3
     expect: {{status: [200-299]}}
@@ -117,6 +115,9 @@ class Configuration:
     lan: str = topology.LAN_PORT
     state_file: str = field(default="")
     more_ports: tuple[str, ...] = ()  # further interfaces
+    huge_pages: bool = False
+    check: tuple[str, str] = ("250ms", "200ms")  # interval and timeout
+    ports: str = ""  # lines of `ports` instead of those from the interfaces
 
     def text(self) -> str:
         head = _TEXT.format(
@@ -124,18 +125,24 @@ class Configuration:
             instance=self.instance,
             workers=self.workers,
             flows=self.flows,
-            wan=self.wan,
-            lan=self.lan,
+            huge_pages=str(self.huge_pages).lower(),
+            interval=self.check[0],
+            timeout=self.check[1],
+            ports=self.ports or self._packet_ports(),
             state_file=self.state_file or self.shared_memory(),
-            more_ports="".join(
-                f"  more{number}: {{device: af_packet, interface: {interface}}}\n"
-                for number, interface in enumerate(self.more_ports)
-            ),
             pool_v4=topology.NAT_POOL_V4,
             pool_v6=topology.NAT_POOL_V6,
             http=HTTP_PORT,
         )
         return head + "".join(service.text() for service in self.services)
+
+    def _packet_ports(self) -> str:
+        names = {"wan0": self.wan, "lan0": self.lan}
+        names |= {f"more{number}": name for number, name in enumerate(self.more_ports)}
+        return "".join(
+            f"  {port}: {{device: af_packet, interface: {interface}}}\n"
+            for port, interface in names.items()
+        )
 
     def shared_memory(self) -> str:
         return f"/dev/shm/holdfast-lab-{self.instance}.state"

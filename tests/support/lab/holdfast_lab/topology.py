@@ -117,10 +117,13 @@ class Topology:
         tuned = {"fabric": _FABRIC, "client": _CLIENT, "balancer": {}}
         tuned |= {f"be-{name}": _BACKEND for name in self.backends}
         for role, knobs in tuned.items():
-            self.run.note("namespace", self.namespace(role))
-            _ip("netns", "add", self.namespace(role))
-            process.set_sysctls(self.namespace(role), _EVERYWHERE | knobs)
-            self._batch(role, ["link set lo up"])
+            self._make_namespace(role, knobs)
+
+    def _make_namespace(self, role: str, knobs: dict[str, str]) -> None:
+        self.run.note("namespace", self.namespace(role))
+        _ip("netns", "add", self.namespace(role))
+        process.set_sysctls(self.namespace(role), _EVERYWHERE | knobs)
+        self._batch(role, ["link set lo up"])
 
     def _make_fabric(self) -> None:
         commands = []
@@ -198,9 +201,7 @@ class Topology:
 
     def make_neighbour(self, role: str, addresses: list[str]) -> None:
         """A host on the wan itself, with these addresses: no router between it and the VIPs."""
-        self.run.note("namespace", self.namespace(role))
-        _ip("netns", "add", self.namespace(role))
-        process.set_sysctls(self.namespace(role), _EVERYWHERE)
+        self._make_namespace(role, {})
         self._link(role, "eth0", f"to-{role}", "wan")
         self._batch(role, [f"address add {one} dev eth0" for one in addresses])
 

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ports that the dataplane owns, with real TCP and UDP through them, and the kernel behind twins."""
+
+import json
+
+import pytest
+
+from conftest import SERVICES, owned_vips, running_lab
+from holdfast_lab import owned_ports, process
+from holdfast_lab.balancer import Balancer
+from holdfast_lab.configuration import Configuration
+from holdfast_lab.loads import MessageLoad, NewConnections
+from holdfast_lab.message_client import LoadPlan
+from holdfast_lab.owned_ports import MemifTopology, TapTopology, XdpTopology
+from holdfast_lab.topology import BALANCER_PORTS
+from test_forwarding import assert_every_message_answered, target
+
+# Connects where nobody listens: the kernel's own refusal is an answer, several times over.
+REFUSED = """
+import errno, socket, sys
+for _ in range(20):
+    try:
+        socket.create_connection((sys.argv[1], 9), 5)
+    except OSError as error:
+        assert error.errno == errno.ECONNREFUSED, error
+"""
+KINDS = {
+    "tap": (TapTopology, lambda: ""),
+    "memif": (MemifTopology, owned_ports.lacks_memif),
+    "af_xdp": (XdpTopology, owned_ports.lacks_xdp),
+}
+LINK_LIMIT_SECONDS = 1.0
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def lab(request):
+    kind, lacks = KINDS[request.param]
+    if lacks():
+        pytest.skip(lacks())
+    with running_lab(owned_vips(SERVICES), kind) as topology:
+        yield topology
+
+
+@pytest.fixture(scope="module")
+def balancer(lab, binaries):
+    name = f"test-{lab.run.id}"
+    configuration = Configuration(
+        lab.run.folder / f"holdfast-{name}", name, SERVICES, ports=lab.ports()
+    )
+    balancer = Balancer(lab, binaries, configuration).start()
+    try:
+        lab.connect()
+        balancer.wait_ready()
+        # The kernel asks for a neighbour once a second: what it asked for before the cables were in.
+        first = MessageLoad(lab, LoadPlan([target(one, 1, 1) for one in SERVICES]))
+        first.wait_answered()
+        first.stop()
+        yield balancer
+    finally:
+        balancer.stop()
+
+
+def test_numbered_flows_through_owned_ports_are_answered_once_by_one_backend_each(lab, balancer):
+    load = MessageLoad(lab, LoadPlan([target(one, connections=8, flows=8) for one in SERVICES]))
+    load.wait_answered()
+    assert_every_message_answered(load.stop(), balancer)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+def test_new_connections_through_owned_ports_are_shared_and_none_fails(lab, balancer, service):
+    result = NewConnections(lab, service.vips[0], 1).result()
+    assert result["failed"] == 0
+    assert set(result["answers"]) == {"a", "b", "c"}
+
+
+def test_the_kernel_is_reached_by_its_twins_and_no_frame_for_it_is_dropped(lab, balancer):
+    for address in ("203.0.113.2", "2001:db8::2", "10.0.3.2", "2001:db8:3::2"):
+        lab.in_namespace("fabric", "/usr/bin/python3", "-c", REFUSED, address)
+    for port in ports_of(balancer).values():
+        dropped = {name: value for name, value in port.items() if "kernel_dropped" in name}
+        assert len(dropped) == 4 and not any(dropped.values())
+        assert port["kernel_received"] > 0 and port["kernel_transmitted"] > 0
+
+
+@pytest.mark.parametrize("port", BALANCER_PORTS, ids=lambda port: port.bridge)
+def test_a_pulled_cable_is_seen_by_the_kernel_and_the_operator_and_so_is_its_return(
+    lab, balancer, port
+):
+    twin = owned_ports.TWINS[port.name]
+    for state, running in (("down", False), ("up", True)):
+        lab.set_link(port, state)
+        for seen in (lambda: has_carrier(lab, twin), lambda: link_up(balancer, twin)):
+            took = process.wait_until(lambda: seen() is running, f"{twin} to be {state}")
+            assert took < LINK_LIMIT_SECONDS
+    balancer.wait_ready()
+    result = NewConnections(lab, SERVICES[0].vips[0], 1).result()
+    assert result["failed"] == 0
+
+
+def has_carrier(lab, twin: str) -> bool:
+    said = lab.in_namespace("balancer", "ip", "-j", "link", "show", twin)
+    return "NO-CARRIER" not in json.loads(said)[0]["flags"]
+
+
+def link_up(balancer, twin: str) -> bool:
+    return next(port["link_up"] for port in balancer.status()["ports"] if port["name"] == twin)
+
+
+def ports_of(balancer) -> dict[str, dict]:
+    return {port["name"]: port["counters"] for port in balancer.status()["ports"]}

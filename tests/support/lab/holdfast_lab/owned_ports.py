@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab with ports that the balancer owns: the kernel there has twins, and no frame but theirs.
+
+    tap      interfaces that the dataplane makes; once it has, they are moved to the fabric's bridges
+    memif    shared memory with testpmd, which passes frames on to a veth of the fabric
+    af_xdp   the veths themselves
+
+The twins are made before the dataplane, with their addresses, as an operator would find them after
+a first start.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import process
+from .process import Process
+from .topology import BALANCER_PORTS, BalancerPort, Topology
+
+TWINS = {"veth-wan": "wan0", "veth-lan": "lan0"}  # called like the ports
+_TESTPMD = "dpdk-testpmd"
+
+
+@dataclass
+class OwnedTopology(Topology):
+    twins: tuple[str, ...] = field(default=tuple(TWINS.values()), init=False)
+
+    def _make_balancer(self) -> None:
+        for port in BALANCER_PORTS:
+            twin = TWINS[port.name]
+            self._batch("balancer", [f"tuntap add dev {twin} mode tap", f"link set {twin} up"])
+            self.address(port, twin)
+        self.route_by_wan()
+        for port in BALANCER_PORTS:
+            self._make_wire(port)
+
+    def _make_wire(self, port: BalancerPort) -> None:
+        raise NotImplementedError
+
+    def ports(self) -> str:
+        """The lines of `ports` in the configuration."""
+        return "".join(
+            f"  {TWINS[port.name]}: {{{self._device(port)}}}\n" for port in BALANCER_PORTS
+        )
+
+    def _device(self, port: BalancerPort) -> str:
+        raise NotImplementedError
+
+    def connect(self) -> None:
+        """Once the dataplane has been started: joins its ports to the fabric."""
+
+    def set_link(self, port: BalancerPort, state: str) -> None:
+        """Pulls the port's cable, or puts it back: `down` or `up`."""
+        self._batch("fabric", [f"link set to-{port.name} {state}"])
+
+
+class TapTopology(OwnedTopology):
+    def _make_wire(self, port: BalancerPort) -> None:
+        pass  # the dataplane does
+
+    def _device(self, port: BalancerPort) -> str:
+        return f"device: tap, interface: to-{port.name}"
+
+    def connect(self) -> None:
+        for port in BALANCER_PORTS:
+            wire = f"to-{port.name}"
+            process.wait_until(
+                lambda name=wire: name in self.in_namespace("balancer", "ip", "-br", "link"),
+                f"the dataplane to make {wire}",
+            )
+            self._batch("balancer", [f"link set {wire} netns {self.namespace('fabric')}"])
+            self._batch("fabric", [f"link set {wire} master {port.bridge} up"])
+
+
+class XdpTopology(OwnedTopology):
+    def _make_wire(self, port: BalancerPort) -> None:
+        self._link("balancer", port.name, f"to-{port.name}", port.bridge)
+        self.quiet(port.name)
+
+    def _device(self, port: BalancerPort) -> str:
+        return f"device: af_xdp, interface: {port.name}"
+
+
+class MemifTopology(OwnedTopology):
+    """testpmd stands in a namespace of its own, between a veth of the fabric and the memif."""
+
+    def _make_namespaces(self) -> None:
+        super()._make_namespaces()
+        self._make_namespace("middle", {})
+
+    def _make_wire(self, port: BalancerPort) -> None:
+        self._link("middle", port.name, f"to-{port.name}", port.bridge)
+        for role, device in (("middle", port.name), ("fabric", f"to-{port.name}")):
+            self.in_namespace(
+                role, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off",
+                "gro", "off",
+            )  # fmt: skip
+
+    def _socket(self, port: BalancerPort) -> Path:
+        return self.run.folder / f"{TWINS[port.name]}.memif"
+
+    def _device(self, port: BalancerPort) -> str:
+        return f"device: memif, socket: {self._socket(port)}, role: server"
+
+    def connect(self) -> None:
+        devices = []
+        for number, port in enumerate(BALANCER_PORTS):
+            path = self._socket(port)
+            process.wait_until(path.exists, f"the dataplane to make {path}")
+            devices += [
+                f"--vdev=net_memif{number},role=client,socket={path},socket-abstract=no",
+                f"--vdev=net_af_packet{number},iface={port.name},qpairs=1",
+            ]
+        self.middle = Process(
+            self.run,
+            self.namespace("middle"),
+            [shutil.which(_TESTPMD), "--no-huge", "-m", "256", "--no-shconf", "--no-pci",
+             "--no-telemetry", "--file-prefix", f"lab-{self.run.id}", "--lcores", "0@0,1@0-1",
+             *devices, "--", "--total-num-mbufs=16384", "--auto-start", "--stats-period=3600",
+             "--port-topology=paired", "--no-mlockall"],
+            self.run.folder / "testpmd.log",
+        )  # fmt: skip
+
+
+    def set_link(self, port: BalancerPort, state: str) -> None:
+        """The other process goes, or comes back: both links at once."""
+        if state == "down":
+            self.middle.terminate()
+        else:
+            self.connect()
+
+
+def lacks_memif() -> str:
+    return "" if shutil.which(_TESTPMD) else f"{_TESTPMD} is not installed"
+
+
+def lacks_xdp() -> str:
+    return "" if os.geteuid() == 0 else "loading an XDP program needs root"
