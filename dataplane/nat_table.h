@@ -128,7 +128,7 @@ class NatIndex {
   }
 
   // The record that find() most likely looks at first, to be prefetched; kNoRecord: none.
-  [[nodiscard]] std::uint32_t likely(std::uint64_t hash) const {
+  [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
     return find(hash, [](std::uint32_t) { return true; });
   }
 

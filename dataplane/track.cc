@@ -276,7 +276,7 @@ void prefetch(const Burst& b, const Generation& generation, WorkerTables& tables
     }
   }
   for (const Slot i : std::span(translated).first(count)) {
-    const std::uint32_t record = index_of(b, i, tables.nat).likely(b.hash[i]);
+    const std::uint32_t record = index_of(b, i, tables.nat).candidate(b.hash[i]);
     if (record != kNoRecord) {
       tables.nat.prefetch(record);
     }
