@@ -148,7 +148,9 @@ std::optional<FlowKey> take_endpoint(WorkerState& state,
                                      const FlowKey& member_side,
                                      std::uint64_t now_ms) {
   using Found = PoolShortage::Found;
-  const std::uint64_t towards = generation.hasher()(member_side);
+  // A generation may come with another pool within the same millisecond.
+  const std::uint64_t towards =
+      generation.hasher().words(generation.hasher()(member_side), generation.number());
   const Found last = state.pool_shortage.last(towards, now_ms);
   if (last == Found::kNothing) {
     return std::nullopt;

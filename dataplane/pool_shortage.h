@@ -14,8 +14,9 @@ class PoolShortage {
   // What the last search found: nothing free, but what half-open flows hold; or not even that.
   enum class Found : std::uint8_t { kEnough, kOnlyHalfOpen, kNothing };
 
-  // `towards` is the keyed hash of the member's address, port and protocol: two of them may share a
-  // place, which costs a search, but are never taken for each other.
+  // `towards` is the keyed hash of the member's address, port and protocol and of the generation's
+  // number: two of them may share a place, which costs a search, but are never taken for each
+  // other.
   void note(std::uint64_t towards, Found found, std::uint64_t now_ms) {
     place(towards) = {.towards = towards, .at_ms = now_ms, .found = found};
   }
