@@ -283,6 +283,7 @@ Result<void> Port::open_twin() {
 }
 
 Port::~Port() {
+  rte_pktmbuf_free_bulk(waiting_.data(), waiting_count_.load(std::memory_order_relaxed));
   if (started_) {
     rte_eth_dev_stop(id_);
     rte_eth_dev_close(id_);
@@ -312,12 +313,55 @@ std::uint16_t Port::receive_tap(std::span<rte_mbuf*> packets) {
 
 std::uint16_t Port::transmit(std::span<rte_mbuf*> packets) {
   if (!plan_.shared) {
-    return transmit_burst(packets);
+    return transmit_or_wait(packets);
   }
   rte_spinlock_lock(&transmit_lock_);
-  const std::uint16_t taken = transmit_burst(packets);
+  const std::uint16_t taken = transmit_or_wait(packets);
   rte_spinlock_unlock(&transmit_lock_);
   return taken;
+}
+
+std::uint16_t Port::transmit_or_wait(std::span<rte_mbuf*> packets) {
+  const std::uint16_t before = waiting_count_.load(std::memory_order_relaxed);
+  const bool may_send = before == 0 || send_waiting() == 0;
+  const std::uint16_t sent = may_send ? transmit_burst(packets) : std::uint16_t{0};
+  if (sent == packets.size()) [[likely]] {
+    return sent;
+  }
+  const std::size_t waiting = waiting_count_.load(std::memory_order_relaxed);
+  const std::size_t more = std::min(packets.size() - sent, kWaitingPackets - waiting);
+  std::ranges::copy(packets.subspan(sent, more), waiting_.begin() + waiting);
+  waiting_count_.store(static_cast<std::uint16_t>(waiting + more), std::memory_order_relaxed);
+  return static_cast<std::uint16_t>(sent + more);
+}
+
+// Returns how many go on waiting.
+std::uint16_t Port::send_waiting() {
+  const std::uint16_t before = waiting_count_.load(std::memory_order_relaxed);
+  const std::uint16_t sent = transmit_burst(std::span(waiting_).first(before));
+  const auto left = static_cast<std::uint16_t>(before - sent);
+  std::copy_n(waiting_.begin() + sent, left, waiting_.begin());
+  waiting_count_.store(left, std::memory_order_relaxed);
+  waiting_since_ns_ = sent > 0 ? 0 : waiting_since_ns_;
+  return left;
+}
+
+bool Port::retry(std::uint64_t now_ns) {
+  if (waiting_count_.load(std::memory_order_relaxed) == 0) [[likely]] {
+    return false;
+  }
+  rte_spinlock_lock(&transmit_lock_);
+  const std::uint16_t left = send_waiting();
+  if (left == 0 || waiting_since_ns_ == 0) {
+    waiting_since_ns_ = left == 0 ? 0 : now_ns;
+  } else if (now_ns - waiting_since_ns_ > kLongestWaitNs) {
+    rte_pktmbuf_free_bulk(waiting_.data(), left);
+    given_up_.add(left);
+    waiting_count_.store(0, std::memory_order_relaxed);
+    waiting_since_ns_ = 0;
+  }
+  rte_spinlock_unlock(&transmit_lock_);
+  return true;
 }
 
 std::uint16_t Port::transmit_burst(std::span<rte_mbuf*> packets) {
@@ -356,6 +400,7 @@ PortCounters Port::counters() {
             .received_bytes = received_bytes_.get(),
             .transmitted = transmitted_.get(),
             .transmitted_bytes = transmitted_bytes_.get(),
+            .transmit_errors = given_up_.get(),
             .link_up = is_link_up()};
   }
   rte_eth_stats stats{};
@@ -373,7 +418,7 @@ PortCounters Port::counters() {
           .receive_errors = stats.ierrors,
           .transmitted = stats.opackets,
           .transmitted_bytes = stats.obytes,
-          .transmit_errors = stats.oerrors,
+          .transmit_errors = stats.oerrors + given_up_.get(),
           .link_up = is_link_up()};
 }
 

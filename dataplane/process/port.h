@@ -20,6 +20,7 @@
 #include "dataplane/process/twin.h"
 #include "dataplane/spec.h"
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -34,6 +35,11 @@
 
 namespace holdfast::dataplane {
 
+// A card that its bus or its host holds up for some ms must not cost packets: a ring of 256, as
+// virtio's, is full after 26 ms at 10 kpps.
+inline constexpr std::size_t kWaitingPackets = 512;
+inline constexpr std::uint64_t kLongestWaitNs = 100'000'000;
+
 struct PortCounters {
   std::uint64_t received = 0;
   std::uint64_t received_bytes = 0;
@@ -42,7 +48,7 @@ struct PortCounters {
   std::uint64_t receive_errors = 0;
   std::uint64_t transmitted = 0;
   std::uint64_t transmitted_bytes = 0;
-  std::uint64_t transmit_errors = 0;  // taken from us, not taken by the kernel
+  std::uint64_t transmit_errors = 0;  // taken from us, not taken by the kernel or the device
   bool link_up = false;
 };
 
@@ -64,8 +70,12 @@ class Port {
 
   // At most packets.size() packets; returns how many came. Owner worker only.
   std::uint16_t receive(std::span<rte_mbuf*> packets);
-  // Returns how many of the first packets were taken; the rest stay the caller's. Any worker.
+  // Returns how many of the first packets were taken; the rest stay the caller's. What the device's
+  // ring has no room for just now waits here, in order, up to kWaitingPackets. Any worker.
   std::uint16_t transmit(std::span<rte_mbuf*> packets);
+  // Offers the device again what waits; gives up when it has taken nothing for kLongestWaitNs. The
+  // port's worker, each turn. Returns whether anything waited.
+  bool retry(std::uint64_t now_ns);
 
   [[nodiscard]] const PortSpec& spec() const { return spec_; }
   [[nodiscard]] const Link& link() const { return link_; }
@@ -82,6 +92,8 @@ class Port {
   std::uint16_t receive_tap(std::span<rte_mbuf*> packets);
   std::uint16_t transmit_tap(std::span<rte_mbuf*> packets);
   std::uint16_t transmit_burst(std::span<rte_mbuf*> packets);
+  std::uint16_t transmit_or_wait(std::span<rte_mbuf*> packets);
+  std::uint16_t send_waiting();
   Result<void> create();
   Result<void> create_packet_device();
   Result<void> create_virtual_device();
@@ -109,6 +121,10 @@ class Port {
   // Of a tap, which no driver counts for; those sent are added to under the lock.
   Counter received_, received_bytes_, transmitted_, transmitted_bytes_;
   std::vector<std::string> notices_;
+  std::array<rte_mbuf*, kWaitingPackets> waiting_{};
+  std::atomic<std::uint16_t> waiting_count_{0};  // written under the lock
+  std::uint64_t waiting_since_ns_ = 0;           // 0: nothing does, or since the next retry()
+  Counter given_up_;
   alignas(64) rte_spinlock_t transmit_lock_ = RTE_SPINLOCK_INITIALIZER;
 };
 

@@ -131,6 +131,7 @@ bool Worker::turn(std::uint64_t now_ns) {
   tick_ns_.store(now_ns, std::memory_order_relaxed);
   bool busy = false;
   for (std::size_t i = 0; i < ports_.size(); ++i) {
+    busy |= ports_[i]->retry(now_ns);
     busy |= ports_[i]->twin() != nullptr && serve_kernel(i);
     busy |= serve_port(*ports_[i], now_ms);
   }

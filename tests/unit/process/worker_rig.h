@@ -12,7 +12,9 @@
 #include "tests/unit/process/seam_helpers.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
@@ -142,6 +144,30 @@ class Workers {
     }
     return frames;
   }
+  // Puts `count` packets that bear the next numbers on the looped port; returns how many it took.
+  std::size_t offer(std::size_t count, std::uint16_t& next) {
+    std::vector<rte_mbuf*> packets;
+    for (std::size_t i = 0; i < count; ++i) {
+      packets.push_back(rte_pktmbuf_alloc(surroundings_.pool));
+      const std::uint16_t number = next++;
+      std::memcpy(rte_pktmbuf_append(packets.back(), 64), &number, sizeof(number));
+    }
+    const std::uint16_t taken = in().transmit(packets);
+    rte_pktmbuf_free_bulk(packets.data() + taken, static_cast<unsigned>(count - taken));
+    return taken;
+  }
+  // The number of the next packet on the looped port; nullopt: there is none.
+  std::optional<std::uint16_t> take_number() {
+    rte_mbuf* packet = nullptr;
+    if (in().receive(std::span(&packet, 1)) == 0) {
+      return std::nullopt;
+    }
+    std::uint16_t number = 0;
+    std::memcpy(&number, rte_pktmbuf_mtod(packet, const void*), sizeof(number));
+    rte_pktmbuf_free(packet);
+    return number;
+  }
+  Port& in() { return *surroundings_.ports[0]; }
   [[nodiscard]] unsigned free_mbufs() const { return rte_mempool_avail_count(surroundings_.pool); }
   [[nodiscard]] std::uint64_t sum(Counter WorkerStats::* counter) const {
     return std::accumulate(
@@ -159,7 +185,6 @@ class Workers {
   struct alignas(64) Line {
     std::array<std::byte, 64> bytes;
   };
-  Port& in() { return *surroundings_.ports[0]; }
   Port& out() { return *surroundings_.ports[1]; }
 
   Devices& devices_;  // first: it starts DPDK, which the rings need

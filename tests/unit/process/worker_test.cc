@@ -192,5 +192,35 @@ TEST(Worker, ARepliesOwnerIsTheOneOfItsPoolPort) {
   EXPECT_EQ(workers.free_mbufs(), level);
 }
 
+TEST(Port, KeepsWhatAFullRingDoesNotTakeInOrderAndGivesUpAfterAWhile) {
+  Workers workers(1);
+  constexpr std::size_t kBurst = 32;
+  constexpr std::uint64_t kLater = kSecond + 2 * kLongestWaitNs;
+  std::uint16_t next = 0;
+  const auto fill = [&] {
+    std::size_t taken = 0;
+    for (std::size_t now = kBurst; now == kBurst; taken += now) {
+      now = workers.offer(kBurst, next);
+    }
+    return taken;
+  };
+  const unsigned before = workers.free_mbufs();
+  const std::size_t held = fill();
+  EXPECT_GT(held, kWaitingPackets);
+  for (std::uint16_t i = 0; i < held; ++i) {
+    workers.in().retry(kSecond);
+    ASSERT_EQ(workers.take_number(), i) << "in order, and none lost";
+  }
+  EXPECT_EQ(workers.in().counters().transmit_errors, 0U);
+  next = 0;
+  fill();
+  workers.in().retry(kSecond);
+  workers.in().retry(kLater);
+  EXPECT_EQ(workers.in().counters().transmit_errors, kWaitingPackets);
+  while (workers.take_number()) {
+  }
+  EXPECT_EQ(workers.free_mbufs(), before);
+}
+
 }  // namespace
 }  // namespace holdfast::dataplane
