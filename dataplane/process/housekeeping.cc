@@ -37,7 +37,7 @@ void MainLoop::watch_everything() {
   });
   if (mirror_) {
     loop_.watch(mirror_->descriptor(), POLLIN, [this](short) { take_netlink(); });
-    loop_.every(std::chrono::seconds(1), [this] { resolve_next_hops(); });
+    loop_.every(std::chrono::seconds(1), [this] { resolve_next_hops(Ask::kMissing); });
     loop_.every(std::chrono::milliseconds(100), [this] {
       watch_links();
       if (mirror_->stale()) {
@@ -77,7 +77,7 @@ void MainLoop::published() {
   announcer_.generation_changed(publisher_->generation());
   note_members();
   if (mirror_) {
-    resolve_next_hops();
+    resolve_next_hops(Ask::kMissing);
   }
 }
 
@@ -143,7 +143,7 @@ void MainLoop::take_link_changes() {
     server_->broadcast(up ? "link_up" : "link_down", name);
     if (up) {
       announcer_.link_came_up(port);
-      resolve_next_hops();
+      resolve_next_hops(Ask::kAll);
     }
   }
 }
@@ -186,23 +186,26 @@ void MainLoop::take_unresolved(const Address& next_hop) {
   }
 }
 
-// Asks before the first packet does: for members, and for the routers on the way to clients. Not
+// Asks before the first packet does: for the routers on the way to clients, and for members. Not
 // over a link that is down: the kernel's question would get lost, and its next one come 1 s later.
-void MainLoop::resolve_next_hops() {
+// At the start and when a link came up also for what is known: another station may stand there.
+void MainLoop::resolve_next_hops(Ask ask) {
   const Neighborhood& neighborhood = publisher_->neighborhood();
-  const auto missing = [&](const NextHop& hop) {
-    return hop.state == NextHop::State::kNoNeighbor && neighborhood.link(hop.port).up;
+  const auto wanted = [&](const NextHop& hop) {
+    return (hop.state == NextHop::State::kNoNeighbor ||
+            (ask == Ask::kAll && hop.state == NextHop::State::kResolved)) &&
+           neighborhood.link(hop.port).up;
   };
+  for (const Address& gateway : mirror_->gateways()) {
+    if (wanted(neighborhood.resolve(gateway))) {
+      take_unresolved(gateway);
+    }
+  }
   const auto members = publisher_->generation().members();
   const auto hops = publisher_->member_hops();
   for (std::size_t i = 0; i < hops.size(); ++i) {
-    if (members[i].live && missing(hops[i])) {
+    if (members[i].live && wanted(hops[i])) {
       take_unresolved(neighborhood.next_hop_address(members[i].address));
-    }
-  }
-  for (const Address& gateway : mirror_->gateways()) {
-    if (missing(neighborhood.resolve(gateway))) {
-      take_unresolved(gateway);
     }
   }
 }

@@ -237,6 +237,9 @@ void MainLoop::run() {
     log_line(LogLevel::kNotice, "degraded", notice);
   }
   start_workers();
+  if (mirror_) {
+    resolve_next_hops(Ask::kAll);
+  }
   notify_ready(fmt::format("forwarding generation {}", publisher_->acknowledged()));
   log_line(LogLevel::kInfo,
            "ready",

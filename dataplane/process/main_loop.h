@@ -60,7 +60,8 @@ class MainLoop {
   void watch_links();
   void refresh_neighborhood();
   void take_unresolved(const Address& next_hop);
-  void resolve_next_hops();
+  enum class Ask : std::uint8_t { kMissing, kAll };
+  void resolve_next_hops(Ask ask);
   void tick();
   void check_liveness();
   void end_drains();

@@ -86,6 +86,11 @@ def test_connections_and_datagrams_pass_through_the_cards(lab, balancer):
     assert all(worker["unaccounted"] == 0 for worker in balancer.status()["workers"])
 
 
+def test_no_thread_keeps_a_capability_once_the_cards_are_open(machine, balancer):
+    said = machine.run("grep -h -e CapPrm -e CapEff /proc/$(pidof holdfast-dataplane)/task/*/status")
+    assert set(said.split()) == {"CapPrm:", "CapEff:", "0" * 16}
+
+
 def test_ten_thousand_packets_a_second_and_a_reload_lose_none_and_bgp_stays(lab, balancer, router):
     counter = Process(
         lab.run,

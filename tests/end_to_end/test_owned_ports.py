@@ -2,6 +2,9 @@
 """Ports that the dataplane owns, with real TCP and UDP through them, and the kernel behind twins."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +98,31 @@ def test_a_pulled_cable_is_seen_by_the_kernel_and_the_operator_and_so_is_its_ret
     balancer.wait_ready()
     result = NewConnections(lab, SERVICES[0].vips[0], 1).result()
     assert result["failed"] == 0
+
+
+def test_no_thread_keeps_a_capability_once_the_ports_are_open(balancer):
+    threads = Path("/proc", str(balancer.pid_of("dataplane")), "task")
+    capabilities = {
+        line.split()[1]
+        for status in threads.glob("*/status")
+        for line in status.read_text().splitlines()
+        if line.startswith(("CapPrm", "CapEff", "CapBnd"))
+    }
+    assert capabilities == {"0" * 16}
+
+
+# A tap's cable goes with the process, and with it its bridge's MAC address, which is the router's.
+def test_a_killed_dataplane_goes_on_over_the_twins_it_left(lab, balancer):
+    killed = balancer.pid_of("dataplane")
+    os.kill(killed, signal.SIGKILL)
+    process.wait_until(lambda: balancer.pid_of("dataplane") not in (0, killed), "a new dataplane")
+    assert "203.0.113.2" in lab.in_namespace("balancer", "ip", "addr", "show", "wan0")
+    lab.connect_again()
+    load = MessageLoad(lab, LoadPlan([target(one, 4, 4) for one in SERVICES]))
+    load.wait_answered(30.0)  # a SYN that found no backend up is sent again after 1, 3, 7 s
+    report = load.stop()
+    assert report["tcp"]["broken"] == [] and report["tcp"]["moved"] == []
+    assert all(port["link_up"] for port in balancer.status()["ports"])
 
 
 def has_carrier(lab, twin: str) -> bool:

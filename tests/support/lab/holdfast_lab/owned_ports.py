@@ -50,6 +50,9 @@ class OwnedTopology(Topology):
     def connect(self) -> None:
         """Once the dataplane has been started: joins its ports to the fabric."""
 
+    def connect_again(self) -> None:
+        """Once the dataplane has been started again."""
+
     def set_link(self, port: BalancerPort, state: str) -> None:
         """Pulls the port's cable, or puts it back: `down` or `up`."""
         self._batch("fabric", [f"link set to-{port.name} {state}"])
@@ -71,6 +74,10 @@ class TapTopology(OwnedTopology):
             )
             self._batch("balancer", [f"link set {wire} netns {self.namespace('fabric')}"])
             self._batch("fabric", [f"link set {wire} master {port.bridge} up"])
+
+
+    def connect_again(self) -> None:
+        self.connect()  # the cables went with the process
 
 
 class XdpTopology(OwnedTopology):
@@ -107,7 +114,10 @@ class MemifTopology(OwnedTopology):
         devices = []
         for number, port in enumerate(BALANCER_PORTS):
             path = self._socket(port)
-            process.wait_until(path.exists, f"the dataplane to make {path}")
+            process.wait_until(
+                lambda listened=str(path): listened in self._unix_sockets(),
+                f"the dataplane to listen on {path}",
+            )
             devices += [
                 f"--vdev=net_memif{number},role=client,socket={path},socket-abstract=no",
                 f"--vdev=net_af_packet{number},iface={port.name},qpairs=1",
@@ -122,6 +132,13 @@ class MemifTopology(OwnedTopology):
             self.run.folder / "testpmd.log",
         )  # fmt: skip
 
+
+    def _unix_sockets(self) -> str:
+        return self.in_namespace("balancer", "cat", "/proc/net/unix")
+
+    def connect_again(self) -> None:
+        self.middle.terminate()  # as a client it does not try again by itself
+        self.connect()
 
     def set_link(self, port: BalancerPort, state: str) -> None:
         """The other process goes, or comes back: both links at once."""
