@@ -81,7 +81,7 @@ def test_the_kernel_is_reached_by_its_twins_and_no_frame_for_it_is_dropped(lab, 
         lab.in_namespace("fabric", "/usr/bin/python3", "-c", REFUSED, address)
     for port in ports_of(balancer).values():
         dropped = {name: value for name, value in port.items() if "kernel_dropped" in name}
-        assert len(dropped) == 4 and not any(dropped.values())
+        assert len(dropped) == 5 and not any(dropped.values())
         assert port["kernel_received"] > 0 and port["kernel_transmitted"] > 0
 
 
