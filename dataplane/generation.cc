@@ -361,7 +361,7 @@ class GenerationBuilder {
                     const CompiledService* before) {
     const auto same_share = [](const MemberSpec& a, const MemberSpec& b) {
       return a.backend == b.backend && a.address == b.address && a.port == b.port &&
-             a.weight == b.weight && a.tier == b.tier;
+             a.weight == b.weight && a.tier == b.tier && a.slot_key == b.slot_key;
     };
     if (before != nullptr && before->slots == spec.slots && before->mode == spec.mode &&
         std::ranges::equal(before->members, spec.members, same_share)) {
@@ -374,7 +374,7 @@ class GenerationBuilder {
       const MemberSpec& member = spec.members[i];
       if (member.weight != 0) {
         by_tier[{member.tier, tunnel || member.address.is_v4()}].push_back(
-            {.key = member.backend, .weight = member.weight, .index = ids[i]});
+            {.key = member.maglev_key(), .weight = member.weight, .index = ids[i]});
       }
     }
     auto tiers = std::make_shared<std::vector<TierTable>>();

@@ -33,12 +33,17 @@ Address next_address(Address address) {
 
 std::string defect_of_members(const ServiceSpec& service) {
   std::map<std::string_view, int> seen;
+  std::map<std::string_view, int> keys;
   for (const MemberSpec& member : service.members) {
     if (member.backend.empty() || member.backend.size() >= kLabelBytes) {
       return "service " + service.name + ": a backend's name is empty or too long";
     }
     if (++seen[member.backend] > 1) {
       return "service " + service.name + ": backend " + member.backend + " stands twice";
+    }
+    if (++keys[member.maglev_key()] > 1 || member.slot_key.size() >= kLabelBytes) {
+      return "service " + service.name + ": the slots of " + member.backend +
+             " are another's too, or their key is too long";
     }
     if (member.mtu != 0 && member.mtu < least_mtu(member.address.is_v4())) {
       return "service " + service.name + ": the mtu of " + member.backend +

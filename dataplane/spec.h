@@ -60,7 +60,7 @@ struct MemberId {
 };
 
 struct MemberSpec {
-  std::string backend;  // stable key within the service; Maglev permutes by it
+  std::string backend;  // stable key within the service
   Address address;
   std::uint16_t port = 0;      // host order; 0 keeps the destination port
   std::uint32_t weight = 100;  // 0 takes no new flows
@@ -68,6 +68,10 @@ struct MemberSpec {
   MacAddress inner_mac{};      // vxlan: of the interface behind the tunnel
   std::uint16_t mtu = 0;       // longest packet that the way there carries; 0: as the port
   Disposition disposition = Disposition::kNew;
+  std::string slot_key;  // what Maglev permutes it by, unique in the service; empty: its name
+  [[nodiscard]] const std::string& maglev_key() const {
+    return slot_key.empty() ? backend : slot_key;
+  }
   constexpr bool operator==(const MemberSpec&) const = default;
 };
 

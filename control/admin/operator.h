@@ -163,21 +163,29 @@ struct Caller {
   std::string reason;  // --reason, may be empty
 };
 
-enum class AdminVerb : std::uint8_t { kDrain, kUndrain, kMaintenance, kEnable, kWeight, kCount };
+enum class AdminVerb : std::uint8_t {
+  kDrain,
+  kUndrain,
+  kMaintenance,
+  kEnable,
+  kWeight,
+  kMigrate,
+  kCount
+};
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(AdminVerb::kCount)>
-    kAdminVerbNames = {"drain", "undrain", "maintenance", "enable", "weight"};
+    kAdminVerbNames = {"drain", "undrain", "maintenance", "enable", "weight", "migrate"};
 constexpr std::string_view verb_name(AdminVerb verb) {
   return kAdminVerbNames[std::to_underlying(verb)];
 }
 
 // A verb on members. Objects: SERVICE/BACKEND, BACKEND (in every service), host:ADDRESS,
-// tier:SERVICE/N, node (all there are).
+// tier:SERVICE/N, node (all there are). A migration has two: from, and to.
 struct AdminRequest {
   AdminVerb verb = AdminVerb::kDrain;
   std::vector<std::string> objects;
   Caller caller;
-  std::optional<std::chrono::milliseconds> deadline;  // drain; nullopt: the service's
-  std::optional<config::DrainEnd> then;               // drain; nullopt: the service's
+  std::optional<std::chrono::milliseconds> deadline;  // drain, migrate; nullopt: the service's
+  std::optional<config::DrainEnd> then;               // drain, migrate; nullopt: the service's
   std::optional<std::uint32_t> weight;                // weight; nullopt: the file's
   std::chrono::milliseconds ttl{0};                   // drain, maintenance, weight; 0: until undone
   bool dry_run = false;                               // say what would change

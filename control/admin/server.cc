@@ -66,7 +66,7 @@ struct Route {
   AdminVerb verb = AdminVerb::kDrain;  // of kChange
 };
 
-constexpr std::array<Route, 9> kRoutes = {{
+constexpr std::array<Route, 10> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -75,6 +75,7 @@ constexpr std::array<Route, 9> kRoutes = {{
     {"/v1/maintenance", "POST", Path::kChange, AdminVerb::kMaintenance},
     {"/v1/enable", "POST", Path::kChange, AdminVerb::kEnable},
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
+    {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
     {"/v1/reload", "POST", Path::kReload},
 }};
 

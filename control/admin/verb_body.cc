@@ -127,6 +127,7 @@ Fault take_flag(const json::value& value, AdminRequest& request) {
 
 constexpr unsigned bit(AdminVerb verb) { return 1U << std::to_underlying(verb); }
 constexpr unsigned kEveryVerb = bit(AdminVerb::kCount) - 1;
+constexpr unsigned kDrains = bit(AdminVerb::kDrain) | bit(AdminVerb::kMigrate);
 constexpr unsigned kLasting =
     bit(AdminVerb::kDrain) | bit(AdminVerb::kMaintenance) | bit(AdminVerb::kWeight);
 
@@ -139,8 +140,8 @@ constexpr std::array<BodyField, 9> kFields = {{
     {"object", kEveryVerb, take_object},
     {"objects", kEveryVerb, take_objects},
     {"reason", kEveryVerb, take_reason},
-    {"deadline_ms", bit(AdminVerb::kDrain), take_deadline},
-    {"then", bit(AdminVerb::kDrain), take_then},
+    {"deadline_ms", kDrains, take_deadline},
+    {"then", kDrains, take_then},
     {"weight", bit(AdminVerb::kWeight), take_weight},
     {"ttl_ms", kLasting, take_ttl},
     {"dry_run", kEveryVerb, take_flag<&AdminRequest::dry_run>},

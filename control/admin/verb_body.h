@@ -3,8 +3,8 @@
 //
 //   objects      list of strings; also "object", a single one
 //   reason       string
-//   deadline_ms  drain: until `then` happens
-//   then         drain: "reset", "keep" or "remove"
+//   deadline_ms  drain, migrate: until `then` happens
+//   then         drain, migrate: "reset", "keep" or "remove"
 //   weight       weight: a number, or null for the file's
 //   ttl_ms       drain, maintenance, weight: it ends by itself after this
 //   dry_run      boolean: only say what would change

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs `drain` and `undrain`. A drain takes effect before the verb returns; --wait then waits
-// until the members have no flows left, and says how many are left when it gives up.
+// The verbs `drain`, `undrain` and `migrate`. A drain takes effect before the verb returns; --wait
+// then waits until the members have no flows left, and says how many are left when it gives up.
 #include "control/cli/drain_wait.h"
 #include "control/cli/json_fields.h"
 #include "control/cli/member_verb.h"
@@ -52,13 +52,13 @@ void wait_for_drain(const ControlClient& client, const Options& options, json::o
   }
 }
 
-void run_drain(const Options& options, Context& context) {
+void run_drain(const std::string& name, const Options& options, Context& context) {
   const auto sockets = find_sockets(options.verb.connection, context);
   if (!sockets) {
     return;
   }
   const ControlClient client(sockets->control);
-  auto answer = send_member_verb("drain", options.verb, client, context);
+  auto answer = send_member_verb(name, options.verb, client, context);
   if (!answer) {
     return;
   }
@@ -80,12 +80,8 @@ void add_then(Verb& verb, MemberVerb& options) {
       });
 }
 
-}  // namespace
-
-void add_drain(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
-  Verb verb(app, "drain", "Give backends no new flows; their established ones live on");
-  verb.required({"OBJECT", "", kObjectHelp}, options->verb.objects);
+// --deadline, --then, --wait, --timeout
+void add_terms(Verb& verb, const std::shared_ptr<Options>& options) {
   add_duration(verb,
                "--deadline",
                "when what is left ends; default: the service's",
@@ -97,9 +93,34 @@ void add_drain(CLI::App& app, Context& context) {
   add_timeout(verb,
               "how long to wait; default: until the last flow has ended",
               [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
+}
+
+}  // namespace
+
+void add_drain(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  Verb verb(app, "drain", "Give backends no new flows; their established ones live on");
+  verb.required({"OBJECT", "", kObjectHelp}, options->verb.objects);
+  add_terms(verb, options);
   add_ttl(verb, options->verb);
   add_member_options(verb, options->verb);
-  verb.runs([options, &context] { run_drain(*options, context); });
+  verb.runs([options, &context] { run_drain("drain", *options, context); });
+}
+
+void add_migrate(CLI::App& app, Context& context) {
+  auto options = std::make_shared<Options>();
+  auto to = std::make_shared<std::string>();
+  options->verb.objects.resize(1);
+  Verb verb(app, "migrate", "Let a backend take another's slots and weight, and drain that one");
+  verb.required({"FROM", "", "SERVICE/BACKEND, or BACKEND in every service"},
+                options->verb.objects.front())
+      .required({"TO", "", "another backend of the same services, which is up"}, *to);
+  add_terms(verb, options);
+  add_member_options(verb, options->verb);
+  verb.runs([options, to, &context] {
+    options->verb.objects.push_back(*to);
+    run_drain("migrate", *options, context);
+  });
 }
 
 void add_undrain(CLI::App& app, Context& context) {

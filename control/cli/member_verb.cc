@@ -45,11 +45,12 @@ void list_meant(const std::string& target,
                 const MemberVerb& options,
                 const ControlClient& client,
                 Context& context) {
+  const bool pair = target == "/v1/migrate";
   for (const std::string& object : options.objects) {
     if (!may_mean_several(object)) {
       continue;
     }
-    json::object body = body_of(options, {object});
+    json::object body = body_of(options, pair ? options.objects : std::vector<std::string>{object});
     body["dry_run"] = true;
     body["force"] = true;
     const auto answer = client.post(target, body, kMemberVerbLimit);
@@ -60,6 +61,9 @@ void list_meant(const std::string& target,
     }
     if (!members.empty()) {
       context.out << object << ":" << members << '\n';
+    }
+    if (pair) {
+      break;
     }
   }
 }

@@ -14,7 +14,7 @@ namespace {
 using AddVerb = void (*)(CLI::App& app, Context& context);
 
 // In the order of the help text.
-constexpr std::array<AddVerb, 16> kVerbs = {
+constexpr std::array<AddVerb, 17> kVerbs = {
     add_run,
     add_control,
     add_check,
@@ -27,6 +27,7 @@ constexpr std::array<AddVerb, 16> kVerbs = {
     add_maintenance,
     add_enable,
     add_weight,
+    add_migrate,
     add_reload,
     add_trace,
     add_replay,

@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -142,6 +143,7 @@ struct Decision {
   Disposition disposition = Disposition::kKeep;
   std::uint32_t weight = 0;  // in the Maglev table
   bool in_generation = true;
+  std::string slots{};  // the key of the slots that it took over; empty: its own
   constexpr bool operator==(const Decision&) const = default;
 };
 

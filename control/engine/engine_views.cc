@@ -83,6 +83,11 @@ std::vector<DriftView> drift_of(const Member& member, Instant now) {
       view.deadline_s = seconds(member.drain_ends - now.steady);
     }
   }
+  if (const auto& slots = member.orders.slots) {
+    DriftView& view = drift.emplace_back(view_of(slots->stamp, Clock::TimePoint::max(), now));
+    view.what = "slots of " + slots->from;
+    view.file = "its own slots";
+  }
   if (const auto& weight = member.orders.weight) {
     DriftView& view = drift.emplace_back(view_of(weight->stamp, member.weight_expires, now));
     view.what = "weight " + std::to_string(weight->weight);

@@ -89,6 +89,17 @@ std::string weight_line(const MemberName& name, const WeightOrder& order) {
                   order.stamp.reason});
 }
 
+std::string slots_line(const MemberName& name, const SlotsOrder& order) {
+  return line_of({"slots",
+                  name.first,
+                  name.second,
+                  order.key,
+                  order.from,
+                  number(order.stamp.since_unix_ms),
+                  order.stamp.who,
+                  order.stamp.reason});
+}
+
 using Words = std::vector<std::string>;
 
 std::optional<Words> words_of(std::string_view line) {
@@ -153,6 +164,17 @@ std::optional<WeightOrder> weight_of(const Words& words) {
   return numbers.good() ? std::optional(std::move(order)) : std::nullopt;
 }
 
+std::optional<SlotsOrder> slots_of(const Words& words) {
+  Numbers numbers;
+  SlotsOrder order{.key = words[3],
+                   .from = words[4],
+                   .stamp = {.since_unix_ms = numbers.read(words[5], -kAny, kAny),
+                             .ttl = milliseconds(0),
+                             .who = words[6],
+                             .reason = words[7]}};
+  return numbers.good() && !order.key.empty() ? std::optional(std::move(order)) : std::nullopt;
+}
+
 // One line as a change of `orders`; false when it is none.
 bool take_line(const Words& words, Orders& orders) {
   const std::string& kind = words[0];
@@ -166,6 +188,14 @@ bool take_line(const Words& words, Orders& orders) {
       orders[{words[1], words[2]}].weight = std::move(*order);
       return true;
     }
+  } else if (kind == "slots" && words.size() == 8) {
+    if (auto order = slots_of(words)) {
+      orders[{words[1], words[2]}].slots = std::move(*order);
+      return true;
+    }
+  } else if (kind == "no-slots" && words.size() == 3) {
+    orders[{words[1], words[2]}].slots.reset();
+    return true;
   } else if (kind == "no-state" && words.size() == 3) {
     orders[{words[1], words[2]}].state.reset();
     return true;
@@ -202,6 +232,10 @@ std::string journal_lines(const MemberName& name,
   if (before.weight != after.weight) {
     lines += after.weight ? weight_line(name, *after.weight)
                           : line_of({"no-weight", name.first, name.second});
+  }
+  if (before.slots != after.slots) {
+    lines += after.slots ? slots_line(name, *after.slots)
+                         : line_of({"no-slots", name.first, name.second});
   }
   return lines;
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What operators ordered of members beside the file: drains, maintenances, weights. The engine
-// writes each change of them to a journal before the verb answers; a start reads it, so they
+// What operators ordered of members beside the file: drains, maintenances, weights, slots. The
+// engine writes each change of them to a journal before the verb answers; a start reads it, so they
 // survive a restart and a reboot. Pure text here, the engine does the I/O.
 //
 //   state SERVICE BACKEND draining|maintenance SINCE TTL DEADLINE reset|keep|remove WHO REASON
 //   weight SERVICE BACKEND WEIGHT SINCE TTL WHO REASON
+//   slots SERVICE BACKEND KEY FROM SINCE WHO REASON
 //   no-state SERVICE BACKEND            what stood before is over
 //   no-weight SERVICE BACKEND
+//   no-slots SERVICE BACKEND
 //   done                                what stands above, since the last one, was one verb
 //
 // Times are Unix milliseconds and milliseconds; TTL 0: until it is undone. Names and words may hold
@@ -54,10 +56,19 @@ struct WeightOrder {
   bool operator==(const WeightOrder&) const = default;
 };
 
+// A migration: the member has the slots of another one.
+struct SlotsOrder {
+  std::string key;   // what Maglev permutes it by instead of its name
+  std::string from;  // the backend that they were taken from
+  OrderStamp stamp;
+  bool operator==(const SlotsOrder&) const = default;
+};
+
 struct MemberOrders {
   std::optional<StateOrder> state;
   std::optional<WeightOrder> weight;
-  [[nodiscard]] bool empty() const { return !state && !weight; }
+  std::optional<SlotsOrder> slots;
+  [[nodiscard]] bool empty() const { return !state && !weight && !slots; }
   bool operator==(const MemberOrders&) const = default;
 };
 

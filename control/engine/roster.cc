@@ -403,13 +403,18 @@ void Roster::settle_service(std::size_t index, const Event& event, Instant now, 
                       .now = member.decision.disposition,
                       .down_for_long = is_down_for_long(member, now)});
   }
-  const ServiceDecision decided = decide(inputs);
+  ServiceDecision decided = decide(inputs);
+  for (std::size_t m = 0; m < service.members.size(); ++m) {
+    const auto& slots = service.members[m].orders.slots;
+    decided.members[m].slots = slots ? slots->key : "";
+  }
   const bool was_last_resort = std::exchange(service.last_resort, decided.last_resort);
   for (std::size_t m = 0; m < service.members.size(); ++m) {
     Member& member = service.members[m];
     out.weights_changed = out.weights_changed ||
                           member.decision.weight != decided.members[m].weight ||
-                          member.decision.in_generation != decided.members[m].in_generation;
+                          member.decision.in_generation != decided.members[m].in_generation ||
+                          member.decision.slots != decided.members[m].slots;
     member.decision = decided.members[m];
     const Shown before = member.shown;
     member.shown = {.admin = member.admin,

@@ -60,15 +60,6 @@ std::string ttl_text(std::chrono::milliseconds ttl) {
   return ttl.count() == 0 ? "" : ", and ends by itself after " + duration_text(ttl);
 }
 
-std::string terms_text(const config::Drain& drain) {
-  if (drain.then == config::DrainEnd::kKeep) {
-    return "established flows live on";
-  }
-  return "established flows live on, after " + duration_text(drain.deadline) +
-         (drain.then == config::DrainEnd::kReset ? " they are reset"
-                                                 : " the member leaves the service");
-}
-
 // Plans one verb for one member after the other.
 class Planner {
  public:
@@ -94,6 +85,7 @@ class Planner {
       case AdminVerb::kEnable:
         return enable(member);
       case AdminVerb::kWeight:
+      case AdminVerb::kMigrate:
       case AdminVerb::kCount:
         return weigh(member);
     }
@@ -175,6 +167,15 @@ class Planner {
 
 }  // namespace
 
+std::string terms_text(const config::Drain& drain) {
+  if (drain.then == config::DrainEnd::kKeep) {
+    return "established flows live on";
+  }
+  return "established flows live on, after " + duration_text(drain.deadline) +
+         (drain.then == config::DrainEnd::kReset ? " they are reset"
+                                                 : " the member leaves the service");
+}
+
 std::vector<std::string> capacity_objections(const Roster& roster,
                                              std::span<const PlannedChange> changes) {
   std::map<std::size_t, std::vector<Member>> after;  // by service
@@ -205,6 +206,9 @@ std::vector<std::string> capacity_objections(const Roster& roster,
 }
 
 VerbPlan plan_verb(const Roster& roster, const AdminRequest& request, std::int64_t unix_ms) {
+  if (request.verb == AdminVerb::kMigrate) {
+    return plan_migration(roster, request, unix_ms);
+  }
   Planner planner(request, unix_ms);
   VerbPlan& plan = planner.result;
   std::set<MemberPlace> meant;

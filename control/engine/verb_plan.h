@@ -29,7 +29,15 @@ struct VerbPlan {
   std::vector<std::string> overridden;  // what would have been refused, but for `force`
 };
 
+// Any verb.
 VerbPlan plan_verb(const Roster& roster, const AdminRequest& request, std::int64_t unix_ms);
+
+// `migrate`: of each service the second object takes over slots and weight of the first one, which
+// drains. Refused where the second one is not there, not up, or cannot have the same slots.
+VerbPlan plan_migration(const Roster& roster, const AdminRequest& request, std::int64_t unix_ms);
+
+// "established flows live on, after 5m they are reset"
+std::string terms_text(const config::Drain& drain);
 
 // What has to change because orders have lived their time.
 std::vector<PlannedChange> plan_expiry(const Roster& roster, Instant now);

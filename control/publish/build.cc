@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
 #include <utility>
 
 namespace holdfast::control {
@@ -56,6 +57,16 @@ dataplane::TunnelSpec build_tunnel(const config::Service& service) {
   return spec;
 }
 
+std::vector<std::string> keys_of(const config::Service& service, const ServiceDecision& decision) {
+  std::vector<std::string> names;
+  std::vector<std::string> ordered;
+  for (std::size_t i = 0; i < service.backends.size(); ++i) {
+    names.push_back(service.backends[i].name);
+    ordered.push_back(decision.members[i].slots);
+  }
+  return slot_keys(names, ordered);
+}
+
 ServiceSpec build_service(const config::Service& service, const ServiceDecision& decision) {
   ServiceSpec spec{.name = service.name,
                    .mode = same_enumerator<dataplane::Mode>(service.mode),
@@ -78,6 +89,7 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                                .prefix_bits = static_cast<std::uint8_t>(before + vip.length)});
     }
   }
+  const std::vector<std::string> keys = keys_of(service, decision);
   for (std::size_t i = 0; i < service.backends.size(); ++i) {
     const config::Backend& backend = service.backends[i];
     if (!decision.members[i].in_generation) {
@@ -90,7 +102,8 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                             .tier = backend.tier,
                             .inner_mac = backend.inner_mac,
                             .mtu = backend.mtu,
-                            .disposition = decision.members[i].disposition});
+                            .disposition = decision.members[i].disposition,
+                            .slot_key = keys[i] == backend.name ? "" : keys[i]});
   }
   return spec;
 }
@@ -129,6 +142,29 @@ dataplane::GenerationSpec build_generation(const config::Config& config,
     spec.pools.push_back({.first = to_dataplane(range.first), .last = to_dataplane(range.last)});
   }
   return spec;
+}
+
+std::vector<std::string> slot_keys(std::span<const std::string> names,
+                                   std::span<const std::string> ordered) {
+  std::map<std::string_view, std::string_view> takers;  // by the key that was taken
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!ordered[i].empty()) {
+      takers.emplace(ordered[i], names[i]);
+    }
+  }
+  std::vector<std::string> keys(ordered.begin(), ordered.end());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!keys[i].empty()) {
+      continue;
+    }
+    std::string_view key = names[i];
+    // Ends: takers are as many as keys, so a chain that came back would begin with a taker.
+    for (auto taker = takers.find(key); taker != takers.end(); taker = takers.find(key)) {
+      key = taker->second;
+    }
+    keys[i] = key;
+  }
+  return keys;
 }
 
 std::vector<ServiceDecision> all_up(const config::Config& config) {

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <vector>
 
 namespace holdfast::control {
 
@@ -24,6 +26,12 @@ dataplane::GenerationSpec build_generation(const config::Config& config,
 
 // Decisions for a configuration whose backends are all enabled and up: what trace and replay use.
 std::vector<ServiceDecision> all_up(const config::Config& config);
+
+// By what Maglev permutes each backend: `ordered`, else its name. Where another one has taken that,
+// a backend gets that one's name, so that two which change places leave all other slots alone.
+// Requires: as many of both; no key is ordered twice.
+std::vector<std::string> slot_keys(std::span<const std::string> names,
+                                   std::span<const std::string> ordered);
 
 // The tags of a port.
 dataplane::VlanTags vlan_tags(const config::Vlan& vlan);

@@ -162,7 +162,8 @@ MemberSpec member(const Member& message, Fault& fault) {
           .tier = narrow<std::uint8_t>(message.tier(), 0, 255, "tier", fault),
           .inner_mac = mac(message.inner_mac(), "inner MAC address", fault),
           .mtu = narrow<std::uint16_t>(message.mtu(), 0, 65535, "backend's mtu", fault),
-          .disposition = disposition.value_or(dataplane::Disposition::kNew)};
+          .disposition = disposition.value_or(dataplane::Disposition::kNew),
+          .slot_key = message.slot_key().empty() ? "" : name(message.slot_key(), "slots", fault)};
 }
 
 BindingSpec binding(const Binding& message, Fault& fault) {
@@ -322,6 +323,7 @@ void write(const ServiceSpec& spec, Service& message) {
     out.set_inner_mac(mac_to_wire(one.inner_mac));
     out.set_mtu(one.mtu);
     out.set_disposition(number(one.disposition));
+    out.set_slot_key(one.slot_key);
   }
   if (spec.mss != MssSpec{}) {
     message.mutable_mss()->set_rule(number(spec.mss.rule));

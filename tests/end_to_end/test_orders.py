@@ -3,6 +3,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 from conftest import NAT, new_configuration, running_balancer
 from holdfast_lab import process
@@ -69,6 +70,29 @@ def test_a_drain_ends_at_its_deadline_while_control_hangs(lab, binaries):
         for what in ("lost", "moved", "broken"):
             assert counted(report, what, without="a") == 0, what
         balancer.wait_member("web", "a", "admin", "draining")
+
+
+def test_a_migration_moves_no_flow_and_sends_new_ones_to_the_other(lab, binaries):
+    service = replace(NAT, weights={"a": 100, "b": 100, "c": 0})
+    with running_balancer(lab, binaries, new_configuration(lab, (service,))) as balancer:
+        load = MessageLoad(lab, LoadPlan([target(NAT)]))
+        load.wait_answered()
+        assert balancer.cli("migrate", "web/a", "web/c", "--reason", "old host").status == 0
+        before = balancer.members()
+        assert before[("web", "a")]["admin"] == "draining"
+        assert before[("web", "c")]["weight"] == 100
+        more = MessageLoad(lab, LoadPlan([target(NAT)]))
+        more.wait_answered()
+        after = balancer.members()
+        assert after[("web", "a")]["new_flows"] == before[("web", "a")]["new_flows"]
+        assert after[("web", "c")]["new_flows"] > before[("web", "c")]["new_flows"]
+        restart_control(balancer)
+        assert balancer.status()["adoption_state_changes"] == 0
+        assert balancer.members()[("web", "c")]["drift"][0]["what"] == "slots of a"
+        for one in (load, more):
+            report = one.stop()
+            for what in ("lost", "moved", "broken"):
+                assert counted(report, what) == 0, what
 
 
 def test_a_removed_backend_keeps_its_flows_and_comes_back_when_enabled(lab, binaries):

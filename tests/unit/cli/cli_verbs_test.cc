@@ -213,6 +213,18 @@ TEST_F(CliVerbsTest, MaintainsEnablesAndWeighs) {
   EXPECT_EQ(calls()[3].request.weight, std::nullopt);
 }
 
+TEST_F(CliVerbsTest, MigratesFromOneBackendToAnother) {
+  operator_.backend_views = {backend("web", "a", 0), backend("web", "b", 7)};
+  operator_.result.members = {"web/a"};
+  start();
+  const Ran ran = run_with_socket({"migrate", "web/a", "web/b", "--deadline", "1m", "--wait"});
+  EXPECT_EQ(ran.out, "done\nno flows left\n");
+  ASSERT_EQ(calls().size(), 1U);
+  EXPECT_EQ(calls()[0].verb, "migrate");
+  EXPECT_EQ(calls()[0].object, "web/a web/b");
+  EXPECT_EQ(calls()[0].request.deadline, std::chrono::minutes(1));
+}
+
 TEST_F(CliVerbsTest, ListsWhatABareNameStandsForBeforeItActs) {
   operator_.result.members = {"web/a", "web-dsr/a"};
   start();
@@ -339,6 +351,7 @@ TEST(Cli, AMistakeInTheCommandLineIsUsage) {
                                                                  {"weight", "a", "65536"},
                                                                  {"weight", "a", "b"},
                                                                  {"maintenance"},
+                                                                 {"migrate", "a"},
                                                                  {"check"},
                                                                  {"startup", "--config", "x"}}) {
     EXPECT_EQ(run(words).exit_code, 2) << ::testing::PrintToString(words);
@@ -363,6 +376,7 @@ TEST(Cli, HelpNamesEveryVerbAndExitCode) {
                            "maintenance",
                            "enable",
                            "weight",
+                           "migrate",
                            "reload",
                            "version",
                            "6 timed out"}) {

@@ -35,6 +35,7 @@ Orders sample() {
       {{"d\xc3\xa9mo", "c"}, weighed(0)}};
   orders[{"web", "b"}].state->maintenance = true;
   orders[{"web", "b"}].weight = weighed(65'535).weight;
+  orders[{"web", "z"}].slots = SlotsOrder{"a key", "a", {7, {}, "uid=0(root)", "moved"}};
   return orders;
 }
 
@@ -42,7 +43,7 @@ TEST(OrdersJournal, SaysWhatWasWrittenWhateverTheWordsHold) {
   const OrdersRead read = read_journal(journal_of(sample()));
   EXPECT_EQ(read.orders, sample());
   EXPECT_EQ(read.refusals, 0U);
-  EXPECT_EQ(read.lines, 5U);
+  EXPECT_EQ(read.lines, 6U);
   EXPECT_EQ(journal_of({}), "");
 }
 

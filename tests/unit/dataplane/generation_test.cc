@@ -6,6 +6,8 @@
 #include "tests/support/appliance.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -45,6 +47,37 @@ TEST(Generation, FindsServicesByVipProtocolAndPort) {
   EXPECT_EQ(table.vips().size(), 2U);
   EXPECT_TRUE(built->generation->is_ours(testing::kPool.address));
   EXPECT_FALSE(built->generation->is_ours(testing::kBackend1.address));
+}
+
+// What `migrate` relies on: two members that change keys change places, and nothing else moves.
+TEST(Generation, LeavesEveryOtherSlotAloneWhenTwoMembersChangeKeys) {
+  Registries r;
+  GenerationSpec spec = three_backends(Mode::kDsr);
+  const auto before = r.build(spec);
+  ASSERT_TRUE(before.has_value());
+  std::vector<MemberSpec>& members = spec.services[0].members;
+  members[0].slot_key = members[1].backend;
+  EXPECT_FALSE(r.build(spec, before->generation.get()).has_value());  // two of one key
+  members[1].slot_key = members[0].backend;
+  const auto after = r.build(spec, before->generation.get());
+  ASSERT_TRUE(after.has_value()) << after.error();
+  const TierTable& old_table = before->generation->services()[0].tiers->back();  // IPv4
+  const TierTable& new_table = after->generation->services()[0].tiers->back();   // IPv4
+  ASSERT_EQ(old_table.slots.size(), new_table.slots.size());
+  const auto index_of = [&](const std::string& backend) {
+    const auto found = std::ranges::find_if(r.member_records, [&](const MemberRecord& record) {
+      return record.service.view() == spec.services[0].name && record.backend.view() == backend;
+    });
+    return static_cast<std::uint16_t>(found - r.member_records.begin());
+  };
+  const std::uint16_t first = index_of(members[0].backend);
+  const std::uint16_t second = index_of(members[1].backend);
+  std::vector<std::uint16_t> expected = old_table.slots;
+  for (std::uint16_t& slot : expected) {
+    slot = slot == first ? second : slot == second ? first : slot;
+  }
+  EXPECT_TRUE(new_table.slots == expected);
+  EXPECT_FALSE(new_table.slots == old_table.slots);
 }
 
 TEST(Generation, RefusesADefectiveSpecificationAndChangesNothing) {
