@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <set>
 
 #include <dirent.h>
@@ -126,7 +127,7 @@ Result<void> Port::open_tap() {
   if (!tap) {
     return fail(tap.error().code, fmt::format("port {}: {}", spec_.name, tap.error().text));
   }
-  tap_ = std::move(*tap);
+  tap_ = std::make_unique<TapDevice>(std::move(*tap));
   link_.mac = spec_.mac;
   return {};
 }

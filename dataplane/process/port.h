@@ -24,7 +24,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -114,9 +113,9 @@ class Port {
   std::uint16_t id_ = 0;  // DPDK's
   bool started_ = false;
   Descriptor membership_;
-  int ring_socket_ = -1;      // the driver's, for its drop counter; not ours to close
-  std::uint64_t missed_ = 0;  // the kernel's counter starts again at each reading
-  std::optional<TapDevice> tap_;
+  int ring_socket_ = -1;            // the driver's, for its drop counter; not ours to close
+  std::uint64_t missed_ = 0;        // the kernel's counter starts again at each reading
+  std::unique_ptr<TapDevice> tap_;  // the device itself, where it is a tap
   std::unique_ptr<Twin> twin_;
   // Of a tap, which no driver counts for; those sent are added to under the lock.
   Counter received_, received_bytes_, transmitted_, transmitted_bytes_;

@@ -97,7 +97,7 @@ Result<std::string> device_arguments(const PortSpec& spec) {
 // FNV-1a, 64 bits: no secret, only spread.
 MacAddress made_up_mac(const std::string& instance, const std::string& port) {
   std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : instance + '/' + port) {
+  for (const char c : fmt::format("{}/{}", instance, port)) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
   }
   MacAddress mac{};
