@@ -29,7 +29,8 @@ class Drains : public ::testing::Test {
   std::vector<MemberRecord> records_ = std::vector<MemberRecord>(4);
   std::vector<DispositionTable::Cell> cells_ = std::vector<DispositionTable::Cell>(4);
   MemberRegistry members_{records_};
-  DispositionTable table_{cells_};
+  DispositionTable::Version version_{0};
+  DispositionTable table_{cells_, version_};
   std::vector<MemberId> ids_;
 };
 
