@@ -119,7 +119,8 @@ inline constexpr std::array kDropTexts = {
              "`holdfast backends` says which are down, drained or of weight 0"},
     DropText{
         dataplane::Drop::kNatPoolExhausted,
-        "the NAT pool has no free port towards the backend, or no address of the packet's family",
+        "the NAT pool has no free port towards the backend and none of a half-open flow, or no "
+        "address of the packet's family",
         "more addresses in `nat: pool`, or shorter `timeouts`"},
     DropText{dataplane::Drop::kNatTableFull,
              "no free record for another translated flow",

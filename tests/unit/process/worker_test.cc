@@ -129,7 +129,10 @@ TEST(Worker, EverySourcePrefixWithAffinityHasOneOwner) {
   GenerationSpec spec = small_generation(2);
   spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
   ASSERT_TRUE(workers.publisher().publish(spec).has_value());
-  for (std::uint16_t i = 0; i < 100; ++i) {
+  workers.receive(syn(1024));
+  workers.receive(tcp(kClient.at_port(1024), kVip).ack().bytes());  // its source is on record now
+  workers.run();
+  for (std::uint16_t i = 1; i < 100; ++i) {
     workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
   }
   workers.run();
