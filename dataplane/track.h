@@ -10,8 +10,9 @@
 // not kNew and the flow is not established; when its member is kAvoid, whatever the entry is; and
 // in `nat` whenever the member has closed or reset, while a record that the client alone has closed
 // counts as established. Except that without translation a flow of a kKeep member that is not
-// half-open must have been silent for 5 s: a SYN that is forged takes no flow that is in use. A flow
-// whose member is to be reset is answered with a reset, but for a SYN and UDP, which choose again.
+// half-open must have been silent for 5 s: a SYN that is forged takes no flow that is in use. A
+// flow whose member is to be reset is answered with a reset, but for a SYN and UDP, which choose
+// again.
 //
 // The states of an entry of the modes without translation: next_state() in flow_state.h. For
 // records see advance_handshake() and advance_tcp(). The packet that shows a flow also makes or

@@ -74,7 +74,8 @@ void Subject::refresh() {
 void Subject::set_disposition(const std::string& service,
                               const std::string& backend,
                               Disposition value) {
-  dataplane::set_disposition(*members_, shared_->dispositions(), service, backend, {.disposition = value});
+  dataplane::set_disposition(
+      *members_, shared_->dispositions(), service, backend, {.disposition = value});
 }
 
 std::string Subject::restart(std::uint64_t now_ms) {
