@@ -441,7 +441,8 @@ class Machine {
   }
 
   // Bytes of a packet, counted from its IP header, that translation changes: IP addresses, TTL,
-  // ports and checksums, which in an ICMP error stand in the quote, and the MSS of a SYN.
+  // ports and checksums, which in an ICMP error stand in the quote, the MSS of a SYN, and the id of
+  // an IPv4 fragment, quoted or not.
   static bool may_change(const Burst& b, Slot i, std::size_t at) {
     const bool v4 = b.key[i].source.is_v4();
     const bool error = b.kind[i] == Kind::kIcmpError;
@@ -455,7 +456,10 @@ class Machine {
     const bool quoted = error && (at == l4 + 2 || at == l4 + 3 ||
                                   (at >= quote + (v4 ? 10 : 8) && at < quote + (v4 ? 20 : 40)));
     const bool option = !error && (b.tcp_flags[i] & kTcpSyn) != 0 && at >= l4 + 20 && at < l4 + 60;
-    return ip || upper || quoted || option;
+    const std::size_t id = error ? quote + 4 : 4;
+    const bool fragment =
+        v4 && (error || b.piece[i] != Piece::kWhole) && (at == id || at == id + 1);
+    return ip || upper || quoted || option || fragment;
   }
 
   // In `dsr` only the link header changes.
