@@ -119,12 +119,13 @@ bool plausible(const NatTable& nat,
                const DispositionTable& dispositions) {
   const NatRecord& record = nat.record(index);
   const MemberId member{record.member, record.epoch};
+  const std::optional<FlowKey> key = client_key_of(nat, index, generation);
   return record.state <= FlowState::kUdp && record.client_side <= SideState::kReset &&
          record.member_side <= SideState::kReset && record.client_closed_first <= 1 &&
          record.detached <= 1 && record.ended <= 1 &&
-         record.client.is_v4() == record.pool.is_v4() && client_key_of(nat, index, generation) &&
-         reply_key_of(record, generation) && belongs(member, record.binding, generation) &&
-         plausible_handshake(record, client_key_of(nat, index, generation)->protocol) &&
+         record.client.is_v4() == record.pool.is_v4() && key && reply_key_of(record, generation) &&
+         belongs(member, record.binding, generation) &&
+         plausible_handshake(record, key->protocol) &&
          dispositions.get(member) != Disposition::kReset;
 }
 

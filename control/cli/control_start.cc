@@ -93,7 +93,9 @@ void load_orders(const std::string& directory, EngineStart& start) {
   start.journal_lines = read.lines;
   start.journal_damaged = read.refusals > 0;
   for (const std::string& refused : read.refused) {
-    start.notices.push_back(path + ": " + refused + ": refused, the others stand");
+    std::string notice = path;
+    notice.append(": ").append(refused).append(": refused, the others stand");
+    start.notices.push_back(std::move(notice));
   }
   if (read.refusals > read.refused.size()) {
     start.notices.push_back(path + ": " + std::to_string(read.refusals) +

@@ -235,7 +235,7 @@ void Engine::act_on(const Roster::Outcome& outcome) {
 
 std::chrono::milliseconds Engine::reset_in(const Member& member) const {
   const bool ends = member.admin == Admin::kDraining &&
-                    member.drain_ends != Clock::TimePoint::max() &&
+                    member.drain_ends != Clock::TimePoint::max() && member.orders.state &&
                     member.orders.state->drain.then == config::DrainEnd::kReset;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(member.drain_ends - now().steady);
   return ends ? std::max(left, std::chrono::milliseconds(1)) : std::chrono::milliseconds(0);
@@ -341,7 +341,7 @@ void Engine::note_ebbs() {
   };
   std::erase_if(ebbs_, [&](const auto& ebb) { return !is_ebbing(ebb.first); });
   std::map<MemberName, std::uint64_t> flows;
-  if (!orders_.empty()) {
+  if (!orders_.empty() && counters_) {
     for (const seam::MemberCounters& one : counters_->members()) {
       if (const MemberName name{one.ref().service(), one.ref().backend()}; is_ebbing(name)) {
         flows[name] += one.flows();

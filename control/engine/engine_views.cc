@@ -135,7 +135,7 @@ BackendView Engine::view_of(MemberPlace place, const seam::MemberCounters* count
   view.drift = drift_of(member, now());
   if (const auto ebb = ebbs_.find({view.service, view.name}); ebb != ebbs_.end()) {
     if (const auto left = ebb->second.left()) {
-      const bool resets = member.admin == Admin::kDraining &&
+      const bool resets = member.admin == Admin::kDraining && member.orders.state &&
                           member.orders.state->drain.then == config::DrainEnd::kReset;
       view.drain_estimate_s =
           resets ? std::min(left->count(), seconds(member.drain_ends - now().steady))

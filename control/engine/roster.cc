@@ -360,7 +360,8 @@ Roster::Outcome Roster::tick(Instant now) {
     bool due = false;
     for (std::size_t m = 0; m < services_[s].members.size(); ++m) {
       Member& member = services_[s].members[m];
-      if (member.admin == Admin::kDraining && member.drain_ends <= now.steady) {
+      if (member.admin == Admin::kDraining && member.orders.state &&
+          member.drain_ends <= now.steady) {
         member.admin = next_admin(member.admin, deadline_event(*member.orders.state));
         settle_service(s, {m, "drain: its deadline is over"}, now, out);
       }

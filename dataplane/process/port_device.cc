@@ -151,7 +151,8 @@ void remove_stale_socket(const PortSpec& spec) {
                     address.sun_path);
   // memif speaks over sequenced packets.
   const Descriptor probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
+  if (probe.get() >= 0 &&
+      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 &&
       errno == ECONNREFUSED) {
     ::unlink(spec.socket.c_str());
   }
