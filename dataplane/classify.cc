@@ -17,7 +17,7 @@ namespace {
 // Byte by byte of the frame: a copy of the header would wait for its own stores (5 ns).
 bool is_to_group(const Frame& frame) { return (frame.data[0] & std::byte{1}) != std::byte{0}; }
 bool is_from_group(const Frame& frame) {
-  return (frame.data[sizeof(MacAddress)] & std::byte{1}) != std::byte{0};
+  return (frame.data[offsetof(EthernetHeader, source)] & std::byte{1}) != std::byte{0};
 }
 bool stands_at(const std::byte* at, const MacAddress& mac) {
   return std::memcmp(at, mac.data(), mac.size()) == 0;
@@ -38,7 +38,7 @@ bool for_this_station(Burst& b, Slot i, const Forwarding& forwarding) {
     }
     return true;
   }
-  if (stands_at(frame.data + sizeof(MacAddress), link.mac)) {
+  if (stands_at(frame.data + offsetof(EthernetHeader, source), link.mac)) {
     return b.drop(i, Drop::kOwnEgress);
   }
   if (!stands_at(frame.data, link.mac) && !is_to_group(frame)) {

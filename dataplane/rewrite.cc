@@ -228,7 +228,7 @@ void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerSt
       !hood.on_link(client, frame.port)) {
     return;
   }
-  const MacAddress mac = load<EthernetHeader>(frame.data).source;
+  const auto mac = load<MacAddress>(frame.data + offsetof(EthernetHeader, source));
   if (state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen ||
       has_moved(client, mac, frame.port, hood)) {
     state.notices.learn(client, mac, frame.port);
