@@ -2,6 +2,7 @@
 // Affinity records: looked up by select, written by track, for services that have affinity only.
 #include "dataplane/affinity.h"
 
+#include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
 
 #include <algorithm>
@@ -13,10 +14,7 @@ namespace {
 // The first packet of a flow, as far as that can be told without an entry. An ICMP error has no
 // flags.
 bool begins(const Burst& b, Slot i) {
-  if (b.key[i].protocol != Protocol::kTcp) {
-    return true;
-  }
-  return b.kind[i] == Kind::kTransport && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+  return b.key[i].protocol != Protocol::kTcp || (b.kind[i] == Kind::kTransport && b.is_syn(i));
 }
 
 struct Place {
@@ -29,9 +27,9 @@ Place place_of(const Address& client,
                const CompiledService& service,
                const Generation& generation) {
   const FlowKey key = affinity_key(service.affinity, client);
-  const std::uint64_t hash =
-      affinity_place(generation, generation.hasher()(key), service.affinity_binding);
-  return {.key = key, .hash = hash, .binding = service.affinity_binding};
+  return {.key = key,
+          .hash = affinity_place(key, service.affinity_binding, generation.hasher()),
+          .binding = service.affinity_binding};
 }
 
 // Whether the member may get this packet. A record may be damaged or older than the configuration:
@@ -99,17 +97,7 @@ void write_record(Table& table,
 FlowKey affinity_key(const AffinitySpec& affinity, const Address& source) {
   const bool v4 = source.is_v4();
   const unsigned bits = v4 ? kMappedBits + affinity.prefix_v4 : unsigned{affinity.prefix_v6};
-  return {.source = masked(source, bits),
-          .destination = v4 ? Address::v4(Be32{}) : Address{},
-          .source_port = {},
-          .destination_port = {},
-          .protocol = kNoProtocol};
-}
-
-std::uint64_t affinity_place(const Generation& generation,
-                             std::uint64_t of_key,
-                             std::uint16_t affinity_binding) {
-  return generation.hasher().words(of_key, affinity_binding);
+  return prefix_key(masked(source, bits));
 }
 
 std::optional<Choice> choose_by_affinity(

@@ -28,15 +28,8 @@
 
 namespace holdfast::dataplane {
 
-// What stands for all flows of the source's prefix. Ports and protocol are 0, and the destination
-// is the family's zero address.
+// prefix_key() of the source's prefix.
 FlowKey affinity_key(const AffinitySpec& affinity, const Address& source);
-
-// The hash that places a service's record in its table; `of_key` is that of affinity_key(). Of its
-// own for each service, so that one source's records of many services do not crowd in one bucket.
-std::uint64_t affinity_place(const Generation& generation,
-                             std::uint64_t of_key,
-                             std::uint16_t affinity_binding);
 
 // The member on record for the packet's source. For a new flow it must take new flows; for a packet
 // in the middle of one (`begins` false) it need only keep what it has. nullopt: none, or not any

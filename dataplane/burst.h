@@ -140,6 +140,12 @@ struct Burst {
     }
   }
 
+  // A segment that asks for a connection. Requires: the key is a flow's.
+  [[nodiscard]] bool is_syn(Slot slot) const {
+    return key[slot].protocol == Protocol::kTcp &&
+           (tcp_flags[slot] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+  }
+
   [[nodiscard]] std::span<const Slot> live_slots() const { return {live.data(), live_count}; }
 
   // Keeps the live slots for which `stay(slot)` is true, in order. Those it refuses must have been

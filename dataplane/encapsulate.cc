@@ -249,6 +249,46 @@ void finish_udp(std::byte* udp,
         checksum == Be16{} ? Be16::from_host(0xffff) : checksum);
 }
 
+// What the headers between outer and inner IP are made from; `length` is that behind the outer IP.
+struct Between {
+  const TunnelEnd& end;
+  const Inner& inner;
+  const FlowKey& outer;
+  std::uint16_t length;
+};
+
+void finish_udp_of(const Between& between, std::byte* udp, const Burst& b, Slot i) {
+  finish_udp(udp,
+             between.outer,
+             between.length,
+             sum_behind_udp(
+                 b, i, between.inner, udp + sizeof(UdpHeader), between.outer.destination.is_v4()));
+}
+
+void put_between(Writer& out, const Between& between, const Burst& b, Slot i) {
+  std::byte* const behind = out.at();
+  switch (between.end.mode) {
+    case Mode::kGre:
+      out.put(GreHeader{.flags = Be16{}, .protocol = type_of_packet(between.inner)});
+      break;
+    case Mode::kGue:
+      put_udp(out, between.outer, between.length);
+      put_gue_hops(out, between.end, between.inner);
+      finish_udp_of(between, behind, b, i);
+      break;
+    case Mode::kVxlan:
+      put_udp(out, between.outer, between.length);
+      put_vxlan(out, between.end, between.inner);
+      // RFC 7348 §5: zero over IPv4; a receiver need not take a zero over IPv6.
+      if (!between.outer.destination.is_v4()) {
+        finish_udp_of(between, behind, b, i);
+      }
+      break;
+    default:
+      break;
+  }
+}
+
 }  // namespace
 
 std::uint16_t tunnel_overhead(const TunnelEnd& end) {
@@ -320,33 +360,7 @@ bool encapsulate(Burst& b, Slot i, const TunnelEnd& end) {
                 .protocol = outer_protocol(end, inner),
                 .length = behind_ip,
                 .hash = b.hash[i]});
-  std::byte* const behind = out.at();
-  switch (end.mode) {
-    case Mode::kGre:
-      out.put(GreHeader{.flags = Be16{}, .protocol = type_of_packet(inner)});
-      break;
-    case Mode::kGue:
-      put_udp(out, outer, behind_ip);
-      put_gue_hops(out, end, inner);
-      finish_udp(behind,
-                 outer,
-                 behind_ip,
-                 sum_behind_udp(b, i, inner, behind + sizeof(UdpHeader), outer_v4));
-      break;
-    case Mode::kVxlan:
-      put_udp(out, outer, behind_ip);
-      put_vxlan(out, end, inner);
-      // RFC 7348 §5: zero over IPv4; a receiver need not take a zero over IPv6.
-      if (!outer_v4) {
-        finish_udp(behind,
-                   outer,
-                   behind_ip,
-                   sum_behind_udp(b, i, inner, behind + sizeof(UdpHeader), outer_v4));
-      }
-      break;
-    default:
-      break;
-  }
+  put_between(out, {.end = end, .inner = inner, .outer = outer, .length = behind_ip}, b, i);
   frame.data -= shift;
   frame.length += shift;
   frame.contiguous = static_cast<std::uint16_t>(frame.contiguous + shift);

@@ -3,6 +3,8 @@
 // by parse, of a packet itself and of one that an ICMP error quotes. Pure, any thread.
 #pragma once
 
+#include "dataplane/address.h"
+
 #include <cstdint>
 
 namespace holdfast::dataplane::parsing {
@@ -38,6 +40,20 @@ inline constexpr std::uint64_t kExtensions =
 constexpr bool is_extension(std::uint8_t header) {
   return header < 64 && ((kExtensions >> header) & 1) != 0;
 }
+
+// RFC 8200 §4.5. The field: 13 bits of offset in units of 8 bytes, two reserved, "more".
+struct FragmentHeader {
+  std::uint8_t next = 0;
+  std::uint8_t reserved = 0;
+  Be16 field;
+  Be32 identification;
+
+  [[nodiscard]] std::uint32_t offset() const { return field.to_host() & 0xfff8U; }  // in bytes
+  [[nodiscard]] bool more() const { return (field.to_host() & 1U) != 0; }
+  // All of its packet (RFC 6946).
+  [[nodiscard]] bool is_atomic() const { return offset() == 0 && !more(); }
+};
+static_assert(sizeof(FragmentHeader) == kLeastExtension);
 
 constexpr std::uint32_t extension_size(std::uint8_t kind, const ExtensionHeader& header) {
   if (kind == kFragmentHeader) {

@@ -34,8 +34,26 @@ std::optional<FlowKey> client_key_of(const Entry& entry, const Generation& gener
                  .protocol = binding->protocol};
 }
 
-// What places an entry in its table: of a flow the hash of its key, of an affinity record that of
-// affinity.h. nullopt when it cannot have been written for the generation's bindings.
+// What stands for all flows of a source prefix. Ports and protocol are 0, and the destination is
+// the family's zero address.
+inline FlowKey prefix_key(const Address& prefix) {
+  return {.source = prefix,
+          .destination = prefix.is_v4() ? Address::v4(Be32{}) : Address{},
+          .source_port = {},
+          .destination_port = {},
+          .protocol = kNoProtocol};
+}
+
+// The hash that places a service's affinity record for a prefix in its table. Of its own for each
+// service, so that one source's records of many services do not crowd in one bucket.
+inline std::uint64_t affinity_place(const FlowKey& of_prefix,
+                                    std::uint16_t affinity_binding,
+                                    const FlowHasher& hasher) {
+  return hasher.words(hasher(of_prefix), affinity_binding);
+}
+
+// What places an entry in its table: of a flow the hash of its key, of an affinity record
+// affinity_place(). nullopt when it cannot have been written for the generation's bindings.
 template <typename Entry>
 std::optional<std::uint64_t> place_of_entry(const Entry& entry, const Generation& generation) {
   if (entry.state != FlowState::kAffinity) {
@@ -48,12 +66,7 @@ std::optional<std::uint64_t> place_of_entry(const Entry& entry, const Generation
       entry.destination_port != 0 || !Entry::takes(source.is_v4(), false)) {
     return std::nullopt;
   }
-  const FlowKey key{.source = source,
-                    .destination = source.is_v4() ? Address::v4(Be32{}) : Address{},
-                    .source_port = {},
-                    .destination_port = {},
-                    .protocol = kNoProtocol};
-  return generation.hasher().words(generation.hasher()(key), entry.binding);
+  return affinity_place(prefix_key(source), entry.binding, generation.hasher());
 }
 
 // The id of an IPv4 fragment whose source becomes another; twice, it is as it was. Many

@@ -26,17 +26,6 @@ std::optional<Drop> extension_fault(std::uint8_t kind, const ExtensionHeader& he
   }
 }
 
-// RFC 8200 §4.5: next header, a reserved byte, 13 bits of offset, two reserved, "more".
-struct FragmentHeader {
-  std::uint8_t next = 0;
-  std::uint8_t reserved = 0;
-  Be16 field;
-  Be32 identification;
-};
-static_assert(sizeof(FragmentHeader) == kLeastExtension);
-constexpr std::uint16_t kOffsetMask = 0xfff8;
-constexpr std::uint16_t kMoreFlag = 1;
-
 // How far the extension headers have been walked, and why not to the upper layer, if so.
 struct Chain {
   std::uint8_t protocol = 0;
@@ -68,7 +57,7 @@ void walk_one(Chain& chain, const Frame& frame, Extent packet) {
   }
   if (chain.protocol == kFragmentHeader) {
     const auto fragment = load<FragmentHeader>(at);
-    if ((fragment.field.to_host() & (kOffsetMask | kMoreFlag)) != 0) {
+    if (!fragment.is_atomic()) {
       chain.fragment = fragment;
     }
   }
@@ -173,12 +162,11 @@ bool parse_fragment6(Burst& burst,
   if (const auto why = packet_fault(key, hop_limit, false)) {
     return fault(burst, slot, *why);
   }
-  const std::uint16_t field = header.field.to_host();
   const FragmentFields fields = {
       .identification = header.identification.to_host(),
-      .offset = std::uint32_t{field} & kOffsetMask,
+      .offset = header.offset(),
       .in_front = chain.offset - packet.begin - std::uint32_t{sizeof(FragmentHeader)},
-      .more = (field & kMoreFlag) != 0};
+      .more = header.more()};
   const Extent payload = {.begin = chain.offset, .end = packet.end};
   if (chain.protocol == static_cast<std::uint8_t>(Protocol::kIcmp6)) {
     return fault(burst, slot, Drop::kFragment);

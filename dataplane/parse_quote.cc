@@ -13,7 +13,6 @@ namespace {
 constexpr std::uint32_t kQuotedBytes = 8;  // of the upper header, at least (RFC 792)
 constexpr std::uint16_t kLeastMtu4 = 552;
 constexpr std::uint32_t kLeastMtu6 = 1280;
-constexpr std::uint16_t kFragmentOffset6 = 0xfff8;
 
 // The quoted packet as far as it is read.
 struct Quoted {
@@ -109,8 +108,7 @@ Quoted walk_extensions(const Frame& frame, Extent message, Quoted quoted) {
     }
     const std::byte* const at = frame.data + quoted.upper;
     const auto header = load<ExtensionHeader>(at);
-    const std::uint16_t fragment = load<Be16>(at + sizeof(Be16)).to_host();
-    if (quoted.protocol == kFragmentHeader && (fragment & kFragmentOffset6) != 0) {
+    if (quoted.protocol == kFragmentHeader && load<FragmentHeader>(at).offset() != 0) {
       quoted.later_fragment = true;
       return quoted;
     }

@@ -15,14 +15,10 @@ namespace {
 
 bool is_tcp(const Burst& b, Slot i) { return b.key[i].protocol == Protocol::kTcp; }
 
-bool is_syn(const Burst& b, Slot i) {
-  return is_tcp(b, i) && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn;
-}
-
 // While half-open entries have their whole share, a segment without entry most likely completes a
 // handshake whose SYN got none: it goes where that went, by the table now in force.
 bool may_be_in_the_middle(const Burst& b, Slot i, WorkerTables& tables) {
-  return is_tcp(b, i) && !is_syn(b, i) &&
+  return is_tcp(b, i) && !b.is_syn(i) &&
          !tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [](const auto& table) {
            return table.half_open_full();
          });
@@ -145,7 +141,7 @@ bool select_one(
   if (nat && b.piece[i] == Piece::kLater) [[unlikely]] {
     return b.drop(i, Drop::kNoFlow);
   }
-  if (nat && is_tcp(b, i) && !is_syn(b, i)) {
+  if (nat && is_tcp(b, i) && !b.is_syn(i)) {
     return refuse_unknown(b, i, state);
   }
   const std::optional<Choice> choice = choose(b, i, generation, state, now_ms);

@@ -23,8 +23,7 @@ constexpr std::uint16_t kQuietSeconds = 5;
 enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
 
 bool starts(const Burst& b, Slot i) {
-  return b.key[i].protocol == Protocol::kTcp && (b.tcp_flags[i] & (kTcpSyn | kTcpAck)) == kTcpSyn &&
-         b.piece[i] != Piece::kLater;
+  return b.is_syn(i) && b.piece[i] != Piece::kLater;
 }
 
 Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {

@@ -4,6 +4,7 @@
 #include "control/admin/wire_views.h"
 
 #include "config/scalar.h"
+#include "control/admin/port_rule.h"
 #include "dataplane/api/codec.h"
 
 #include <algorithm>
@@ -41,18 +42,6 @@ constexpr std::array<MemberField, 5> kMemberFields = {{
 std::string address_text(std::string_view bytes) {
   const auto address = seam::address_from_wire(bytes);
   return address ? address->text() : "";
-}
-
-std::string port_rule(const seam::Binding& binding) {
-  const bool tcp = binding.protocol() == static_cast<std::uint32_t>(dataplane::Protocol::kTcp);
-  std::string text = tcp ? "tcp/" : "udp/";
-  if (binding.first_port() == 1 && binding.last_port() == 65535) {
-    return text + "any";
-  }
-  text += std::to_string(binding.first_port());
-  return binding.last_port() == binding.first_port()
-             ? text
-             : text + "-" + std::to_string(binding.last_port());
 }
 
 std::string vip_text(const seam::Binding& binding) {
@@ -110,7 +99,10 @@ ServiceView to_view(const seam::Service& service) {
                      .prefix_v6 = static_cast<std::uint8_t>(service.affinity().prefix_v6())});
   for (const seam::Binding& binding : service.bindings()) {
     add_once(view.vips, vip_text(binding));
-    add_once(view.ports, port_rule(binding));
+    add_once(view.ports,
+             port_rule(dataplane::Protocol{static_cast<std::uint8_t>(binding.protocol())},
+                       binding.first_port(),
+                       binding.last_port()));
   }
   return view;
 }

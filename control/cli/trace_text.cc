@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A trace's report for eyes and for programs.
+#include "control/admin/port_rule.h"
 #include "control/cli/drop_text.h"
 #include "control/cli/replay.h"
 #include "control/cli/trace.h"
@@ -81,13 +82,8 @@ std::string protocol_and_port(const FlowKey& key) {
 }
 
 // As the configuration writes it: tcp/80, udp/5000-5010.
-std::string port_rule(const dataplane::BindingSpec& binding) {
-  const bool any = binding.first_port == 1 && binding.last_port == 65535;
-  const std::string first = any ? "any" : std::to_string(binding.first_port);
-  return (binding.protocol == Protocol::kTcp ? "tcp/" : "udp/") +
-         (any || binding.first_port == binding.last_port
-              ? first
-              : first + "-" + std::to_string(binding.last_port));
+std::string ports_of(const dataplane::BindingSpec& binding) {
+  return port_rule(binding.protocol, binding.first_port, binding.last_port);
 }
 
 std::string source_text(const FlowKey& key) {
@@ -122,7 +118,7 @@ std::string match_line(const TraceReport& report) {
   switch (report.target) {
     case TraceTarget::kService:
       return "service " + report.service + " (vip " + vip_text(report) + ", " +
-             port_rule(report.binding) + ", mode " + std::string(mode_name(report.mode)) + ")";
+             ports_of(report.binding) + ", mode " + std::string(mode_name(report.mode)) + ")";
     case TraceTarget::kVip:
       return "vip " + key.destination.text() + ", but no service has " + protocol_and_port(key);
     case TraceTarget::kPool:
@@ -243,7 +239,7 @@ json::value match_json(const TraceReport& report) {
   }
   return json::object{{"service", report.service},
                       {"vip", prefix_text(report.binding.vip, report.binding.prefix_bits)},
-                      {"ports", port_rule(report.binding)},
+                      {"ports", ports_of(report.binding)},
                       {"mode", mode_name(report.mode)}};
 }
 

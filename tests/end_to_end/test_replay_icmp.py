@@ -178,7 +178,7 @@ def test_errors_that_are_not_believed_or_nobodys_are_dropped(replay):
 def test_errors_are_forwarded_at_a_limited_rate(replay):
     syn = captures.request("dsr", 4, TCP(sport=40000, flags="S"))
     error = error_about(captures.answer_to(syn), 4, ROUTER[4], ICMP(type=11), 8)
-    # About one client's flows an eighth of the whole: 25 at once, 125 a second.
-    result = replay.frames([syn] + [error] * 26 + [error] * 6, times=[0] * 27 + [0.05] * 6)
+    # About one client's flows a quarter of the whole: 50 at once, 250 a second.
+    result = replay.frames([syn] + [error] * 51 + [error] * 6, times=[0] * 52 + [0.024] * 6)
     reasons = [v["reason"] for v in result.verdicts]
-    assert reasons == [None] * 26 + ["icmp_rate_limited"] + [None] * 6
+    assert reasons == [None] * 51 + ["icmp_rate_limited"] + [None] * 6

@@ -5,7 +5,6 @@
 
 #include "tests/support/appliance.h"
 
-#include <array>
 #include <ostream>
 #include <string>
 
@@ -19,13 +18,6 @@ inline void PrintTo(Mode mode, std::ostream* out) { *out << mode_name(mode); }
 }  // namespace holdfast::dataplane
 
 namespace holdfast::testing {
-
-inline constexpr std::array kEveryMode = {dataplane::Mode::kNat,
-                                          dataplane::Mode::kDsr,
-                                          dataplane::Mode::kIpip,
-                                          dataplane::Mode::kGue,
-                                          dataplane::Mode::kGre,
-                                          dataplane::Mode::kVxlan};
 
 // three_backends(); tunnels lead to the IPv4 ones.
 inline dataplane::GenerationSpec in_mode(dataplane::Mode mode) {

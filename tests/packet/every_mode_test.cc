@@ -30,7 +30,7 @@ class EveryMode : public ::testing::TestWithParam<Mode> {
   Appliance appliance{in_mode(GetParam())};
 };
 
-INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(kEveryMode), name_of_mode);
+INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(all_modes()), name_of_mode);
 
 TEST_P(EveryMode, PacketsWithIpv4OptionsOfEveryLengthAreForwardedWhole) {
   for (std::size_t size = 0; size <= 40; size += 4) {

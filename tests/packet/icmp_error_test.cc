@@ -209,7 +209,7 @@ TEST_P(IcmpErrors, NeedEightBytesBehindTheQuotedHeader) {
   const std::size_t header = v4() ? 20 : 40;
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
-    appliance_.advance(8);
+    appliance_.advance(4);
     const Outcome outcome = appliance_.send(error(cut));
     if (size < header + 8) {
       EXPECT_EQ(outcome.reason, Drop::kTruncated) << size;
@@ -389,17 +389,17 @@ TEST_P(IcmpErrors, FollowAFlowIntoTheModeItBeganIn) {
 }
 
 TEST_P(IcmpErrors, AreForwardedAtALimitedRate) {
-  for (int i = 0; i < 25; ++i) {
+  for (int i = 0; i < 50; ++i) {
     ASSERT_TRUE(forwards(error())) << i;
   }
   EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);
   // What is not forwarded anyway takes nothing.
-  appliance_.advance(8);
+  appliance_.advance(4);
   EXPECT_EQ(drop_of(error(quote_of(tcp(vip(), client().at_port(4)).ack(), 8))), Drop::kToPeer);
   EXPECT_TRUE(forwards(error()));
   EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);
   appliance_.advance(100'000);
-  for (int i = 0; i < 25; ++i) {
+  for (int i = 0; i < 50; ++i) {
     ASSERT_TRUE(forwards(error())) << i;
   }
   EXPECT_EQ(drop_of(error()), Drop::kIcmpRateLimited);

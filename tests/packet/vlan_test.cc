@@ -54,7 +54,7 @@ class TaggedAppliance : public Appliance {
 
 class VlanIn : public ::testing::TestWithParam<Mode> {};
 
-INSTANTIATE_TEST_SUITE_P(EveryMode, VlanIn, ::testing::ValuesIn(kEveryMode), name_of_mode);
+INSTANTIATE_TEST_SUITE_P(EveryMode, VlanIn, ::testing::ValuesIn(all_modes()), name_of_mode);
 
 TEST_P(VlanIn, AFrameLeavesWithTheTagsOfItsEgressPortAndNoOthers) {
   const std::vector<Packet> packets = {tcp(kClient, kVip).syn().payload("to v4"),

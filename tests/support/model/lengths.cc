@@ -201,21 +201,21 @@ std::optional<Bytes> too_big_message(const Arriving& frame,
   return out;
 }
 
-bool MessageRate::Left::take(std::uint64_t eighths_each_ms,
+bool MessageRate::Left::take(std::uint64_t quarters_each_ms,
                              std::uint64_t most,
                              std::uint64_t now_ms) {
-  eighths = std::min(most, eighths + eighths_each_ms * (now_ms - last_ms));
+  quarters = std::min(most, quarters + quarters_each_ms * (now_ms - last_ms));
   last_ms = now_ms;
-  if (eighths < 8) {
+  if (quarters < 4) {
     return false;
   }
-  eighths -= 8;
+  quarters -= 4;
   return true;
 }
 
 bool MessageRate::allows(std::uint64_t group, std::uint64_t now_ms) {
-  Left& own = of_group_.try_emplace(group, Left{.eighths = 200}).first->second;
-  return own.take(1, 200, now_ms) && all_.take(8, 1600, now_ms);
+  Left& own = of_group_.try_emplace(group, Left{.quarters = 200}).first->second;
+  return own.take(1, 200, now_ms) && all_.take(4, 800, now_ms);
 }
 
 }  // namespace holdfast::testing

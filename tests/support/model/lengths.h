@@ -30,18 +30,18 @@ std::optional<Bytes> too_big_message(const Arriving& frame,
                                      const Reading& reading,
                                      std::size_t mtu);
 
-// 1000 messages a second, 200 at once, for all; for the sources of one group 125, and 25 at once.
+// 1000 messages a second, 200 at once, for all; for the sources of one group 250, and 50 at once.
 class MessageRate {
  public:
   bool allows(std::uint64_t group, std::uint64_t now_ms);
 
  private:
   struct Left {
-    std::uint64_t eighths;
+    std::uint64_t quarters;
     std::uint64_t last_ms = 0;
-    bool take(std::uint64_t eighths_each_ms, std::uint64_t most, std::uint64_t now_ms);
+    bool take(std::uint64_t quarters_each_ms, std::uint64_t most, std::uint64_t now_ms);
   };
-  Left all_ = {1600};  // in eighths of a message
+  Left all_ = {800};  // in quarters of a message
   std::map<std::uint64_t, Left> of_group_;
 };
 

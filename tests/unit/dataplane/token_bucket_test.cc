@@ -67,18 +67,18 @@ int taken(SharedBudget& budget, std::uint64_t source, std::uint64_t now_ms, int 
   return count;
 }
 
-TEST(SharedBudget, GivesOneSourceAnEighth) {
+TEST(SharedBudget, GivesOneSourceAQuarter) {
   SharedBudget budget(1000, 200);
-  EXPECT_EQ(taken(budget, 7, 5'000'000, 1000), 25);
-  EXPECT_EQ(taken(budget, 7, 5'000'080, 1000), 10);
+  EXPECT_EQ(taken(budget, 7, 5'000'000, 1000), 50);
+  EXPECT_EQ(taken(budget, 7, 5'000'080, 1000), 20);
   EXPECT_EQ(taken(budget, 7 + SharedBudget::kGroups, 5'000'080, 1000), 0) << "the same group";
 }
 
 TEST(SharedBudget, GivesTheOthersWhatOneSourceIsRefused) {
   SharedBudget budget(1000, 200);
   taken(budget, 7, 5'000'000, 1000);
-  for (std::uint64_t source = 8; source < 15; ++source) {
-    EXPECT_EQ(taken(budget, source, 5'000'000, 25), 25);
+  for (std::uint64_t source = 8; source < 11; ++source) {
+    EXPECT_EQ(taken(budget, source, 5'000'000, 50), 50);
   }
 }
 
