@@ -115,8 +115,10 @@ std::expected<void, std::string> append_durably(const std::string& path,
     return failure(path);
   }
   if (auto written = write_all(file, path, contents); !written) {
-    static_cast<void>(::ftruncate(file.get(), before.st_size));
-    return written;
+    // What stands there in part must not become the head of the next line.
+    return ::ftruncate(file.get(), before.st_size) == 0
+               ? written
+               : std::unexpected(written.error() + "; what was written is still there");
   }
   return before.st_size == 0 ? sync_directory(path) : std::expected<void, std::string>();
 }
