@@ -82,7 +82,7 @@ Bytes told_too_big(const Endpoint& vip, std::uint32_t mtu) {
 // One error more than a worker forwards at once for one client, about a flow that is there.
 std::vector<Bytes> flood_of_errors() {
   std::vector<Bytes> frames = {tcp(kClient, kDirect).syn().bytes()};
-  frames.resize(1 + 25 + 1, told_too_big(kDirect, 1400));
+  frames.resize(1 + 50 + 1, told_too_big(kDirect, 1400));
   return frames;
 }
 
