@@ -25,7 +25,7 @@ struct MaglevMember {
 // member takes the first free one of the slots offset, offset + skip, ..., where with h(domain) the
 // chain of FlowHasher::words over (domain, length of the key) and then (chain, next 8 bytes of the
 // key, little-endian, padded with 0): offset = h(1) % slots, skip = h(2) % (slots - 1) + 1.
-// Requires: slots prime and larger than the number of members. O(slots x log(members)) expected.
+// Requires: slots prime and larger than the number of members. O(slots x log(slots)) expected.
 std::vector<std::uint16_t> build_maglev(std::span<const MaglevMember> members,
                                         std::uint32_t slots,
                                         const FlowHasher& hasher);

@@ -2,8 +2,12 @@
 #include "dataplane/maglev.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
+#include <random>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -91,6 +95,54 @@ TEST(Maglev, AnotherSecretMakesAnotherTable) {
   const auto a = build_maglev(pool.members, 4093, kHasher);
   const auto b = build_maglev(pool.members, 4093, other);
   EXPECT_GT(compare_tables(a, b).moved, 3000U);
+}
+
+// The definition in maglev.h, step by step. Requires: members in the order of their keys.
+std::vector<std::uint16_t> by_the_book(const Pool& pool, std::uint32_t slots) {
+  const auto hash = [&](std::string_view key, std::uint64_t domain) {
+    std::uint64_t state = kHasher.words(domain, key.size());
+    for (std::size_t at = 0; at < key.size(); at += 8) {
+      std::uint64_t chunk = 0;
+      std::memcpy(&chunk, key.data() + at, std::min<std::size_t>(8, key.size() - at));
+      state = kHasher.words(state, chunk);
+    }
+    return state;
+  };
+  std::vector<std::uint64_t> turns(pool.members.size());
+  std::vector<std::uint64_t> positions;
+  for (const MaglevMember& member : pool.members) {
+    positions.push_back(hash(member.key, 1) % slots);
+  }
+  std::vector<std::uint16_t> table(slots, 0xffff);
+  for (std::uint32_t filled = 0; filled < slots; ++filled) {
+    std::size_t next = 0;
+    for (std::size_t i = 1; i < pool.members.size(); ++i) {
+      if ((turns[i] + 1) * pool.members[next].weight < (turns[next] + 1) * pool.members[i].weight) {
+        next = i;
+      }
+    }
+    ++turns[next];
+    const std::uint64_t skip = hash(pool.members[next].key, 2) % (slots - 1) + 1;
+    while (table[positions[next]] != 0xffff) {
+      positions[next] = (positions[next] + skip) % slots;
+    }
+    table[positions[next]] = pool.members[next].index;
+  }
+  return table;
+}
+
+TEST(Maglev, TablesAreThoseOfTheDefinition) {
+  std::mt19937 random(7);
+  for (const std::uint32_t slots : {23U, 127U, 131U, 251U, 2039U, 16381U}) {
+    for (const std::uint32_t most : {1U, 2U, 100U, 65'535U, 4'294'967'295U}) {
+      Pool pool(std::min<std::size_t>(9, slots - 1));  // names of one digit: in order
+      for (MaglevMember& member : pool.members) {
+        member.weight = 1 + static_cast<std::uint32_t>(random() % most);
+      }
+      EXPECT_EQ(build_maglev(pool.members, slots, kHasher), by_the_book(pool, slots))
+          << slots << " slots, weights up to " << most;
+    }
+  }
 }
 
 TEST(Maglev, SlotsCoverTheWholeTable) {
