@@ -202,35 +202,35 @@ void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
 }
 
 // Whether the neighbourhood answers the client elsewhere than where this frame of its flow is from:
-// it has been forgotten, or moved (a virtual machine, the other one of a VRRP pair). A router of
-// the link is nobody's new address: a sender beyond it may bear any source. A station on the link
-// can take what it likes at layer 2 anyway, by ARP towards whom it pleases; here it needs a flow's
-// ports besides.
+// it has been forgotten, or moved (a virtual machine, the other one of a VRRP pair).
 bool has_moved(const Address& client,
                const MacAddress& mac,
                PortIndex port,
                const Neighborhood& hood) {
   const NextHop hop = hood.resolve(client);
-  const bool elsewhere =
-      hop.state == NextHop::State::kNoNeighbor ||
-      (hop.state == NextHop::State::kResolved && hop.port == port && hop.destination != mac);
-  return elsewhere && !hood.is_gateway(mac, port);
+  return hop.state == NextHop::State::kNoNeighbor ||
+         (hop.state == NextHop::State::kResolved && hop.port == port && hop.destination != mac);
 }
 
 // A client on our own link tells its MAC address with each packet; the kernel need not know it.
 // Until the flow stands its packets are few, and any of them may be the one that gets through;
-// afterwards it tells news only. An error about one comes from anywhere.
+// afterwards it tells news only. Then a router of the link is nobody's new address: a sender beyond
+// it may bear any source. A station on the link can take what it likes at layer 2 anyway, by ARP
+// towards whom it pleases; here it needs a flow's ports besides. An error comes from anywhere.
+// The router is asked for first, since most packets come from one.
 void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state) {
+  if (b.direction[i] != Direction::kToMember || b.kind[i] != Kind::kTransport) {
+    return;
+  }
   const Frame& frame = b.frame[i];
   const Address& client = b.key[i].source;
   const Neighborhood& hood = *forwarding.neighborhood;
-  if (b.direction[i] != Direction::kToMember || b.kind[i] != Kind::kTransport ||
-      !hood.on_link(client, frame.port)) {
+  const auto mac = load<MacAddress>(frame.data + offsetof(EthernetHeader, source));
+  const bool stands = state.tables.nat.record(b.flow[i]).state != FlowState::kHalfOpen;
+  if ((stands && hood.is_gateway(mac, frame.port)) || !hood.on_link(client, frame.port)) {
     return;
   }
-  const auto mac = load<MacAddress>(frame.data + offsetof(EthernetHeader, source));
-  if (state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen ||
-      has_moved(client, mac, frame.port, hood)) {
+  if (!stands || has_moved(client, mac, frame.port, hood)) {
     state.notices.learn(client, mac, frame.port);
   }
 }
