@@ -86,8 +86,8 @@ inline Be16 changed_identification(Be16 id,
 // The client of the slot's flow, whichever way the packet goes. Requires: track and select have
 // run.
 inline const Address& client_of(const Burst& burst, Slot slot, const NatTable& nat) {
-  const std::uint32_t record = burst.flow[slot];
-  return record == kNoFlow ? burst.key[slot].source : nat.record(record).client;
+  const std::uint32_t record = burst.record[slot];
+  return record == kNoRecord ? burst.key[slot].source : nat.record(record).client;
 }
 
 // The address that the client of a translated flow asked for. Requires: `binding` is the record's.

@@ -22,7 +22,7 @@ bool is_tcp(const Burst& b, Slot i) { return b.key[i].protocol == Protocol::kTcp
 bool found(Burst& b, Slot i, MemberId member, std::uint32_t record) {
   b.known[i] = true;
   b.member[i] = member;
-  b.flow[i] = record;
+  b.record[i] = record;
   return true;
 }
 
@@ -64,7 +64,7 @@ bool find_in(Burst& b, Slot i, const Table& table, const Generation& generation,
   }
   const MemberId member{entry->member, entry->epoch};
   return !expired(*entry, generation, now) && generation.member(member) != nullptr &&
-         found(b, i, member, kNoFlow);
+         found(b, i, member, kNoRecord);
 }
 
 bool find_untranslated(
@@ -138,13 +138,13 @@ bool place_untracked(
     return b.drop(i, Drop::kNoBackend);
   }
   b.chosen_slot[i] = choice->slot;
-  return found(b, i, choice->member, kNoFlow);
+  return found(b, i, choice->member, kNoRecord);
 }
 
 // A flow that its ends no longer have in common.
 bool is_over(const Burst& b, Slot i, const WorkerState& state) {
   return state.dispositions.get(b.member[i]) == Disposition::kReset ||
-         (b.flow[i] != kNoFlow && given_up(state.tables.nat.record(b.flow[i])));
+         (b.record[i] != kNoRecord && given_up(state.tables.nat.record(b.record[i])));
 }
 
 // False when the slot has a verdict.

@@ -230,7 +230,7 @@ bool open_nat_flow(
     nat.vip(index) = key.destination;
   }
   nat.begin_half_open(index);
-  b.flow[i] = index;
+  b.record[i] = index;
   count_begin(state, b.member[i], b.binding[i], now_ms);
   ++state.binding_records[b.binding[i]];
   return true;

@@ -30,10 +30,10 @@ struct Context {
 
 // What a translated packet becomes.
 FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, const NatTable& nat) {
-  const NatRecord& record = nat.record(b.flow[i]);
+  const NatRecord& record = nat.record(b.record[i]);
   if (b.direction[i] == Direction::kToClient) {
     const BindingForward& binding = *generation.binding(record.binding);
-    return {.source = vip_of(nat, b.flow[i], binding),
+    return {.source = vip_of(nat, b.record[i], binding),
             .destination = record.client,
             .source_port = record.service_port,
             .destination_port = record.client_port,
@@ -186,7 +186,7 @@ bool refuse_hop(Burst& b, Slot i, const NextHop& hop, const Address& destination
     return b.drop(i, Drop::kNoRoute);
   }
   c.state.notices.resolve(c.forwarding.neighborhood->next_hop_address(destination));
-  return b.drop(i, Drop::kNoNeighbour);
+  return b.drop(i, Drop::kNoNeighbor);
 }
 
 // Bytes are those of the client's packet, without outer headers.
@@ -229,7 +229,7 @@ void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerSt
     return;
   }
   const auto mac = load<MacAddress>(frame.data + offsetof(EthernetHeader, source));
-  if (state.tables.nat.record(b.flow[i]).state == FlowState::kHalfOpen ||
+  if (state.tables.nat.record(b.record[i]).state == FlowState::kHalfOpen ||
       has_moved(client, mac, frame.port, hood)) {
     state.notices.learn(client, mac, frame.port);
   }
@@ -352,7 +352,7 @@ bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Co
 
 bool rewrite_one(Burst& b, Slot i, Context& c) {
   const Forwarding& forwarding = c.forwarding;
-  const bool nat = b.flow[i] != kNoFlow;
+  const bool nat = b.record[i] != kNoRecord;
   FlowKey to = b.key[i];
   if (nat) {
     to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);

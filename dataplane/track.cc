@@ -176,7 +176,7 @@ void follow(Burst& b,
     advance(b, i, generation, state, index, now);
   }
   b.known[i] = true;
-  b.flow[i] = index;
+  b.record[i] = index;
   b.member[i] = {record.member, record.epoch};
 }
 

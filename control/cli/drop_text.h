@@ -133,7 +133,7 @@ inline constexpr std::array kDropTexts = {
     DropText{dataplane::Drop::kNoRoute,
              "the host has no route to the next hop",
              "`ip route get ADDRESS` on the host, by one of Holdfast's ports"},
-    DropText{dataplane::Drop::kNoNeighbour,
+    DropText{dataplane::Drop::kNoNeighbor,
              "the next hop's link-layer address is not known yet",
              "the first packets to a backend; if it lasts, it does not answer ARP or ND"},
     DropText{dataplane::Drop::kMtu,

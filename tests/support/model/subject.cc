@@ -152,8 +152,8 @@ std::vector<Foretold> Subject::run_burst(std::uint64_t now_ms) {
 }
 
 std::optional<PoolEndpoint> Subject::endpoint(std::size_t slot) const {
-  const std::uint32_t index = burst_.flow[slot];
-  if (index == dataplane::kNoFlow) {
+  const std::uint32_t index = burst_.record[slot];
+  if (index == dataplane::kNoRecord) {
     return std::nullopt;
   }
   const dataplane::NatRecord& record = worker_->tables.nat.record(index);

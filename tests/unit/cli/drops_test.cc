@@ -174,7 +174,7 @@ const std::vector<Elsewhere>& elsewhere() {
       {Drop::kFragmentTimeout, "these captures take no time: replay_fragments_test.cc"},
       {Drop::kMemberReset, "--down only avoids a backend: nat_lifetime_test.cc, the model"},
       {Drop::kNoRoute, "every backend has a route here: the model, neighborhood_test.cc"},
-      {Drop::kNoNeighbour, "every next hop is resolved here: the model, dsr_test.cc"},
+      {Drop::kNoNeighbor, "every next hop is resolved here: the model, dsr_test.cc"},
       {Drop::kNoHeadroom, "there are 128 bytes before each frame: tunnel_test.cc"},
   };
   return places;
