@@ -3,7 +3,6 @@
 #include "dataplane/maglev.h"
 
 #include <algorithm>
-#include <array>
 #include <queue>
 #include <unordered_map>
 

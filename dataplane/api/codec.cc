@@ -6,7 +6,6 @@
 #include <array>
 #include <cstring>
 #include <set>
-#include <type_traits>
 #include <utility>
 
 namespace holdfast::seam {
