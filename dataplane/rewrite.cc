@@ -192,8 +192,8 @@ bool refuse_hop(Burst& b, Slot i, const NextHop& hop, const Address& destination
 // Bytes are those of the client's packet, without outer headers.
 void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
   if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
-    return state.stats.icmp_errors_forwarded.add(
-        1);  // a router's, and no sign of the member's life
+    // A router's, and no sign of the member's life.
+    return state.stats.icmp_errors_forwarded.add(1);
   }
   MemberStats& stats = state.members[b.member[i].index];
   const bool to_client = b.direction[i] == Direction::kToClient;
@@ -252,10 +252,10 @@ void cut_trailer(Burst& b, Slot i) {
   Frame& frame = b.frame[i];
   const std::uint32_t end = std::uint32_t{b.l3_offset[i]} + b.l3_length[i];
   if (end < frame.contiguous) {
-    frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.contiguous - end);
-    frame.contiguous = static_cast<std::uint16_t>(end);
+    frame.end_at(static_cast<std::uint16_t>(end));
+  } else {
+    frame.length = end;
   }
-  frame.length = end;
 }
 
 // A whole segment: what a fragment announces cannot be made longer, nor be summed.
