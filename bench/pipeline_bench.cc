@@ -159,9 +159,9 @@ void run_timed(Solo& solo, Burst& burst, Traffic traffic, Ticks& ticks) {
 // As if the members had answered: half-open records would give way to each other.
 void establish(NatTable& nat, const Burst& burst) {
   for (std::uint16_t i = 0; i < burst.size; ++i) {
-    if (burst.flow[i] != kNoFlow && nat.record(burst.flow[i]).state == FlowState::kHalfOpen) {
-      nat.end_half_open(burst.flow[i]);
-      nat.record(burst.flow[i]).state = FlowState::kEstablished;
+    if (burst.record[i] != kNoRecord && nat.record(burst.record[i]).state == FlowState::kHalfOpen) {
+      nat.end_half_open(burst.record[i]);
+      nat.record(burst.record[i]).state = FlowState::kEstablished;
     }
   }
 }

@@ -31,9 +31,9 @@ namespace holdfast::dataplane {
 // prefix_key() of the source's prefix.
 FlowKey affinity_key(const AffinitySpec& affinity, const Address& source);
 
-// The member on record for the packet's source. For a new flow it must take new flows; for a packet
-// in the middle of one (`begins` false) it need only keep what it has. nullopt: none, or not any
-// more. Requires: the slot's service has affinity.
+// The member on record for the packet's source. For a new flow (a SYN, or anything but TCP) it must
+// take new flows; for a packet in the middle of one it need only keep what it has. nullopt: none,
+// or not any more. Requires: the slot's service has affinity.
 std::optional<Choice> choose_by_affinity(
     const Burst& burst, Slot slot, const Generation& generation, WorkerState& state, Stamp now);
 

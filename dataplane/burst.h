@@ -38,9 +38,7 @@ struct FlowKey {
 inline constexpr std::uint8_t kTcpFin = 0x01;
 inline constexpr std::uint8_t kTcpSyn = 0x02;
 inline constexpr std::uint8_t kTcpRst = 0x04;
-inline constexpr std::uint8_t kTcpPsh = 0x08;
 inline constexpr std::uint8_t kTcpAck = 0x10;
-inline constexpr std::uint8_t kTcpUrg = 0x20;
 
 // What parse found at the network layer.
 enum class Kind : std::uint8_t {
@@ -78,7 +76,8 @@ constexpr bool is_of_flow(Kind kind) {
 enum class Direction : std::uint8_t { kToMember, kToClient };
 
 inline constexpr std::uint16_t kNoService = 0xffff;
-inline constexpr std::uint32_t kNoFlow = 0xffffffff;
+inline constexpr std::uint32_t kNoRecord = 0xffffffff;  // as record: not translated
+inline constexpr std::uint32_t kNoSlot = 0xffffffff;    // as chosen_slot: nothing was chosen
 inline constexpr std::uint32_t kOnRecord = 0xfffffffe;  // as chosen_slot: by affinity
 
 struct Burst {
@@ -113,13 +112,13 @@ struct Burst {
   std::array<std::uint16_t, kBurstSize> service;  // index in the generation
   std::array<std::uint16_t, kBurstSize> binding;  // id in the binding registry
   std::array<bool, kBurstSize> prefixed;  // the binding is a prefix's: flows keep the destination
-
-  // track, select
   std::array<Direction, kBurstSize> direction;
+
+  // track, select, find_error_flows; of a reply they also write the binding
   std::array<MemberId, kBurstSize> member;
-  std::array<std::uint32_t, kBurstSize> flow;         // NAT record, or kNoFlow
+  std::array<std::uint32_t, kBurstSize> record;       // of the flow in `nat`, or kNoRecord
   std::array<bool, kBurstSize> known;                 // track found an entry
-  std::array<std::uint32_t, kBurstSize> chosen_slot;  // of a new choice: Maglev slot or kOnRecord
+  std::array<std::uint32_t, kBurstSize> chosen_slot;  // Maglev slot, kOnRecord or kNoSlot
 
   // Makes the first `count` slots live. Requires: count <= kBurstSize; frame[0..count) set.
   void begin(std::uint16_t count) {
@@ -132,18 +131,19 @@ struct Burst {
     for (std::uint16_t i = 0; i < count; ++i) {
       live[i] = static_cast<Slot>(i);
       verdict[i] = Verdict::kPending;
-      flow[i] = kNoFlow;
+      record[i] = kNoRecord;
       known[i] = false;
       prefixed[i] = false;
       service[i] = kNoService;
-      chosen_slot[i] = kNoFlow;
+      chosen_slot[i] = kNoSlot;
     }
   }
 
+  // Of a TCP flow. Requires: the key is a flow's.
+  [[nodiscard]] bool is_tcp(Slot slot) const { return key[slot].protocol == Protocol::kTcp; }
   // A segment that asks for a connection. Requires: the key is a flow's.
   [[nodiscard]] bool is_syn(Slot slot) const {
-    return key[slot].protocol == Protocol::kTcp &&
-           (tcp_flags[slot] & (kTcpSyn | kTcpAck)) == kTcpSyn;
+    return is_tcp(slot) && (tcp_flags[slot] & (kTcpSyn | kTcpAck)) == kTcpSyn;
   }
 
   [[nodiscard]] std::span<const Slot> live_slots() const { return {live.data(), live_count}; }

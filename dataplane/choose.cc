@@ -3,6 +3,7 @@
 #include "dataplane/choose.h"
 
 #include "dataplane/affinity.h"
+#include "dataplane/flow_keys.h"
 #include "dataplane/maglev.h"
 
 #include <algorithm>
@@ -85,17 +86,12 @@ std::uint64_t selection_hash(const Generation& generation,
   if (service.hash == HashFields::kFiveTuple) [[likely]] {
     return five_tuple;
   }
-  const Address nobody = key.source.is_v4() ? Address::v4(Be32{}) : Address{};
-  FlowKey chosen{.source = key.source,
-                 .destination = nobody,
-                 .source_port = {},
-                 .destination_port = key.destination_port,
-                 .protocol = kNoProtocol};
+  FlowKey chosen = prefix_key(key.source);
   if (service.hash == HashFields::kDestinationPort) {
-    chosen.source = nobody;
+    chosen.source = chosen.destination;  // the family's zero address
   }
-  if (service.hash == HashFields::kSource) {
-    chosen.destination_port = {};
+  if (service.hash != HashFields::kSource) {
+    chosen.destination_port = key.destination_port;
   }
   return generation.hasher()(chosen);
 }

@@ -3,7 +3,6 @@
 #include "dataplane/dispositions.h"
 
 #include <map>
-#include <tuple>
 
 namespace holdfast::dataplane {
 

@@ -7,7 +7,6 @@
 #include "dataplane/icmp_error.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 
 namespace holdfast::dataplane {
@@ -361,10 +360,7 @@ bool encapsulate(Burst& b, Slot i, const TunnelEnd& end) {
                 .length = behind_ip,
                 .hash = b.hash[i]});
   put_between(out, {.end = end, .inner = inner, .outer = outer, .length = behind_ip}, b, i);
-  frame.data -= shift;
-  frame.length += shift;
-  frame.contiguous = static_cast<std::uint16_t>(frame.contiguous + shift);
-  frame.headroom = static_cast<std::uint16_t>(frame.headroom - shift);
+  frame.grow_front(shift);
   b.l3_offset[i] = sizeof(EthernetHeader);
   b.l4_offset[i] = static_cast<std::uint16_t>(b.l4_offset[i] + shift);
   b.l3_length[i] = static_cast<std::uint16_t>(overhead + inner.length);

@@ -69,8 +69,8 @@ std::optional<std::uint64_t> place_of_entry(const Entry& entry, const Generation
   return affinity_place(prefix_key(source), entry.binding, generation.hasher());
 }
 
-// The id of an IPv4 fragment whose source becomes another; twice, it is as it was. Many
-// senders share an address then, each with ids of its own: two that count in step would have their
+// The id of an IPv4 fragment whose source becomes another; twice, it is as it was. Many senders
+// share an address then, each with ids of its own: two that count in step would have their
 // datagrams put together from each other's pieces. As RFC 6864 §5.3 asks, the id is changed with
 // the address: by a number for the pair of addresses that nobody outside can tell, the same for all
 // pieces, and without any two ids of one sender becoming the same, as a hash of the id would.
@@ -86,8 +86,8 @@ inline Be16 changed_identification(Be16 id,
 // The client of the slot's flow, whichever way the packet goes. Requires: track and select have
 // run.
 inline const Address& client_of(const Burst& burst, Slot slot, const NatTable& nat) {
-  const std::uint32_t record = burst.flow[slot];
-  return record == kNoFlow ? burst.key[slot].source : nat.record(record).client;
+  const std::uint32_t record = burst.record[slot];
+  return record == kNoRecord ? burst.key[slot].source : nat.record(record).client;
 }
 
 // The address that the client of a translated flow asked for. Requires: `binding` is the record's.
@@ -134,6 +134,16 @@ inline std::optional<FlowKey> reply_key_of(const NatRecord& record, const Genera
                  .source_port = member_port_of(*member, record.service_port),
                  .destination_port = record.pool_port,
                  .protocol = binding->protocol};
+}
+
+// The record whose replies bear this key; kNoRecord: none. `hash` is the key's.
+inline std::uint32_t find_reply(const NatTable& nat,
+                                const Generation& generation,
+                                std::uint64_t hash,
+                                const FlowKey& key) {
+  return nat.reply().find(hash, [&](std::uint32_t candidate) {
+    return reply_key_of(nat.record(candidate), generation) == key;
+  });
 }
 
 }  // namespace holdfast::dataplane

@@ -67,11 +67,13 @@ bool take_first(Burst& b,
   const FragmentNote note = note_of_first(b, i);
   datagram.note = note;
   datagram.since_ms = now_ms;
+  // Before those that waited for it: where another worker owns the flow, the first one opens it.
+  const bool stays = go_on(b, i, note, generation, state);
   state.fragments.release(datagram);
   if (datagram.complete()) {
     state.fragments.forget(datagram);
   }
-  return go_on(b, i, note, generation, state);
+  return stays;
 }
 
 bool take_later(

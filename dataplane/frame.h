@@ -42,6 +42,21 @@ struct Frame {
   void* handle = nullptr;        // its owner's token, opaque here
 
   [[nodiscard]] std::span<std::byte> bytes() const { return {data, contiguous}; }
+
+  // Begins `size` bytes earlier, in the headroom; less than 0: later. Requires: they are there.
+  void grow_front(int size) {
+    data -= size;
+    length = static_cast<std::uint32_t>(static_cast<int>(length) + size);
+    contiguous = static_cast<std::uint16_t>(contiguous + size);
+    headroom = static_cast<std::uint16_t>(headroom - size);
+  }
+  // Ends after `size` bytes, all of them contiguous: what was behind becomes tailroom.
+  // Requires: size <= contiguous + tailroom.
+  void end_at(std::uint16_t size) {
+    tailroom = static_cast<std::uint16_t>(tailroom + contiguous - size);
+    contiguous = size;
+    length = size;
+  }
 };
 
 }  // namespace holdfast::dataplane

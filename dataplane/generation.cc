@@ -8,7 +8,6 @@
 #include <iterator>
 #include <map>
 #include <tuple>
-#include <unordered_map>
 
 namespace holdfast::dataplane {
 namespace {
@@ -91,6 +90,7 @@ class GenerationBuilder {
     compile_bindings();
     compile_members();
     compile_mss();
+    compile_shares();
     compile_tunnels();
     BuiltGeneration built;
     for (std::size_t i = 0; i < spec_.services.size(); ++i) {
@@ -262,6 +262,9 @@ class GenerationBuilder {
             most_mss(spec_.services[i].mss, spec_.services[i].mode);
       }
     }
+  }
+
+  void compile_shares() {
     for (std::size_t i = 0; i < spec_.services.size(); ++i) {
       for (std::size_t j = 0; j < spec_.services[i].members.size(); ++j) {
         generation_->members_[member_ids_[i][j]].has_share =

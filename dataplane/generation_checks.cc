@@ -10,7 +10,6 @@
 #include <set>
 #include <span>
 #include <string_view>
-#include <utility>
 
 namespace holdfast::dataplane {
 namespace {

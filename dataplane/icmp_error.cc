@@ -2,11 +2,10 @@
 // The flow of an ICMP error, and its translation. Rare packets: no prefetching.
 #include "dataplane/icmp_error.h"
 
-#include "dataplane/affinity.h"
 #include "dataplane/checksum.h"
-#include "dataplane/choose.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
+#include "dataplane/select.h"
 #include "dataplane/worker_state.h"
 
 #include <algorithm>
@@ -17,21 +16,17 @@
 namespace holdfast::dataplane {
 namespace {
 
-bool is_tcp(const Burst& b, Slot i) { return b.key[i].protocol == Protocol::kTcp; }
-
 bool found(Burst& b, Slot i, MemberId member, std::uint32_t record) {
   b.known[i] = true;
   b.member[i] = member;
-  b.flow[i] = record;
+  b.record[i] = record;
   return true;
 }
 
 bool find_by_reply(
     Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
   const NatTable& nat = state.tables.nat;
-  const std::uint32_t index = nat.reply().find(b.hash[i], [&](std::uint32_t candidate) {
-    return reply_key_of(nat.record(candidate), generation) == b.key[i];
-  });
+  const std::uint32_t index = find_reply(nat, generation, b.hash[i], b.key[i]);
   if (index == kNoRecord || expired(nat.record(index), generation, now)) {
     return false;
   }
@@ -64,7 +59,7 @@ bool find_in(Burst& b, Slot i, const Table& table, const Generation& generation,
   }
   const MemberId member{entry->member, entry->epoch};
   return !expired(*entry, generation, now) && generation.member(member) != nullptr &&
-         found(b, i, member, kNoFlow);
+         found(b, i, member, kNoRecord);
 }
 
 bool find_untranslated(
@@ -94,36 +89,18 @@ struct Lack {
 Lack lack_of(const Burst& b, Slot i, const WorkerTables& tables) {
   return tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
     return Lack{.place = !table.has_place(b.hash[i]),
-                .half_open = is_tcp(b, i) && table.half_open_full(),
+                .half_open = b.is_tcp(i) && table.half_open_full(),
                 .unproven = table.unproven_full()};
   });
 }
 
 // As select does with a packet in the middle of a flow that gets no entry: where its SYN found none
 // either, the previous table, which that did not follow, is not followed.
-std::optional<Choice> choose_untracked(const Burst& b,
-                                       Slot i,
-                                       const Lack& lack,
-                                       const Generation& generation,
-                                       WorkerState& state,
-                                       std::uint64_t now_ms) {
-  const CompiledService& service = generation.service(b.service[i]);
-  if (service.affinity.seconds != 0) {
-    if (const auto choice = choose_by_affinity(b, i, generation, state, stamp_of(now_ms))) {
-      return choice;
-    }
+Standing standing_of(const Burst& b, Slot i, const Lack& lack) {
+  if (!b.is_tcp(i) || lack.half_open) {
+    return Standing::kBegins;
   }
-  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
-  const bool v4 = b.key[i].source.is_v4();
-  if (is_tcp(b, i) && !lack.half_open) {
-    const auto choice =
-        choose_for_unknown(generation, service, state.availability(), v4, hash, now_ms);
-    if (!choice || choice->by != ChosenBy::kPrevious ||
-        (!lack.place && generation.member(choice->member)->mode == service.mode)) {
-      return choice;
-    }
-  }
-  return choose_member(generation, service, state.availability(), v4, hash);
+  return lack.place ? Standing::kNewTable : Standing::kMiddle;
 }
 
 bool place_untracked(
@@ -133,18 +110,19 @@ bool place_untracked(
       !(lack.place || lack.half_open || lack.unproven)) {
     return b.drop(i, Drop::kToPeer);
   }
-  const std::optional<Choice> choice = choose_untracked(b, i, lack, generation, state, now_ms);
+  const std::optional<Choice> choice =
+      choose_for_packet(b, i, standing_of(b, i, lack), generation, state, now_ms);
   if (!choice) {
     return b.drop(i, Drop::kNoBackend);
   }
   b.chosen_slot[i] = choice->slot;
-  return found(b, i, choice->member, kNoFlow);
+  return found(b, i, choice->member, kNoRecord);
 }
 
 // A flow that its ends no longer have in common.
 bool is_over(const Burst& b, Slot i, const WorkerState& state) {
   return state.dispositions.get(b.member[i]) == Disposition::kReset ||
-         (b.flow[i] != kNoFlow && given_up(state.tables.nat.record(b.flow[i])));
+         (b.record[i] != kNoRecord && given_up(state.tables.nat.record(b.record[i])));
 }
 
 // False when the slot has a verdict.

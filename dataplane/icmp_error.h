@@ -18,11 +18,10 @@
 //
 //   dsr, tunnels   the packet goes whole to the flow's member, as any of the flow
 //   nat            outer and quoted addresses, ports and checksums become what the receiver knows,
-//                  updated by difference (RFC 5508 §4.2): the quote is what the receiver sent,
-//                  as is the id where it is a fragment.
-//                  Towards a member the outer source stays the router's; towards a client it is
-//                  the VIP, because the LAN is hidden: nothing shows there of members, their
-//                  routers and the pool. TTL decremented
+//                  updated by difference (RFC 5508 §4.2): the quote is what the receiver sent, as
+//                  is the id where it is a fragment. Towards a member the outer source stays the
+//                  router's; towards a client it is the VIP, because the LAN is hidden: nothing
+//                  shows there of members, their routers and the pool. TTL decremented
 //
 // A quoted TCP header without its checksum (8 bytes suffice: RFC 792) has none to update. What
 // stands behind the quote (RFC 4884 extensions) is carried as it is.
@@ -61,8 +60,8 @@ constexpr bool is_icmp_error(std::uint8_t type, Protocol protocol) {
 Address error_source(const Burst& burst, Slot slot);
 
 // Gives the errors that classify put aside a member and makes them live again.
-//   reads: key, hash, service, binding, direction    writes: known, member, flow, binding,
-//                                                            chosen_slot, live
+//   reads: key, hash, service, binding, prefixed, direction
+//   writes: known, member, record, binding (towards a client), chosen_slot, live
 //   drops: kNoNatFlow, kToPeer, kNoBackend, kMemberReset, kIcmpRateLimited, in this order
 void find_error_flows(Burst& burst,
                       const Generation& generation,
@@ -76,7 +75,7 @@ struct ErrorEnds {
 };
 
 // Translates the ICMP message. `to` is what the flow's packets become that go where the error goes.
-// Requires: flow[slot] is a record.
+// Requires: record[slot] is a record.
 void translate_quote(
     Burst& burst, Slot slot, const FlowKey& to, const ErrorEnds& ends, const FlowHasher& hasher);
 

@@ -6,7 +6,6 @@
 #include "dataplane/headers.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstring>
 
@@ -107,10 +106,7 @@ void insert(Burst& b, Slot i, std::uint16_t value) {
   Frame& frame = b.frame[i];
   const std::size_t headers = std::size_t{b.l4_offset[i]} + sizeof(TcpHeader);
   std::memmove(frame.data - kSize, frame.data, headers);
-  frame.data -= kSize;
-  frame.length += kSize;
-  frame.contiguous = static_cast<std::uint16_t>(frame.contiguous + kSize);
-  frame.headroom = static_cast<std::uint16_t>(frame.headroom - kSize);
+  frame.grow_front(kSize);
   const auto segment = static_cast<std::uint16_t>(b.l3_length[i] + b.l3_offset[i] - b.l4_offset[i]);
   b.l3_length[i] = static_cast<std::uint16_t>(b.l3_length[i] + kSize);
   lengthen_ip(frame.data + b.l3_offset[i], b.key[i].source.is_v4(), b.l3_length[i]);

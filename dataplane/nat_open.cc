@@ -2,6 +2,7 @@
 // Opening translated flows.
 #include "dataplane/nat_open.h"
 
+#include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/rewrite.h"
 
@@ -49,15 +50,6 @@ struct Endpoints {
         Be16::from_host(static_cast<std::uint16_t>(block.first + index / addresses_count));
   }
 };
-
-std::uint32_t user_of(const NatTable& nat,
-                      const Generation& generation,
-                      std::uint64_t hash,
-                      const FlowKey& reply) {
-  return nat.reply().find(hash, [&](std::uint32_t candidate) {
-    return reply_key_of(nat.record(candidate), generation) == reply;
-  });
-}
 
 // An endpoint towards a member, as the key of the replies, and the half-open record that holds it
 // still; kNoRecord for a free one.
@@ -117,7 +109,8 @@ class EndpointWalk {
     for (; tries > 0; --tries) {
       endpoints_.fill(place, reply_);
       place = place + 1 >= endpoints_.count() ? 0 : place + 1;
-      const std::uint32_t user = user_of(nat_, generation_, generation_.hasher()(reply_), reply_);
+      const std::uint32_t user =
+          find_reply(nat_, generation_, generation_.hasher()(reply_), reply_);
       if (user == kNoRecord) {
         found_ = {.reply = reply_, .gives_way = kNoRecord};
         return true;
@@ -230,7 +223,7 @@ bool open_nat_flow(
     nat.vip(index) = key.destination;
   }
   nat.begin_half_open(index);
-  b.flow[i] = index;
+  b.record[i] = index;
   count_begin(state, b.member[i], b.binding[i], now_ms);
   ++state.binding_records[b.binding[i]];
   return true;

@@ -61,8 +61,6 @@ struct alignas(64) NatRecord {
 };
 static_assert(sizeof(NatRecord) == 64);
 
-inline constexpr std::uint32_t kNoRecord = 0xffffffff;
-
 // {tag, record} pairs in cache lines of eight, two choices, one cuckoo step. The tag is a part of
 // the hash: a hit is verified by the caller against the record.
 class NatIndex {

@@ -5,22 +5,12 @@
 #include "dataplane/headers.h"
 #include "dataplane/parse_layers.h"
 #include "dataplane/prefetch.h"
+#include "dataplane/respond.h"
 
 namespace holdfast::dataplane {
 namespace {
 
 bool is_tag(Be16 type) { return type == kEtherVlan || type == kEtherServiceVlan; }
-
-Kind arp_kind(const Frame& frame, std::uint32_t offset) {
-  if (frame.contiguous < offset + sizeof(ArpPacket)) {
-    return Kind::kOther;
-  }
-  const auto arp = load<ArpPacket>(frame.data + offset);
-  const bool over_ethernet = arp.hardware == kArpEthernet && arp.protocol == kEtherIpv4 &&
-                             arp.hardware_length == sizeof(MacAddress) &&
-                             arp.protocol_length == sizeof(arp.sender);
-  return over_ethernet ? Kind::kArp : Kind::kOther;
-}
 
 bool parse_network(Burst& burst, Slot slot, Be16 type) {
   if (type == kEtherIpv4) [[likely]] {
@@ -29,8 +19,8 @@ bool parse_network(Burst& burst, Slot slot, Be16 type) {
   if (type == kEtherIpv6) {
     return parsing::parse_ipv6(burst, slot);
   }
-  burst.kind[slot] =
-      type == kEtherArp ? arp_kind(burst.frame[slot], burst.l3_offset[slot]) : Kind::kOther;
+  const bool arp = type == kEtherArp && read_arp(burst.frame[slot], burst.l3_offset[slot]);
+  burst.kind[slot] = arp ? Kind::kArp : Kind::kOther;
   return true;
 }
 

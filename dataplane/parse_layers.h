@@ -40,9 +40,8 @@ inline void set_key(FlowKey& key,
 // What a fragment says of itself. Requires of it: not an atomic one.
 struct FragmentFields {
   std::uint32_t identification = 0;
-  std::uint32_t offset = 0;  // in bytes
-  std::uint32_t in_front =
-      0;  // bytes before the fragmentable part that count for the packet's length
+  std::uint32_t offset = 0;    // in bytes
+  std::uint32_t in_front = 0;  // bytes of the packet before the fragmentable part
   bool more = false;
 };
 

@@ -5,11 +5,12 @@
 //   receive   frames -> burst                      (caller)
 //   parse     headers            -> key            faults: truncated, bad_checksum, ...
 //   dispatch  key -> owner worker                  (caller, by owner_of())
-//   classify  VIP                -> service        drops: no_service, faults; holds fragments
-//   track     known flow         -> member
-//   select    new flow: Maglev   -> member         drops: no_backend, nat_pool_exhausted
-//   (errors)  ICMP about a flow  -> member         drops: to_peer, icmp_rate_limited
-//   rewrite   headers toward member or client      drops: no_neighbour, ttl_expired, mtu
+//   classify  VIP                -> service        drops: no_service, faults, ...; may hold
+//   track     known flow         -> member         drops: no_nat_flow, member_reset
+//   select    new flow: Maglev   -> member         drops: no_backend, nat_pool_exhausted, ...
+//             (or TCP resets, of track and select)
+//   (errors)  ICMP about a flow  -> member         drops: to_peer, icmp_rate_limited, ...
+//   rewrite   headers toward member or client      drops: no_neighbour, ttl_expired, mtu, ...
 //             (or answers that a packet is too big)
 //   transmit  verdicts -> ports                    (caller)
 //   release   held frames -> the next burst        (caller, by take_released())

@@ -29,12 +29,14 @@ constexpr AddressWords mask_of(unsigned bits) {
   return {word(bits), word(bits < 64 ? 0 : bits - 64)};
 }
 
+constexpr AddressWords masked(const Address& address, const AddressWords& mask) {
+  const auto words = std::bit_cast<AddressWords>(address.bytes);
+  return {words[0] & mask[0], words[1] & mask[1]};
+}
+
 // The address with all bits behind the leading ones cleared.
 constexpr Address masked(const Address& address, unsigned bits) {
-  const auto words = std::bit_cast<AddressWords>(address.bytes);
-  const AddressWords mask = mask_of(bits);
-  const AddressWords kept = {words[0] & mask[0], words[1] & mask[1]};
-  return {std::bit_cast<std::array<std::uint8_t, 16>>(kept)};
+  return {std::bit_cast<std::array<std::uint8_t, 16>>(masked(address, mask_of(bits)))};
 }
 
 // The last address of the prefix. Requires: no bit is set behind the leading ones.

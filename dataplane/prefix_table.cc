@@ -2,9 +2,6 @@
 // Building and asking the prefix table. Built off the workers, asked on them per packet.
 #include "dataplane/prefix_table.h"
 
-#include "dataplane/prefix.h"
-
-#include <algorithm>
 #include <bit>
 
 namespace holdfast::dataplane {
@@ -20,14 +17,8 @@ bool fits(const PrefixTable::Entry& entry) {
   return entry.length + family_offset(family_of(entry.prefix)) <= kWholeAddress;
 }
 
-std::array<std::uint64_t, 2> masked(const Address& address,
-                                    const std::array<std::uint64_t, 2>& mask) {
-  const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(address.bytes);
-  return {words[0] & mask[0], words[1] & mask[1]};
-}
-
 // Prefixes are the operator's, so the mixing needs no key.
-std::uint64_t mix(const std::array<std::uint64_t, 2>& words, std::uint32_t tag) {
+std::uint64_t mix(const AddressWords& words, std::uint32_t tag) {
   std::uint64_t hash = (words[0] ^ tag) * 0x9e3779b97f4a7c15;
   hash = (std::rotl(hash, 29) ^ words[1]) * 0xd6e8feb86659fd93;
   return hash ^ (hash >> 32);
@@ -67,7 +58,7 @@ PrefixTable::PrefixTable(std::span<const Entry> entries) {
 }
 
 std::uint32_t PrefixTable::position(const Level& level,
-                                    const Words& prefix,
+                                    const AddressWords& prefix,
                                     std::uint32_t tag) const {
   auto at = static_cast<std::uint32_t>(mix(prefix, tag));
   for (;; ++at) {
@@ -80,7 +71,7 @@ std::uint32_t PrefixTable::position(const Level& level,
 }
 
 void PrefixTable::insert(const Entry& entry, const Level& level) {
-  const Words prefix = masked(entry.prefix, level.mask);
+  const AddressWords prefix = masked(entry.prefix, level.mask);
   slots_[position(level, prefix, entry.tag)] = {
       .prefix = prefix, .tag = entry.tag, .used = true, .value = entry.value};
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "dataplane/address.h"
+#include "dataplane/prefix.h"
 
 #include <array>
 #include <cstdint>
@@ -35,15 +36,13 @@ class PrefixTable {
                                                      std::uint32_t tag = 0) const;
 
  private:
-  using Words = std::array<std::uint64_t, 2>;  // an address or a mask, as it stands in memory
-
   struct Level {
-    Words mask;
+    AddressWords mask;
     std::uint32_t first = 0;      // of its slots
     std::uint32_t slot_mask = 0;  // number of slots less one; at least half of them are free
   };
   struct Slot {
-    Words prefix{};
+    AddressWords prefix{};
     std::uint32_t tag = 0;
     bool used = false;
     std::uint32_t value = 0;
@@ -51,7 +50,7 @@ class PrefixTable {
 
   void insert(const Entry& entry, const Level& level);
   [[nodiscard]] std::uint32_t position(const Level& level,
-                                       const Words& prefix,
+                                       const AddressWords& prefix,
                                        std::uint32_t tag) const;
 
   std::array<std::vector<Level>, 2> levels_;  // IPv4, IPv6; longest first

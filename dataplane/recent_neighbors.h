@@ -20,8 +20,8 @@ class RecentNeighbors {
   // More clients than begin within the time that publication takes, but for a flood.
   static constexpr std::size_t kPlaces = 64;
 
-  // Takes the place of what was heard longest ago, or of what the same address said before.
-  // O(kPlaces); for packets that begin a flow.
+  // Takes the place of what the same address said before on that port, else of the one that came in
+  // longest ago, renewed since or not. O(kPlaces); not for the packets of a flow that stands.
   void add(const Address& address, const MacAddress& mac, PortIndex port) {
     Place* place = find_place(address, port);
     if (place == nullptr) {

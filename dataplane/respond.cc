@@ -172,13 +172,6 @@ void write_advertisement(std::byte* at, const Advertisement& what) {
   store(icmp + offsetof(NeighborMessage, checksum), sum.checksum());
 }
 
-// Makes the frame end after `size` bytes. Requires: it is one segment and has the room.
-void resize(Frame& frame, std::uint16_t size) {
-  frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.contiguous - size);
-  frame.contiguous = size;
-  frame.length = size;
-}
-
 std::array<std::uint8_t, 4> v4_bytes(const Address& address) {
   return std::bit_cast<std::array<std::uint8_t, 4>>(address.v4_bits().wire());
 }
@@ -255,7 +248,7 @@ bool answer_neighbor_solicitation(Frame& frame, Burst& burst, Slot slot, MacAddr
   link.destination = anonymous ? kAllNodesMac : request->source_mac.value_or(link.source);
   link.source = ours;
   store(frame.data, link);
-  resize(frame, static_cast<std::uint16_t>(size));
+  frame.end_at(static_cast<std::uint16_t>(size));
   burst.l3_length[slot] = kPacket;
   write_advertisement(frame.data + burst.l3_offset[slot],
                       {.target = request->target,

@@ -30,10 +30,10 @@ struct Context {
 
 // What a translated packet becomes.
 FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, const NatTable& nat) {
-  const NatRecord& record = nat.record(b.flow[i]);
+  const NatRecord& record = nat.record(b.record[i]);
   if (b.direction[i] == Direction::kToClient) {
     const BindingForward& binding = *generation.binding(record.binding);
-    return {.source = vip_of(nat, b.flow[i], binding),
+    return {.source = vip_of(nat, b.record[i], binding),
             .destination = record.client,
             .source_port = record.service_port,
             .destination_port = record.client_port,
@@ -186,14 +186,14 @@ bool refuse_hop(Burst& b, Slot i, const NextHop& hop, const Address& destination
     return b.drop(i, Drop::kNoRoute);
   }
   c.state.notices.resolve(c.forwarding.neighborhood->next_hop_address(destination));
-  return b.drop(i, Drop::kNoNeighbour);
+  return b.drop(i, Drop::kNoNeighbor);
 }
 
 // Bytes are those of the client's packet, without outer headers.
 void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
   if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
-    return state.stats.icmp_errors_forwarded.add(
-        1);  // a router's, and no sign of the member's life
+    // A router's, and no sign of the member's life.
+    return state.stats.icmp_errors_forwarded.add(1);
   }
   MemberStats& stats = state.members[b.member[i].index];
   const bool to_client = b.direction[i] == Direction::kToClient;
@@ -226,7 +226,7 @@ void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerSt
   const Address& client = b.key[i].source;
   const Neighborhood& hood = *forwarding.neighborhood;
   const auto mac = load<MacAddress>(frame.data + offsetof(EthernetHeader, source));
-  const bool stands = state.tables.nat.record(b.flow[i]).state != FlowState::kHalfOpen;
+  const bool stands = state.tables.nat.record(b.record[i]).state != FlowState::kHalfOpen;
   if ((stands && hood.is_gateway(mac, frame.port)) || !hood.on_link(client, frame.port)) {
     return;
   }
@@ -252,10 +252,10 @@ void cut_trailer(Burst& b, Slot i) {
   Frame& frame = b.frame[i];
   const std::uint32_t end = std::uint32_t{b.l3_offset[i]} + b.l3_length[i];
   if (end < frame.contiguous) {
-    frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.contiguous - end);
-    frame.contiguous = static_cast<std::uint16_t>(end);
+    frame.end_at(static_cast<std::uint16_t>(end));
+  } else {
+    frame.length = end;
   }
-  frame.length = end;
 }
 
 // A whole segment: what a fragment announces cannot be made longer, nor be summed.
@@ -352,7 +352,7 @@ bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Co
 
 bool rewrite_one(Burst& b, Slot i, Context& c) {
   const Forwarding& forwarding = c.forwarding;
-  const bool nat = b.flow[i] != kNoFlow;
+  const bool nat = b.record[i] != kNoRecord;
   FlowKey to = b.key[i];
   if (nat) {
     to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);

@@ -13,19 +13,19 @@
 namespace holdfast::dataplane {
 namespace {
 
-bool is_tcp(const Burst& b, Slot i) { return b.key[i].protocol == Protocol::kTcp; }
-
 // While half-open entries have their whole share, a segment without entry most likely completes a
 // handshake whose SYN got none: it goes where that went, by the table now in force.
-bool may_be_in_the_middle(const Burst& b, Slot i, WorkerTables& tables) {
-  return is_tcp(b, i) && !b.is_syn(i) &&
-         !tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [](const auto& table) {
-           return table.half_open_full();
-         });
+Standing standing_of(const Burst& b, Slot i, WorkerTables& tables) {
+  const bool middle = b.is_tcp(i) && !b.is_syn(i) &&
+                      !tables.with_table(b.key[i].source.is_v4(),
+                                         b.prefixed[i],
+                                         [](const auto& table) { return table.half_open_full(); });
+  return middle ? Standing::kMiddle : Standing::kBegins;
 }
 
 std::optional<Choice> choose(const Burst& b,
                              Slot i,
+                             Standing standing,
                              const Generation& generation,
                              WorkerState& state,
                              std::uint64_t now_ms) {
@@ -37,12 +37,12 @@ std::optional<Choice> choose(const Burst& b,
   }
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   const bool v4 = b.key[i].source.is_v4();
-  if (may_be_in_the_middle(b, i, state.tables)) {
+  if (standing != Standing::kBegins) {
     const auto choice =
         choose_for_unknown(generation, service, state.availability(), v4, hash, now_ms);
-    // A member of the previous table may be of another mode, and not know what to do with it.
     if (!choice || choice->by != ChosenBy::kPrevious ||
-        generation.member(choice->member)->mode == service.mode) {
+        (standing == Standing::kMiddle &&
+         generation.member(choice->member)->mode == service.mode)) {
       return choice;
     }
   }
@@ -123,15 +123,6 @@ bool enter_flow(Burst& b,
   return follow_hash(b, i, generation, state);
 }
 
-bool refuse_unknown(Burst& b, Slot i, WorkerState& state) {
-  if ((b.tcp_flags[i] & kTcpRst) != 0) {
-    return b.drop(i, Drop::kNoFlow);
-  }
-  answer_with_reset(b, i);
-  state.stats.resets_sent.add(1);
-  return b.end(i, Verdict::kReply);
-}
-
 bool select_one(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   if (generation.is_ours(b.key[i].source)) {
@@ -141,10 +132,11 @@ bool select_one(
   if (nat && b.piece[i] == Piece::kLater) [[unlikely]] {
     return b.drop(i, Drop::kNoFlow);
   }
-  if (nat && is_tcp(b, i) && !b.is_syn(i)) {
-    return refuse_unknown(b, i, state);
+  if (nat && b.is_tcp(i) && !b.is_syn(i)) {
+    return answer_with_reset(b, i, Drop::kNoFlow, state.stats);
   }
-  const std::optional<Choice> choice = choose(b, i, generation, state, now_ms);
+  const Standing standing = standing_of(b, i, state.tables);
+  const std::optional<Choice> choice = choose(b, i, standing, generation, state, now_ms);
   if (!choice) {
     return b.drop(i, Drop::kNoBackend);
   }
@@ -154,6 +146,16 @@ bool select_one(
 }
 
 }  // namespace
+
+// Of its own, so that choose() stays a part of select: a call would cost every new flow.
+std::optional<Choice> choose_for_packet(const Burst& b,
+                                        Slot i,
+                                        Standing standing,
+                                        const Generation& generation,
+                                        WorkerState& state,
+                                        std::uint64_t now_ms) {
+  return choose(b, i, standing, generation, state, now_ms);
+}
 
 void select(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   const std::uint64_t before = state.stats.flows_inserted.get();

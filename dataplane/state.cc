@@ -5,7 +5,6 @@
 #include "dataplane/flow_keys.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstring>
 #include <new>

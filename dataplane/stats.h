@@ -55,7 +55,7 @@ struct WorkerCounters {
 
   Counter flows_inserted;
   Counter flows_ended;
-  Counter flows_untracked;        // new flows without an entry: both buckets full, by the hash
+  Counter flows_untracked;        // packets that got no entry: the table, or their share, was full
   Counter flows_rechosen;         // entries whose member was given up (down, reset, new SYN)
   Counter resets_sent;            // TCP resets given as answers
   Counter follow_previous;        // packets without entry that went by the previous table

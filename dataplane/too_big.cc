@@ -2,13 +2,13 @@
 // See too_big.h.
 #include "dataplane/too_big.h"
 
+#include "dataplane/answer.h"
 #include "dataplane/checksum.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/generation.h"
 #include "dataplane/headers.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -16,7 +16,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::uint8_t kMessageTtl = 64;
 constexpr std::size_t kLongest4 = 576;
 constexpr std::size_t kLongest6 = 1280;
 constexpr std::uint32_t kLeastMtu4 = 68;  // RFC 791 §3.2
@@ -31,8 +30,6 @@ struct TooBigHeader {
 };
 static_assert(sizeof(TooBigHeader) == 8);
 
-std::size_t ip_size(bool v4) { return v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header); }
-
 bool may_be_answered(const Burst& b, Slot i) {
   const Frame& frame = b.frame[i];
   const bool v4 = b.key[i].source.is_v4();
@@ -40,31 +37,7 @@ bool may_be_answered(const Burst& b, Slot i) {
   return (!v4 || (load<Be16>(fragment).to_host() & kIpv4DontFragment) != 0) &&
          b.kind[i] == Kind::kTransport &&  // never an ICMP error
          b.piece[i] != Piece::kLater && !is_group(load<EthernetHeader>(frame.data).destination) &&
-         frame.headroom >= ip_size(v4) + sizeof(TooBigHeader);
-}
-
-void put_ipv4(std::byte* at, const FlowKey& key, std::size_t size) {
-  Ipv4Header ip{};
-  ip.version_and_length = 0x45;
-  ip.total_length = Be16::from_host(static_cast<std::uint16_t>(size));
-  ip.fragment = Be16::from_host(kIpv4DontFragment);
-  ip.ttl = kMessageTtl;
-  ip.protocol = static_cast<std::uint8_t>(Protocol::kIcmp);
-  ip.source = key.destination.v4_bits();
-  ip.destination = key.source.v4_bits();
-  ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
-  store(at, ip);
-}
-
-void put_ipv6(std::byte* at, const FlowKey& key, std::size_t size) {
-  store(at,
-        Ipv6Header{.version_class_flow = Be32::from_host(6U << 28),
-                   .payload_length =
-                       Be16::from_host(static_cast<std::uint16_t>(size - sizeof(Ipv6Header))),
-                   .next_header = static_cast<std::uint8_t>(Protocol::kIcmp6),
-                   .hop_limit = kMessageTtl,
-                   .source = key.destination.bytes,
-                   .destination = key.source.bytes});
+         frame.headroom >= bare_ip_size(v4) + sizeof(TooBigHeader);
 }
 
 // `message` reaches from the ICMP header to the end of the quote, which is there.
@@ -91,25 +64,18 @@ void answer(Burst& b, Slot i, std::uint32_t mtu) {
   const FlowKey& key = b.key[i];
   const bool v4 = key.source.is_v4();
   const std::size_t link = b.l3_offset[i];
-  const std::size_t headers = ip_size(v4) + sizeof(TooBigHeader);
+  const std::size_t headers = bare_ip_size(v4) + sizeof(TooBigHeader);
   const std::size_t quote =
       std::min(frame.contiguous - link, (v4 ? kLongest4 : kLongest6) - headers);
-  const std::size_t size = headers + quote;
-  std::byte* const data = frame.data - headers;
-  std::memmove(data, frame.data, link);
-  std::swap_ranges(data, data + sizeof(MacAddress), data + sizeof(MacAddress));
-  std::byte* const l3 = data + link;
-  if (v4) {
-    put_ipv4(l3, key, size);
-  } else {
-    put_ipv6(l3, key, size);
-  }
-  put_icmp({l3 + ip_size(v4), sizeof(TooBigHeader) + quote}, key, mtu);
-  frame.data = data;
-  frame.headroom = static_cast<std::uint16_t>(frame.headroom - headers);
-  frame.tailroom = static_cast<std::uint16_t>(frame.tailroom + frame.contiguous - (link + quote));
-  frame.contiguous = static_cast<std::uint16_t>(link + size);
-  frame.length = frame.contiguous;
+  const std::size_t message = sizeof(TooBigHeader) + quote;
+  const std::byte* const came = frame.data;
+  frame.end_at(static_cast<std::uint16_t>(link + quote));
+  frame.grow_front(static_cast<int>(headers));
+  std::memmove(frame.data, came, link);
+  turn_link(frame.data);
+  std::byte* const l3 = frame.data + link;
+  put_answering_ip(l3, key, v4 ? Protocol::kIcmp : Protocol::kIcmp6, message);
+  put_icmp({l3 + bare_ip_size(v4), message}, key, mtu);
 }
 
 }  // namespace

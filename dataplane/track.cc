@@ -3,6 +3,7 @@
 #include "dataplane/track.h"
 
 #include "dataplane/affinity.h"
+#include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/reset.h"
 #include "dataplane/segment.h"
@@ -22,14 +23,11 @@ constexpr std::uint16_t kQuietSeconds = 5;
 // What the SYN rule and the disposition make of an entry that was found.
 enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
 
-bool starts(const Burst& b, Slot i) {
-  return b.is_syn(i) && b.piece[i] != Piece::kLater;
-}
+bool starts(const Burst& b, Slot i) { return b.is_syn(i) && b.piece[i] != Piece::kLater; }
 
 Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
   if (disposition == Disposition::kReset) {
-    const bool tcp = b.key[i].protocol == Protocol::kTcp;
-    return tcp && !starts(b, i) ? Found::kReset : Found::kChooseAgain;
+    return b.is_tcp(i) && !starts(b, i) ? Found::kReset : Found::kChooseAgain;
   }
   if (!starts(b, i)) {
     return Found::kStays;
@@ -50,16 +48,6 @@ Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
       break;
   }
   return Found::kStays;
-}
-
-// Answers a segment of a flow whose member is being reset.
-bool reset_flow(Burst& b, Slot i, WorkerState& state) {
-  if ((b.tcp_flags[i] & kTcpRst) != 0 || b.piece[i] == Piece::kLater) {
-    return b.drop(i, Drop::kMemberReset);
-  }
-  answer_with_reset(b, i);
-  state.stats.resets_sent.add(1);
-  return b.end(i, Verdict::kReply);
 }
 
 // Of an entry, whose member's side is not seen.
@@ -94,7 +82,7 @@ bool track_entry(
   switch (judge_entry(b, i, *entry, state.dispositions.get(member), now)) {
     case Found::kReset:
       end_flow(state, table, *entry);
-      return reset_flow(b, i, state);
+      return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
     case Found::kChooseAgain:
       state.stats.flows_rechosen.add(1);
       end_flow(state, table, *entry);
@@ -144,7 +132,7 @@ void advance(Burst& b,
   const bool was_half_open = record.state == FlowState::kHalfOpen;
   if (b.piece[i] == Piece::kLater) [[unlikely]] {
     // The first fragment has said everything.
-  } else if (b.key[i].protocol == Protocol::kTcp) {
+  } else if (b.is_tcp(i)) {
     const bool from_client = b.direction[i] == Direction::kToMember;
     was_half_open ? advance_handshake(record, from_client, segment_of(b, i))
                   : advance_tcp(record, from_client, b.tcp_flags[i]);
@@ -176,7 +164,7 @@ void follow(Burst& b,
     advance(b, i, generation, state, index, now);
   }
   b.known[i] = true;
-  b.flow[i] = index;
+  b.record[i] = index;
   b.member[i] = {record.member, record.epoch};
 }
 
@@ -207,7 +195,7 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
   switch (judge(b, i, state_for_syn(record), state.dispositions.get(member))) {
     case Found::kReset:
       give_up_nat_flow(state, generation, index, now);
-      return reset_flow(b, i, state);
+      return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
     case Found::kChooseAgain:
       state.stats.flows_rechosen.add(1);
       give_up_nat_flow(state, generation, index, now);
@@ -229,22 +217,17 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
 }
 
 bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
-  NatTable& nat = state.tables.nat;
-  const FlowKey& key = b.key[i];
-  const std::uint32_t index = nat.reply().find(b.hash[i], [&](std::uint32_t candidate) {
-    const std::optional<FlowKey> expected = reply_key_of(nat.record(candidate), generation);
-    return expected && *expected == key;
-  });
+  const NatTable& nat = state.tables.nat;
+  const std::uint32_t index = find_reply(nat, generation, b.hash[i], b.key[i]);
   if (index == kNoRecord || expired(nat.record(index), generation, now)) {
     return b.drop(i, Drop::kNoNatFlow);
   }
   const NatRecord& record = nat.record(index);
   // A flow that was given up is over for its member too, should it still live.
-  if (key.protocol == Protocol::kTcp &&
-      (given_up(record) ||
-       state.dispositions.get({record.member, record.epoch}) == Disposition::kReset)) {
+  if (b.is_tcp(i) && (given_up(record) || state.dispositions.get({record.member, record.epoch}) ==
+                                              Disposition::kReset)) {
     give_up_nat_flow(state, generation, index, now);
-    return reset_flow(b, i, state);
+    return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
   }
   follow(b, i, generation, state, index, now);
   b.binding[i] = nat.record(index).binding;

@@ -5,7 +5,6 @@
 #include "dataplane/headers.h"
 
 #include <array>
-#include <cstring>
 
 namespace holdfast::dataplane {
 namespace {
@@ -25,11 +24,7 @@ std::optional<std::uint8_t> put_tags(Frame& frame, std::uint8_t l3_offset, VlanT
     return std::nullopt;
   }
   const auto macs = load<std::array<std::byte, 2 * sizeof(MacAddress)>>(frame.data);
-  const int growth = int{wanted} - int{l3_offset};
-  frame.data -= growth;
-  frame.length = static_cast<std::uint32_t>(static_cast<int>(frame.length) + growth);
-  frame.contiguous = static_cast<std::uint16_t>(frame.contiguous + growth);
-  frame.headroom = static_cast<std::uint16_t>(frame.headroom - growth);
+  frame.grow_front(int{wanted} - int{l3_offset});
   store(frame.data, macs);
   // The EtherType stays: it stands right before the packet, with and without tags.
   std::byte* at = frame.data + sizeof(macs);

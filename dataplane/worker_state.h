@@ -61,6 +61,10 @@ struct Notices {
 // them is not to cost more than its packets do.
 inline constexpr std::uint32_t kTooBigPerSecond = 1000;
 inline constexpr std::uint32_t kTooBigBurst = 200;
+// ICMP errors that a worker forwards: a path that changes its MTU tells each flow once, far below
+// this; what is above is a flood, of forged ones or about a flood.
+inline constexpr std::uint32_t kIcmpErrorsPerSecond = 1000;
+inline constexpr std::uint32_t kIcmpErrorsBurst = 200;
 
 class WorkerState {
  public:
@@ -88,9 +92,8 @@ class WorkerState {
   Notices notices;
   FragmentTable fragments;
   // ICMP errors forwarded, and too-big messages sent, by the client of the flow they are about
-  // (FlowHasher::source). A path that changes its MTU tells each flow once, far below this; what is
-  // above is a flood, of forged ones or about a flood.
-  SharedBudget icmp_errors{1000, 200};
+  // (FlowHasher::source).
+  SharedBudget icmp_errors{kIcmpErrorsPerSecond, kIcmpErrorsBurst};
   SharedBudget too_big{kTooBigPerSecond, kTooBigBurst};
 
   [[nodiscard]] Availability availability() {

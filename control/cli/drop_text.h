@@ -119,19 +119,21 @@ inline constexpr std::array kDropTexts = {
              "`holdfast backends` says which are down, drained or of weight 0"},
     DropText{
         dataplane::Drop::kNatPoolExhausted,
-        "the NAT pool has no free port towards the backend and none of a half-open flow, or no "
-        "address of the packet's family",
+        "the NAT pool has no free port towards the backend and none of a half-open flow among the "
+        "192 that are tried, or no address of the packet's family",
         "more addresses in `nat: pool`, or shorter `timeouts`"},
     DropText{dataplane::Drop::kNatTableFull,
              "no free record for another translated flow",
              "a larger `dataplane: flows`, or shorter `timeouts`"},
-    DropText{dataplane::Drop::kMemberReset,
-             "of a flow whose backend is being reset, and not TCP",
-             "nothing: the drain of that backend ends so"},
+    DropText{
+        dataplane::Drop::kMemberReset,
+        "a TCP reset, a later fragment or an ICMP error of a flow whose backend is being reset; "
+        "its other segments are answered with a reset",
+        "nothing: the drain of that backend ends so"},
     DropText{dataplane::Drop::kNoRoute,
              "the host has no route to the next hop",
              "`ip route get ADDRESS` on the host, by one of Holdfast's ports"},
-    DropText{dataplane::Drop::kNoNeighbour,
+    DropText{dataplane::Drop::kNoNeighbor,
              "the next hop's link-layer address is not known yet",
              "the first packets to a backend; if it lasts, it does not answer ARP or ND"},
     DropText{dataplane::Drop::kMtu,
@@ -139,7 +141,7 @@ inline constexpr std::array kDropTexts = {
              "fragmented, or too many were",
              "docs/backends.md, the size of packets"},
     DropText{dataplane::Drop::kNoHeadroom,
-             "no room in the buffer for outer headers",
+             "no room in the buffer for outer headers or VLAN tags",
              "a defect: report it"},
 };
 

@@ -152,7 +152,7 @@ ReplayResult Replay::result_of(const dataplane::Burst& burst, dataplane::Slot sl
   if (burst.kind[slot] == dataplane::Kind::kIcmpError) {
     result.icmp_error = flow_text(burst.key[slot]);
   }
-  if (burst.known[slot] || burst.chosen_slot[slot] != dataplane::kNoFlow) {
+  if (burst.known[slot] || burst.chosen_slot[slot] != dataplane::kNoSlot) {
     const dataplane::MemberRecord& member = solo_.member_record(burst.member[slot]);
     result.service = member.service.view();
     result.backend = member.backend.view();

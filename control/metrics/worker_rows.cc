@@ -163,7 +163,7 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      worker<"flows_inserted">},
     {"holdfast_worker_flows_ended_total", "Flow entries removed.", kCounter, worker<"flows_ended">},
     {"holdfast_worker_flows_untracked_total",
-     "New flows forwarded by the hash alone: the table, or their share of it, was full.",
+     "Packets that got no flow entry: the table, or their share of it, was full.",
      kCounter,
      worker<"flows_untracked">},
     {"holdfast_worker_flows_rechosen_total",

@@ -21,7 +21,9 @@ struct DispositionChange {
   std::string service;
   std::string backend;
   dataplane::Disposition disposition = dataplane::Disposition::kNew;
-  std::chrono::milliseconds reset_in{0};  // the dataplane resets it by itself then; 0: never
+  // The dataplane resets it by itself then; 0: never. One that cannot (its hello has a notice that
+  // says so) is not told.
+  std::chrono::milliseconds reset_in{0};
   bool operator==(const DispositionChange&) const = default;
 };
 

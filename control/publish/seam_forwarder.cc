@@ -178,6 +178,9 @@ asio::awaitable<std::string> SeamForwarder::greet() {
     co_return "the dataplane answered something else than a hello";
   }
   hello_ = reply->value().hello();
+  if (!seam::has_deadlines(hello_.version())) {
+    hello_.add_notices("the dataplane is older than control: it ends no drain by itself");
+  }
   const auto version = seam::choose_version(hello_.version(), hello_.version());
   co_return version ? "" : version.error();
 }
@@ -358,7 +361,9 @@ Forwarder::Answer<std::vector<std::string>> SeamForwarder::set_dispositions(
     set.set_service(change.service);
     set.set_backend(change.backend);
     set.set_disposition(static_cast<std::uint32_t>(std::to_underlying(change.disposition)));
-    set.set_reset_in_ms(static_cast<std::uint64_t>(change.reset_in.count()));
+    if (seam::has_deadlines(hello_.version())) {  // else control ends the drain, while it runs
+      set.set_reset_in_ms(static_cast<std::uint64_t>(change.reset_in.count()));
+    }
   }
   const std::vector<AnyReply> replies =
       co_await call_all(std::move(requests), settings_.call_limit);

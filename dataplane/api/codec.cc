@@ -6,7 +6,6 @@
 #include <array>
 #include <cstring>
 #include <set>
-#include <type_traits>
 #include <utility>
 
 namespace holdfast::seam {
@@ -40,6 +39,11 @@ class Fault {
  private:
   std::string text_;
 };
+
+template <typename Enum>
+constexpr std::uint32_t number(Enum value) {
+  return static_cast<std::uint32_t>(std::to_underlying(value));
+}
 
 template <typename To>
 To narrow(
@@ -146,7 +150,8 @@ void write(const TunnelSpec& spec, Tunnel& message) {
 }
 
 MssSpec mss(const Mss& message, Fault& fault) {
-  return {.rule = narrow<MssSpec::Rule>(message.rule(), 0, 2, "rule for the MSS", fault),
+  return {.rule = narrow<MssSpec::Rule>(
+              message.rule(), 0, number(MssSpec::Rule::kClamp), "rule for the MSS", fault),
           .most = narrow<std::uint16_t>(message.most(), 0, dataplane::kMostMss, "MSS", fault)};
 }
 
@@ -167,8 +172,8 @@ MemberSpec member(const Member& message, Fault& fault) {
 }
 
 BindingSpec binding(const Binding& message, Fault& fault) {
-  constexpr auto kTcp = static_cast<std::uint32_t>(dataplane::Protocol::kTcp);
-  constexpr auto kUdp = static_cast<std::uint32_t>(dataplane::Protocol::kUdp);
+  constexpr std::uint32_t kTcp = number(dataplane::Protocol::kTcp);
+  constexpr std::uint32_t kUdp = number(dataplane::Protocol::kUdp);
   if (message.protocol() != kTcp && message.protocol() != kUdp) {
     fault.say("protocol is " + std::to_string(message.protocol()) + ", not 6 (TCP) or 17 (UDP)");
   }
@@ -199,9 +204,11 @@ AffinitySpec affinity(const Affinity& message, Fault& fault) {
 ServiceSpec service(const Service& message, Fault& fault) {
   ServiceSpec result;
   result.name = name(message.name(), "service name", fault);
-  result.mode = narrow<dataplane::Mode>(message.mode(), 0, 5, "mode", fault);
+  result.mode =
+      narrow<dataplane::Mode>(message.mode(), 0, number(dataplane::Mode::kVxlan), "mode", fault);
   result.slots = narrow<std::uint32_t>(message.slots(), 1, 65537, "slots", fault);
-  result.hash = narrow<dataplane::HashFields>(message.hash(), 0, 3, "hash", fault);
+  result.hash = narrow<dataplane::HashFields>(
+      message.hash(), 0, number(dataplane::HashFields::kDestinationPort), "hash", fault);
   result.timeouts = timeouts(message.timeouts(), fault);
   if (message.has_tunnel()) {
     result.tunnel = tunnel(message.tunnel(), fault);
@@ -267,7 +274,7 @@ dataplane::VlanTags vlan(const Port& message, Fault& fault) {
 }
 
 PortSpec port(const Port& message, Fault& fault) {
-  constexpr auto kLastDevice = static_cast<std::uint32_t>(dataplane::PortDevice::kAfXdp);
+  constexpr std::uint32_t kLastDevice = number(dataplane::PortDevice::kAfXdp);
   PortSpec spec{
       .name = name(message.name(), "port name", fault),
       .device = narrow<dataplane::PortDevice>(message.device(), 0, kLastDevice, "device", fault),
@@ -279,7 +286,8 @@ PortSpec port(const Port& message, Fault& fault) {
       .vlan = vlan(message, fault),
       .pci_address = path(message.pci_address(), "PCI address", fault),
       .socket = path(message.socket(), "socket", fault),
-      .role = narrow<dataplane::MemifRole>(message.role(), 0, 1, "role", fault),
+      .role = narrow<dataplane::MemifRole>(
+          message.role(), 0, number(dataplane::MemifRole::kClient), "role", fault),
       .memif_id = message.memif_id(),
       .mac = mac(message.mac(), "port's MAC address", fault),
       .twin = path(message.twin(), "twin", fault)};
@@ -287,11 +295,6 @@ PortSpec port(const Port& message, Fault& fault) {
     fault.say("a twin of a port that is not owned");
   }
   return spec;
-}
-
-template <typename Enum>
-std::uint32_t number(Enum value) {
-  return static_cast<std::uint32_t>(std::to_underlying(value));
 }
 
 void write(const ServiceSpec& spec, Service& message) {
@@ -355,6 +358,10 @@ std::string_view needs_version_2(const ServiceSpec& service) {
   }
   if (std::ranges::any_of(service.members, [](const auto& member) { return member.mtu != 0; })) {
     return "a backend with an mtu";
+  }
+  if (std::ranges::any_of(service.members,
+                          [](const auto& member) { return !member.slot_key.empty(); })) {
+    return "a backend at another's place";
   }
   return {};
 }

@@ -19,9 +19,14 @@
 namespace holdfast::seam {
 
 // Protocol versions that this build speaks. Version 2 brings, in a generation: prefixes of VIPs,
-// affinity, mss rules, members' mtu. A field that a peer may not ignore makes a new version.
+// affinity, mss rules, members' mtu and slot_key; in SetDisposition: reset_in_ms. A field that a
+// peer may not ignore makes a new version.
 inline constexpr std::uint32_t kVersionMin = 1;
 inline constexpr std::uint32_t kVersionMax = 2;
+
+// Whether a dataplane with which that version was agreed upon ends drains by itself. Another one
+// would not see the deadline.
+constexpr bool has_deadlines(std::uint32_t version) { return version >= 2; }
 
 // Ceilings of one generation, over all its services (design.md §2).
 inline constexpr std::size_t kMaxServices = 10'000;

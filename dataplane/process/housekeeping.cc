@@ -8,7 +8,6 @@
 #include "dataplane/process/notify.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 
 #include <fmt/format.h>

@@ -3,7 +3,6 @@
 #include "dataplane/process/nft_ingress.h"
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

@@ -10,7 +10,6 @@
 #include "dataplane/vlan.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <optional>

@@ -6,7 +6,6 @@
 #include "dataplane/process/memory_plan.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <string_view>

@@ -406,7 +406,7 @@ class Machine {
         break;
       case Verdict::kForward:
         check_forwarded(burst, i, before, after);
-        require(burst.flow[i] == kNoFlow || translated_by_own_record(burst, i, *solo_));
+        require(burst.record[i] == kNoRecord || translated_by_own_record(burst, i, *solo_));
         remember(after);
         break;
       case Verdict::kReply:
@@ -464,7 +464,7 @@ class Machine {
 
   // In `dsr` only the link header changes.
   void check_forwarded(const Burst& b, Slot i, const Bytes& before, const Bytes& after) const {
-    const bool translated = b.flow[i] != kNoFlow;
+    const bool translated = b.record[i] != kNoRecord;
     require(b.frame[i].length >= after.size());
     if (!is_of_flow(b.kind[i])) {
       return;

@@ -505,7 +505,7 @@ TEST(Dsr, AsksForTheNeighbourOfABackendItCannotReach) {
     service.members = {{.backend = "far", .address = v4(10, 0, 3, 99)}};
   }
   Appliance appliance(spec);
-  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn()).reason, Drop::kNoNeighbour);
+  EXPECT_EQ(appliance.send(tcp(kClient, kVip).syn()).reason, Drop::kNoNeighbor);
   const dataplane::Notices& notices = appliance.solo().worker().notices;
   ASSERT_EQ(notices.unresolved_count, 1);
   EXPECT_EQ(notices.unresolved[0], v4(10, 0, 3, 99));

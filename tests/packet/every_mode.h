@@ -5,6 +5,7 @@
 
 #include "tests/support/appliance.h"
 
+#include <algorithm>
 #include <ostream>
 #include <string>
 
@@ -42,17 +43,43 @@ inline Bytes behind(const Bytes& bytes, std::size_t offset) {
   return {bytes.begin() + static_cast<std::ptrdiff_t>(offset), bytes.end()};
 }
 
-// The frame as a member of the mode must get it: in `nat` with another source and destination and
-// one less in its TTL, in `dsr` with other MAC addresses, else whole behind outer headers.
-// Requires: untagged ports.
-inline void expect_carried(dataplane::Mode mode, Packet packet, const Outcome& outcome) {
+// Where a packet to `port` of the VIP is translated to at that backend.
+inline Endpoint translated_to(const dataplane::GenerationSpec& spec,
+                              const std::string& backend,
+                              std::uint16_t port) {
+  for (const dataplane::ServiceSpec& service : spec.services) {
+    const dataplane::BindingSpec& binding = service.bindings.front();
+    if (binding.first_port <= port && port <= binding.last_port) {
+      const auto member =
+          std::ranges::find(service.members, backend, &dataplane::MemberSpec::backend);
+      if (member != service.members.end()) {
+        return {member->address, member->port == 0 ? port : member->port};
+      }
+    }
+  }
+  ADD_FAILURE() << "nobody is called '" << backend << "' behind port " << port;
+  return {};
+}
+
+inline bool is_in_pool(const dataplane::GenerationSpec& spec, const Address& address) {
+  return std::ranges::any_of(
+      spec.pools, [&](const auto& pool) { return pool.first <= address && address <= pool.last; });
+}
+
+// The frame as a member must get it: in `nat` from an address of the pool to that and the port of
+// the member, and one less in its TTL, in `dsr` with other MAC addresses, else whole behind outer
+// headers. Requires: untagged ports; all services of `spec`, which is in force, have one mode.
+inline void expect_carried(const dataplane::GenerationSpec& spec,
+                           Packet packet,
+                           const Outcome& outcome) {
+  const dataplane::Mode mode = spec.services.front().mode;
   ASSERT_EQ(outcome.verdict, dataplane::Verdict::kForward)
       << (outcome.reason ? drop_name(*outcome.reason) : "");
   const Bytes came = packet.bytes();
   const bool v4_packet = came.at(12) == 0x08;
   if (is_tunnel(mode)) {
     const Bytes inside = behind(came, 14);
-    EXPECT_GE(outcome.bytes.size(), inside.size() + 14 + 20);
+    ASSERT_GE(outcome.bytes.size(), inside.size() + 14 + 20);
     EXPECT_EQ(behind(outcome.bytes, outcome.bytes.size() - inside.size()), inside);
     return;
   }
@@ -68,11 +95,14 @@ inline void expect_carried(dataplane::Mode mode, Packet packet, const Outcome& o
     const std::size_t l4 = packet.l4_offset() + offset;
     return static_cast<std::uint16_t>(outcome.bytes.at(l4) << 8 | outcome.bytes.at(l4 + 1));
   };
-  const std::size_t size = v4_packet ? 4 : 16;
   MacAddress to{};
   std::copy_n(outcome.bytes.begin(), to.size(), to.begin());
   const std::uint8_t ttl = came.at(v4_packet ? 22 : 21);
-  packet.from({address_at(at), port_at(0), kLanMac}).to({address_at(at + size), port_at(2), to});
+  const std::size_t port = packet.l4_offset() + 2;
+  const Endpoint member = translated_to(
+      spec, outcome.backend, static_cast<std::uint16_t>(came.at(port) << 8 | came.at(port + 1)));
+  EXPECT_TRUE(is_in_pool(spec, address_at(at))) << address_at(at).text();
+  packet.from({address_at(at), port_at(0), kLanMac}).to({member.address, member.port, to});
   EXPECT_EQ(outcome.bytes, packet.ttl(static_cast<std::uint8_t>(ttl - 1)).bytes());
 }
 

@@ -19,7 +19,7 @@ using dataplane::Verdict;
 class EveryMode : public ::testing::TestWithParam<Mode> {
  protected:
   void expect_forwarded(const Packet& packet) {
-    expect_carried(GetParam(), packet, appliance.send(packet));
+    expect_carried(spec, packet, appliance.send(packet));
   }
   void expect_dropped(const Packet& packet, Drop why) {
     const Outcome outcome = appliance.send(packet);
@@ -27,7 +27,8 @@ class EveryMode : public ::testing::TestWithParam<Mode> {
     EXPECT_EQ(drop_name(*outcome.reason), drop_name(why));
   }
 
-  Appliance appliance{in_mode(GetParam())};
+  dataplane::GenerationSpec spec = in_mode(GetParam());
+  Appliance appliance{spec};
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, EveryMode, ::testing::ValuesIn(all_modes()), name_of_mode);
@@ -95,7 +96,6 @@ TEST_P(EveryMode, ScansByFlagsReachNobody) {
 }
 
 TEST_P(EveryMode, NobodySendsFromAVip) {
-  dataplane::GenerationSpec spec = in_mode(GetParam());
   dataplane::BindingSpec other = spec.services.front().bindings.front();
   other.vip = v4(203, 0, 113, 11);
   spec.services.front().bindings.push_back(other);
@@ -141,7 +141,6 @@ TEST_P(EveryMode, AClientsTunnelPacketIsNotOpened) {
 }
 
 TEST_P(EveryMode, AClientsTunnelPacketIsForwardedWholeWhereAServiceListens) {
-  dataplane::GenerationSpec spec = in_mode(GetParam());
   for (dataplane::BindingSpec& binding : spec.services.at(1).bindings) {
     binding.first_port = 4789;
     binding.last_port = 6080;

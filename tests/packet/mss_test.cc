@@ -287,7 +287,7 @@ TEST(Mss, IsLoweredAndAddedWhereThePayloadIsNotContiguous) {
         {.head = 128, .tail = 0, .beyond = static_cast<std::uint32_t>(whole.size() - kept)});
     appliance.solo().run(*burst, 1'000'000);
     ASSERT_EQ(burst->verdict[0], Verdict::kForward);
-    const auto& record = appliance.solo().worker().tables.nat.record(burst->flow[0]);
+    const auto& record = appliance.solo().worker().tables.nat.record(burst->record[0]);
     const Bytes left = burst.bytes();
     const std::string backend{appliance.solo().member_record(burst->member[0]).backend.view()};
     const Outcome outcome{.backend = backend, .bytes = left};

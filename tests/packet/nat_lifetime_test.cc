@@ -229,7 +229,7 @@ TEST(Nat, LearnsAClientOnTheLinkThoughItsFirstPacketIsDropped) {
   dataplane::Notices& notices = appliance.solo().worker().notices;
   // The second time it is a retransmission: the first notice may not have fitted.
   for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(appliance.send(tcp(neighbor, kVip).syn()).reason, Drop::kNoNeighbour);
+    EXPECT_EQ(appliance.send(tcp(neighbor, kVip).syn()).reason, Drop::kNoNeighbor);
     ASSERT_EQ(notices.learned_count, 1);
     EXPECT_EQ(notices.learned[0].address, neighbor.address);
     EXPECT_EQ(notices.learned[0].mac, neighbor.mac);

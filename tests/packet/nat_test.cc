@@ -142,6 +142,19 @@ TEST(Nat, CountsAnExhaustedPoolAndReusesNothing) {
   EXPECT_EQ(reasons[Drop::kNatPoolExhausted], 70'000U - 64'512U);
 }
 
+TEST(Nat, AResetLeavesTheRoomOfWhatItCutsBehindIt) {
+  for (const auto& [client, vip] : {std::pair(kClient, kVip), std::pair(kClient6, kVip6)}) {
+    Appliance appliance(three_backends(Mode::kNat));
+    ExactBurst burst(tcp(client, vip).ack().payload(300).bytes(),
+                     {.head = 0, .tail = 7, .beyond = 0});
+    const std::size_t room = std::size_t{burst.frame().contiguous} + burst.frame().tailroom;
+    appliance.solo().run(*burst, 1'000'000);
+    ASSERT_EQ(burst->verdict[0], Verdict::kReply);
+    EXPECT_LT(burst.frame().contiguous, 80);
+    EXPECT_EQ(std::size_t{burst.frame().contiguous} + burst.frame().tailroom, room);
+  }
+}
+
 TEST(Nat, AnswersAnUnknownSegmentWithAResetAndDropsAnUnknownReset) {
   Appliance appliance(three_backends(Mode::kNat));
   const Outcome answer = appliance.send(tcp(kClient, kVip).ack().acknowledgment(4242));

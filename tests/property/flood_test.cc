@@ -127,7 +127,7 @@ class Flood : public ::testing::TestWithParam<Subject> {
       const Burst& syn = lane_.run({tcp(flow.client, vip()).syn().bytes()});
       ASSERT_EQ(syn.verdict[0], Verdict::kForward);
       flow.member = syn.member[0];
-      flow.record = syn.flow[0];
+      flow.record = syn.record[0];
       if (nat()) {
         lane_.run({reply_of(flow, true)}, kLan);
       }
@@ -158,7 +158,7 @@ class Flood : public ::testing::TestWithParam<Subject> {
               : 1U;
       if (nat()) {
         const Burst& back = lane_.run({reply_of(flow, false)}, kLan);
-        lost += back.verdict[0] == Verdict::kForward && back.flow[0] == flow.record ? 0U : 1U;
+        lost += back.verdict[0] == Verdict::kForward && back.record[0] == flow.record ? 0U : 1U;
       }
     }
     EXPECT_EQ(lost, 0U) << "established flows lost";

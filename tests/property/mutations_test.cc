@@ -30,7 +30,7 @@ using dataplane::Drop;
 using dataplane::GenerationSpec;
 using dataplane::kBurstSize;
 using dataplane::kDropCount;
-using dataplane::kNoFlow;
+using dataplane::kNoRecord;
 using dataplane::Mode;
 using dataplane::Slot;
 using dataplane::Solo;
@@ -272,7 +272,7 @@ void Storm::check(const Burst& burst, Slot i, const Bytes& before) {
       EXPECT_FALSE(drop_name(burst.reason[i]).empty());
       return;
     case Verdict::kForward:
-      EXPECT_TRUE(burst.flow[i] == kNoFlow || translated_by_own_record(burst, i, *solo_));
+      EXPECT_TRUE(burst.record[i] == kNoRecord || translated_by_own_record(burst, i, *solo_));
       check_forwarded(after);
       sent_.push_back(after);
       if (sent_.size() > 32) {

@@ -72,7 +72,6 @@ Neighborhood lab_neighborhood(const LabLinks& of) {
   for (const std::uint8_t host : {std::uint8_t{11}, std::uint8_t{12}, std::uint8_t{13}}) {
     neighbors.push_back({.address = v6(3, host), .mac = kBackend6Mac(host), .port = kLan});
   }
-  neighbors.push_back({.address = router6, .mac = kRouterMac, .port = kWan});
   return {std::move(links), routes, neighbors};
 }
 
@@ -186,7 +185,8 @@ std::vector<Outcome> Appliance::outcomes(const dataplane::Burst& burst,
     }
     if (outcome.verdict == dataplane::Verdict::kForward) {
       outcome.backend = solo_->member_record(burst.member[i]).backend.view();
-      EXPECT_TRUE(burst.flow[i] == dataplane::kNoFlow || translated_by_own_record(burst, i, *solo_))
+      EXPECT_TRUE(burst.record[i] == dataplane::kNoRecord ||
+                  translated_by_own_record(burst, i, *solo_))
           << "frame " << unsigned{i} << " of the burst went another flow's way";
     }
     if (outcome.verdict == dataplane::Verdict::kForward ||
@@ -208,7 +208,7 @@ std::vector<Outcome> Appliance::outcomes(const dataplane::Burst& burst,
 }
 
 std::string_view Appliance::mode_of(const dataplane::Burst& burst, dataplane::Slot slot) {
-  if (burst.flow[slot] != dataplane::kNoFlow) {
+  if (burst.record[slot] != dataplane::kNoRecord) {
     return mode_name(Mode::kNat);
   }
   // Retired members keep their place.
@@ -218,7 +218,7 @@ std::string_view Appliance::mode_of(const dataplane::Burst& burst, dataplane::Sl
 bool translated_by_own_record(const dataplane::Burst& burst,
                               dataplane::Slot slot,
                               dataplane::Solo& solo) {
-  const dataplane::NatRecord& record = solo.worker().tables.nat.record(burst.flow[slot]);
+  const dataplane::NatRecord& record = solo.worker().tables.nat.record(burst.record[slot]);
   const dataplane::FlowKey& came = burst.key[slot];
   const bool error = burst.kind[slot] == dataplane::Kind::kIcmpError;
   const std::byte* data = burst.frame[slot].data;

@@ -102,8 +102,8 @@ inline dataplane::Neighborhood lab_neighborhood(std::uint16_t wan_mtu, std::uint
 }
 
 // True when a translated frame goes between the client and the pool endpoint of the record that its
-// slot names, and came as that flow's frame. Requires: forwarded, flow[slot] is not kNoFlow; the
-// burst is the last that ran.
+// slot names, and came as that flow's frame. Requires: forwarded, record[slot] is not kNoRecord;
+// the burst is the last that ran.
 bool translated_by_own_record(const dataplane::Burst& burst,
                               dataplane::Slot slot,
                               dataplane::Solo& solo);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 
 #include <gtest/gtest.h>
 
@@ -139,6 +138,18 @@ void read_arp(Reader& reader) {
   reader.address("arp.target", 4);
 }
 
+// A field in both frames; one that comes again (the tags) goes on with its next value.
+struct Difference {
+  std::string name;
+  std::string is;
+  std::string expected;
+};
+
+Difference& of_name(std::vector<Difference>& fields, const std::string& name) {
+  const auto found = std::ranges::find(fields, name, &Difference::name);
+  return found == fields.end() ? fields.emplace_back(name, "", "") : *found;
+}
+
 }  // namespace
 
 std::vector<Field> describe(const Bytes& frame) {
@@ -164,18 +175,18 @@ std::string difference(const Bytes& actual, const Bytes& expected) {
   if (actual == expected) {
     return {};
   }
-  std::map<std::string, std::pair<std::string, std::string>> both;
+  std::vector<Difference> fields;
   for (const Field& field : describe(actual)) {
-    both[field.name].first += field.value;
+    of_name(fields, field.name).is += field.value;
   }
   for (const Field& field : describe(expected)) {
-    both[field.name].second += field.value;
+    of_name(fields, field.name).expected += field.value;
   }
-  std::string lines = "frames differ (" + std::to_string(actual.size()) + " and " +
-                      std::to_string(expected.size()) + " bytes expected)\n";
-  for (const auto& [name, values] : both) {
-    if (values.first != values.second) {
-      lines += "  " + name + ": is '" + values.first + "', expected '" + values.second + "'\n";
+  std::string lines = "frames differ: " + std::to_string(actual.size()) + " bytes, expected " +
+                      std::to_string(expected.size()) + '\n';
+  for (const Difference& field : fields) {
+    if (field.is != field.expected) {
+      lines += "  " + field.name + ": is '" + field.is + "', expected '" + field.expected + "'\n";
     }
   }
   return lines;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Comparing frames so that a failure is readable: each differing header field with both values,
-// then the first differing byte of what no field covers. Tests only.
+// Comparing frames so that a failure is readable: each field that differs, with both values, in the
+// order in which they stand; what no header covers is the last one, "payload". Tests only.
 #pragma once
 
 #include "tests/support/packet.h"
@@ -19,7 +19,7 @@ struct Field {
 // The fields of a frame as far as its headers reach, outermost first; "payload" is the last.
 std::vector<Field> describe(const Bytes& frame);
 
-// One line per difference; empty when the frames are equal.
+// A line with both lengths, then one per field that differs; empty when the frames are equal.
 std::string difference(const Bytes& actual, const Bytes& expected);
 
 // Fails the running test with the difference, if there is one.

@@ -78,7 +78,9 @@ std::vector<Tier> build_tiers(const dataplane::ServiceSpec& service,
   std::map<std::pair<std::uint8_t, bool>, std::vector<Candidate>> groups;
   for (std::size_t i = 0; i < members.size(); ++i) {
     const dataplane::MemberSpec& spec = service.members[i];
-    const Candidate candidate{.key = spec.backend, .weight = spec.weight, .member = members[i]};
+    const Candidate candidate{.key = spec.slot_key.empty() ? spec.backend : spec.slot_key,
+                              .weight = spec.weight,
+                              .member = members[i]};
     for (const bool v4 : {false, true}) {
       if (spec.weight > 0 && (is_tunnel(service.mode) || spec.address.is_v4() == v4)) {
         groups[{spec.tier, v4}].push_back(candidate);

@@ -17,7 +17,7 @@ namespace holdfast::testing {
 using MemberIndex = std::size_t;  // in Model::members()
 
 struct Candidate {
-  std::string key;
+  std::string key;  // its place's, else its name
   std::uint32_t weight = 0;
   MemberIndex member = 0;
 };

@@ -3,6 +3,7 @@
 #include "tests/support/model/cutting.h"
 
 #include "tests/support/fragmenting.h"
+#include "tests/support/model/octets.h"
 
 #include <algorithm>
 
@@ -46,11 +47,6 @@ Wanted wanted_of(const FrameOp& op, std::size_t size) {
               .claimed = begin};
     }
   }
-}
-
-void put16(Bytes& bytes, std::size_t at, std::size_t value) {
-  bytes.at(at) = static_cast<std::uint8_t>(value / 256 % 256);
-  bytes.at(at + 1) = static_cast<std::uint8_t>(value % 256);
 }
 
 void claim(Bytes& frame, const Wanted& wanted, bool v4, std::size_t unfragmentable) {

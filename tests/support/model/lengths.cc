@@ -2,47 +2,22 @@
 // Lengths, one byte at a time.
 #include "tests/support/model/lengths.h"
 
+#include "tests/support/model/octets.h"
 #include "tests/support/model/writing.h"
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 namespace holdfast::testing {
 namespace {
 
-void put16(Bytes& bytes, std::size_t at, std::size_t value) {
-  bytes.at(at) = static_cast<std::uint8_t>(value / 256);
-  bytes.at(at + 1) = static_cast<std::uint8_t>(value % 256);
-}
-
-Bytes part(const Bytes& bytes, std::size_t begin, std::size_t end) {
-  return {bytes.begin() + static_cast<std::ptrdiff_t>(begin),
-          bytes.begin() + static_cast<std::ptrdiff_t>(end)};
-}
-
 void append(Bytes& to, const Bytes& more) { to.insert(to.end(), more.begin(), more.end()); }
-
-std::uint16_t checksum_of(const Bytes& bytes) {
-  return static_cast<std::uint16_t>(~ones_complement_sum(bytes));
-}
 
 // The segment behind its pseudo header.
 Bytes summed(const Bytes& bytes, const Reading& of) {
   Bytes all = pseudo_header(of.source, of.destination, of.protocol, of.end() - of.l4);
   append(all, part(bytes, of.l4, of.end()));
   return all;
-}
-
-// RFC 1624 eqn. 3, over the bytes of a header that were exchanged.
-std::uint16_t carried(std::uint16_t checksum, const Bytes& before, const Bytes& after) {
-  Bytes words(2);
-  put16(words, 0, static_cast<std::uint16_t>(~checksum));
-  for (const std::uint8_t byte : before) {
-    words.push_back(static_cast<std::uint8_t>(~byte));
-  }
-  append(words, after);
-  return checksum_of(words);
 }
 
 // The checksum of the segment that `from` became: right again if it was, else as wrong as before.

@@ -32,27 +32,10 @@ bool binds(const BindingSpec& binding, const Address& address) {
 }  // namespace
 
 Counts Counts::operator+(const Counts& other) const {
-  Counts sum = {.received = received + other.received,
-                .released = released + other.released,
-                .held = held + other.held,
-                .fragments = fragments + other.fragments,
-                .forwarded = forwarded + other.forwarded,
-                .replied = replied + other.replied,
-                .to_kernel = to_kernel + other.to_kernel,
-                .drops = drops,
-                .flows_inserted = flows_inserted + other.flows_inserted,
-                .flows_ended = flows_ended + other.flows_ended,
-                .flows_untracked = flows_untracked + other.flows_untracked,
-                .flows_rechosen = flows_rechosen + other.flows_rechosen,
-                .resets_sent = resets_sent + other.resets_sent,
-                .follow_previous = follow_previous + other.follow_previous,
-                .icmp_errors_forwarded = icmp_errors_forwarded + other.icmp_errors_forwarded,
-                .too_big_sent = too_big_sent + other.too_big_sent,
-                .too_big_limited = too_big_limited + other.too_big_limited,
-                .mss_clamped = mss_clamped + other.mss_clamped,
-                .mss_no_room = mss_no_room + other.mss_no_room,
-                .affinity_hits = affinity_hits + other.affinity_hits,
-                .affinity_full = affinity_full + other.affinity_full};
+  Counts sum = *this;
+  for (const WorkerCounter& counter : kCounters) {
+    sum.*counter.ours += other.*counter.ours;
+  }
   for (std::size_t i = 0; i < drops.size(); ++i) {
     sum.drops[i] += other.drops[i];
   }

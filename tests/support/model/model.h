@@ -27,6 +27,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -57,7 +58,7 @@ struct MemberCounts {
   std::uint64_t last_new_flow_ms = 0;
   bool operator==(const MemberCounts&) const = default;
 };
-struct Counts {
+struct Counts {  // kCounters, below, lists all but the drops
   std::uint64_t received = 0;
   std::uint64_t released = 0;
   std::uint64_t held = 0;
@@ -82,6 +83,67 @@ struct Counts {
   bool operator==(const Counts&) const = default;
   Counts operator+(const Counts& other) const;
 };
+
+// Each number that model and product both keep, in the words of both.
+template <typename Ours, typename Theirs>
+struct CounterPair {
+  std::string_view name;
+  std::uint64_t Ours::* ours;
+  dataplane::Counter Theirs::* theirs;
+};
+using WorkerCounter = CounterPair<Counts, dataplane::WorkerCounters>;
+using MemberCounter = CounterPair<MemberCounts, dataplane::MemberStats>;
+inline constexpr std::array kCounters = {
+    WorkerCounter{"received", &Counts::received, &dataplane::WorkerCounters::received},
+    WorkerCounter{"released", &Counts::released, &dataplane::WorkerCounters::released},
+    WorkerCounter{"held", &Counts::held, &dataplane::WorkerCounters::held},
+    WorkerCounter{"fragments", &Counts::fragments, &dataplane::WorkerCounters::fragments},
+    WorkerCounter{"forwarded", &Counts::forwarded, &dataplane::WorkerCounters::forwarded},
+    WorkerCounter{"replied", &Counts::replied, &dataplane::WorkerCounters::replied},
+    WorkerCounter{"to_kernel", &Counts::to_kernel, &dataplane::WorkerCounters::to_kernel},
+    WorkerCounter{
+        "flows_inserted", &Counts::flows_inserted, &dataplane::WorkerCounters::flows_inserted},
+    WorkerCounter{"flows_ended", &Counts::flows_ended, &dataplane::WorkerCounters::flows_ended},
+    WorkerCounter{
+        "flows_untracked", &Counts::flows_untracked, &dataplane::WorkerCounters::flows_untracked},
+    WorkerCounter{
+        "flows_rechosen", &Counts::flows_rechosen, &dataplane::WorkerCounters::flows_rechosen},
+    WorkerCounter{"resets_sent", &Counts::resets_sent, &dataplane::WorkerCounters::resets_sent},
+    WorkerCounter{
+        "follow_previous", &Counts::follow_previous, &dataplane::WorkerCounters::follow_previous},
+    WorkerCounter{"icmp_errors_forwarded",
+                  &Counts::icmp_errors_forwarded,
+                  &dataplane::WorkerCounters::icmp_errors_forwarded},
+    WorkerCounter{"too_big_sent", &Counts::too_big_sent, &dataplane::WorkerCounters::too_big_sent},
+    WorkerCounter{
+        "too_big_limited", &Counts::too_big_limited, &dataplane::WorkerCounters::too_big_limited},
+    WorkerCounter{"mss_clamped", &Counts::mss_clamped, &dataplane::WorkerCounters::mss_clamped},
+    WorkerCounter{"mss_no_room", &Counts::mss_no_room, &dataplane::WorkerCounters::mss_no_room},
+    WorkerCounter{
+        "affinity_hits", &Counts::affinity_hits, &dataplane::WorkerCounters::affinity_hits},
+    WorkerCounter{
+        "affinity_full", &Counts::affinity_full, &dataplane::WorkerCounters::affinity_full}};
+static_assert(sizeof(Counts) == sizeof(std::uint64_t) * (kCounters.size() + dataplane::kDropCount));
+inline constexpr std::array kMemberCounters = {
+    MemberCounter{"new_flows", &MemberCounts::new_flows, &dataplane::MemberStats::new_flows},
+    MemberCounter{"packets_to_member",
+                  &MemberCounts::packets_to_member,
+                  &dataplane::MemberStats::packets_to_member},
+    MemberCounter{"bytes_to_member",
+                  &MemberCounts::bytes_to_member,
+                  &dataplane::MemberStats::bytes_to_member},
+    MemberCounter{"packets_to_client",
+                  &MemberCounts::packets_to_client,
+                  &dataplane::MemberStats::packets_to_client},
+    MemberCounter{"bytes_to_client",
+                  &MemberCounts::bytes_to_client,
+                  &dataplane::MemberStats::bytes_to_client},
+    MemberCounter{"live_flows", &MemberCounts::live_flows, &dataplane::MemberStats::live_flows},
+    MemberCounter{"entries", &MemberCounts::entries, &dataplane::MemberStats::entries},
+    MemberCounter{"last_new_flow_ms",
+                  &MemberCounts::last_new_flow_ms,
+                  &dataplane::MemberStats::last_new_flow_ms}};
+static_assert(sizeof(MemberCounts) == sizeof(std::uint64_t) * kMemberCounters.size());
 
 struct Member {
   std::string service;

@@ -274,7 +274,7 @@ void BurstRun::learn_client(const Travelling& t, const Translation& flow) {
   const Told told{.address = t.packet.source, .mac = mac_at(t.frame->bytes, 6)};
   const Way way = m_.surroundings_.way_to(told.address);
   const bool other =
-      way.why == Drop::kNoNeighbour || (!way.why && way.port == port && way.to != told.mac);
+      way.why == Drop::kNoNeighbor || (!way.why && way.port == port && way.to != told.mac);
   if (flow.state == FlowState::kHalfOpen ||
       (other && !m_.surroundings_.is_router(told.mac, port))) {
     learn(told, port);
@@ -285,7 +285,7 @@ void BurstRun::learn_client(const Travelling& t, const Translation& flow) {
 Way BurstRun::way_of(const Travelling& t, const Translation* flow) const {
   Way way = m_.surroundings_.way_to(flow != nullptr ? m_.ends_of(*flow, t.to_client).destination
                                                     : m_.members_[t.member].address);
-  if (t.to_client && way.why == Drop::kNoNeighbour) {
+  if (t.to_client && way.why == Drop::kNoNeighbor) {
     for (const dataplane::Neighbor& one : m_.recent_) {
       if (one.address == way.next_hop && one.port == way.port) {
         way.to = one.mac;
@@ -360,7 +360,7 @@ void BurstRun::rewrite(Travelling& t) {
   }
   const Member& to = m_.members_[t.member];
   const Way way = way_of(t, flow);
-  if (way.why == Drop::kNoNeighbour && m_.hearsay_.unresolved.size() < kMostHearsay) {
+  if (way.why == Drop::kNoNeighbor && m_.hearsay_.unresolved.size() < kMostHearsay) {
     m_.hearsay_.unresolved.push_back(way.next_hop);
   }
   if (way.why) {

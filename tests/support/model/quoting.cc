@@ -2,8 +2,9 @@
 // Errors and what they quote.
 #include "tests/support/model/quoting.h"
 
+#include "tests/support/model/octets.h"
+
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace holdfast::testing {
@@ -11,37 +12,11 @@ namespace {
 
 using Fault = std::optional<Drop>;
 
-Bytes part(const Bytes& bytes, std::size_t begin, std::size_t end) {
-  return {bytes.begin() + static_cast<std::ptrdiff_t>(begin),
-          bytes.begin() + static_cast<std::ptrdiff_t>(end)};
-}
-Bytes joined(Bytes first, const Bytes& second) {
-  first.insert(first.end(), second.begin(), second.end());
-  return first;
-}
-void put16(Bytes& bytes, std::size_t at, unsigned value) {
-  bytes.at(at) = static_cast<std::uint8_t>(value / 256);
-  bytes.at(at + 1) = static_cast<std::uint8_t>(value % 256);
-}
 Bytes wire(const Address& address) {
   return {address.bytes.begin() + (address.is_v4() ? 12 : 0), address.bytes.end()};
 }
 void put(Bytes& bytes, std::size_t at, const Bytes& what) {
   std::ranges::copy(what, bytes.begin() + static_cast<std::ptrdiff_t>(at));
-}
-
-std::uint16_t checksum_of(const Bytes& bytes) {
-  return static_cast<std::uint16_t>(~ones_complement_sum(bytes));
-}
-
-// RFC 1624 eqn. 3.
-std::uint16_t carried(std::uint16_t checksum, const Bytes& before, const Bytes& after) {
-  Bytes words(2);
-  put16(words, 0, static_cast<std::uint16_t>(~checksum));
-  for (const std::uint8_t byte : before) {
-    words.push_back(static_cast<std::uint8_t>(~byte));
-  }
-  return checksum_of(joined(std::move(words), after));
 }
 
 // The ICMP message, behind the pseudo header where there is one.

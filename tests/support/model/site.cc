@@ -68,11 +68,13 @@ std::vector<BindingSpec> all_bindings(std::size_t service) {
   }
 }
 
-MemberSpec member_spec(const SiteMember& member, std::size_t index, Mode mode) {
+MemberSpec member_spec(const SiteService& service, std::size_t index) {
   static constexpr std::array<std::uint32_t, 5> kWeights = {100, 0, 1, 50, 250};
   static constexpr std::array<std::uint16_t, 3> kPorts = {0, 8080, 9090};
   static constexpr std::array<std::uint16_t, 4> kMtus4 = {0, 1400, 576, 900};
   static constexpr std::array<std::uint16_t, 4> kMtus6 = {0, 1400, 1280, 9000};
+  const SiteMember& member = service.members.at(index);
+  const auto mode = static_cast<Mode>(service.mode);
   const auto host = static_cast<std::uint8_t>(11 + index + 20 * member.moved);
   return {.backend = backend_name(index),
           .address = index < 3 ? v4(10, 0, 3, host) : v6(3, host),
@@ -81,7 +83,8 @@ MemberSpec member_spec(const SiteMember& member, std::size_t index, Mode mode) {
           .tier = member.tier,
           .inner_mac = mode == Mode::kVxlan ? MacAddress{2, 0, 0, 0, 9, host} : MacAddress{},
           .mtu = index < 3 ? kMtus4.at(member.mtu) : kMtus6.at(member.mtu),
-          .disposition = static_cast<Disposition>(member.disposition)};
+          .disposition = static_cast<Disposition>(member.disposition),
+          .slot_key = service.places == 0 ? "" : backend_name(index + service.places)};
 }
 
 TimeoutSpec timeout_spec(std::uint8_t variant) {
@@ -161,7 +164,7 @@ ServiceSpec service_spec(const SiteService& service, std::size_t index) {
     }
   }
   for (std::size_t i = 0; i < kSiteMembers; ++i) {
-    const MemberSpec member = member_spec(service.members.at(i), i, spec.mode);
+    const MemberSpec member = member_spec(service, i);
     // A hop list cannot name IPv6.
     if (service.members.at(i).absent == 0 && (spec.tunnel.hops == 0 || member.address.is_v4())) {
       spec.members.push_back(member);
@@ -276,6 +279,9 @@ void Site::change(Part part, std::size_t service, std::size_t member, std::uint8
       break;
     case Part::kBindings:
       one.bindings = value % 16;
+      break;
+    case Part::kPlaces:
+      one.places = value % kSiteMembers;
       break;
     case Part::kService:
       one.absent = value % 2;

@@ -37,6 +37,7 @@ enum class Part : std::uint8_t {
   kTimeouts,
   kAffinity,
   kBindings,
+  kPlaces,  // who stands in whose place of the tables, as after migrations
   kService,
   kPools,
   kDefect,  // one that must be refused, and change nothing
@@ -62,6 +63,7 @@ struct SiteService {
   std::uint8_t timeouts = 0;
   std::uint8_t affinity = 0;
   std::uint8_t bindings = 0;  // bit i: the i-th of every four is missing
+  std::uint8_t places = 0;    // each member stands in the place of the one so many behind it
   std::uint8_t absent = 0;
 };
 

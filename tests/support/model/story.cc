@@ -62,29 +62,12 @@ class Comparison {
 
 std::string difference_of(const Counts& is, const Counts& expected) {
   Comparison c;
-  c.number("received", is.received, expected.received);
-  c.number("released", is.released, expected.released);
-  c.number("held", is.held, expected.held);
-  c.number("fragments", is.fragments, expected.fragments);
-  c.number("forwarded", is.forwarded, expected.forwarded);
-  c.number("replied", is.replied, expected.replied);
-  c.number("to_kernel", is.to_kernel, expected.to_kernel);
+  for (const WorkerCounter& counter : kCounters) {
+    c.number(counter.name, is.*counter.ours, expected.*counter.ours);
+  }
   for (std::size_t i = 0; i < is.drops.size(); ++i) {
     c.number(drop_name(static_cast<Drop>(i)), is.drops[i], expected.drops[i]);
   }
-  c.number("flows_inserted", is.flows_inserted, expected.flows_inserted);
-  c.number("flows_ended", is.flows_ended, expected.flows_ended);
-  c.number("flows_untracked", is.flows_untracked, expected.flows_untracked);
-  c.number("flows_rechosen", is.flows_rechosen, expected.flows_rechosen);
-  c.number("resets_sent", is.resets_sent, expected.resets_sent);
-  c.number("follow_previous", is.follow_previous, expected.follow_previous);
-  c.number("icmp_errors_forwarded", is.icmp_errors_forwarded, expected.icmp_errors_forwarded);
-  c.number("too_big_sent", is.too_big_sent, expected.too_big_sent);
-  c.number("too_big_limited", is.too_big_limited, expected.too_big_limited);
-  c.number("mss_clamped", is.mss_clamped, expected.mss_clamped);
-  c.number("mss_no_room", is.mss_no_room, expected.mss_no_room);
-  c.number("affinity_hits", is.affinity_hits, expected.affinity_hits);
-  c.number("affinity_full", is.affinity_full, expected.affinity_full);
   return c.text();
 }
 
@@ -98,14 +81,9 @@ std::string difference_of(const Member& is, const Member& expected) {
   c.number("disposition",
            static_cast<std::uint64_t>(is.disposition),
            static_cast<std::uint64_t>(expected.disposition));
-  c.number("new_flows", is.counts.new_flows, expected.counts.new_flows);
-  c.number("packets_to_member", is.counts.packets_to_member, expected.counts.packets_to_member);
-  c.number("bytes_to_member", is.counts.bytes_to_member, expected.counts.bytes_to_member);
-  c.number("packets_to_client", is.counts.packets_to_client, expected.counts.packets_to_client);
-  c.number("bytes_to_client", is.counts.bytes_to_client, expected.counts.bytes_to_client);
-  c.number("live_flows", is.counts.live_flows, expected.counts.live_flows);
-  c.number("entries", is.counts.entries, expected.counts.entries);
-  c.number("last_new_flow_ms", is.counts.last_new_flow_ms, expected.counts.last_new_flow_ms);
+  for (const MemberCounter& counter : kMemberCounters) {
+    c.number(counter.name, is.counts.*counter.ours, expected.counts.*counter.ours);
+  }
   return c.text();
 }
 
@@ -287,6 +265,10 @@ class Both {
     }
     if (subject_.unaccounted() != 0) {
       throw Impossible("packets are unaccounted for");
+    }
+    if (subject_.member_count() != model_.members().size()) {
+      throw Impossible("members: " + std::to_string(subject_.member_count()) + ", expected " +
+                       std::to_string(model_.members().size()));
     }
     for (MemberIndex i = 0; i < model_.members().size(); ++i) {
       const Member& expected = model_.members()[i];

@@ -152,11 +152,11 @@ std::vector<Foretold> Subject::run_burst(std::uint64_t now_ms) {
 }
 
 std::optional<PoolEndpoint> Subject::endpoint(std::size_t slot) const {
-  const std::uint32_t flow = burst_.flow[slot];
-  if (flow == dataplane::kNoFlow) {
+  const std::uint32_t index = burst_.record[slot];
+  if (index == dataplane::kNoRecord) {
     return std::nullopt;
   }
-  const dataplane::NatRecord& record = worker_->tables.nat.record(flow);
+  const dataplane::NatRecord& record = worker_->tables.nat.record(index);
   return PoolEndpoint{.address = record.pool, .port = record.pool_port.to_host()};
 }
 
@@ -174,27 +174,10 @@ Hearsay Subject::hearsay() const {
 
 Counts Subject::counts() const {
   const dataplane::WorkerStats& s = worker_->stats;
-  Counts counts{.received = s.received.get(),
-                .released = s.released.get(),
-                .held = s.held.get(),
-                .fragments = s.fragments.get(),
-                .forwarded = s.forwarded.get(),
-                .replied = s.replied.get(),
-                .to_kernel = s.to_kernel.get(),
-                .drops = {},
-                .flows_inserted = s.flows_inserted.get(),
-                .flows_ended = s.flows_ended.get(),
-                .flows_untracked = s.flows_untracked.get(),
-                .flows_rechosen = s.flows_rechosen.get(),
-                .resets_sent = s.resets_sent.get(),
-                .follow_previous = s.follow_previous.get(),
-                .icmp_errors_forwarded = s.icmp_errors_forwarded.get(),
-                .too_big_sent = s.too_big_sent.get(),
-                .too_big_limited = s.too_big_limited.get(),
-                .mss_clamped = s.mss_clamped.get(),
-                .mss_no_room = s.mss_no_room.get(),
-                .affinity_hits = s.affinity_hits.get(),
-                .affinity_full = s.affinity_full.get()};
+  Counts counts;
+  for (const WorkerCounter& counter : kCounters) {
+    counts.*counter.ours = (s.*counter.theirs).get();
+  }
   for (std::size_t i = 0; i < counts.drops.size(); ++i) {
     counts.drops[i] = s.drops[i].get();
   }
@@ -211,7 +194,7 @@ std::size_t Subject::member_count() const {
 Member Subject::member(MemberIndex index) const {
   const dataplane::MemberRecord& record = members_->records()[index];
   const dataplane::MemberStats& s = worker_->members[index];
-  return {
+  Member member{
       .service = std::string(record.service.view()),
       .backend = std::string(record.backend.view()),
       .address = record.address,
@@ -219,14 +202,11 @@ Member Subject::member(MemberIndex index) const {
       .mode = record.mode,
       .active = record.state == RegistryState::kActive,
       .disposition = shared_->dispositions().get({static_cast<std::uint16_t>(index), record.epoch}),
-      .counts = {.new_flows = s.new_flows.get(),
-                 .packets_to_member = s.packets_to_member.get(),
-                 .bytes_to_member = s.bytes_to_member.get(),
-                 .packets_to_client = s.packets_to_client.get(),
-                 .bytes_to_client = s.bytes_to_client.get(),
-                 .live_flows = s.live_flows.get(),
-                 .entries = s.entries.get(),
-                 .last_new_flow_ms = s.last_new_flow_ms.get()}};
+      .counts = {}};
+  for (const MemberCounter& counter : kMemberCounters) {
+    member.counts.*counter.ours = (s.*counter.theirs).get();
+  }
+  return member;
 }
 
 // The registry also names services, which the model has no binding for.

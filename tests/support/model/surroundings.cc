@@ -44,7 +44,7 @@ Way Surroundings::way_to(const Address& destination) const {
   if (best == nullptr || best->refuses) {
     return {.why = Drop::kNoRoute};
   }
-  Way way{.why = Drop::kNoNeighbour,
+  Way way{.why = Drop::kNoNeighbor,
           .port = best->port,
           .mtu = links[best->port].mtu,
           .from = links[best->port].mac,

@@ -43,7 +43,7 @@ Target target_of(const FrameOp& op) {
   return kTargets.at(op.target % kTargets.size());
 }
 
-// IPv4 for the first half of the numbers; one in seven is on our own link.
+// IPv4 for even numbers, IPv6 for odd ones; two in seven are on our own link.
 Endpoint client_of(const FrameOp& op, const Crowd& crowd) {
   const auto number = static_cast<std::uint8_t>(op.client % crowd.clients);
   const bool v4_client = number % 2 == 0;

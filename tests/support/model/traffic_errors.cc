@@ -51,7 +51,7 @@ const typename Map::value_type* picked(const FrameOp& op, const Map& flows) {
 
 Lost answer_of(const FlowName& name, const Model& model) {
   const Binding& binding = model.bindings()[name.binding];
-  return {.from = {binding.spec.vip, name.service_port, kOurMac},
+  return {.from = {name.vip, name.service_port, kOurMac},
           .to = {name.client, name.client_port, kRouterMac},
           .tcp = binding.spec.protocol == Protocol::kTcp};
 }

@@ -2,9 +2,8 @@
 // Outer headers, built from the inside out: each step puts one header in front of what there is.
 #include "tests/support/model/wrapping.h"
 
+#include "tests/support/model/octets.h"
 #include "tests/support/model/writing.h"
-
-#include <algorithm>
 
 namespace holdfast::testing {
 namespace {
@@ -22,10 +21,6 @@ void append32(Bytes& bytes, std::uint32_t value) {
 void append_address(Bytes& bytes, const Address& address) {
   bytes.insert(
       bytes.end(), address.bytes.begin() + (address.is_v4() ? 12 : 0), address.bytes.end());
-}
-Bytes joined(Bytes first, const Bytes& second) {
-  first.insert(first.end(), second.begin(), second.end());
-  return first;
 }
 
 std::size_t behind_ip(const TunnelTo& to) {

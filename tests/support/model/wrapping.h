@@ -20,7 +20,7 @@ struct TunnelTo {
   Address member;
   MacAddress inner_mac{};
   std::uint64_t hash = 0;     // of the flow
-  std::vector<Address> hops;  // IPv4; empty: no list
+  std::vector<Address> hops;  // IPv4; of a list, which may be empty: spec.hops says if there is one
 };
 
 // Bytes between the link header and the packet.

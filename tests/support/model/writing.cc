@@ -2,6 +2,8 @@
 // Bytes out.
 #include "tests/support/model/writing.h"
 
+#include "tests/support/model/octets.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -11,10 +13,6 @@ namespace {
 constexpr MacAddress kAllNodesMac = {0x33, 0x33, 0, 0, 0, 1};
 constexpr Address kAllNodes = {{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
 
-void put16(Bytes& bytes, std::size_t at, std::size_t value) {
-  bytes.at(at) = static_cast<std::uint8_t>(value / 256);
-  bytes.at(at + 1) = static_cast<std::uint8_t>(value % 256);
-}
 void put32(Bytes& bytes, std::size_t at, std::uint32_t value) {
   put16(bytes, at, value / 65536);
   put16(bytes, at + 2, value % 65536);
@@ -32,11 +30,6 @@ void swap_range(Bytes& bytes, std::size_t one, std::size_t other, std::size_t si
   for (std::size_t i = 0; i < size; ++i) {
     std::swap(bytes.at(one + i), bytes.at(other + i));
   }
-}
-
-Bytes part(const Bytes& bytes, std::size_t begin, std::size_t end) {
-  return {bytes.begin() + static_cast<std::ptrdiff_t>(begin),
-          bytes.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 // The sum over the pseudo header and bytes [begin, end).
@@ -58,17 +51,6 @@ void sum_ipv4_header(Bytes& bytes, std::size_t l3) {
   const std::size_t header = std::size_t{bytes[l3]} % 16 * 4;
   put16(bytes, l3 + 10, 0);
   put16(bytes, l3 + 10, complement(ones_complement_sum(part(bytes, l3, l3 + header))));
-}
-
-// RFC 1624 eqn. 3: the checksum after the bytes `before` have become `after`.
-std::uint16_t carried(std::uint16_t checksum, const Bytes& before, const Bytes& after) {
-  Bytes words(2);
-  put16(words, 0, complement(checksum));
-  for (const std::uint8_t byte : before) {
-    words.push_back(static_cast<std::uint8_t>(~byte));
-  }
-  words.insert(words.end(), after.begin(), after.end());
-  return complement(ones_complement_sum(words));
 }
 
 // What the checksum of TCP and UDP covers of the ends.

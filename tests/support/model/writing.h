@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bytes that the model expects to leave: frames towards members and clients, and the answers
-// that the balancer gives itself. Checksums are summed anew over the whole packet (RFC 1071);
-// where a segment came damaged, the one plain function `carried` says what becomes of its checksum
-// (RFC 1624 eqn. 3). Pure; tests only.
+// that the balancer gives itself. Checksums are summed anew over the whole packet (RFC 1071), but
+// where that cannot be done (a segment that came damaged, a fragment, a ping that is not
+// contiguous) carried() in octets.h says what becomes of one. Pure; tests only.
 #pragma once
 
 #include "tests/support/model/reading.h"

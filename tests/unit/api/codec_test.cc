@@ -323,6 +323,8 @@ TEST(Codec, SaysWhichServiceAsksForMoreThanAnOlderVersionCarries) {
   EXPECT_THAT(refused([](ServiceSpec& s) { s.mss.rule = dataplane::MssSpec::Rule::kKeep; }),
               HasSubstr("an mss rule"));
   EXPECT_THAT(refused([](ServiceSpec& s) { s.members[0].mtu = 1400; }), HasSubstr("an mtu"));
+  EXPECT_THAT(refused([](ServiceSpec& s) { s.members[0].slot_key = "b"; }),
+              HasSubstr("a backend at another's place"));
 }
 
 TEST(Codec, FitsTheLargestGenerationIntoOneMessage) {

@@ -3,6 +3,7 @@
 // for those that no capture can bring about, where else it is shown. A new enumerator without
 // either fails here; one without words does not compile (control/cli/drop_text.h).
 #include "control/cli/drop_text.h"
+#include "dataplane/worker_state.h"
 #include "tests/packet/icmp_quote.h"
 #include "tests/support/capture_file.h"
 #include "tests/support/fragmenting.h"
@@ -82,7 +83,9 @@ Bytes told_too_big(const Endpoint& vip, std::uint32_t mtu) {
 // One error more than a worker forwards at once for one client, about a flow that is there.
 std::vector<Bytes> flood_of_errors() {
   std::vector<Bytes> frames = {tcp(kClient, kDirect).syn().bytes()};
-  frames.resize(1 + 50 + 1, told_too_big(kDirect, 1400));
+  constexpr std::size_t kOfOneClient =
+      dataplane::kIcmpErrorsBurst / dataplane::SharedBudget::kShare;
+  frames.resize(1 + kOfOneClient + 1, told_too_big(kDirect, 1400));
   return frames;
 }
 
@@ -174,7 +177,7 @@ const std::vector<Elsewhere>& elsewhere() {
       {Drop::kFragmentTimeout, "these captures take no time: replay_fragments_test.cc"},
       {Drop::kMemberReset, "--down only avoids a backend: nat_lifetime_test.cc, the model"},
       {Drop::kNoRoute, "every backend has a route here: the model, neighborhood_test.cc"},
-      {Drop::kNoNeighbour, "every next hop is resolved here: the model, dsr_test.cc"},
+      {Drop::kNoNeighbor, "every next hop is resolved here: the model, dsr_test.cc"},
       {Drop::kNoHeadroom, "there are 128 bytes before each frame: tunnel_test.cc"},
   };
   return places;

@@ -223,6 +223,35 @@ TEST_F(SeamForwarderTest, GivesAnOlderDataplaneOnlyWhatItUnderstands) {
   stop(forwarder);
 }
 
+TEST_F(SeamForwarderTest, TellsAnOlderDataplaneNoDeadlineAndSaysSo) {
+  std::vector<std::uint64_t> deadlines;
+  std::uint32_t version = 1;
+  ScriptedDataplane dataplane(
+      context, directory.file("seam.sock"), [&](const seam::Request& request) {
+        auto reply = good(request);
+        if (request.has_hello()) {
+          reply->mutable_hello()->set_version(version);
+        } else if (request.has_set_disposition()) {
+          deadlines.push_back(request.set_disposition().reset_in_ms());
+        }
+        return reply;
+      });
+  SeamForwarder forwarder(context, settings());
+  forwarder.start(observer);
+  run_until([&] { return forwarder.connected(); });
+  const DispositionChange drain = {"web", "a", dataplane::Disposition::kKeep, 5s};
+  EXPECT_TRUE(get(forwarder.set_dispositions({drain})).value().empty());
+  EXPECT_EQ(forwarder.hello().notices_size(), 1);
+  // It is replaced by one of this version.
+  version = 2;
+  dataplane.drop_session();
+  run_until([&] { return observer.connects == 2; });
+  EXPECT_TRUE(get(forwarder.set_dispositions({drain})).value().empty());
+  EXPECT_EQ(forwarder.hello().notices_size(), 0);
+  EXPECT_EQ(deadlines, (std::vector<std::uint64_t>{0, 5000}));
+  stop(forwarder);
+}
+
 TEST_F(SeamForwarderTest, ConnectsAgainWithAHigherEpochWhenTheConnectionBreaks) {
   ScriptedDataplane dataplane(context, directory.file("seam.sock"), good);
   SeamForwarder forwarder(context, settings());

@@ -14,10 +14,9 @@ std::vector<Bytes> fragmented_syn(std::uint16_t client_port) {
   return holdfast::testing::fragments_of(whole, {64, 128}, client_port);
 }
 
-TEST(Worker, FragmentsReachTheOwnerOfTheirFlowInAnyOrder) {
-  Workers workers(3);
-  const unsigned level = workers.free_mbufs();
-  constexpr std::uint16_t kFlows = 200;
+// kFlows SYNs, whose fragments come one at a time, in the three orders that rotation makes.
+constexpr std::uint16_t kFlows = 200;
+void receive_rotated(Workers& workers) {
   for (std::uint16_t i = 0; i < kFlows; ++i) {
     std::vector<Bytes> fragments = fragmented_syn(static_cast<std::uint16_t>(1024 + i));
     std::ranges::rotate(fragments, fragments.begin() + i % 3);
@@ -26,6 +25,12 @@ TEST(Worker, FragmentsReachTheOwnerOfTheirFlowInAnyOrder) {
       workers.run();
     }
   }
+}
+
+TEST(Worker, FragmentsReachTheOwnerOfTheirFlowInAnyOrder) {
+  Workers workers(3);
+  const unsigned level = workers.free_mbufs();
+  receive_rotated(workers);
   EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFlows);
   EXPECT_EQ(workers.sum(&WorkerStats::fragments), 3U * kFlows);
   EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFlows);
@@ -44,12 +49,25 @@ TEST(Worker, FragmentsReachTheOwnerOfTheirFlowInAnyOrder) {
   EXPECT_EQ(workers.free_mbufs(), level);
 }
 
+// A later fragment opens no translated flow: it has to reach the owner behind its first one.
+TEST(Worker, FragmentsOfATranslatedFlowsFirstPacketReachItsOwnerInAnyOrder) {
+  Workers workers(3);
+  ASSERT_TRUE(workers.publisher().publish(nat_generation(2)).has_value());
+  const unsigned level = workers.free_mbufs();
+  receive_rotated(workers);
+  EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFlows);
+  workers.expect_accounted();
+  EXPECT_EQ(workers.free_mbufs(), level);
+}
+
 TEST(Worker, FragmentsOfRepliesReachTheOwnerOfTheirPoolPort) {
   Workers workers(2);
   ASSERT_TRUE(workers.publisher().publish(nat_generation(2)).has_value());
   const unsigned level = workers.free_mbufs();
-  constexpr std::uint16_t kFlows = 100;
-  for (std::uint16_t i = 0; i < kFlows; ++i) {
+  constexpr std::uint16_t kReplies = 100;
+  for (std::uint16_t i = 0; i < kReplies; ++i) {
     workers.receive(syn(static_cast<std::uint16_t>(1024 + i)));
   }
   workers.run();
@@ -69,9 +87,9 @@ TEST(Worker, FragmentsOfRepliesReachTheOwnerOfTheirPoolPort) {
       workers.receive(fragments[0]);
     }
   }
-  ASSERT_EQ(number, kFlows);
+  ASSERT_EQ(number, kReplies);
   workers.run();
-  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kReplies);
   EXPECT_EQ(workers.sum(&WorkerStats::held), workers.sum(&WorkerStats::released));
   workers.expect_accounted();
   EXPECT_EQ(workers.free_mbufs(), level);
