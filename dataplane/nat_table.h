@@ -23,6 +23,10 @@
 #include <span>
 #include <vector>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace holdfast::dataplane {
 
 // What one side of a TCP connection has shown so far.
@@ -80,13 +84,23 @@ class NatIndex {
       tag[way] = slot.tag;
       record_plus_one[way] = slot.record_plus_one;
     }
-    // The ways with this tag, as bits; some may be free.
+    // The ways with this tag, as bits; some may be free. Without a branch: which way it is nobody
+    // can predict.
     [[nodiscard]] std::uint32_t ways_with(std::uint32_t of) const {
+#ifdef __SSE2__
+      const __m128i wanted = _mm_set1_epi32(static_cast<int>(of));
+      const auto* const tags = reinterpret_cast<const __m128i*>(tag.data());
+      const __m128i low = _mm_cmpeq_epi32(_mm_load_si128(tags), wanted);
+      const __m128i high = _mm_cmpeq_epi32(_mm_load_si128(tags + 1), wanted);
+      const __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128());
+      return static_cast<std::uint32_t>(_mm_movemask_epi8(bytes));
+#else
       std::uint32_t bits = 0;
       for (std::size_t way = 0; way < kWays; ++way) {
-        bits |= tag[way] == of ? 1U << way : 0U;
+        bits |= static_cast<std::uint32_t>(tag[way] == of) << way;
       }
       return bits;
+#endif
     }
   };
   static_assert(sizeof(Bucket) == 64);

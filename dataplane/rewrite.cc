@@ -350,30 +350,40 @@ bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Co
   return true;
 }
 
-bool rewrite_one(Burst& b, Slot i, Context& c) {
-  const Forwarding& forwarding = c.forwarding;
-  const bool nat = b.record[i] != kNoRecord;
-  FlowKey to = b.key[i];
-  if (nat) {
-    to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);
-    learn_client(b, i, forwarding, c.state);
+// Counts and sends what has its headers. `length` is that of the client's packet.
+bool send(Burst& b, Slot i, const NextHop& hop, std::uint16_t length, Context& c) {
+  if (!fit_tags(b, i, c.forwarding.neighborhood->link(hop.port).tags)) {
+    return false;
   }
+  count(b, i, length, c.state);
+  return leave_by(b, i, hop);
+}
+
+bool rewrite_translated(Burst& b, Slot i, Context& c) {
+  const Forwarding& forwarding = c.forwarding;
+  // Made in its place: a copy would wait for its small stores.
+  const FlowKey to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);
+  learn_client(b, i, forwarding, c.state);
   cut_trailer(b, i);
   const NextHop hop = b.direction[i] == Direction::kToClient
                           ? hop_to_client(to.destination, *forwarding.neighborhood, c.state.notices)
                           : forwarding.member_hops[b.member[i].index];
   if (hop.state != NextHop::State::kResolved) [[unlikely]] {
-    const Address& destination =
-        nat ? to.destination : forwarding.generation->members()[b.member[i].index].address;
-    return refuse_hop(b, i, hop, destination, c);
+    return refuse_hop(b, i, hop, to.destination, c);
   }
   const std::uint16_t length = b.l3_length[i];
-  if (!(nat ? pass_translated(b, i, to, hop, c) : pass_on(b, i, hop, c)) ||
-      !fit_tags(b, i, forwarding.neighborhood->link(hop.port).tags)) {
-    return false;
+  return pass_translated(b, i, to, hop, c) && send(b, i, hop, length, c);
+}
+
+bool rewrite_whole(Burst& b, Slot i, Context& c) {
+  cut_trailer(b, i);
+  const std::uint16_t member = b.member[i].index;
+  const NextHop& hop = c.forwarding.member_hops[member];
+  if (hop.state != NextHop::State::kResolved) [[unlikely]] {
+    return refuse_hop(b, i, hop, c.forwarding.generation->members()[member].address, c);
   }
-  count(b, i, length, c.state);
-  return leave_by(b, i, hop);
+  const std::uint16_t length = b.l3_length[i];
+  return pass_on(b, i, hop, c) && send(b, i, hop, length, c);
 }
 
 }  // namespace
@@ -386,7 +396,10 @@ std::uint8_t ttl_of(const Burst& b, Slot i) {
 
 void rewrite(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
   Context context{.forwarding = forwarding, .state = state, .now_ms = now_ms};
-  b.filter([&](Slot i) { return rewrite_one(b, i, context); });
+  b.filter([&](Slot i) {
+    return b.record[i] == kNoRecord ? rewrite_whole(b, i, context)
+                                    : rewrite_translated(b, i, context);
+  });
 }
 
 }  // namespace holdfast::dataplane
