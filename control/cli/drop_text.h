@@ -76,7 +76,8 @@ inline constexpr std::array kDropTexts = {
              "IPv6 extension headers that are too many, too long or not to be forwarded",
              "nothing: no ordinary client sends them"},
     DropText{dataplane::Drop::kMartian,
-             "the source is no address that may send",
+             "the source is no address that may send, or a link-local one (169.254.0.0/16, "
+             "fe80::/10), which no router passes on",
              "forged: filter it at the edge (RFC 2827)"},
     DropText{dataplane::Drop::kLand,
              "source and destination are the same",

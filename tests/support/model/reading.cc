@@ -180,7 +180,8 @@ Fault read_ipv4(const Arriving& frame, Reading& reading) {
     return fault;
   }
   const std::uint8_t network = bytes[reading.l3 + 12];
-  if (network == 0 || network == 127 || network >= 224) {
+  const bool link_local = network == 169 && bytes[reading.l3 + 13] == 254;
+  if (network == 0 || network == 127 || network >= 224 || link_local) {
     return Drop::kMartian;
   }
   if (reading.source == reading.destination) {

@@ -341,7 +341,8 @@ void add_extensions(Packet& packet, const FrameOp& op, bool v4_packet) {
 }
 
 void mistake_addresses(Packet& packet, const FrameOp& op, const Endpoint& client) {
-  static const std::array<Address, 6> bad4 = {v4(127, 0, 0, 1),
+  static const std::array<Address, 7> bad4 = {v4(127, 0, 0, 1),
+                                              v4(169, 254, 3, 4),
                                               v4(0, 1, 2, 3),
                                               v4(224, 0, 0, 5),
                                               v4(203, 0, 113, 10),
