@@ -432,7 +432,7 @@ void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
       mistake_addresses(packet, op, client);
       break;
     case Oddity::kNoChecksum:
-      packet.no_checksum();
+      op.argument % 2 == 0 ? packet.no_checksum() : packet.surplus(1 + op.argument / 2 % 40);
       break;
     case Oddity::kLong:
       packet.payload(long_payload(op, client.address.is_v4()));
