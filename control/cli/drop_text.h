@@ -118,11 +118,10 @@ inline constexpr std::array kDropTexts = {
     DropText{dataplane::Drop::kNoBackend,
              "no backend of the packet's family takes new flows",
              "`holdfast backends` says which are down, drained or of weight 0"},
-    DropText{
-        dataplane::Drop::kNatPoolExhausted,
-        "the NAT pool has no free port towards the backend and none of a half-open flow, or no "
-        "address of the packet's family",
-        "more addresses in `nat: pool`, or shorter `timeouts`"},
+    DropText{dataplane::Drop::kNatPoolExhausted,
+             "the NAT pool has no free port towards the backend and none that a half-open flow can "
+             "give up (UDP: after 5 s without an answer), or no address of the packet's family",
+             "more addresses in `nat: pool`, or shorter `timeouts`"},
     DropText{dataplane::Drop::kNatTableFull,
              "no free record for another translated flow",
              "a larger `dataplane: flows`, or shorter `timeouts`"},

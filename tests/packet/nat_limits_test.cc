@@ -205,6 +205,59 @@ TEST(Nat, ABurstDoesNotTakeTheEndpointsOfItsOwnFlows) {
   EXPECT_EQ(refused, 2U);
 }
 
+// A query of a numbered client.
+Outcome ask(Appliance& appliance, std::uint32_t client) {
+  return appliance.send(udp(numbered_client(client), kVip.at_port(53)).payload(4));
+}
+
+// The member's answer is for who asked last from its endpoint, or for nobody.
+Endpoint answered(Appliance& appliance, const Translated& flow) {
+  const Outcome answer = appliance.send(udp(flow.backend.at_port(53), flow.pool).payload(4), kLan);
+  if (answer.verdict != Verdict::kForward) {
+    return {};
+  }
+  const auto* const ip = reinterpret_cast<const std::byte*>(answer.bytes.data()) + 14;
+  return {dataplane::Address::v4(dataplane::load<dataplane::Be32>(ip + 16)),
+          dataplane::load<Be16>(ip + 22).to_host(),
+          kRouterMac};
+}
+
+// Who asks and is not answered yet may still be: his endpoint is nobody else's until then. Stamps
+// are whole seconds, so that of 5.0 s as many as 5.9 may have passed.
+TEST(Nat, AnUnansweredQueryKeepsItsEndpointForFiveSecondsAtLeast) {
+  Appliance appliance(one_address(true), 300'000);
+  appliance.advance(999);  // a second is over at once
+  std::vector<Opened> flows;
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+    const Outcome asked = ask(appliance, i);
+    ASSERT_EQ(asked.verdict, Verdict::kForward) << i;
+    flows.push_back({numbered_client(i), translated(asked)});
+  }
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ask(appliance, 70'000).reason, Drop::kNatPoolExhausted) << i;
+    appliance.advance(1000);
+  }
+  EXPECT_EQ(ask(appliance, 70'000).reason, Drop::kNatPoolExhausted);
+  for (const Opened& one : flows) {
+    const Endpoint to = answered(appliance, one.flow);
+    ASSERT_EQ(to.address, one.client.address);
+    ASSERT_EQ(to.port, one.client.port);
+  }
+}
+
+TEST(Nat, AQueryThatNobodyAnsweredGivesWayAfterwards) {
+  Appliance appliance(one_address(true), 300'000);
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+    ASSERT_EQ(ask(appliance, i).verdict, Verdict::kForward) << i;
+  }
+  appliance.advance(6000);
+  const Outcome asked = ask(appliance, 70'000);
+  ASSERT_EQ(asked.verdict, Verdict::kForward);
+  const Endpoint to = answered(appliance, translated(asked));
+  EXPECT_EQ(to.address, numbered_client(70'000).address);
+  EXPECT_EQ(to.port, numbered_client(70'000).port);
+}
+
 // The only free endpoint stands anywhere between long-lived flows.
 TEST(Nat, TheLastFreeEndpointIsFoundByAndBy) {
   Appliance appliance(one_address(true), 200'000);
