@@ -4,6 +4,7 @@
 
 #include "dataplane/flow_life.h"
 #include "dataplane/rewrite.h"
+#include "dataplane/segment.h"
 
 #include <algorithm>
 #include <optional>
@@ -192,7 +193,6 @@ bool enter(NatTable& nat, std::uint32_t index, std::uint64_t forward, std::uint6
 
 void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply, Stamp now) {
   const FlowKey& key = b.key[i];
-  const bool tcp = key.protocol == Protocol::kTcp;
   record.client = key.source;
   record.pool = reply.destination;
   record.client_port = key.source_port;
@@ -202,8 +202,10 @@ void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply
   record.member = b.member[i].index;
   record.epoch = b.member[i].epoch;
   record.state = FlowState::kHalfOpen;
-  record.client_side = tcp ? SideState::kSyn : SideState::kIdle;
   record.stamp = now;
+  if (key.protocol == Protocol::kTcp) {
+    begin_handshake(record, segment_of(b, i));
+  }
 }
 
 }  // namespace

@@ -22,9 +22,7 @@ constexpr std::uint16_t kQuietSeconds = 5;
 // What the SYN rule and the disposition make of an entry that was found.
 enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
 
-bool starts(const Burst& b, Slot i) {
-  return b.is_syn(i) && b.piece[i] != Piece::kLater;
-}
+bool starts(const Burst& b, Slot i) { return b.is_syn(i) && b.piece[i] != Piece::kLater; }
 
 Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
   if (disposition == Disposition::kReset) {
@@ -228,6 +226,13 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
   return true;
 }
 
+// The member's answer to who had the endpoint before: half-open flows give theirs up at once when
+// the pool ends, and the member has not heard of it.
+[[gnu::noinline]] bool is_of_another(const Burst& b, Slot i, const NatRecord& record) {
+  return b.key[i].protocol == Protocol::kTcp && b.piece[i] != Piece::kLater &&
+         answers_another(record, segment_of(b, i));
+}
+
 bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
@@ -245,6 +250,9 @@ bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& s
        state.dispositions.get({record.member, record.epoch}) == Disposition::kReset)) {
     give_up_nat_flow(state, generation, index, now);
     return reset_flow(b, i, state);
+  }
+  if (record.state == FlowState::kHalfOpen && is_of_another(b, i, record)) [[unlikely]] {
+    return b.drop(i, Drop::kNoNatFlow);
   }
   follow(b, i, generation, state, index, now);
   b.binding[i] = nat.record(index).binding;

@@ -104,8 +104,9 @@ inline constexpr std::array kDropTexts = {
              "a VIP, but no service has this protocol and port",
              "a scan, or `ports` of the service lacks one"},
     DropText{dataplane::Drop::kNoNatFlow,
-             "an address of the NAT pool, where no flow is translated",
-             "a backend that answers after its flow has ended: see `timeouts`"},
+             "an address of the NAT pool, where no flow is translated, or the answer to the SYN of "
+             "one who had that endpoint before",
+             "a backend that answers after its flow has ended: see `timeouts`; or a flood of SYNs"},
     DropText{dataplane::Drop::kNoFlow,
              "a TCP reset or a later fragment of a flow that nobody knows",
              "nothing: it would reach nobody"},

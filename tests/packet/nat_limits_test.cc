@@ -182,6 +182,53 @@ TEST(Nat, AFloodOfHalfOpenFlowsKeepsNoOtherFromItsMember) {
   }
 }
 
+// Half-open flows give their endpoint up at once, and the member does not know: what it answers to
+// the one who had it is not for the one who has it.
+TEST(Nat, AMemberThatAnswersAnothersSynReachesNobody) {
+  Appliance appliance(one_address(true), 300'000);
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+    appliance.send(tcp(numbered_client(i), kVip).syn().sequence(5000));
+  }
+  const dataplane::NatTable& nat = appliance.solo().worker().tables.nat;
+  ASSERT_EQ(nat.half_open(), kPortsOfAnAddress);
+  const Endpoint second = numbered_client(70'000);
+  const Outcome syn = appliance.send(tcp(second, kVip).syn().sequence(90'000));
+  ASSERT_EQ(syn.verdict, Verdict::kForward);
+  const Translated flow = translated(syn);
+  const auto answer = [&](std::uint32_t acknowledgment) {
+    return tcp(flow.backend, flow.pool).syn().ack().sequence(700).acknowledgment(acknowledgment);
+  };
+  const auto refusal = [&](std::uint32_t acknowledgment) {
+    return tcp(flow.backend, flow.pool).rst().ack().acknowledgment(acknowledgment);
+  };
+  EXPECT_EQ(appliance.send(answer(5001), kLan).reason, Drop::kNoNatFlow);
+  EXPECT_EQ(appliance.send(refusal(5001), kLan).reason, Drop::kNoNatFlow);
+  // Nor has it changed anything.
+  appliance.send(tcp(second, kVip).ack().acknowledgment(701));
+  EXPECT_EQ(nat.half_open(), kPortsOfAnAddress);
+  // A challenge is the second one's to answer (RFC 9293 §3.10.7.3), so that the member lets go.
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack().acknowledgment(5001), kLan).verdict,
+            Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second, kVip).rst().sequence(5001)).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second, kVip).syn().sequence(90'000)).verdict, Verdict::kForward);
+  const Outcome answered = appliance.send(answer(90'001), kLan);
+  ASSERT_EQ(answered.verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second, kVip).ack().acknowledgment(701)).verdict, Verdict::kForward);
+  EXPECT_EQ(nat.half_open(), kPortsOfAnAddress - 1);
+}
+
+TEST(Nat, ARefusalOfTheClientsOwnSynReachesIt) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow =
+      translated(appliance.send(tcp(kClient, kVip).syn().sequence(5000).payload(10)));
+  EXPECT_EQ(
+      appliance.send(tcp(flow.backend, flow.pool).rst().ack().acknowledgment(5012), kLan).reason,
+      Drop::kNoNatFlow);
+  EXPECT_EQ(
+      appliance.send(tcp(flow.backend, flow.pool).rst().ack().acknowledgment(5011), kLan).verdict,
+      Verdict::kForward);
+}
+
 // What this burst has opened does not give way to another frame of it.
 TEST(Nat, ABurstDoesNotTakeTheEndpointsOfItsOwnFlows) {
   Appliance appliance(one_address(true), 200'000);
