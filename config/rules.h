@@ -15,6 +15,8 @@ namespace holdfast::config {
 
 inline constexpr std::size_t kMostMembers = 10'000;
 inline constexpr std::size_t kMostBindings = 10'000;
+// RFC 8200 §5: every link of IPv6 carries so much.
+inline constexpr std::uint16_t kLeastIpv6Mtu = 1280;
 
 // All of the rules. O(n log n) in services, bindings, backends and ranges.
 void check_rules(const Draft& draft, Journal& journal);

@@ -156,9 +156,6 @@ void check_backend_ports(const ServiceDraft& draft, Journal& journal) {
   }
 }
 
-// RFC 8200 §5: every link carries so much.
-constexpr std::uint16_t kLeastIpv6Mtu = 1280;
-
 void check_mtus(const ServiceDraft& draft, Journal& journal) {
   for (const BackendDraft& backend : draft.backends) {
     if (backend.backend.address.v6 && backend.backend.mtu != 0 &&

@@ -43,7 +43,7 @@ enum class Drop : std::uint8_t {
   // classify
   kNoService,  // a VIP, but nothing listens on this protocol and port
   // track, select
-  kNoNatFlow,  // to a pool address, but no flow translates there
+  kNoNatFlow,  // to a pool address, but no flow translates there, or it answers another's SYN
   kNoFlow,     // select, `nat`: a TCP reset or a later fragment of a flow that nobody knows
   // ICMP errors (icmp_error.h)
   kToPeer,           // about a flow to a VIP that is not here: another node's

@@ -121,10 +121,18 @@ ChecksumSum sum_of_valid(const Burst& b, Slot i, const Inner& inner) {
   return sum;
 }
 
+// Whether the packet has a checksum that tells of all of its payload. The length of a UDP datagram
+// may be less than that of the packet that carries it (RFC 9868 puts options there).
 bool has_checksum(const Burst& b, Slot i) {
-  return b.piece[i] == Piece::kWhole &&
-         (b.key[i].protocol != Protocol::kUdp || b.kind[i] == Kind::kIcmpError ||
-          load<UdpHeader>(b.frame[i].data + b.l4_offset[i]).checksum != Be16{});
+  if (b.piece[i] != Piece::kWhole) {
+    return false;
+  }
+  if (b.key[i].protocol != Protocol::kUdp || b.kind[i] == Kind::kIcmpError) {
+    return true;
+  }
+  const auto udp = load<UdpHeader>(b.frame[i].data + b.l4_offset[i]);
+  return udp.checksum != Be16{} &&
+         b.l4_offset[i] + udp.length.to_host() == b.l3_offset[i] + b.l3_length[i];
 }
 
 // Writes headers one behind the other.

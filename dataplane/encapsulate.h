@@ -45,9 +45,10 @@ Address tunnel_source(const TunnelSpec& tunnel, const FlowKey& key, bool outer_v
 // Puts the outer headers in front of the slot's packet, behind an Ethernet header of which only the
 // type is written. An outer UDP checksum is derived from the inner one without reading the payload;
 // a packet that came damaged leaves damaged. Where the inner checksum is absent, or tells of more
-// than this packet (fragments), the outer one is, over IPv4, absent too, and over IPv6 computed if
-// the packet is contiguous, else absent (RFC 6935). False: there is no room before the packet,
-// nothing is written. Requires: parse; what stands behind the IP packet is cut.
+// than this packet (fragments) or of less (a UDP datagram that is shorter than its packet), the
+// outer one is, over IPv4, absent too, and over IPv6 computed if the packet is contiguous, else
+// absent (RFC 6935). False: there is no room before the packet, nothing is written. Requires:
+// parse; what stands behind the IP packet is cut.
 bool encapsulate(Burst& burst, Slot slot, const TunnelEnd& end);
 
 }  // namespace holdfast::dataplane

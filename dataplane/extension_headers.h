@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // IPv6 extension headers (RFC 8200 §4, RFC 4302 §2.2): which there are, and how long each is. Read
-// by parse, of a packet itself and of one that an ICMP error quotes. Pure, any thread.
+// by parse, of a packet itself and of one that an ICMP error quotes; by rewrite, of fragments.
+// Pure, any thread.
 #pragma once
 
 #include "dataplane/address.h"
+#include "dataplane/headers.h"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace holdfast::dataplane::parsing {
@@ -61,6 +64,21 @@ constexpr std::uint32_t extension_size(std::uint8_t kind, const ExtensionHeader&
   }
   const std::uint32_t length = header.length;
   return kind == kAuthentication ? (length + 2) * 4 : (length + 1) * 8;
+}
+
+// Where the identification of an IPv6 fragment stands; nullptr when the packet is none, or an
+// atomic one. Requires: parse has read the chain, at least to the header of the fragment.
+inline std::byte* find_identification(std::byte* ip) {
+  auto kind = load<std::uint8_t>(ip + offsetof(Ipv6Header, next_header));
+  for (std::byte* at = ip + sizeof(Ipv6Header); is_extension(kind);) {
+    if (kind == kFragmentHeader && !load<FragmentHeader>(at).is_atomic()) {
+      return at + offsetof(FragmentHeader, identification);
+    }
+    const auto header = load<ExtensionHeader>(at);
+    at += extension_size(kind, header);
+    kind = header.next;
+  }
+  return nullptr;
 }
 
 }  // namespace holdfast::dataplane::parsing

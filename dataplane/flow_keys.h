@@ -69,18 +69,21 @@ std::optional<std::uint64_t> place_of_entry(const Entry& entry, const Generation
   return affinity_place(prefix_key(source), entry.binding, generation.hasher());
 }
 
-// The id of an IPv4 fragment whose source becomes another; twice, it is as it was. Many senders
-// share an address then, each with ids of its own: two that count in step would have their
-// datagrams put together from each other's pieces. As RFC 6864 §5.3 asks, the id is changed with
-// the address: by a number for the pair of addresses that nobody outside can tell, the same for all
-// pieces, and without any two ids of one sender becoming the same, as a hash of the id would.
-inline Be16 changed_identification(Be16 id,
-                                   const Address& from,
-                                   const Address& to,
-                                   const FlowHasher& hasher) {
+// The id of a fragment (Be16 in IPv4, Be32 in IPv6) whose source becomes another; twice, it is as
+// it was. Many senders share an address then, each with ids of its own: two that count in step
+// would have their datagrams put together from each other's pieces. As RFC 6864 §5.3 asks, and as
+// RFC 8200 §4.5 makes it necessary (an id is unique for a pair of addresses), the id is changed
+// with the address: by a number for the pair of addresses that nobody outside can tell, the same
+// for all pieces, and without any two ids of one sender becoming the same, as a hash of the id
+// would.
+template <typename Identification>
+Identification changed_identification(Identification id,
+                                      const Address& from,
+                                      const Address& to,
+                                      const FlowHasher& hasher) {
   constexpr std::uint64_t kDomain = 6864;  // what shows on the wire is no hash used elsewhere
   const std::uint64_t change = hasher.words(hasher.address_pair(from, to), kDomain);
-  return Be16::from_host(static_cast<std::uint16_t>(id.to_host() ^ change));
+  return Identification::from_host(static_cast<decltype(id.to_host())>(id.to_host() ^ change));
 }
 
 // The client of the slot's flow, whichever way the packet goes. Requires: track and select have

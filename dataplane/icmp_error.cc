@@ -3,6 +3,7 @@
 #include "dataplane/icmp_error.h"
 
 #include "dataplane/checksum.h"
+#include "dataplane/extension_headers.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/select.h"
@@ -152,6 +153,20 @@ void store_address(std::byte* at, const Address& address) {
   }
 }
 
+// Gives a quoted fragment the id that its sender gave it. Returns what changed.
+template <typename Identification>
+ChecksumSum restore_identification(std::byte* at,
+                                   const FlowKey& from,
+                                   const FlowKey& to,
+                                   const FlowHasher& hasher) {
+  const auto came = load<Identification>(at);
+  const auto sent = changed_identification(came, to.source, from.source, hasher);
+  store(at, sent);
+  ChecksumSum changes;
+  changes.replace(came, sent);
+  return changes;
+}
+
 // Replaces the addresses of the quoted IP header. Returns what changed within the message.
 ChecksumSum translate_quoted_header(std::byte* ip,
                                     const FlowKey& from,
@@ -159,11 +174,12 @@ ChecksumSum translate_quoted_header(std::byte* ip,
                                     const FlowHasher& hasher) {
   ChecksumSum changes;
   if (from.source.is_v4() && is_fragment(load<Be16>(ip + offsetof(Ipv4Header, fragment)))) {
-    std::byte* const at = ip + offsetof(Ipv4Header, identification);
-    const auto came = load<Be16>(at);
-    const Be16 sent = changed_identification(came, to.source, from.source, hasher);
-    store(at, sent);
-    changes.replace(came, sent);
+    changes =
+        restore_identification<Be16>(ip + offsetof(Ipv4Header, identification), from, to, hasher);
+  } else if (!from.source.is_v4()) {
+    if (std::byte* const at = parsing::find_identification(ip)) {
+      changes = restore_identification<Be32>(at, from, to, hasher);
+    }
   }
   changes.replace(from.source, to.source);
   changes.replace(from.destination, to.destination);

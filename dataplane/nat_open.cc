@@ -5,6 +5,7 @@
 #include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
 #include "dataplane/rewrite.h"
+#include "dataplane/segment.h"
 
 #include <algorithm>
 #include <optional>
@@ -68,13 +69,15 @@ class EndpointWalk {
   EndpointWalk(WorkerState& state,
                const Generation& generation,
                MemberId member,
-               const FlowKey& reply)
+               const FlowKey& reply,
+               Stamp now)
       : nat_(state.tables.nat),
         generation_(generation),
         endpoints_{.addresses = generation.pool_addresses(reply.source.is_v4()),
                    .block = port_block(state.worker, state.workers)},
         cursor_(state.pool_cursor[member.index]),
-        reply_(reply) {}
+        reply_(reply),
+        now_(now) {}
 
   // The next endpoint that is as wanted; failing that, of those that were tried, the first one that
   // a half-open record can give up. As they are given out in turn, long-lived flows stand in
@@ -104,6 +107,12 @@ class EndpointWalk {
   }
 
  private:
+  // Whether the flow's endpoint may be another's from now on. An answer of UDP does not say what it
+  // answers: one that is still on its way would go to the other.
+  [[nodiscard]] bool gives_up(std::uint32_t user) const {
+    return nat_.gives_way(user) && (reply_.protocol != Protocol::kUdp ||
+                                    age_of(nat_.record(user).stamp, now_) > kSecondsToAnswer);
+  }
   // Moves `place` behind the next endpoint that is as wanted; true when found_ is that.
   bool try_in_a_row(std::uint32_t& place, std::uint32_t tries, Wanted wanted) {
     for (; tries > 0; --tries) {
@@ -115,7 +124,7 @@ class EndpointWalk {
         found_ = {.reply = reply_, .gives_way = kNoRecord};
         return true;
       }
-      if (!found_ && nat_.gives_way(user)) {
+      if (!found_ && gives_up(user)) {
         found_ = {.reply = reply_, .gives_way = user};
         if (wanted == Wanted::kFreeOrHalfOpen) {
           return true;
@@ -130,6 +139,7 @@ class EndpointWalk {
   Endpoints endpoints_;
   std::uint32_t& cursor_;
   FlowKey reply_;
+  Stamp now_;
   std::optional<PoolEndpoint> found_;
 };
 
@@ -149,7 +159,7 @@ std::optional<FlowKey> take_endpoint(WorkerState& state,
     return std::nullopt;
   }
   const auto endpoint =
-      EndpointWalk(state, generation, member, member_side)
+      EndpointWalk(state, generation, member, member_side, stamp_of(now_ms))
           .next(last == Found::kOnlyHalfOpen ? Wanted::kFreeOrHalfOpen : Wanted::kFree);
   if (!endpoint) {
     state.pool_shortage.note(towards, Found::kNothing, now_ms);
@@ -176,7 +186,6 @@ bool enter(NatTable& nat, std::uint32_t index, std::uint64_t forward, std::uint6
 
 void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply, Stamp now) {
   const FlowKey& key = b.key[i];
-  const bool tcp = key.protocol == Protocol::kTcp;
   record.client = key.source;
   record.pool = reply.destination;
   record.client_port = key.source_port;
@@ -186,8 +195,10 @@ void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply
   record.member = b.member[i].index;
   record.epoch = b.member[i].epoch;
   record.state = FlowState::kHalfOpen;
-  record.client_side = tcp ? SideState::kSyn : SideState::kIdle;
   record.stamp = now;
+  if (key.protocol == Protocol::kTcp) {
+    begin_handshake(record, segment_of(b, i));
+  }
 }
 
 }  // namespace

@@ -34,6 +34,21 @@ bool completes_handshake(const NatRecord& record, const Segment& segment) {
          segment.acknowledgment - awaited_from(record) <= most;
 }
 
+bool knows_what_it_awaits(const NatRecord& record) {
+  return record.sequence_delta != std::array<std::int32_t, 2>{};
+}
+
+// Of a SYN that comes again without its data the numbers stay; one with another number is of
+// another attempt, whose answer alone counts.
+void follow_client_syn(NatRecord& record, const Segment& syn) {
+  const std::uint32_t first = syn.sequence + 1;
+  const std::uint32_t data = syn.first_fragment ? kMostBeforeHandshake : syn.length - 1;
+  const bool again = knows_what_it_awaits(record) && awaited_from(record) == first;
+  if (!again || data > awaited_to(record) - first) {
+    await(record, first, first + data);
+  }
+}
+
 // Of a SYN that comes again the numbers stay; one with another number is of another attempt, whose
 // acknowledgment alone counts.
 void follow_member(NatRecord& record, const Segment& segment) {
@@ -189,6 +204,18 @@ void NatTable::rebuild_lists() {
   }
 }
 
+void begin_handshake(NatRecord& record, const Segment& syn) {
+  record.client_side = SideState::kSyn;
+  follow_client_syn(record, syn);
+}
+
+bool answers_another(const NatRecord& record, const Segment& segment) {
+  const bool answers = (segment.flags & kTcpAck) != 0 && (segment.flags & (kTcpSyn | kTcpRst)) != 0;
+  return answers && record.state == FlowState::kHalfOpen &&
+         record.member_side == SideState::kIdle && knows_what_it_awaits(record) &&
+         segment.acknowledgment - awaited_from(record) > awaited_to(record) - awaited_from(record);
+}
+
 void advance_handshake(NatRecord& record, bool from_client, const Segment& segment) {
   if (!from_client) {
     if ((segment.flags & kTcpRst) != 0) {
@@ -203,6 +230,9 @@ void advance_handshake(NatRecord& record, bool from_client, const Segment& segme
     record.member_side = SideState::kOpen;
     record.client_side = SideState::kOpen;
     advance_tcp(record, from_client, segment.flags);
+  } else if ((segment.flags & (kTcpSyn | kTcpAck)) == kTcpSyn &&
+             record.member_side == SideState::kIdle) {
+    follow_client_syn(record, segment);
   }
 }
 
@@ -213,7 +243,7 @@ bool plausible_handshake(const NatRecord& record, Protocol protocol) {
        record.member_side == SideState::kFin)) {
     return false;
   }
-  return half_open_tcp && record.member_side == SideState::kSyn
+  return half_open_tcp && record.member_side != SideState::kReset
              ? awaited_to(record) - awaited_from(record) <= kMostBeforeHandshake
              : record.sequence_delta == std::array<std::int32_t, 2>{};
 }

@@ -59,7 +59,7 @@ struct alignas(64) NatRecord {
   std::uint8_t ended = 0;
   // Room for what later needs state per direction, so that the layout stays: SYN cookies and the
   // PROXY protocol shift sequence numbers, early endpoint reuse shifts timestamps. 0 now, but for
-  // the first one of a half-open record whose member has answered: see awaited_from().
+  // the first one of a half-open record: see awaited_from().
   std::array<std::int32_t, 2> sequence_delta{};
   std::array<std::uint8_t, 4> timestamp_offset{};
 };
@@ -243,11 +243,13 @@ class NatTable {
   std::size_t half_open_ = 0;
 };
 
-// Of a half-open record whose member has sent a SYN: the acknowledgments of the client that
-// complete the handshake, from the one of the SYN alone to the one of all that the member has sent
-// so far (RFC 9293 §3.10.7.4, SYN-RECEIVED: SND.UNA < SEG.ACK =< SND.NXT). The member sends more
-// before its SYN is acknowledged only with TCP Fast Open (RFC 7413), within the client's unscaled
-// window.
+// Of a half-open record of TCP: the acknowledgments that are awaited of the other side, from the
+// one of the SYN alone to the one of all that was sent with it and behind it. At first that is the
+// client's SYN, which the member's answer acknowledges (RFC 9293 §3.10.7.3: SND.UNA < SEG.ACK =<
+// SND.NXT); 0 to 0 when nothing is known of it, as in a record that an older process left. Once the
+// member has sent a SYN it is that one, whose acknowledgment completes the handshake (§3.10.7.4).
+// More than its SYN a side sends before the other's acknowledgment only with TCP Fast Open
+// (RFC 7413), within the other's unscaled window or in one packet.
 inline constexpr std::uint32_t kMostBeforeHandshake = 65'535;
 inline std::uint32_t awaited_from(const NatRecord& record) {
   return static_cast<std::uint32_t>(record.sequence_delta[0]);
@@ -256,7 +258,16 @@ inline std::uint32_t awaited_to(const NatRecord& record) {
   return static_cast<std::uint32_t>(record.sequence_delta[1]);
 }
 
-// The state of a half-open TCP record after a segment of one side. The client completes the
+// A new record of TCP, after the SYN that it began with.
+void begin_handshake(NatRecord& record, const Segment& syn);
+
+// True for a member's SYN-ACK or RST-ACK that answers another SYN than the record's client sent:
+// that of the one who had the endpoint before. It is not for this client, and says nothing of this
+// flow. Only the first answer is judged: who has answered the client knows the other no more.
+bool answers_another(const NatRecord& record, const Segment& segment);
+
+// The state of a half-open TCP record after a segment of one side. A SYN of the client with another
+// number is another attempt, as long as the member has not answered. The client completes the
 // handshake by an acknowledgment of the member's SYN, and by nothing else: who cannot see what the
 // member sends makes no flow that stands, nor one that is closing. A FIN or a reset of the client
 // alone changes nothing, for the record's life is short as it is; the member's reset shortens it.

@@ -7,10 +7,11 @@
 namespace holdfast::dataplane::parsing {
 namespace {
 
-// "This network", loopback, multicast, reserved and broadcast (RFC 6890).
+// "This network", loopback, multicast, reserved and broadcast (RFC 6890); link-local, which no
+// router may have passed on (RFC 3927 §7).
 bool is_martian(Be32 source) {
   const std::uint32_t network = source.to_host() >> 24;
-  return network == 0 || network == 127 || network >= 224;
+  return network == 0 || network == 127 || network >= 224 || source.to_host() >> 16 == 0xa9fe;
 }
 
 // Field by field: a copy of the whole header would stand on the stack, and cost 2 ns.

@@ -5,6 +5,7 @@
 #include "dataplane/checksum.h"
 #include "dataplane/choose.h"
 #include "dataplane/encapsulate.h"
+#include "dataplane/extension_headers.h"
 #include "dataplane/flow_keys.h"
 #include "dataplane/headers.h"
 #include "dataplane/icmp_error.h"
@@ -60,6 +61,15 @@ FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, con
   store(at, leaves);
   std::byte* const checksum = l3 + offsetof(Ipv4Header, checksum);
   store(checksum, update_checksum(load<Be16>(checksum), changes));
+}
+
+[[gnu::noinline]] void change_identification6(std::byte* l3,
+                                              const FlowKey& from,
+                                              const FlowKey& to,
+                                              const FlowHasher& hasher) {
+  if (std::byte* const at = parsing::find_identification(l3)) {
+    store(at, changed_identification(load<Be32>(at), from.source, to.source, hasher));
+  }
 }
 
 // Field by field, like every header here: a copy waits for the small stores into it (10 ns).
@@ -122,6 +132,9 @@ void translate_header(Burst& b,
     }
     rewrite_ipv4(l3, to, addresses);
   } else {
+    if (b.piece[i] != Piece::kWhole && from.source != to.source) [[unlikely]] {
+      change_identification6(l3, from, to, hasher);
+    }
     rewrite_ipv6(l3, to);
   }
 }

@@ -15,6 +15,7 @@ struct Segment {
   std::uint32_t acknowledgment = 0;
   std::uint32_t length = 0;  // in sequence space: payload, SYN and FIN
   std::uint8_t flags = 0;
+  bool first_fragment = false;  // then `length` is not that of the whole segment
 };
 
 // Requires: the slot is of TCP, parsed, and no later fragment. Of a first fragment the payload that
@@ -26,7 +27,8 @@ inline Segment segment_of(const Burst& b, Slot i) {
           .acknowledgment = tcp.acknowledgment.to_host(),
           .length = b.l3_length[i] - upper - tcp.header_length() +
                     ((tcp.flags & kTcpSyn) != 0 ? 1U : 0U) + ((tcp.flags & kTcpFin) != 0 ? 1U : 0U),
-          .flags = tcp.flags};
+          .flags = tcp.flags,
+          .first_fragment = b.piece[i] == Piece::kFirst};
 }
 
 }  // namespace holdfast::dataplane

@@ -216,6 +216,13 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
   return true;
 }
 
+// The member's answer to who had the endpoint before: half-open flows give theirs up at once when
+// the pool ends, and the member has not heard of it.
+[[gnu::noinline]] bool is_of_another(const Burst& b, Slot i, const NatRecord& record) {
+  return b.key[i].protocol == Protocol::kTcp && b.piece[i] != Piece::kLater &&
+         answers_another(record, segment_of(b, i));
+}
+
 bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   const NatTable& nat = state.tables.nat;
   const std::uint32_t index = find_reply(nat, generation, b.hash[i], b.key[i]);
@@ -228,6 +235,9 @@ bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& s
                                               Disposition::kReset)) {
     give_up_nat_flow(state, generation, index, now);
     return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
+  }
+  if (record.state == FlowState::kHalfOpen && is_of_another(b, i, record)) [[unlikely]] {
+    return b.drop(i, Drop::kNoNatFlow);
   }
   follow(b, i, generation, state, index, now);
   b.binding[i] = nat.record(index).binding;

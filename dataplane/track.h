@@ -15,6 +15,9 @@
 // flow whose member is to be reset is answered with a reset, but for a SYN and UDP, which choose
 // again.
 //
+// What a member answers to another SYN than that of the half-open record's client
+// (answers_another() in nat_table.h) is dropped as kNoNatFlow and changes nothing.
+//
 // The states of an entry of the modes without translation: next_state() in flow_state.h. For
 // records see advance_handshake() and advance_tcp(). The packet that shows a flow also makes or
 // renews its source's affinity record. A later fragment renews the stamp and changes nothing else;

@@ -76,7 +76,8 @@ inline constexpr std::array kDropTexts = {
              "IPv6 extension headers that are too many, too long or not to be forwarded",
              "nothing: no ordinary client sends them"},
     DropText{dataplane::Drop::kMartian,
-             "the source is no address that may send",
+             "the source is no address that may send, or a link-local one (169.254.0.0/16, "
+             "fe80::/10), which no router passes on",
              "forged: filter it at the edge (RFC 2827)"},
     DropText{dataplane::Drop::kLand,
              "source and destination are the same",
@@ -103,8 +104,9 @@ inline constexpr std::array kDropTexts = {
              "a VIP, but no service has this protocol and port",
              "a scan, or `ports` of the service lacks one"},
     DropText{dataplane::Drop::kNoNatFlow,
-             "an address of the NAT pool, where no flow is translated",
-             "a backend that answers after its flow has ended: see `timeouts`"},
+             "an address of the NAT pool, where no flow is translated, or the answer to the SYN of "
+             "one who had that endpoint before",
+             "a backend that answers after its flow has ended: see `timeouts`; or a flood of SYNs"},
     DropText{dataplane::Drop::kNoFlow,
              "a TCP reset or a later fragment of a flow that nobody knows",
              "nothing: it would reach nobody"},
@@ -119,8 +121,9 @@ inline constexpr std::array kDropTexts = {
              "`holdfast backends` says which are down, drained or of weight 0"},
     DropText{
         dataplane::Drop::kNatPoolExhausted,
-        "the NAT pool has no free port towards the backend and none of a half-open flow among the "
-        "192 that are tried, or no address of the packet's family",
+        "the NAT pool has no free port towards the backend and none that a half-open flow among "
+        "the 192 that are tried can give up (UDP: after 5 s without an answer), or no address of "
+        "the packet's family",
         "more addresses in `nat: pool`, or shorter `timeouts`"},
     DropText{dataplane::Drop::kNatTableFull,
              "no free record for another translated flow",

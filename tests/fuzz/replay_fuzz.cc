@@ -11,6 +11,7 @@
 // ended: then the tables must be empty. So one machine serves all inputs; a new one for each would
 // cost far more than the frames.
 #include "dataplane/checksum.h"
+#include "dataplane/extension_headers.h"
 #include "dataplane/parse.h"
 #include "dataplane/solo.h"
 #include "tests/fuzz/parse_checks.h"
@@ -440,9 +441,18 @@ class Machine {
                        before.begin() + static_cast<std::ptrdiff_t>(from)));
   }
 
+  // Whether the byte is of the id of the fragment whose IP header begins at `header`.
+  static bool is_of_id(std::byte* ip, std::size_t header, bool v4, std::size_t at) {
+    if (v4) {
+      return at == header + 4 || at == header + 5;
+    }
+    const std::byte* const id = parsing::find_identification(ip + header);
+    return id != nullptr && ip + at >= id && ip + at < id + 4;
+  }
+
   // Bytes of a packet, counted from its IP header, that translation changes: IP addresses, TTL,
   // ports and checksums, which in an ICMP error stand in the quote, the MSS of a SYN, and the id of
-  // an IPv4 fragment, quoted or not.
+  // a fragment, quoted or not.
   static bool may_change(const Burst& b, Slot i, std::size_t at) {
     const bool v4 = b.key[i].source.is_v4();
     const bool error = b.kind[i] == Kind::kIcmpError;
@@ -456,9 +466,8 @@ class Machine {
     const bool quoted = error && (at == l4 + 2 || at == l4 + 3 ||
                                   (at >= quote + (v4 ? 10 : 8) && at < quote + (v4 ? 20 : 40)));
     const bool option = !error && (b.tcp_flags[i] & kTcpSyn) != 0 && at >= l4 + 20 && at < l4 + 60;
-    const std::size_t id = error ? quote + 4 : 4;
-    const bool fragment =
-        v4 && (error || b.piece[i] != Piece::kWhole) && (at == id || at == id + 1);
+    const bool fragment = (error || b.piece[i] != Piece::kWhole) &&
+                          is_of_id(b.frame[i].data + b.l3_offset[i], error ? quote : 0, v4, at);
     return ip || upper || quoted || option || fragment;
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fragments through every stage, in every mode and both families. A slow receiver puts what came
 // out together again: it must be the packet that a whole datagram would have become.
+#include "dataplane/checksum.h"
 #include "tests/packet/icmp_quote.h"
 #include "tests/packet/nat_flow.h"
 #include "tests/support/appliance.h"
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <string>
 #include <tuple>
 
@@ -319,14 +321,18 @@ TEST(FragmentsOfNat, OfAnUnknownConnectionAreAnsweredOnce) {
   EXPECT_EQ(appliance.stats().resets_sent.get(), 1U);
 }
 
-std::uint16_t id_of(const Bytes& frame) {
-  return static_cast<std::uint16_t>(frame.at(kLink + 4) * 256 + frame.at(kLink + 5));
+// Of an IPv6 fragment without other extension headers.
+std::uint32_t id_of(const Bytes& frame) {
+  const std::byte* const ip = reinterpret_cast<const std::byte*>(frame.data()) + kLink;
+  return frame.at(12) == 0x08 ? dataplane::load<Be16>(ip + 4).to_host()
+                              : dataplane::load<Be32>(ip + 44).to_host();
 }
 
 // Those of one client's datagrams with the ids 0 to 299, as they leave to the backend.
-std::vector<std::uint16_t> ids_behind(Appliance& appliance, const Endpoint& client) {
-  const Bytes whole = udp(client, kVip.at_port(53)).payload(900).bytes();
-  std::vector<std::uint16_t> ids;
+std::vector<std::uint32_t> ids_behind(Appliance& appliance, const Endpoint& client) {
+  const Endpoint& vip = client.address.is_v4() ? kVip : kVip6;
+  const Bytes whole = udp(client, vip.at_port(53)).payload(900).bytes();
+  std::vector<std::uint32_t> ids;
   for (std::uint16_t id = 0; id < 300; ++id) {
     const std::vector<Bytes> all = fragments_of(whole, {400}, id);
     const Outcome first = appliance.send(all[0]);
@@ -337,12 +343,14 @@ std::vector<std::uint16_t> ids_behind(Appliance& appliance, const Endpoint& clie
   return ids;
 }
 
-TEST(FragmentsOfNat, OfClientsThatCountInStepAreNotTakenForEachOthers) {
+class FragmentsOfNatIn : public ::testing::TestWithParam<bool> {};
+
+TEST_P(FragmentsOfNatIn, OfClientsThatCountInStepAreNotTakenForEachOthers) {
   Appliance appliance(three_backends(Mode::kNat));
-  const std::vector<std::uint16_t> one = ids_behind(appliance, kClient);
-  Endpoint other = kClient;
-  other.address = v4(198, 51, 100, 8);
-  const std::vector<std::uint16_t> another = ids_behind(appliance, other);
+  Endpoint other = GetParam() ? kClient : kClient6;
+  const std::vector<std::uint32_t> one = ids_behind(appliance, other);
+  other.address.bytes[15] ^= 15;
+  const std::vector<std::uint32_t> another = ids_behind(appliance, other);
   EXPECT_EQ(std::set(one.begin(), one.end()).size(), 300U) << "two of one client are one";
   for (std::size_t i = 0; i < one.size(); ++i) {
     EXPECT_NE(one[i], another[i]) << i;
@@ -370,6 +378,44 @@ TEST(FragmentsOfNat, AreQuotedAsTheirSenderSentThem) {
   as_sent.at(10) = quote.at(10);
   as_sent.at(11) = quote.at(11);
   EXPECT_EQ(quote, as_sent);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FragmentsOfNatIn, ::testing::Bool(), family_of);
+
+// As above; a fragment header has no checksum of its own, the message covers it.
+TEST(FragmentsOfNat, AreQuotedInIpv6AsTheirSenderSentThem) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Packet packet = udp(kClient6, kVip6.at_port(53)).payload(900).extension(60, 8);
+  for (const std::size_t unfragmentable : {0U, 8U}) {  // options before the fragment header
+    const Bytes whole = packet.bytes();
+    const Bytes first =
+        fragments_of(
+            whole, {400}, static_cast<std::uint32_t>(0x70007 + unfragmentable), unfragmentable)
+            .front();
+    const Bytes sent = appliance.send(first).bytes;
+    const std::size_t id = kLink + 40 + unfragmentable + 4;
+    EXPECT_FALSE(std::equal(first.begin() + static_cast<int>(id),
+                            first.begin() + static_cast<int>(id) + 4,
+                            sent.begin() + static_cast<int>(id)));
+    const std::byte* const ip = reinterpret_cast<const std::byte*>(sent.data()) + kLink;
+    const Endpoint pool = {Address::v6(ip + 8), 0, kLanMac};
+    const Endpoint backend = {Address::v6(ip + 24), 0, kBackend6.mac};
+    const Outcome error =
+        appliance.send(too_big(backend, pool, Bytes(sent.begin() + kLink, sent.end())), kLan);
+    ASSERT_EQ(error.verdict, Verdict::kForward);
+    Bytes quote(error.bytes.begin() + kLink + 48, error.bytes.end());
+    Bytes as_sent(first.begin() + kLink, first.end());
+    as_sent.at(7) = quote.at(7);
+    EXPECT_EQ(quote, as_sent);
+    const auto* const at = reinterpret_cast<const std::byte*>(error.bytes.data()) + kLink;
+    const std::size_t size = error.bytes.size() - kLink - 40;
+    EXPECT_TRUE((dataplane::pseudo_header(Address::v6(at + 8),
+                                          Address::v6(at + 24),
+                                          dataplane::Protocol::kIcmp6,
+                                          static_cast<std::uint32_t>(size)) +
+                 dataplane::ChecksumSum(std::span(at + 40, size)))
+                    .verifies());
+  }
 }
 
 TEST(FragmentsOfNat, EachPayWithTheirOwnTtl) {

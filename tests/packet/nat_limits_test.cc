@@ -182,6 +182,53 @@ TEST(Nat, AFloodOfHalfOpenFlowsKeepsNoOtherFromItsMember) {
   }
 }
 
+// Half-open flows give their endpoint up at once, and the member does not know: what it answers to
+// the one who had it is not for the one who has it.
+TEST(Nat, AMemberThatAnswersAnothersSynReachesNobody) {
+  Appliance appliance(one_address(true), 300'000);
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+    appliance.send(tcp(numbered_client(i), kVip).syn().sequence(5000));
+  }
+  const dataplane::NatTable& nat = appliance.solo().worker().tables.nat;
+  ASSERT_EQ(nat.half_open(), kPortsOfAnAddress);
+  const Endpoint second = numbered_client(70'000);
+  const Outcome syn = appliance.send(tcp(second, kVip).syn().sequence(90'000));
+  ASSERT_EQ(syn.verdict, Verdict::kForward);
+  const Translated flow = translated(syn);
+  const auto answer = [&](std::uint32_t acknowledgment) {
+    return tcp(flow.backend, flow.pool).syn().ack().sequence(700).acknowledgment(acknowledgment);
+  };
+  const auto refusal = [&](std::uint32_t acknowledgment) {
+    return tcp(flow.backend, flow.pool).rst().ack().acknowledgment(acknowledgment);
+  };
+  EXPECT_EQ(appliance.send(answer(5001), kLan).reason, Drop::kNoNatFlow);
+  EXPECT_EQ(appliance.send(refusal(5001), kLan).reason, Drop::kNoNatFlow);
+  // Nor has it changed anything.
+  appliance.send(tcp(second, kVip).ack().acknowledgment(701));
+  EXPECT_EQ(nat.half_open(), kPortsOfAnAddress);
+  // A challenge is the second one's to answer (RFC 9293 §3.10.7.3), so that the member lets go.
+  EXPECT_EQ(appliance.send(tcp(flow.backend, flow.pool).ack().acknowledgment(5001), kLan).verdict,
+            Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second, kVip).rst().sequence(5001)).verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second, kVip).syn().sequence(90'000)).verdict, Verdict::kForward);
+  const Outcome answered = appliance.send(answer(90'001), kLan);
+  ASSERT_EQ(answered.verdict, Verdict::kForward);
+  EXPECT_EQ(appliance.send(tcp(second, kVip).ack().acknowledgment(701)).verdict, Verdict::kForward);
+  EXPECT_EQ(nat.half_open(), kPortsOfAnAddress - 1);
+}
+
+TEST(Nat, ARefusalOfTheClientsOwnSynReachesIt) {
+  Appliance appliance(three_backends(Mode::kNat));
+  const Translated flow =
+      translated(appliance.send(tcp(kClient, kVip).syn().sequence(5000).payload(10)));
+  EXPECT_EQ(
+      appliance.send(tcp(flow.backend, flow.pool).rst().ack().acknowledgment(5012), kLan).reason,
+      Drop::kNoNatFlow);
+  EXPECT_EQ(
+      appliance.send(tcp(flow.backend, flow.pool).rst().ack().acknowledgment(5011), kLan).verdict,
+      Verdict::kForward);
+}
+
 // What this burst has opened does not give way to another frame of it.
 TEST(Nat, ABurstDoesNotTakeTheEndpointsOfItsOwnFlows) {
   Appliance appliance(one_address(true), 200'000);
@@ -203,6 +250,59 @@ TEST(Nat, ABurstDoesNotTakeTheEndpointsOfItsOwnFlows) {
   }
   EXPECT_EQ(ports.size(), 2U);
   EXPECT_EQ(refused, 2U);
+}
+
+// A query of a numbered client.
+Outcome ask(Appliance& appliance, std::uint32_t client) {
+  return appliance.send(udp(numbered_client(client), kVip.at_port(53)).payload(4));
+}
+
+// The member's answer is for who asked last from its endpoint, or for nobody.
+Endpoint answered(Appliance& appliance, const Translated& flow) {
+  const Outcome answer = appliance.send(udp(flow.backend.at_port(53), flow.pool).payload(4), kLan);
+  if (answer.verdict != Verdict::kForward) {
+    return {};
+  }
+  const auto* const ip = reinterpret_cast<const std::byte*>(answer.bytes.data()) + 14;
+  return {dataplane::Address::v4(dataplane::load<dataplane::Be32>(ip + 16)),
+          dataplane::load<Be16>(ip + 22).to_host(),
+          kRouterMac};
+}
+
+// Who asks and is not answered yet may still be: his endpoint is nobody else's until then. Stamps
+// are whole seconds, so that of 5.0 s as many as 5.9 may have passed.
+TEST(Nat, AnUnansweredQueryKeepsItsEndpointForFiveSecondsAtLeast) {
+  Appliance appliance(one_address(true), 300'000);
+  appliance.advance(999);  // a second is over at once
+  std::vector<Opened> flows;
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+    const Outcome asked = ask(appliance, i);
+    ASSERT_EQ(asked.verdict, Verdict::kForward) << i;
+    flows.push_back({numbered_client(i), translated(asked)});
+  }
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(ask(appliance, 70'000).reason, Drop::kNatPoolExhausted) << i;
+    appliance.advance(1000);
+  }
+  EXPECT_EQ(ask(appliance, 70'000).reason, Drop::kNatPoolExhausted);
+  for (const Opened& one : flows) {
+    const Endpoint to = answered(appliance, one.flow);
+    ASSERT_EQ(to.address, one.client.address);
+    ASSERT_EQ(to.port, one.client.port);
+  }
+}
+
+TEST(Nat, AQueryThatNobodyAnsweredGivesWayAfterwards) {
+  Appliance appliance(one_address(true), 300'000);
+  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+    ASSERT_EQ(ask(appliance, i).verdict, Verdict::kForward) << i;
+  }
+  appliance.advance(6000);
+  const Outcome asked = ask(appliance, 70'000);
+  ASSERT_EQ(asked.verdict, Verdict::kForward);
+  const Endpoint to = answered(appliance, translated(asked));
+  EXPECT_EQ(to.address, numbered_client(70'000).address);
+  EXPECT_EQ(to.port, numbered_client(70'000).port);
 }
 
 // The only free endpoint stands anywhere between long-lived flows.

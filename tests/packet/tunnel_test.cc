@@ -283,6 +283,22 @@ TEST_P(TunnelOverUdp, LeavesADamagedSegmentDamaged) {
   EXPECT_TRUE(absent || !udp_checksum_verifies(frame, outer));
 }
 
+// RFC 768 leaves it open, RFC 9868 uses it: what stands behind the datagram is the packet's too.
+TEST_P(TunnelOverUdp, DoesNotMistakeADatagramForThePacketThatIsLonger) {
+  Appliance appliance(tunnelled(mode(), outer_v4()));
+  for (const std::size_t surplus : {1U, 2U, 5U, 38U}) {
+    const Packet packet = datagram(3).surplus(surplus);
+    const Outcome outcome = appliance.send(packet);
+    ASSERT_EQ(outcome.verdict, Verdict::kForward);
+    const Outer outer = read_outer(outcome.bytes);
+    const Bytes inner = ip_packet(packet);
+    EXPECT_EQ(from(outcome.bytes, outcome.bytes.size() - inner.size()), inner);
+    const bool absent = word(outcome.bytes, outer.end + 6, 2) == 0;
+    EXPECT_EQ(absent, outer_v4());
+    EXPECT_TRUE(absent || udp_checksum_verifies(outcome.bytes, outer)) << surplus;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EveryFamily,
                          TunnelOverUdp,
                          ::testing::Combine(::testing::Values(Mode::kGue, Mode::kVxlan),
@@ -384,6 +400,12 @@ TEST(TunnelHeader, OfUdpWithoutChecksumHasNoneOverIpv4AndAWholeOneOverIpv6) {
   Appliance over6(tunnelled(Mode::kGue, false));
   const Bytes six = over6.send(packet).bytes;
   EXPECT_TRUE(udp_checksum_verifies(six, read_outer(six)));
+}
+
+TEST(TunnelHeader, OfUdpWithAListHasNoChecksumAroundADatagramThatEndsBeforeItsPacket) {
+  Appliance appliance(tunnelled(Mode::kGue, true, {.hops = 2}));
+  const Bytes frame = appliance.send(udp(kClient, kVip.at_port(53)).payload(3).surplus(5)).bytes;
+  EXPECT_EQ(word(frame, read_outer(frame).end + 6, 2), 0U);
 }
 
 TEST(TunnelFlow, StaysWithItsBackendAsInDsr) {

@@ -214,6 +214,10 @@ Packet& Packet::no_checksum() {
   checksum_ = false;
   return *this;
 }
+Packet& Packet::surplus(std::size_t size) {
+  surplus_ = size;
+  return *this;
+}
 Packet& Packet::pad_to(std::size_t size) {
   pad_to_ = size;
   return *this;
@@ -287,6 +291,9 @@ Bytes Packet::build_upper() const {
   append(upper, payload_);
   apply(upper, upper_patches_);
   finish_upper(upper);
+  if (protocol_ == Protocol::kUdp) {
+    upper.insert(upper.end(), surplus_, 0xa7);
+  }
   return upper;
 }
 

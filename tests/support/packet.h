@@ -99,6 +99,7 @@ class Packet {
   Packet& payload(Bytes bytes);
   Packet& upper_byte(std::size_t offset, std::uint8_t value);  // before its checksum is made
   Packet& no_checksum();                                       // UDP: 0, "none"
+  Packet& surplus(std::size_t size);  // UDP: bytes of the IP payload behind the datagram
 
   // The frame, at last.
   Packet& pad_to(std::size_t size);
@@ -135,6 +136,7 @@ class Packet {
   Patches upper_patches_;
   Patches patches_;
   std::size_t pad_to_ = 0;
+  std::size_t surplus_ = 0;
   std::optional<std::size_t> cut_;
   std::uint32_t sequence_ = 1999;  // so that segments as they come from here make a handshake
   std::uint32_t acknowledgment_ = 2000;

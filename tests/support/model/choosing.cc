@@ -168,10 +168,10 @@ std::uint64_t group_of_source(const dataplane::Address& source,
   return hasher.address_pair(one, one) % 64;
 }
 
-std::uint16_t other_id(const dataplane::Address& from,
+std::uint32_t other_id(const dataplane::Address& from,
                        const dataplane::Address& to,
                        const dataplane::FlowHasher& hasher) {
-  return static_cast<std::uint16_t>(hasher.words(hasher.address_pair(from, to), 6864) & 0xffff);
+  return static_cast<std::uint32_t>(hasher.words(hasher.address_pair(from, to), 6864) & 0xffffffff);
 }
 
 }  // namespace holdfast::testing

@@ -65,7 +65,7 @@ std::uint64_t group_of_source(const dataplane::Address& source,
                               const dataplane::FlowHasher& hasher);
 
 // The bits of a fragment's id that change when its source `from` becomes `to`.
-std::uint16_t other_id(const dataplane::Address& from,
+std::uint32_t other_id(const dataplane::Address& from,
                        const dataplane::Address& to,
                        const dataplane::FlowHasher& hasher);
 

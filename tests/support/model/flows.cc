@@ -32,8 +32,24 @@ SideState next_side(SideState now, const Reading& packet, bool from_client) {
   return now == SideState::kFin ? now : SideState::kOpen;
 }
 
+// The client's SYN, while the member has not answered.
+void ask(Translation& flow, const Numbers& numbers, const Reading& packet) {
+  const std::uint32_t first = numbers.sequence + 1;
+  const std::uint32_t data = packet.fragment ? kWindow : numbers.next - first;
+  const bool known = flow.client_begins != 0 || flow.client_next != 0;
+  if (!known || first != flow.client_begins) {
+    flow.client_begins = first;
+    flow.client_next = first + data;
+  } else if (data > flow.client_next - first) {
+    flow.client_next = first + data;
+  }
+}
+
 // What the member sends before the client has acknowledged its SYN.
 void offer(Translation& flow, const Numbers& numbers, const Reading& packet) {
+  if (packet.has(kRst) || packet.has(kSyn)) {
+    flow.client_begins = flow.client_next = 0;
+  }
   if (packet.has(kRst)) {
     flow.member_side = SideState::kReset;
     flow.member_begins = flow.member_next = 0;
@@ -112,9 +128,22 @@ bool shows_itself(FlowState before, FlowState after) {
   return shown && before != after;
 }
 
-void begin(Translation& flow, const Reading& packet) {
+void begin(Translation& flow, const Arriving& frame, const Reading& packet) {
   flow.state = FlowState::kHalfOpen;
-  flow.client_side = packet.tcp() ? SideState::kSyn : SideState::kIdle;
+  if (packet.tcp()) {
+    flow.client_side = SideState::kSyn;
+    ask(flow, numbers_of(frame, packet), packet);
+  }
+}
+
+bool answers_another(const Translation& flow, const Arriving& frame, const Reading& packet) {
+  const bool known = flow.client_begins != 0 || flow.client_next != 0;
+  const bool answer = packet.has(kAck) && (packet.has(kSyn) || packet.has(kRst));
+  if (!packet.tcp() || packet.later() || !known || !answer) {
+    return false;
+  }
+  const std::uint32_t acknowledged = numbers_of(frame, packet).acknowledgment;
+  return acknowledged - flow.client_begins > flow.client_next - flow.client_begins;
 }
 
 void advance(Translation& flow, const Arriving& frame, const Reading& packet, bool from_client) {
@@ -126,6 +155,9 @@ void advance(Translation& flow, const Arriving& frame, const Reading& packet, bo
     const Numbers numbers = numbers_of(frame, packet);
     if (!from_client) {
       return offer(flow, numbers, packet);
+    }
+    if (packet.begins() && flow.member_side == SideState::kIdle) {
+      ask(flow, numbers, packet);
     }
     if (!accepts(flow, numbers, packet)) {
       return;

@@ -70,6 +70,10 @@ struct Translation {
   bool client_closed_first = false;
   bool detached = false;  // found by replies only
   bool ended = false;     // no longer counted as a flow
+  // Half-open, and the member has not answered: what it has to acknowledge at least, and may at
+  // most. Both 0: not known.
+  std::uint32_t client_begins = 0;
+  std::uint32_t client_next = 0;
   // Half-open, and the member has sent a SYN: what the client has to acknowledge at least, and may
   // at most.
   std::uint32_t member_begins = 0;
@@ -101,8 +105,11 @@ FlowState next_state(FlowState now, const Reading& packet);
 bool shows_itself(FlowState before, FlowState after);
 
 // The first packet, which is the client's, and another one of either side.
-void begin(Translation& flow, const Reading& packet);
+void begin(Translation& flow, const Arriving& frame, const Reading& packet);
 void advance(Translation& flow, const Arriving& frame, const Reading& packet, bool from_client);
+
+// Whether the member's packet answers a SYN, but none of this flow's client.
+bool answers_another(const Translation& flow, const Arriving& frame, const Reading& packet);
 
 // Seconds of idleness after which it is over.
 std::uint64_t lifetime(FlowState state, const dataplane::TimeoutSpec& timeouts);

@@ -419,6 +419,7 @@ void Model::give_up(std::uint64_t id, std::uint64_t now_s) {
   flow.state = FlowState::kClosing;
   flow.client_side = SideState::kReset;
   flow.member_side = SideState::kReset;
+  flow.client_begins = flow.client_next = 0;
   flow.member_begins = flow.member_next = 0;
   flow.seen_s = now_s;
   flow.ended = true;

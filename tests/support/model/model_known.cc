@@ -228,6 +228,9 @@ void BurstRun::track_reply(Travelling& t) {
     m_.give_up(found->second, now_s_);
     return reset_flow(t);
   }
+  if (answers_another(flow, *t.frame, t.packet)) {
+    return t.drop(Drop::kNoNatFlow);
+  }
   follow(t, found->second);
 }
 

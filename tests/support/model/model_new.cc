@@ -227,7 +227,7 @@ void BurstRun::enter_translation(Travelling& t) {
       .member = t.member,
       .seen_s = now_s_,
       .burst = m_.bursts_};
-  begin(flow, t.packet);
+  begin(flow, *t.frame, t.packet);
   if (!m_.in_pool(endpoint->address) || endpoint->address.is_v4() != t.packet.v4 ||
       endpoint->port < 1024) {
     throw Impossible("a flow got an endpoint that is none of the pool");

@@ -46,7 +46,7 @@ Fault lacking(const Bytes& bytes, const Reading& reading, std::size_t end) {
 }
 
 // The chain of a quoted IPv6 packet: moves to the upper header.
-Fault walk_quoted(const Bytes& bytes, const Reading& reading, std::size_t& at, std::uint8_t& next) {
+Fault walk_quoted(const Bytes& bytes, Reading& reading, std::size_t& at, std::uint8_t& next) {
   const std::size_t begin = at;
   for (int count = 0; is_extension(next); ++count) {
     if (count == 4) {
@@ -57,6 +57,9 @@ Fault walk_quoted(const Bytes& bytes, const Reading& reading, std::size_t& at, s
     }
     if (next == 44 && number16(bytes, at + 2) >= 8) {
       return Drop::kFragment;
+    }
+    if (next == 44 && number16(bytes, at + 2) % 2 == 1 && !reading.quoted_id) {
+      reading.quoted_id = at + 4;
     }
     const std::size_t size = extension_size(next, bytes[at + 1]);
     next = bytes[at];
@@ -106,6 +109,9 @@ Fault read_quoted(const Bytes& bytes, Reading& reading) {
   if (v4 && number16(bytes, ip + 6) % 8192 != 0) {
     return Drop::kFragment;
   }
+  if (v4 && (number16(bytes, ip + 6) & 0x2000) != 0) {
+    reading.quoted_id = ip + 4;
+  }
   if (!v4) {
     if (const Fault fault = walk_quoted(bytes, reading, upper, protocol)) {
       return fault;
@@ -130,11 +136,11 @@ void translate_quoted(Bytes& bytes, const Reading& reading, const Ends& ends) {
   const Bytes were = joined(wire(reading.destination), wire(reading.source));
   const Bytes are = joined(wire(ends.destination), wire(ends.source));
   put(bytes, addresses, are);
+  const Bytes id_was = part(bytes, ip + 4, ip + 6);
+  if (reading.quoted_id) {
+    change_id(bytes, *reading.quoted_id, reading.v4, ends.other_id);
+  }
   if (reading.v4) {
-    const Bytes id_was = part(bytes, ip + 4, ip + 6);
-    if ((number16(bytes, ip + 6) & 0x3fff) != 0) {
-      put16(bytes, ip + 4, static_cast<std::uint16_t>(number16(bytes, ip + 4) ^ ends.other_id));
-    }
     const Bytes id_is = part(bytes, ip + 4, ip + 6);
     put16(bytes,
           ip + 10,

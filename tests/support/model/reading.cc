@@ -157,6 +157,7 @@ Fault read_fragment4(const Bytes& bytes, Reading& reading) {
   }
   const std::uint16_t field = number16(bytes, reading.l3 + 6);
   FragmentReading fragment{.identification = number16(bytes, reading.l3 + 4),
+                           .id_at = reading.l3 + 4,
                            .begin = field % 0x2000U * 8U,
                            .last = (field & 0x2000) == 0};
   fragment.end = fragment.begin + reading.end() - reading.l4;
@@ -180,7 +181,8 @@ Fault read_ipv4(const Arriving& frame, Reading& reading) {
     return fault;
   }
   const std::uint8_t network = bytes[reading.l3 + 12];
-  if (network == 0 || network == 127 || network >= 224) {
+  const bool link_local = network == 169 && bytes[reading.l3 + 13] == 254;
+  if (network == 0 || network == 127 || network >= 224 || link_local) {
     return Drop::kMartian;
   }
   if (reading.source == reading.destination) {
@@ -233,6 +235,7 @@ Fault walk_chain(const Bytes& bytes, Reading& reading, int& count) {
     const std::uint16_t field = number16(bytes, reading.l4 + 2);
     if (reading.protocol == 44 && (field & 0xfff9) != 0) {
       reading.fragment = FragmentReading{.identification = number32(bytes, reading.l4 + 4),
+                                         .id_at = reading.l4 + 4,
                                          .begin = field / 8U * 8U,
                                          .last = field % 2 == 0};
     }

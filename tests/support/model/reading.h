@@ -40,6 +40,7 @@ enum class Shape : std::uint8_t {
 // What a fragment says of itself; `begin` and `end` count the bytes of the fragmentable part.
 struct FragmentReading {
   std::uint32_t identification = 0;
+  std::size_t id_at = 0;  // where that stands
   std::size_t begin = 0;
   std::size_t end = 0;
   bool last = false;
@@ -72,8 +73,9 @@ struct Reading {
   std::uint16_t source_port = 0;
   std::uint16_t destination_port = 0;
   std::uint8_t flags = 0;
-  std::size_t quoted_l4 = 0;  // of an error: where the quoted upper header begins
-  Address sender;             // of an error: its own source
+  std::size_t quoted_l4 = 0;             // of an error: where the quoted upper header begins
+  std::optional<std::size_t> quoted_id;  // where the id of a quoted fragment stands
+  Address sender;                        // of an error: its own source
   std::optional<FragmentReading> fragment;
 
   // Where the IP packet ends.

@@ -273,6 +273,10 @@ Translation Subject::translation(std::uint32_t index) const {
   const dataplane::MemberForward& member = *generation_->member({record.member, record.epoch});
   const dataplane::BindingForward& binding = *generation_->binding(record.binding);
   const Be16 port = member.port == Be16{} ? record.service_port : member.port;
+  // One place for both: as long as the member has not answered, the client's numbers.
+  const auto begins = static_cast<std::uint32_t>(record.sequence_delta[0]);
+  const auto next = static_cast<std::uint32_t>(record.sequence_delta[1]);
+  const bool asked = record.member_side == SideState::kIdle;
   return {.name = {.binding = binding_number(record.binding),
                    .vip = binding.prefix_bits == 128 ? binding.vip : worker_->tables.nat.vip(index),
                    .client = record.client,
@@ -290,8 +294,10 @@ Translation Subject::translation(std::uint32_t index) const {
           .client_closed_first = record.client_closed_first != 0,
           .detached = record.detached != 0,
           .ended = record.ended != 0,
-          .member_begins = static_cast<std::uint32_t>(record.sequence_delta[0]),
-          .member_next = static_cast<std::uint32_t>(record.sequence_delta[1]),
+          .client_begins = asked ? begins : 0,
+          .client_next = asked ? next : 0,
+          .member_begins = asked ? 0 : begins,
+          .member_next = asked ? 0 : next,
           .seen_s = record.stamp};
 }
 

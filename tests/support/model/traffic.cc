@@ -148,6 +148,12 @@ const Translation* picked(const FrameOp& op, const Model& model) {
   return &std::prev(flows.end(), static_cast<std::ptrdiff_t>(back) + 1)->second;
 }
 
+// One of both, or now and then the number beside.
+std::uint32_t near(const FrameOp& op, std::uint32_t begins, std::uint32_t next) {
+  return (op.argument % 4 == 1 ? next : begins) + (op.argument % 32 == 3 ? 1U : 0U) -
+         (op.argument % 32 == 7 ? 1U : 0U);
+}
+
 // Three of four segments of a client acknowledge what the member of its half-open flow has sent, or
 // the number beside; so flows come to stand.
 Packet client_segment(const FrameOp& op, const Model& model, const Endpoint& client) {
@@ -157,8 +163,7 @@ Packet client_segment(const FrameOp& op, const Model& model, const Endpoint& cli
     if (flow.name.client == client.address && flow.name.client_port == client.port &&
         flow.name.vip == vip.address && flow.name.service_port == vip.port &&
         flow.state == FlowState::kHalfOpen && op.argument % 4 != 0) {
-      packet.acknowledgment((op.argument % 4 == 1 ? flow.member_next : flow.member_begins) +
-                            (op.argument % 32 == 3 ? 1U : 0U) - (op.argument % 32 == 7 ? 1U : 0U));
+      packet.acknowledgment(near(op, flow.member_begins, flow.member_next));
     }
   }
   return packet;
@@ -176,12 +181,16 @@ Packet zero_sum(const Translation& flow, const Model& model, Packet packet) {
   return packet.payload(Bytes{trial.bytes[reading.l4 + 6], trial.bytes[reading.l4 + 7]});
 }
 
+// Three of four answers to a client's SYN acknowledge it, or the number beside.
 Packet reply(const FrameOp& op, const Model& model) {
   if (const Translation* flow = picked(op, model)) {
     Packet packet = transport(lan_end(flow->reply.member, flow->reply.member_port),
                               {flow->reply.pool, flow->reply.pool_port, kLanMac},
                               flow->reply.protocol == 6,
                               op);
+    if (flow->state == FlowState::kHalfOpen && flow->reply.protocol == 6 && op.argument % 4 != 0) {
+      packet.acknowledgment(near(op, flow->client_begins, flow->client_next));
+    }
     return op.oddity == Oddity::kZeroSum && flow->reply.protocol == 17
                ? zero_sum(*flow, model, packet)
                : packet;
@@ -341,7 +350,8 @@ void add_extensions(Packet& packet, const FrameOp& op, bool v4_packet) {
 }
 
 void mistake_addresses(Packet& packet, const FrameOp& op, const Endpoint& client) {
-  static const std::array<Address, 6> bad4 = {v4(127, 0, 0, 1),
+  static const std::array<Address, 7> bad4 = {v4(127, 0, 0, 1),
+                                              v4(169, 254, 3, 4),
                                               v4(0, 1, 2, 3),
                                               v4(224, 0, 0, 5),
                                               v4(203, 0, 113, 10),
@@ -431,7 +441,7 @@ void make_odd(Packet& packet, const FrameOp& op, const Endpoint& client) {
       mistake_addresses(packet, op, client);
       break;
     case Oddity::kNoChecksum:
-      packet.no_checksum();
+      op.argument % 2 == 0 ? packet.no_checksum() : packet.surplus(1 + op.argument / 2 % 40);
       break;
     case Oddity::kLong:
       packet.payload(long_payload(op, client.address.is_v4()));

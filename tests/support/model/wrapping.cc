@@ -102,15 +102,25 @@ Bytes as_claimed(const Bytes& packet, const Reading& reading) {
   return bytes;
 }
 
+// Whether the packet has a checksum over its whole payload: a fragment's is that of more than this,
+// and a UDP datagram may end before its packet does.
+bool covers_all(const Bytes& packet, const Reading& reading) {
+  if (reading.fragment) {
+    return false;
+  }
+  const std::size_t upper = reading.l4 - reading.l3;
+  return reading.shape == Shape::kError || reading.tcp() ||
+         (number16(packet, upper + 6) != 0 &&
+          upper + number16(packet, upper + 4) == reading.packet);
+}
+
 // The outer UDP checksum; 0 where there is none.
 std::uint16_t udp_checksum(const Bytes& head,
                            const Arriving& inner,
                            const Reading& reading,
                            const TunnelTo& to) {
   const bool v4 = to.member.is_v4();
-  const bool has_own = !reading.fragment &&  // else it is that of more than this
-                       (reading.shape == Shape::kError || reading.tcp() ||
-                        number16(inner.bytes, reading.l4 - reading.l3 + 6) != 0);
+  const bool has_own = covers_all(inner.bytes, reading);
   if ((v4 && (to.mode == Mode::kVxlan || !has_own)) || (!has_own && inner.beyond != 0)) {
     return 0;
   }

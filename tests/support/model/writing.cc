@@ -134,6 +134,11 @@ std::uint32_t number_behind(const Bytes& bytes, const Reading& reading) {
 
 }  // namespace
 
+void change_id(Bytes& bytes, std::size_t at, bool v4, std::uint32_t bits) {
+  v4 ? put16(bytes, at, static_cast<std::uint16_t>(number16(bytes, at) ^ bits))
+     : put32(bytes, at, number32(bytes, at) ^ bits);
+}
+
 Bytes pseudo_header(const Address& source,
                     const Address& destination,
                     std::uint8_t protocol,
@@ -172,8 +177,8 @@ void translate(Arriving& frame, const Reading& reading, const Ends& ends) {
   --bytes[l3 + (reading.v4 ? 8 : 7)];
   put_address(bytes, l3 + (reading.v4 ? 12 : 8), ends.source);
   put_address(bytes, l3 + (reading.v4 ? 16 : 24), ends.destination);
-  if (reading.v4 && reading.fragment) {
-    put16(bytes, l3 + 4, static_cast<std::uint16_t>(number16(bytes, l3 + 4) ^ ends.other_id));
+  if (reading.fragment) {
+    change_id(bytes, reading.fragment->id_at, reading.v4, ends.other_id);
   }
   if (reading.v4) {
     sum_ipv4_header(bytes, l3);

@@ -24,8 +24,12 @@ struct Ends {
   std::uint16_t source_port = 0;
   Address destination;
   std::uint16_t destination_port = 0;
-  std::uint16_t other_id = 0;  // of IPv4 fragments (in an error: quoted ones): bits that change
+  std::uint32_t other_id =
+      0;  // of fragments (in an error: quoted ones): bits that change; IPv4 has the lower 16
 };
+
+// Changes bits of the id of a fragment that stands there.
+void change_id(Bytes& bytes, std::size_t at, bool v4, std::uint32_t bits);
 
 // The frame less what stands behind the IP packet.
 Arriving without_trailer(Arriving frame, const Reading& reading);

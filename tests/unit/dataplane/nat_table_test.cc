@@ -182,6 +182,74 @@ TEST(AdvanceHandshake, DataBeforeItsEndMayBeAcknowledgedWithTheSyn) {
       stands({answer, {false, kTcpAck, 701 + 65'536, 0, 1}, {true, kTcpAck, 1, 702 + 65'536}}));
 }
 
+// Whether an answer with that acknowledgment is for the client, after the SYNs that it has sent.
+bool is_for_the_client(std::initializer_list<Segment> syns,
+                       std::uint32_t acknowledgment,
+                       std::uint8_t flags = kSynAck) {
+  NatRecord record;
+  record.state = FlowState::kHalfOpen;
+  bool first = true;
+  for (const Segment& syn : syns) {
+    first ? begin_handshake(record, syn) : advance_handshake(record, true, syn);
+    first = false;
+  }
+  EXPECT_TRUE(plausible_handshake(record, Protocol::kTcp));
+  return !answers_another(
+      record, {.sequence = 9, .acknowledgment = acknowledgment, .length = 1, .flags = flags});
+}
+
+constexpr Segment syn_of(std::uint32_t sequence, std::uint32_t data = 0) {
+  return {.sequence = sequence, .length = 1 + data, .flags = kTcpSyn};
+}
+
+TEST(AnswersAnother, AllButTheAcknowledgmentOfTheClientsSynDoes) {
+  for (const std::uint32_t number : {0U, 700U, 0x7fffffffU, 0xfffffffeU}) {
+    EXPECT_TRUE(is_for_the_client({syn_of(number)}, number + 1));
+    EXPECT_TRUE(is_for_the_client({syn_of(number), syn_of(number)}, number + 1));
+    EXPECT_TRUE(is_for_the_client({syn_of(number)}, number + 1, kTcpRst | kTcpAck));
+    for (const std::uint32_t wrong : {number, number + 2, number + 0x80000001U}) {
+      EXPECT_FALSE(is_for_the_client({syn_of(number)}, wrong));
+      EXPECT_FALSE(is_for_the_client({syn_of(number)}, wrong, kTcpRst | kTcpAck));
+      EXPECT_TRUE(is_for_the_client({syn_of(number)}, wrong, kTcpAck)) << "it answers no SYN";
+      EXPECT_TRUE(is_for_the_client({syn_of(number)}, wrong, kTcpRst));
+    }
+  }
+}
+
+TEST(AnswersAnother, DataOfTheSynMayBeAcknowledgedOrNot) {
+  for (const std::uint32_t acknowledged : {701U, 750U, 801U}) {
+    EXPECT_TRUE(is_for_the_client({syn_of(700, 100)}, acknowledged));
+    EXPECT_TRUE(is_for_the_client({syn_of(700, 100), syn_of(700)}, acknowledged)) << "sent again";
+    EXPECT_TRUE(is_for_the_client({syn_of(700), syn_of(700, 100)}, acknowledged));
+  }
+  EXPECT_FALSE(is_for_the_client({syn_of(700, 100)}, 802));
+  Segment fragment = syn_of(700, 8);
+  fragment.first_fragment = true;
+  EXPECT_TRUE(is_for_the_client({fragment}, 701 + 3000)) << "how much follows is not known";
+  EXPECT_FALSE(is_for_the_client({fragment}, 702 + 65'535));
+}
+
+TEST(AnswersAnother, TheClientsNewestSynCountsUntilTheMemberHasAnswered) {
+  EXPECT_TRUE(is_for_the_client({syn_of(700), syn_of(90)}, 91));
+  EXPECT_FALSE(is_for_the_client({syn_of(700), syn_of(90)}, 701));
+  NatRecord record;
+  record.state = FlowState::kHalfOpen;
+  begin_handshake(record, syn_of(700));
+  advance_handshake(
+      record, false, {.sequence = 50, .acknowledgment = 701, .length = 1, .flags = kSynAck});
+  advance_handshake(record, true, syn_of(90));
+  EXPECT_EQ(awaited_from(record), 51U) << "of the member's SYN";
+}
+
+TEST(AnswersAnother, NothingDoesWhereTheClientsNumberIsNotKnown) {
+  NatRecord record;
+  record.state = FlowState::kHalfOpen;
+  record.client_side = SideState::kSyn;
+  EXPECT_FALSE(answers_another(record, {.acknowledgment = 5, .length = 1, .flags = kSynAck}));
+  advance_handshake(record, true, syn_of(700));
+  EXPECT_TRUE(answers_another(record, {.acknowledgment = 5, .length = 1, .flags = kSynAck}));
+}
+
 TEST(AdvanceHandshake, ARefusedConnectionIsSoonOver) {
   const NatRecord refused = after({{false, kTcpRst | kTcpAck}});
   EXPECT_EQ(refused.state, FlowState::kHalfOpen);
