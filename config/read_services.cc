@@ -222,7 +222,7 @@ class ServiceReader {
       for (const auto& [name, unused] : templates_) {
         names.push_back(name);
       }
-      help = suggestion(nearest(node.text, names));
+      help = suggestion(journal_.nearest(node.text, names));
     }
     journal_.error(node.where,
                    fmt::format("unknown check {} in {}", quote(node.text), title_),
