@@ -92,6 +92,16 @@ class ServiceReader {
  public:
   ServiceReader(const Node& node,
                 std::size_t number,
+// A name, but not one that an object of the verbs has; `host:` and `tier:` are no names anyway.
+Read<std::string> read_backend_name(const Node& node) {
+  Read<std::string> name = read_name(node);
+  if (name && *name == "node") {
+    return std::unexpected(Complaint{"'node' stands for every backend in the operator's verbs",
+                                     "give it another name, as 'node1'"});
+  }
+  return name;
+}
+
                 const CheckTemplates& templates,
                 ServiceDraft& draft,
                 Journal& journal)
@@ -244,7 +254,7 @@ class ServiceReader {
     const Fields fields(node, fmt::format("{} of {}", what, title_), kBackendKeys, journal_);
     BackendDraft draft;
     Backend& backend = draft.backend;
-    const Node* name = fields.set_required("name", backend.name, read_name);
+    const Node* name = fields.set_required("name", backend.name, read_backend_name);
     const Node* address = fields.set_required("address", backend.address, read_unicast);
     const Node* port = fields.set("port", backend.port, integer(1, 65535));
     fields.set("weight", backend.weight, integer(0, 65535));

@@ -292,6 +292,11 @@ TEST(Load, EndsSoonOnHostileTexts) {
   }
 }
 
+TEST(Load, RefusesABackendThatVerbsWouldTakeForTheNode) {
+  EXPECT_THAT(complaints(replaced(kSmall, "name: a,", "name: node,")),
+              HasSubstr("error: name 'node' stands for every backend in the operator's verbs"));
+}
+
 TEST(StartupDifferences, AreEmptyForWhatAReloadCanDo) {
   const Config running = parsed(kSmall);
   const Config wanted =
