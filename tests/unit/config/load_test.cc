@@ -292,6 +292,16 @@ TEST(Load, EndsSoonOnHostileTexts) {
   }
 }
 
+TEST(Load, BlamesTheQuotedTextThatNeverEndsAndNotWhatCameBefore) {
+  const std::string text = kSmall + "# isn't \"it\nother: {a: 'it''s', b: x\"y}\n";
+  const auto line = std::to_string(std::ranges::count(text, '\n') + 1);
+  const std::string endless(std::size_t{2} << 20U, 'x');
+  EXPECT_THAT(complaints(text + "\"" + endless + "\": 1\n"),
+              HasSubstr("site.yaml:" + line + ":1: error: more than 1048576 bytes without an end"));
+  EXPECT_THAT(complaints(text + "more: [a, '" + endless),
+              HasSubstr("site.yaml:" + line + ":11: error: more than 1048576 bytes"));
+}
+
 TEST(Load, RefusesABackendThatVerbsWouldTakeForTheNode) {
   EXPECT_THAT(complaints(replaced(kSmall, "name: a,", "name: node,")),
               HasSubstr("error: name 'node' stands for every backend in the operator's verbs"));
