@@ -78,6 +78,10 @@ Read<std::chrono::seconds> read_timeout(const Node& node) {
   return seconds;
 }
 
+bool is_word(const Node* node, std::string_view word) {
+  return node != nullptr && node->kind == Kind::kScalar && node->text == word;
+}
+
 // "service 'web'", before its keys have been looked at.
 std::string title(const Node& node, std::string_view noun, std::size_t number) {
   for (std::size_t i = 0; i < node.keys.size(); ++i) {
@@ -88,10 +92,6 @@ std::string title(const Node& node, std::string_view noun, std::size_t number) {
   return fmt::format("{} number {}", noun, number);
 }
 
-class ServiceReader {
- public:
-  ServiceReader(const Node& node,
-                std::size_t number,
 // A name, but not one that an object of the verbs has; `host:` and `tier:` are no names anyway.
 Read<std::string> read_backend_name(const Node& node) {
   Read<std::string> name = read_name(node);
@@ -102,6 +102,10 @@ Read<std::string> read_backend_name(const Node& node) {
   return name;
 }
 
+class ServiceReader {
+ public:
+  ServiceReader(const Node& node,
+                std::size_t number,
                 const CheckTemplates& templates,
                 ServiceDraft& draft,
                 Journal& journal)
@@ -209,6 +213,7 @@ Read<std::string> read_backend_name(const Node& node) {
     if (node == nullptr) {
       return;
     }
+    draft_.service.has_check = true;
     if (node->kind != Kind::kScalar) {
       draft_.service.check = read_check(*node, draft_.service.check, "", journal_);
       return;
@@ -370,7 +375,9 @@ void read_timeouts(const Node& node, std::string_view owner, Timeouts& timeouts,
 Defaults read_defaults(const Node& node, Journal& journal) {
   Defaults defaults;
   const Fields fields(node, "'defaults'", kDefaultsKeys, journal);
-  if (const Node* value = fields.find("check")) {
+  if (const Node* value = fields.find("check"); is_word(value, "none")) {
+    defaults.has_check = false;
+  } else if (value != nullptr) {
     defaults.check = read_check(*value, defaults.check, "", journal);
   }
   if (const Node* value = fields.find("balance")) {
@@ -413,6 +420,7 @@ void read_services(const Node& node,
     draft.service.balance = defaults.balance;
     draft.service.affinity = defaults.affinity;
     draft.service.check = defaults.check;
+    draft.service.has_check = defaults.has_check;
     draft.service.drain = defaults.drain;
     draft.service.min_capacity = defaults.min_capacity;
     draft.service.timeouts = defaults.timeouts;

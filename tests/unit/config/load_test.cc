@@ -147,6 +147,14 @@ TEST(Load, ReadsAMinCapacityAsBackendsOrAsAShare) {
   }
 }
 
+TEST(Load, TurnsChecksOffForServicesThatHaveNone) {
+  const std::string text = kSmall + "defaults: {check: none}\n";
+  EXPECT_FALSE(parsed(text).services.at(0).has_check);
+  const Config config = parsed(replaced(text, "ports: [tcp", "check: {fall: 7}\n    ports: [tcp"));
+  EXPECT_TRUE(config.services.at(0).has_check);
+  EXPECT_EQ(config.services.at(0).check.fall, 7U);
+}
+
 TEST(Load, TakesDefaultsFromTheModelAndTheFile) {
   const Config config = parsed(kSmall + "defaults: {drain: {then: keep}, check: {fall: 7}}\n");
   const Service& service = config.services[0];
