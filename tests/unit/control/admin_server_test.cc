@@ -178,6 +178,21 @@ TEST_F(AdminServerTest, RefusesUnknownPathsAndWrongMethods) {
   EXPECT_TRUE(calls().empty());
 }
 
+TEST_F(AdminServerTest, RefusesARepeatedKeyByItsName) {
+  start();
+  for (const std::string body : {
+           R"({"object": "web/a", "dry_run": true, "dry_run": false})",
+           R"({"object": "web/a", "dry_run": true, "dry\u005frun": false})",
+       }) {
+    const auto response = exchange(http_request("POST", "/v1/drain", body));
+    EXPECT_THAT(response, StartsWith("HTTP/1.1 400 "));
+    EXPECT_THAT(response, HasSubstr("repeated key 'dry_run'"));
+  }
+  EXPECT_THAT(exchange(http_request("POST", "/v1/reload", R"({"reason": "a", "reason": "b"})")),
+              HasSubstr("repeated key 'reason'"));
+  EXPECT_TRUE(calls().empty());
+}
+
 TEST_F(AdminServerTest, AnswersHeadWithoutABody) {
   start();
   const auto response = exchange(http_request("HEAD", "/v1/services"));
