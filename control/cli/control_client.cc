@@ -69,18 +69,20 @@ asio::awaitable<Incoming> exchange(asio::any_io_executor executor, Outgoing out)
   // Not async_connect: a Unix socket connects at once or not at all, and says EAGAIN when the
   // backlog is full.
   stream.socket().connect(Local::endpoint(out.socket), in.error);
-  if (!in.error) {
-    co_await http::async_write(
-        stream, out.request, asio::redirect_error(asio::use_awaitable, in.error));
-  }
   if (in.error) {
     co_return in;
   }
+  error_code unsent;
+  co_await http::async_write(
+      stream, out.request, asio::redirect_error(asio::use_awaitable, unsent));
+  // Who has too many connections answers, and closes, before it has read anything: an answer tells
+  // more than the failed write.
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
   parser.body_limit(kLargestAnswer);
   co_await http::async_read(
       stream, buffer, parser, asio::redirect_error(asio::use_awaitable, in.error));
+  in.error = in.error && unsent ? unsent : in.error;
   in.body = std::move(parser.get().body());
   co_return in;
 }

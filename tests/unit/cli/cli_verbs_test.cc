@@ -332,6 +332,20 @@ TEST_F(CliVerbsTest, TimesOutOnAControlThatHangs) {
   EXPECT_THAT(ran.error, HasSubstr("did not answer within 50 ms"));
 }
 
+TEST_F(CliVerbsTest, SaysWhatControlSaysThatHasTooManyConnections) {
+  thread_.run([&] {
+    server_ = std::make_unique<AdminServer>(
+        thread_.context().get_executor(), operator_, HttpLimits{.connections = 0});
+    ASSERT_TRUE(server_->listen(path_));
+  });
+  // More than the socket holds: the answer is there before the request is written.
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{4} << 20U}) {
+    const Ran ran = run_with_socket({"enable", "web/a", "--reason", std::string(bytes, 'x')});
+    EXPECT_EQ(ran.exit_code, 4);
+    EXPECT_EQ(ran.error, "holdfast: what answers on " + path_ + " says: too many connections\n");
+  }
+}
+
 TEST_F(CliVerbsTest, FindsTheSocketInTheConfiguration) {
   start();
   std::ofstream(directory_.file("site.yaml")) << testing::site_config(directory_, "web");
