@@ -332,6 +332,20 @@ TEST_F(CliVerbsTest, TimesOutOnAControlThatHangs) {
   EXPECT_THAT(ran.error, HasSubstr("did not answer within 50 ms"));
 }
 
+TEST_F(CliVerbsTest, ATimeoutBoundsAllRequestsOfAVerbTogether) {
+  start();
+  std::promise<void> end;
+  thread_.post([&] { end.get_future().wait(); });
+  // "a" is asked about first, and takes all the time there is.
+  const Ran asked = run_with_socket({"drain", "a", "--wait", "--timeout", "50ms"});
+  const Ran sent = run_with_socket({"drain", "web/a", "--wait", "--timeout", "50ms"});
+  end.set_value();
+  EXPECT_EQ(asked.exit_code, 6);
+  EXPECT_THAT(asked.error, HasSubstr("the time was over before control could be asked"));
+  EXPECT_EQ(sent.exit_code, 6);
+  EXPECT_THAT(sent.error, HasSubstr("control took the request on " + path_));
+}
+
 TEST_F(CliVerbsTest, SaysWhatControlSaysThatHasTooManyConnections) {
   thread_.run([&] {
     server_ = std::make_unique<AdminServer>(
