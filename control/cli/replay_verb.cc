@@ -305,6 +305,7 @@ void replay(const Options& options, Context& context) {
   auto offline = set_up_offline(options.offline, context);
   if (!offline) {
     return;
+    context_.output_lost = options.out == kStandardStream;
   }
   std::ifstream file;
   if (options.in != kStandardStream) {
