@@ -31,7 +31,7 @@ void Fields::report_unknown(const Node& key, std::span<const Key> known) {
   if (journal_.full()) {
     return journal_.error(key.where, "");
   }
-  const Key near = nearest(key.text, known);
+  const Key near = journal_.nearest(key.text, known);
   suspected_.push_back(near);
   std::string help = suggestion(near);
   if (help.empty() && known.size() <= 6) {

@@ -5,9 +5,11 @@
 #pragma once
 
 #include "config/diagnostic.h"
+#include "config/suggest.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,8 +41,12 @@ class Journal {
   [[nodiscard]] std::size_t offset_of(Span where);
   // How many errors there were, kept or not: a part that reads compares before and after.
   [[nodiscard]] std::size_t errors() const { return errors_; }
-  // No further error is kept: suggestions need not be looked for.
+  // No further error is kept.
   [[nodiscard]] bool full() const { return errors_ >= limit_; }
+  // The candidate that was probably meant, "": none, or no further one is looked for.
+  std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
+    return full() ? "" : suggestions_.nearest(word, candidates);
+  }
   // The diagnostics in the order of their places.
   std::vector<Diagnostic> take();
 
@@ -63,6 +69,7 @@ class Journal {
   std::size_t warnings_ = 0;
   std::vector<File> files_;
   std::vector<Entry> kept_;
+  Suggestions suggestions_;
 };
 
 }  // namespace holdfast::config

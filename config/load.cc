@@ -108,7 +108,7 @@ void Loader::follow_includes() {
 }
 
 void Loader::include(const Node& item) {
-  const Read<std::string> pattern = read_text(item);
+  const Read<std::string> pattern = read_printable(item);
   if (!pattern) {
     return;  // reported with the main file's other values
   }
@@ -250,7 +250,7 @@ void Loader::read_version(const Fields& fields) {
 
 void Loader::check_include_list(const Fields& fields) {
   fields.each("include", [&](const Node& item) {
-    if (const Read<std::string> pattern = read_text(item); !pattern) {
+    if (const Read<std::string> pattern = read_printable(item); !pattern) {
       fields.report(item, "include", pattern.error());
     }
   });

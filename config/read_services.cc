@@ -78,6 +78,10 @@ Read<std::chrono::seconds> read_timeout(const Node& node) {
   return seconds;
 }
 
+bool is_word(const Node* node, std::string_view word) {
+  return node != nullptr && node->kind == Kind::kScalar && node->text == word;
+}
+
 // "service 'web'", before its keys have been looked at.
 std::string title(const Node& node, std::string_view noun, std::size_t number) {
   for (std::size_t i = 0; i < node.keys.size(); ++i) {
@@ -86,6 +90,16 @@ std::string title(const Node& node, std::string_view noun, std::size_t number) {
     }
   }
   return fmt::format("{} number {}", noun, number);
+}
+
+// A name, but not one that an object of the verbs has; `host:` and `tier:` are no names anyway.
+Read<std::string> read_backend_name(const Node& node) {
+  Read<std::string> name = read_name(node);
+  if (name && *name == "node") {
+    return std::unexpected(Complaint{"'node' stands for every backend in the operator's verbs",
+                                     "give it another name, as 'node1'"});
+  }
+  return name;
 }
 
 class ServiceReader {
@@ -199,6 +213,7 @@ class ServiceReader {
     if (node == nullptr) {
       return;
     }
+    draft_.service.has_check = true;
     if (node->kind != Kind::kScalar) {
       draft_.service.check = read_check(*node, draft_.service.check, "", journal_);
       return;
@@ -222,7 +237,7 @@ class ServiceReader {
       for (const auto& [name, unused] : templates_) {
         names.push_back(name);
       }
-      help = suggestion(nearest(node.text, names));
+      help = suggestion(journal_.nearest(node.text, names));
     }
     journal_.error(node.where,
                    fmt::format("unknown check {} in {}", quote(node.text), title_),
@@ -244,7 +259,7 @@ class ServiceReader {
     const Fields fields(node, fmt::format("{} of {}", what, title_), kBackendKeys, journal_);
     BackendDraft draft;
     Backend& backend = draft.backend;
-    const Node* name = fields.set_required("name", backend.name, read_name);
+    const Node* name = fields.set_required("name", backend.name, read_backend_name);
     const Node* address = fields.set_required("address", backend.address, read_unicast);
     const Node* port = fields.set("port", backend.port, integer(1, 65535));
     fields.set("weight", backend.weight, integer(0, 65535));
@@ -360,7 +375,9 @@ void read_timeouts(const Node& node, std::string_view owner, Timeouts& timeouts,
 Defaults read_defaults(const Node& node, Journal& journal) {
   Defaults defaults;
   const Fields fields(node, "'defaults'", kDefaultsKeys, journal);
-  if (const Node* value = fields.find("check")) {
+  if (const Node* value = fields.find("check"); is_word(value, "none")) {
+    defaults.has_check = false;
+  } else if (value != nullptr) {
     defaults.check = read_check(*value, defaults.check, "", journal);
   }
   if (const Node* value = fields.find("balance")) {
@@ -403,6 +420,7 @@ void read_services(const Node& node,
     draft.service.balance = defaults.balance;
     draft.service.affinity = defaults.affinity;
     draft.service.check = defaults.check;
+    draft.service.has_check = defaults.has_check;
     draft.service.drain = defaults.drain;
     draft.service.min_capacity = defaults.min_capacity;
     draft.service.timeouts = defaults.timeouts;

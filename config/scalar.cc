@@ -216,19 +216,24 @@ Read<std::string> read_name(const Node& node) {
   return text;
 }
 
-Read<std::string> read_path(const Node& node, std::size_t longest) {
+Read<std::string> read_printable(const Node& node) {
   Read<std::string> text = read_text(node);
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (text && std::ranges::any_of(*text, is_control)) {
+    return std::unexpected(
+        Complaint{fmt::format("{} has a control character in it", quote(*text)), ""});
+  }
+  return text;
+}
+
+Read<std::string> read_path(const Node& node, std::size_t longest) {
+  Read<std::string> text = read_printable(node);
   if (!text) {
     return text;
   }
   if (!text->starts_with('/')) {
     return std::unexpected(
         Complaint{fmt::format("{} must be an absolute path", quote(*text)), "start it with '/'"});
-  }
-  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-  if (std::ranges::any_of(*text, is_control)) {
-    return std::unexpected(
-        Complaint{fmt::format("{} has a control character in it", quote(*text)), ""});
   }
   if (text->size() > longest) {
     return std::unexpected(

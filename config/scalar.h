@@ -58,6 +58,8 @@ Read<std::uint64_t> read_size(const Node& node, IntegerRange range);
 Read<std::chrono::milliseconds> read_duration(const Node& node, DurationRange range);
 // A letter or digit, then up to 62 letters, digits, '.', '_' or '-'.
 Read<std::string> read_name(const Node& node);
+// Text without control characters, which would end a path or a line early.
+Read<std::string> read_printable(const Node& node);
 // An absolute path of at most `longest` bytes.
 Read<std::string> read_path(const Node& node, std::size_t longest);
 

@@ -21,6 +21,7 @@ inline constexpr std::size_t kLongestSocket = 104;  // sun_path less its NUL and
 // What services start from: the file's `defaults` over the model's.
 struct Defaults {
   Check check;
+  bool has_check = true;
   Balance balance;
   Affinity affinity;
   Drain drain;

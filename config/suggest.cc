@@ -3,7 +3,9 @@
 #include "config/suggest.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -14,8 +16,27 @@ namespace {
 
 constexpr std::size_t kLongestWord = 64;
 constexpr std::size_t kMostCandidates = 2000;
+constexpr std::size_t kStepsOfLetters = 64;  // what letters_apart() costs, about
 
 std::size_t difference(std::size_t a, std::size_t b) { return a > b ? a - b : b - a; }
+
+// How many letters of the one the other has not: never more than the edits between them.
+std::size_t letters_apart(std::string_view a, std::string_view b) {
+  std::array<std::int16_t, 256> surplus{};
+  for (const char letter : a) {
+    ++surplus[static_cast<unsigned char>(letter)];
+  }
+  for (const char letter : b) {
+    --surplus[static_cast<unsigned char>(letter)];
+  }
+  std::size_t more = 0;
+  std::size_t less = 0;
+  for (const std::int16_t one : surplus) {
+    more += static_cast<std::size_t>(std::max<std::int16_t>(one, 0));
+    less += static_cast<std::size_t>(std::max<std::int16_t>(static_cast<std::int16_t>(-one), 0));
+  }
+  return std::max(more, less);
+}
 
 }  // namespace
 
@@ -45,6 +66,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t li
 }
 
 std::string_view nearest(std::string_view word, std::span<const std::string_view> candidates) {
+  return Suggestions().nearest(word, candidates);
+}
+
+std::string_view Suggestions::nearest(std::string_view word,
+                                      std::span<const std::string_view> candidates) {
   if (word.size() > kLongestWord) {
     return "";
   }
@@ -52,7 +78,16 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   std::string_view found;
   for (const std::string_view candidate :
        candidates.first(std::min(candidates.size(), kMostCandidates))) {
-    const std::size_t distance = edit_distance(word, candidate, best - 1);
+    if (difference(word.size(), candidate.size()) >= best) {
+      continue;
+    }
+    const std::size_t steps = word.size() * candidate.size() + kStepsOfLetters;
+    if (steps > steps_left_) {
+      return "";
+    }
+    const bool far = letters_apart(word, candidate) >= best;
+    steps_left_ -= far ? kStepsOfLetters : steps;
+    const std::size_t distance = far ? best : edit_distance(word, candidate, best - 1);
     // One edit of a single letter would match anything.
     if (distance < best && distance < std::max(word.size(), candidate.size())) {
       best = distance;

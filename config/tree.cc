@@ -5,6 +5,7 @@
 
 #include "config/events.h"
 #include "config/text.h"
+#include "config/unfinished.h"
 
 #include <algorithm>
 #include <array>
@@ -112,6 +113,7 @@ struct Problem {
   std::string message;
   std::string help;
   bool fatal = false;
+  bool unfinished = false;
 };
 
 Problem translate(const YAML::Exception& exception, const TreeBuilder& builder) {
@@ -151,6 +153,7 @@ std::optional<Problem> parse_chunk(std::string_view chunk,
         flow != nullptr ? *flow : builder.last(),
         fmt::format("more than {} bytes without an end from here on", limits.max_unfinished_bytes),
         "is a quote or a bracket not closed?",
+        true,
         true};
   }
   return problem;
@@ -227,9 +230,12 @@ class TreeReader {
     const int first_line = begin == 0 ? 0 : journal_.span_at(file_, begin, 1).line - 1;
     const std::string_view chunk = text.substr(begin);
     TreeBuilder builder(file_, chunk, first_line, limits_.max_values, journal_);
-    const std::optional<Problem> problem = parse_chunk(chunk, limits_, builder);
+    std::optional<Problem> problem = parse_chunk(chunk, limits_, builder);
     std::size_t resume = text.size();
     if (problem) {
+      if (problem->unfinished) {
+        find_unfinished(text, *problem);
+      }
       resume = resume_offset(text, *problem, builder, journal_);
       report(*problem);
     }
@@ -241,6 +247,14 @@ class TreeReader {
       join(std::move(root), problem.has_value());
     }
     return resume;
+  }
+
+  // A quoted text that is too long is the reason, whatever was understood last.
+  void find_unfinished(std::string_view text, Problem& problem) {
+    const std::size_t from = problem.where.line == 0 ? 0 : journal_.offset_of(problem.where);
+    if (const auto quote = find_long_quote(text, from, limits_.max_unfinished_bytes)) {
+      problem.where = journal_.span_at(file_, *quote, 1);
+    }
   }
 
   void report(const Problem& problem) {

@@ -44,7 +44,7 @@ using Message = http::response<http::string_body>;
 
 constexpr std::string_view kBusy =
     "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 21\r\n"
-    "Connection: close\r\n\r\ntoo many connections\r\n";
+    "Connection: close\r\n\r\ntoo many connections\n";
 constexpr std::size_t kReadAhead = 8 * 1024;       // of the body or the next request
 constexpr std::size_t kDiscardBytes = 256 * 1024;  // read and thrown away before a close
 // When descriptors run out, accept fails at once and for ever; a pause leaves others the thread.

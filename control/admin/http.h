@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -30,6 +31,11 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::string allow;  // for 405: the methods that the path knows
 };
+
+// A target without its query.
+constexpr std::string_view path_of(std::string_view target) {
+  return target.substr(0, target.find('?'));
+}
 
 // Runs on the server's executor. What it throws becomes a 500 without detail.
 using HttpHandler = std::function<boost::asio::awaitable<HttpResponse>(HttpRequest)>;

@@ -129,8 +129,9 @@ HttpResponse wrong_method(const Route& route) {
 }  // namespace
 
 asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
-  const auto* const route = std::ranges::find(kRoutes, request.target, &Route::target);
-  if (route == kRoutes.end()) {
+  const auto* const route = std::ranges::find(kRoutes, path_of(request.target), &Route::target);
+  // A view ignores a query. A verb must not: who writes /v1/drain?dry_run=true means it.
+  if (route == kRoutes.end() || (route->method != "GET" && route->target != request.target)) {
     co_return not_found();
   }
   if (route->method != request.method) {

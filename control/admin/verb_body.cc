@@ -2,6 +2,9 @@
 // See verb_body.h.
 #include "control/admin/verb_body.h"
 
+#include "config/diagnostic.h"
+#include "control/admin/json_keys.h"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -165,6 +168,9 @@ std::expected<json::object, std::string> parsed(const std::string& body) {
   if (object == nullptr) {
     return std::unexpected("the body must be a JSON object");
   }
+  if (const auto key = repeated_key(body)) {
+    return std::unexpected("repeated key " + config::quote(*key));
+  }
   return *object;
 }
 
@@ -181,7 +187,7 @@ std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::
     const std::string_view key(given.key().data(), given.key().size());
     const auto* const field = std::ranges::find(kFields, key, &BodyField::key);
     if (field == kFields.end() || (field->verbs & bit(verb)) == 0) {
-      return std::unexpected("unknown key '" + std::string(key) + "': there are " +
+      return std::unexpected("unknown key " + config::quote(key) + ": there are " +
                              known_keys(verb));
     }
     if (Fault fault = field->take(given.value(), request); !fault.empty()) {
@@ -209,7 +215,7 @@ std::expected<std::string, std::string> read_reason(const std::string& body) {
   AdminRequest request;
   for (const json::key_value_pair& given : *object) {
     if (given.key() != "reason") {
-      return std::unexpected("unknown key '" + std::string(given.key()) + "': there is 'reason'");
+      return std::unexpected("unknown key " + config::quote(given.key()) + ": there is 'reason'");
     }
     if (Fault fault = take_reason(given.value(), request); !fault.empty()) {
       return std::unexpected(std::move(fault));

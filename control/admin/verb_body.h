@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bodies of the API's verbs, read as strictly as the configuration. Pure.
+// The bodies of the API's verbs, read as strictly as the configuration: unknown and repeated keys
+// are refused. Pure.
 //
 //   objects      list of strings; also "object", a single one
 //   reason       string

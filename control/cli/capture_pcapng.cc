@@ -33,6 +33,8 @@ constexpr std::size_t kMostInterfaces = 65'536;
 constexpr std::size_t kPacketFields = 20;
 constexpr std::size_t kSimplePacketFields = 4;
 
+constexpr std::string_view kTwoLengths = "a block's two lengths differ";
+
 bool is_packet(std::uint32_t type) {
   return type == kObsoletePacket || type == kSimplePacket || type == kEnhancedPacket;
 }
@@ -48,6 +50,7 @@ struct Block {
   std::uint32_t size = 0;       // of its body
   std::vector<std::byte> body;  // at most kMostBody bytes; empty for types that are skipped
   std::string damage = {};      // why no other block can be found behind it
+  std::string oddity = {};      // what is wrong, though the next block is there
 };
 
 // What stands in a packet block before the packet.
@@ -72,10 +75,13 @@ class PcapngReader final : public CaptureReader {
   Result<std::optional<Block>> next_block();
   Result<Block> read_block(std::uint32_t type);
   void read_body(Block& block);
-  Result<void> close_block(std::uint32_t length);
+  // Whether the block's second length is its first.
+  Result<bool> closes(std::uint32_t length);
   Result<void> add_interface(Bytes body);
   [[nodiscard]] CaptureClock clock_of(Bytes options) const;
   Result<CaptureRecord> packet(const Block& block);
+  Result<std::optional<CaptureRecord>> packet_and_oddity(const Block& block);
+  void note(const std::string& oddity) { oddity_ = oddity_.empty() ? oddity : oddity_; }
   [[nodiscard]] PacketFields fields_of(const Block& block) const;
   [[nodiscard]] PacketFields simple_fields_of(Bytes body) const;
 
@@ -92,6 +98,7 @@ class PcapngReader final : public CaptureReader {
   std::vector<Interface> interfaces_;
   CaptureTime last_time_;  // simple packets have none of their own
   bool lost_ = false;      // no other block can be found
+  std::string oddity_;     // of blocks before, which no record has told yet
 };
 
 Result<void> PcapngReader::begin_section() {
@@ -114,18 +121,19 @@ Result<void> PcapngReader::begin_section() {
   if (stream_.skip(length - kAroundBody - sizeof(kByteOrderMark)) != Got::kAll) {
     return failure("the file ends within a section header");
   }
-  return close_block(length);
+  const Result<bool> closed = closes(length);
+  if (!closed) {
+    return Failure(closed.error());
+  }
+  return *closed ? Result<void>() : failure(kTwoLengths);
 }
 
-Result<void> PcapngReader::close_block(std::uint32_t length) {
+Result<bool> PcapngReader::closes(std::uint32_t length) {
   std::array<std::byte, 4> again;
   if (stream_.read(again) != Got::kAll) {
     return failure("the file ends within a block");
   }
-  if (integer<std::uint32_t>(again, 0) != length) {
-    return failure("a block's two lengths differ");
-  }
-  return {};
+  return integer<std::uint32_t>(again, 0) == length;
 }
 
 Result<Block> PcapngReader::read_block(std::uint32_t type) {
@@ -151,8 +159,10 @@ void PcapngReader::read_body(Block& block) {
   }
   if (block.body.size() < kept || stream_.skip(block.size - kept) != Got::kAll) {
     block.damage = stream_.complaint("the file ends within a block");
-  } else if (auto closed = close_block(block.size + kAroundBody); !closed) {
-    block.damage = std::move(closed.error());
+  } else if (const auto closed = closes(block.size + kAroundBody); !closed) {
+    block.damage = closed.error();
+  } else if (!*closed) {
+    block.oddity = stream_.complaint(kTwoLengths);
   }
 }
 
@@ -269,6 +279,19 @@ Result<CaptureRecord> PcapngReader::packet(const Block& block) {
   return record;
 }
 
+// The record says too what was odd before it, and with its own block.
+Result<std::optional<CaptureRecord>> PcapngReader::packet_and_oddity(const Block& block) {
+  note(block.oddity);
+  Result<CaptureRecord> record = packet(block);
+  if (!record) {
+    return Failure(std::move(record.error()));
+  }
+  if (record->damage.empty()) {
+    record->damage = std::exchange(oddity_, {});
+  }
+  return std::move(*record);
+}
+
 Result<std::optional<CaptureRecord>> PcapngReader::next() {
   while (!lost_) {
     const Result<std::optional<Block>> found = next_block();
@@ -277,20 +300,24 @@ Result<std::optional<CaptureRecord>> PcapngReader::next() {
     }
     const std::optional<Block>& next = *found;
     if (!next) {
-      return std::nullopt;
+      break;
     }
     const Block& block = *next;
     if (is_packet(block.type)) {
-      return packet(block);
+      return packet_and_oddity(block);
     }
     if (!block.damage.empty()) {
       return Failure(block.damage);
     }
+    note(block.oddity);
     if (block.type == kInterfaceDescription) {
       if (auto added = add_interface(block.body); !added) {
         return Failure(std::move(added.error()));
       }
     }
+  }
+  if (!oddity_.empty()) {
+    return Failure(std::exchange(oddity_, {}));
   }
   return std::nullopt;
 }

@@ -69,18 +69,20 @@ asio::awaitable<Incoming> exchange(asio::any_io_executor executor, Outgoing out)
   // Not async_connect: a Unix socket connects at once or not at all, and says EAGAIN when the
   // backlog is full.
   stream.socket().connect(Local::endpoint(out.socket), in.error);
-  if (!in.error) {
-    co_await http::async_write(
-        stream, out.request, asio::redirect_error(asio::use_awaitable, in.error));
-  }
   if (in.error) {
     co_return in;
   }
+  error_code unsent;
+  co_await http::async_write(
+      stream, out.request, asio::redirect_error(asio::use_awaitable, unsent));
+  // Who has too many connections answers, and closes, before it has read anything: an answer tells
+  // more than the failed write.
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
   parser.body_limit(kLargestAnswer);
   co_await http::async_read(
       stream, buffer, parser, asio::redirect_error(asio::use_awaitable, in.error));
+  in.error = in.error && unsent ? unsent : in.error;
   in.body = std::move(parser.get().body());
   co_return in;
 }
@@ -101,6 +103,10 @@ ClientFailure failure(const Outgoing& out, const error_code& error) {
 }
 
 std::expected<std::string, ClientFailure> run(const Outgoing& out) {
+  if (out.limit <= std::chrono::milliseconds(0)) {
+    return std::unexpected(ClientFailure{
+        kExitTimedOut, "the time was over before control could be asked on " + out.socket});
+  }
   if (out.socket.empty() || out.socket.size() > 107) {
     return std::unexpected(
         ClientFailure{kExitUnreachable, "a socket's path has 1 to 107 bytes: " + out.socket});
@@ -141,14 +147,22 @@ std::expected<json::object, ClientFailure> answer(const Outgoing& out) {
 
 }  // namespace
 
+std::chrono::milliseconds ControlClient::left(std::chrono::milliseconds limit) const {
+  using std::chrono::milliseconds;
+  const auto spent =
+      std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start_);
+  return in_all_ ? std::min(limit, *in_all_ - spent) : limit;
+}
+
 std::expected<json::object, ClientFailure> ControlClient::get(
     const std::string& target, std::chrono::milliseconds limit) const {
-  return answer({socket_, make_request(http::verb::get, target, ""), limit});
+  return answer({socket_, make_request(http::verb::get, target, ""), left(limit)});
 }
 
 std::expected<json::object, ClientFailure> ControlClient::post(
     const std::string& target, const json::object& body, std::chrono::milliseconds limit) const {
-  return answer({socket_, make_request(http::verb::post, target, json::serialize(body)), limit});
+  return answer(
+      {socket_, make_request(http::verb::post, target, json::serialize(body)), left(limit)});
 }
 
 }  // namespace holdfast::control

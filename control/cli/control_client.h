@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CLI's end of the API: one request over control's Unix socket, with a deadline. Blocking, one
-// at a time.
+// The CLI's end of the API: one request over control's Unix socket, with a deadline, and if wanted
+// one for all of a verb's requests together. Blocking, one at a time.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <boost/json/object.hpp>
 
@@ -19,7 +21,10 @@ struct ClientFailure {
 
 class ControlClient {
  public:
-  explicit ControlClient(std::string socket) : socket_(std::move(socket)) {}
+  // `in_all` bounds all requests together, from now on.
+  explicit ControlClient(std::string socket,
+                         std::optional<std::chrono::milliseconds> in_all = std::nullopt)
+      : socket_(std::move(socket)), in_all_(in_all) {}
 
   // The body of the answer, whatever its status: a refused verb is an answer.
   std::expected<boost::json::object, ClientFailure> get(const std::string& target,
@@ -29,7 +34,12 @@ class ControlClient {
                                                          std::chrono::milliseconds limit) const;
 
  private:
+  // What is left of `in_all`, at most `limit`.
+  [[nodiscard]] std::chrono::milliseconds left(std::chrono::milliseconds limit) const;
+
   std::string socket_;
+  std::optional<std::chrono::milliseconds> in_all_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace holdfast::control

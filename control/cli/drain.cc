@@ -30,8 +30,10 @@ struct Options {
 };
 
 // Until the members have no flows left. Adds what it found to the answer's lines.
-void wait_for_drain(const ControlClient& client, const Options& options, json::object& answer) {
-  const auto start = Clock::now();
+void wait_for_drain(const ControlClient& client,
+                    const Options& options,
+                    Clock::time_point start,
+                    json::object& answer) {
   const std::vector<std::string> members = texts_field(answer, "members");
   for (;;) {
     const auto backends = client.get("/v1/backends", kMemberVerbLimit);
@@ -53,17 +55,22 @@ void wait_for_drain(const ControlClient& client, const Options& options, json::o
 }
 
 void run_drain(const std::string& name, const Options& options, Context& context) {
+  if (options.timeout && !options.wait) {
+    context.fail(kExitUsage, "--timeout bounds --wait: give both, or neither");
+    return;
+  }
   const auto sockets = find_sockets(options.verb.connection, context);
   if (!sockets) {
     return;
   }
-  const ControlClient client(sockets->control);
+  const auto start = Clock::now();
+  const ControlClient client(sockets->control, options.timeout);
   auto answer = send_member_verb(name, options.verb, client, context);
   if (!answer) {
     return;
   }
   if (options.wait && !options.verb.dry_run && outcome_in(*answer) == Outcome::kOk) {
-    wait_for_drain(client, options, *answer);
+    wait_for_drain(client, options, start, *answer);
   }
   print_answer(*answer, options.verb.format, context);
 }
@@ -91,7 +98,7 @@ void add_terms(Verb& verb, const std::shared_ptr<Options>& options) {
   add_then(verb, options->verb);
   verb.flag({"--wait", "", "wait until no flows are left"}, options->wait);
   add_timeout(verb,
-              "how long to wait; default: until the last flow has ended",
+              "how long to wait, with --wait; default: until the last flow has ended",
               [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
 }
 

@@ -56,12 +56,18 @@ void add_format(Verb& verb, Format& format) {
 }
 
 void add_connection(Verb& verb, Connection& connection) {
-  verb.optional(
-          {"--socket",
-           "PATH",
-           "control's socket; default: the configuration's, else " + config::Control().socket},
-          connection.socket)
-      .optional({"--config", "FILE", "configuration that names the sockets"}, connection.config);
+  // An empty one is a variable that a script has not set: not the default.
+  const auto named = [](std::string& path) {
+    return [&path](const std::string& given) {
+      path = given;
+      return given.empty() ? "it is empty" : "";
+    };
+  };
+  verb.read({"--socket",
+             "PATH",
+             "control's socket; default: the configuration's, else " + config::Control().socket},
+            named(connection.socket))
+      .read({"--config", "FILE", "configuration that names the sockets"}, named(connection.config));
 }
 
 std::optional<Sockets> find_sockets(const Connection& connection, Context& context) {
@@ -86,13 +92,18 @@ std::optional<Sockets> find_sockets(const Connection& connection, Context& conte
   return sockets;
 }
 
-std::optional<milliseconds> parse_duration(std::string_view text) {
+std::expected<milliseconds, std::string> parse_duration(std::string_view text) {
   std::int64_t amount = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
   const std::string_view rest = text.substr(static_cast<std::size_t>(end - text.data()));
   const auto* const unit = std::ranges::find(kUnits, rest, &Unit::name);
-  if (error != std::errc{} || unit == kUnits.end() || amount < 0 || amount > kYearMs / unit->ms) {
-    return std::nullopt;
+  const bool too_large = error == std::errc::result_out_of_range && !text.starts_with('-');
+  if ((error != std::errc{} && !too_large) || unit == kUnits.end() || amount < 0) {
+    return std::unexpected("'" + std::string(text) +
+                           "' is no duration: write 500ms, 30s, 5m or 1h");
+  }
+  if (too_large || amount > kYearMs / unit->ms) {
+    return std::unexpected("'" + std::string(text) + "' is longer than a year (8760h)");
   }
   return milliseconds(amount * unit->ms);
 }
@@ -106,7 +117,7 @@ void add_duration(Verb& verb,
     if (duration) {
       take(*duration);
     }
-    return duration ? "" : "'" + text + "' is no duration: write 500ms, 30s, 5m or 1h";
+    return duration ? "" : duration.error();
   });
 }
 

@@ -37,8 +37,8 @@ struct Sockets {
 // the exit code when there is nothing to return.
 std::optional<Sockets> find_sockets(const Connection& connection, Context& context);
 
-// "250ms", "5s", "2m", "1h"; nothing else, and at most a year.
-std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
+// "250ms", "5s", "2m", "1h"; nothing else, and at most a year. The error is a sentence.
+std::expected<std::chrono::milliseconds, std::string> parse_duration(std::string_view text);
 
 // An option with a duration as its value.
 void add_duration(Verb& verb,

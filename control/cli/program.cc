@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -49,7 +51,20 @@ void Context::fail(int code, const std::string& line) {
   exit_code = code;
 }
 
-int run_program(const std::vector<std::string>& words, Context& context) {
+void Context::check_output() {
+  errno = 0;
+  const bool flushed = out.rdbuf()->pubsync() == 0;
+  if ((flushed && out.good()) || output_lost) {
+    return;
+  }
+  const std::string why = errno == 0 ? "" : std::string(": ") + std::strerror(errno);
+  output_lost = true;
+  fail(exit_code == kExitOk ? kExitFailed : exit_code, "cannot write the output" + why);
+}
+
+namespace {
+
+void run_words(const std::vector<std::string>& words, Context& context) {
   CLI::App app(kAbout, "holdfast");
   app.require_subcommand(1);
   app.get_formatter()->column_width(kHelpColumn);
@@ -60,15 +75,22 @@ int run_program(const std::vector<std::string>& words, Context& context) {
   const auto is_named = [&](const CLI::App* verb) { return verb->get_name() == words.front(); };
   if (!words.empty() && !words.front().starts_with('-') && app.get_subcommands(is_named).empty()) {
     context.fail(kExitUsage, "there is no verb '" + words.front() + "': see holdfast --help");
-    return context.exit_code;
+    return;
   }
   std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants them
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error, context.out, context.error);
-    return code == 0 ? kExitOk : kExitUsage;
+    context.exit_code = code == 0 ? kExitOk : kExitUsage;
   }
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& words, Context& context) {
+  run_words(words, context);
+  context.check_output();
   return context.exit_code;
 }
 

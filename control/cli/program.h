@@ -31,9 +31,12 @@ struct Context {
   std::ostream& error;
   std::string program;  // path of the running executable
   int exit_code = kExitOk;
+  bool output_lost = false;  // and that was said
 
   // One line on the error stream, behind the program's name; sets the exit code.
   void fail(int code, const std::string& line);
+  // Fails when something that was written to `out` has not arrived: a full disk, a closed pipe.
+  void check_output();
 };
 
 // Each adds its verb as a subcommand whose callback runs it. Requires: `context` outlives `app`.

@@ -4,6 +4,7 @@
 #include "control/cli/capture.h"
 #include "control/cli/capture_link.h"
 #include "control/cli/capture_writer.h"
+#include "control/cli/drop_text.h"
 #include "control/cli/offline.h"
 #include "control/cli/replay.h"
 #include "control/cli/replay_lines.h"
@@ -56,6 +57,9 @@ constexpr const char* kHelp =
     "  service, backend   null when there is none\n"
     "  out      numbers of OUT's records that came of it, from 0\n"
     "  icmp_error   only of an ICMP error: the flow that it is about\n"
+    "\n"
+    "At the end it prints the number of each verdict and, for every reason of a drop that there\n"
+    "was, the number and what it means.\n"
     "\n"
     "Exit codes: 1 IN is damaged (what could be read is done) or an output cannot be written,\n"
     "3 the configuration is invalid.";
@@ -114,6 +118,8 @@ struct Tally {
     }
   }
   [[nodiscard]] std::string text() const;
+  // A line for each reason that there was, with its words.
+  [[nodiscard]] std::string reasons() const;
 };
 
 std::string Tally::text() const {
@@ -136,6 +142,23 @@ std::string Tally::text() const {
     }
   }
   return text + (separator == ", " ? ")" : "");
+}
+
+std::string Tally::reasons() const {
+  std::string text;
+  for (const DropText& drop : kDropTexts) {
+    const std::uint64_t count = drops[static_cast<std::size_t>(drop.reason)];
+    if (count > 0) {
+      text.append("  ")
+          .append(drop_name(drop.reason))
+          .append(" ")
+          .append(std::to_string(count))
+          .append(": ")
+          .append(drop.meaning)
+          .append("\n");
+    }
+  }
+  return text;
 }
 
 json::value text_or_null(const std::string& text) {
@@ -250,7 +273,7 @@ void ReplayRun::push(CaptureRecord record, CaptureWriter& writer) {
 }
 
 void ReplayRun::account() {
-  context_.error << "holdfast: " << tally_.text() << '\n';
+  context_.error << "holdfast: " << tally_.text() << '\n' << tally_.reasons();
   if (damages_ > 0) {
     const std::string more =
         damages_ > 1 ? "; " + std::to_string(damages_) + " places are damaged in all" : "";
@@ -282,6 +305,7 @@ void ReplayRun::run(const Options& options) {
       [](std::uint64_t frame) { return verdict_line(frame, {.verdict = Verdict::kHold}, 0); });
   if (!out.good()) {
     context_.fail(kExitFailed, out.complaint());
+    context_.output_lost = options.out == kStandardStream;
   } else if (verdicts && !verdicts->good()) {
     context_.fail(kExitFailed, verdicts->complaint());
   }

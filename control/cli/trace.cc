@@ -183,13 +183,14 @@ TraceTarget target_of(const Generation& generation, const FlowKey& key) {
 
 }  // namespace
 
-TraceReport trace_packet(const Offline& offline, const FlowKey& key, std::size_t size) {
+TraceReport trace_packet(const Offline& offline, const TracePacket& packet) {
+  const FlowKey& key = packet.key;
   Solo& solo = *offline.solo;
   const Generation& generation = solo.generation();
   TraceReport report{.target = target_of(generation, key), .key = offline.key};
   const dataplane::BoundService* bound =
       generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
-  std::vector<std::byte> frame = build_trace_frame(key, kOurMac, kNextHopMac, size);
+  std::vector<std::byte> frame = build_trace_frame(packet, kOurMac, kNextHopMac);
   report.before = read_headers(frame);
   const auto length = static_cast<std::uint32_t>(frame.size());
   const std::size_t mss_from_end =
@@ -217,11 +218,14 @@ TraceReport trace_packet(const Offline& offline, const FlowKey& key, std::size_t
     report.too_big = told_mtu(sent, key.source.is_v4());
   }
   if (result.verdict == dataplane::Verdict::kForward) {
-    if (key.protocol == dataplane::Protocol::kTcp) {
+    if (key.protocol == dataplane::Protocol::kTcp && (packet.tcp_flags & dataplane::kTcpSyn) != 0) {
       report.mss = mss_at(sent, mss_from_end);
     }
     report.after = read_headers(sent);
     report.overhead = static_cast<std::uint32_t>(sent.size()) - length;
+    if (is_tunnel(report.mode) && bound != nullptr) {
+      report.tunnel = read_tunnel(sent, report.mode);
+    }
     report.port = solo.neighborhood().link(result.sent.front().port).name;
     report.vlan = solo.neighborhood().link(result.sent.front().port).tags;
   }

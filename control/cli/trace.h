@@ -6,6 +6,7 @@
 
 #include "control/cli/offline.h"
 #include "control/cli/trace_packet.h"
+#include "control/cli/trace_tunnel.h"
 #include "dataplane/choose.h"
 #include "dataplane/solo.h"
 
@@ -66,6 +67,7 @@ struct TraceReport {
   TraceHeaders before;
   std::optional<TraceHeaders> after;     // when it is forwarded; in a tunnel mode the outer headers
   std::uint32_t overhead = 0;            // bytes of outer headers
+  std::optional<TraceTunnel> tunnel;     // what else they say
   std::string port;                      // by which it leaves then
   dataplane::VlanTags vlan;              // the tags of that port
   std::optional<std::uint16_t> mss;      // what a SYN announces then
@@ -74,11 +76,8 @@ struct TraceReport {
   std::optional<dataplane::Drop> reason;  // with kDrop
 };
 
-// A packet of build_trace_frame(). Requires: both addresses of one family; protocol TCP or UDP;
-// size <= 65535; `offline` has seen no packet.
-TraceReport trace_packet(const Offline& offline,
-                         const dataplane::FlowKey& key,
-                         std::size_t size = 0);
+// Requires: `offline` has seen no packet.
+TraceReport trace_packet(const Offline& offline, const TracePacket& packet);
 
 // Lines of `key   value`.
 std::string trace_text(const TraceReport& report);

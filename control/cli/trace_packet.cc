@@ -5,8 +5,10 @@
 #include "dataplane/headers.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstddef>
+#include <ranges>
 #include <span>
 #include <system_error>
 
@@ -26,6 +28,18 @@ using dataplane::TcpHeader;
 using dataplane::UdpHeader;
 
 constexpr std::uint16_t kWindow = 64'240;
+
+struct TcpFlag {
+  std::string_view name;
+  std::uint8_t bit;
+};
+// RFC 9293 §3.1; the packet path has no name for two of them.
+constexpr std::array<TcpFlag, 6> kTcpFlags = {{{"fin", dataplane::kTcpFin},
+                                               {"syn", dataplane::kTcpSyn},
+                                               {"rst", dataplane::kTcpRst},
+                                               {"psh", 0x08},
+                                               {"ack", dataplane::kTcpAck},
+                                               {"urg", 0x20}}};
 
 std::optional<std::uint16_t> parse_port(std::string_view text) {
   std::uint16_t port = 0;
@@ -54,7 +68,8 @@ std::size_t upper_headers(const FlowKey& key) {
 }
 
 // The segment or datagram of `size` bytes, with its checksum.
-std::vector<std::byte> build_upper(const FlowKey& key, std::size_t size) {
+std::vector<std::byte> build_upper(const TracePacket& packet, std::size_t size) {
+  const FlowKey& key = packet.key;
   const bool tcp = key.protocol == Protocol::kTcp;
   std::vector<std::byte> upper;
   if (tcp) {
@@ -64,7 +79,7 @@ std::vector<std::byte> build_upper(const FlowKey& key, std::size_t size) {
                      .sequence = {},
                      .acknowledgment = {},
                      .data_offset = 6 << 4,
-                     .flags = dataplane::kTcpSyn,
+                     .flags = packet.tcp_flags,
                      .window = Be16::from_host(kWindow),
                      .checksum = {},
                      .urgent = {}});
@@ -86,12 +101,13 @@ std::vector<std::byte> build_upper(const FlowKey& key, std::size_t size) {
   return upper;
 }
 
-void append_ipv4(std::vector<std::byte>& frame, const FlowKey& key, std::size_t upper) {
+void append_ipv4(std::vector<std::byte>& frame, const TracePacket& packet, std::size_t upper) {
+  const FlowKey& key = packet.key;
   Ipv4Header ip{};
   ip.version_and_length = 0x45;
   ip.total_length = Be16::from_host(static_cast<std::uint16_t>(sizeof ip + upper));
-  ip.fragment = Be16::from_host(dataplane::kIpv4DontFragment);
-  ip.ttl = kTraceTtl;
+  ip.fragment = Be16::from_host(packet.dont_fragment ? dataplane::kIpv4DontFragment : 0);
+  ip.ttl = packet.ttl;
   ip.protocol = static_cast<std::uint8_t>(key.protocol);
   ip.source = key.source.v4_bits();
   ip.destination = key.destination.v4_bits();
@@ -99,12 +115,13 @@ void append_ipv4(std::vector<std::byte>& frame, const FlowKey& key, std::size_t 
   append(frame, ip);
 }
 
-void append_ipv6(std::vector<std::byte>& frame, const FlowKey& key, std::size_t upper) {
+void append_ipv6(std::vector<std::byte>& frame, const TracePacket& packet, std::size_t upper) {
+  const FlowKey& key = packet.key;
   append(frame,
          Ipv6Header{.version_class_flow = Be32::from_host(6U << 28),
                     .payload_length = Be16::from_host(static_cast<std::uint16_t>(upper)),
                     .next_header = static_cast<std::uint8_t>(key.protocol),
-                    .hop_limit = kTraceTtl,
+                    .hop_limit = packet.ttl,
                     .source = key.source.bytes,
                     .destination = key.destination.bytes});
 }
@@ -136,24 +153,40 @@ std::string endpoint_text(const Address& address, std::uint16_t port) {
   return host + ":" + std::to_string(port);
 }
 
-std::vector<std::byte> build_trace_frame(const FlowKey& key,
+std::optional<std::uint8_t> parse_tcp_flags(std::string_view text) {
+  if (text == "none") {
+    return 0;
+  }
+  std::uint8_t flags = 0;
+  for (const auto part : std::views::split(text, ',')) {
+    const auto* const flag =
+        std::ranges::find(kTcpFlags, std::string_view(part.begin(), part.end()), &TcpFlag::name);
+    if (flag == kTcpFlags.end()) {
+      return std::nullopt;
+    }
+    flags |= flag->bit;
+  }
+  return text.empty() ? std::nullopt : std::optional(flags);
+}
+
+std::vector<std::byte> build_trace_frame(const TracePacket& packet,
                                          const dataplane::MacAddress& destination,
-                                         const dataplane::MacAddress& source,
-                                         std::size_t size) {
+                                         const dataplane::MacAddress& source) {
+  const FlowKey& key = packet.key;
   const bool v4 = key.source.is_v4();
   const std::size_t ip = v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
-  const std::size_t upper = std::max(size, ip + upper_headers(key)) - ip;
+  const std::size_t upper = std::max(packet.size, ip + upper_headers(key)) - ip;
   std::vector<std::byte> frame;
   append(frame,
          EthernetHeader{.destination = destination,
                         .source = source,
                         .type = v4 ? dataplane::kEtherIpv4 : dataplane::kEtherIpv6});
   if (v4) {
-    append_ipv4(frame, key, upper);
+    append_ipv4(frame, packet, upper);
   } else {
-    append_ipv6(frame, key, upper);
+    append_ipv6(frame, packet, upper);
   }
-  const std::vector<std::byte> segment = build_upper(key, upper);
+  const std::vector<std::byte> segment = build_upper(packet, upper);
   frame.insert(frame.end(), segment.begin(), segment.end());
   return frame;
 }

@@ -194,6 +194,16 @@ std::string vlan_note(dataplane::VlanTags tags) {
   return tags.any() ? " (vlan " + vlan_text(tags) + ")" : "";
 }
 
+void add_tunnel(Lines& lines, const TraceTunnel& tunnel) {
+  lines.add("outer", outer_text(tunnel));
+  if (const std::string hops = hops_text(tunnel); !hops.empty()) {
+    lines.add("hops", hops);
+  }
+  if (const std::string inner = inner_text(tunnel); !inner.empty()) {
+    lines.add("inner", inner);
+  }
+}
+
 std::string verdict_line(const TraceReport& report) {
   std::string text(verdict_name(report.verdict));
   for (char& letter : text) {
@@ -262,6 +272,9 @@ std::string trace_text(const TraceReport& report) {
   }
   if (report.after) {
     lines.add("rewrite", rewrite_line(report, *report.after));
+    if (report.tunnel) {
+      add_tunnel(lines, *report.tunnel);
+    }
     if (const std::string mss = mss_text(report); !mss.empty()) {
       lines.add("mss", mss);
     }
@@ -297,21 +310,23 @@ json::object trace_json(const TraceReport& report) {
   if (report.reason) {
     reason = drop_name(*report.reason);
   }
-  return {{"match", match_json(report)},
-          {"hash", std::move(hash)},
-          {"choose", choice_json(report)},
-          {"passed_over", std::move(passed)},
-          {"before", headers_json(report.before)},
-          {"after", report.after ? json::value(headers_json(*report.after)) : json::value(nullptr)},
-          {"overhead", report.overhead},
-          {"mss", report.mss ? json::value(*report.mss) : json::value(nullptr)},
-          {"too_big", report.too_big ? json::value(*report.too_big) : json::value(nullptr)},
-          {"vlan", report.vlan.any() ? json::value(vlan_text(report.vlan)) : json::value(nullptr)},
-          {"out", report.after ? json::value(report.port) : json::value(nullptr)},
-          {"verdict", verdict_name(report.verdict)},
-          {"reason", std::move(reason)},
-          {"meaning",
-           report.reason ? json::value(drop_text(*report.reason).meaning) : json::value(nullptr)}};
+  return {
+      {"match", match_json(report)},
+      {"hash", std::move(hash)},
+      {"choose", choice_json(report)},
+      {"passed_over", std::move(passed)},
+      {"before", headers_json(report.before)},
+      {"after", report.after ? json::value(headers_json(*report.after)) : json::value(nullptr)},
+      {"overhead", report.overhead},
+      {"tunnel", report.tunnel ? json::value(tunnel_json(*report.tunnel)) : json::value(nullptr)},
+      {"mss", report.mss ? json::value(*report.mss) : json::value(nullptr)},
+      {"too_big", report.too_big ? json::value(*report.too_big) : json::value(nullptr)},
+      {"vlan", report.vlan.any() ? json::value(vlan_text(report.vlan)) : json::value(nullptr)},
+      {"out", report.after ? json::value(report.port) : json::value(nullptr)},
+      {"verdict", verdict_name(report.verdict)},
+      {"reason", std::move(reason)},
+      {"meaning",
+       report.reason ? json::value(drop_text(*report.reason).meaning) : json::value(nullptr)}};
 }
 
 }  // namespace holdfast::control

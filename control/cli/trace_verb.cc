@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kHelp =
     "The packet is a TCP SYN with an MSS of 1460 (IPv6: 1440), or a UDP datagram, of a new flow,\n"
-    "and may not be fragmented; every backend is up, but for those\n"
+    "and may not be fragmented, if no option says otherwise; every backend is up, but for those\n"
     "of --down. What only a node knows is assumed: ports have the MAC address 02:00:5e:10:00:01,\n"
     "next hops 02:00:5e:20:00:01, frames to backends leave by the second port if there is one, "
     "and\n"
@@ -27,6 +27,7 @@ constexpr const char* kHelp =
     "Exit codes: 0 the packet is forwarded, 1 it is not, 2 usage, 3 invalid configuration.";
 
 constexpr std::size_t kLongestPacket = 65'535;
+constexpr std::size_t kHighestTtl = 255;
 
 struct Options {
   OfflineOptions offline;
@@ -34,6 +35,9 @@ struct Options {
   std::string source;
   std::string destination;
   std::size_t size = 0;
+  std::size_t ttl = kTraceTtl;
+  std::string flags;  // empty: a SYN's
+  bool may_fragment = false;
   Format format = Format::kTable;
 };
 
@@ -58,19 +62,41 @@ std::optional<dataplane::FlowKey> read_key(const Options& options, Context& cont
                                                                   : dataplane::Protocol::kUdp};
 }
 
-std::string read_size(const std::string& text, std::size_t& size) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
-  const bool number = error == std::errc{} && end == text.data() + text.size();
-  return number && size <= kLongestPacket ? "" : text + " is no length of a packet";
+std::string read_number(const std::string& text, std::size_t most, std::size_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc{} && end == text.data() + text.size();
+  return whole && number <= most ? ""
+                                 : "'" + text + "' is no number from 0 to " + std::to_string(most);
+}
+
+std::optional<TracePacket> read_packet(const Options& options, Context& context) {
+  const auto key = read_key(options, context);
+  if (!key) {
+    return std::nullopt;
+  }
+  TracePacket packet{.key = *key,
+                     .size = options.size,
+                     .ttl = static_cast<std::uint8_t>(options.ttl),
+                     .dont_fragment = !options.may_fragment};
+  if (!options.flags.empty()) {
+    const auto flags = parse_tcp_flags(options.flags);
+    if (!flags || key->protocol != dataplane::Protocol::kTcp) {
+      context.fail(kExitUsage,
+                   "--flags are of tcp: fin, syn, rst, psh, ack and urg, as syn,ack; or none");
+      return std::nullopt;
+    }
+    packet.tcp_flags = *flags;
+  }
+  return packet;
 }
 
 void trace(const Options& options, Context& context) {
-  const auto key = read_key(options, context);
-  const auto offline = key ? set_up_offline(options.offline, context) : std::nullopt;
+  const auto packet = read_packet(options, context);
+  const auto offline = packet ? set_up_offline(options.offline, context) : std::nullopt;
   if (!offline) {
     return;
   }
-  const TraceReport report = trace_packet(*offline, *key, options.size);
+  const TraceReport report = trace_packet(*offline, *packet);
   if (options.format == Format::kJson) {
     context.out << boost::json::serialize(trace_json(report)) << '\n';
   } else {
@@ -91,7 +117,16 @@ void add_trace(CLI::App& app, Context& context) {
       .required({"destination", "DST:PORT", "what it asks for: 203.0.113.10:80"},
                 options->destination);
   verb.read({"--size", "BYTES", "length of the IP packet, to 65535; default: of its headers"},
-            [options](const std::string& text) { return read_size(text, options->size); });
+            [options](const std::string& text) {
+              return read_number(text, kLongestPacket, options->size);
+            })
+      .read({"--ttl", "NUMBER", "TTL or hop limit; default " + std::to_string(kTraceTtl)},
+            [options](const std::string& text) {
+              return read_number(text, kHighestTtl, options->ttl);
+            })
+      .optional({"--flags", "FLAGS", "of a TCP header, as syn,ack, or none; default: syn"},
+                options->flags)
+      .flag({"--may-fragment", "", "without IPv4's don't-fragment bit"}, options->may_fragment);
   add_format(verb, options->format);
   verb.footer(kHelp).runs([options, &context] { trace(*options, context); });
 }

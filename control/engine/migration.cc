@@ -43,6 +43,11 @@ class Migration {
       return std::move(plan_);
     }
     const auto to = roster_.resolve(request_.objects[1]);
+    if (to.empty()) {
+      plan_.outcome = Outcome::kUsage;
+      plan_.lines.push_back("there is no backend '" + request_.objects[1] + "'");
+      return std::move(plan_);
+    }
     for (const MemberPlace place : from) {
       plan_pair(place, to);
     }

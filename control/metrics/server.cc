@@ -52,8 +52,9 @@ MetricsServer::MetricsServer(asio::any_io_executor executor, Operator& source, H
           limits) {}
 
 HttpResponse MetricsServer::answer(const HttpRequest& request) {
-  const bool metrics = request.target == "/metrics";
-  if (!metrics && request.target != "/healthz") {
+  const std::string_view path = path_of(request.target);  // Prometheus may add `params`
+  const bool metrics = path == "/metrics";
+  if (!metrics && path != "/healthz") {
     return plain(404, "there are /metrics and /healthz\n");
   }
   if (request.method != "GET") {

@@ -92,7 +92,8 @@ def test_a_capture_that_breaks_off_is_replayed_up_to_there(replay, tmp_path):
         assert [v["verdict"] for v in result.verdicts] == ["forward"] * 2 + ["drop"]
         assert result.verdicts[2]["reason"] == "truncated"
         assert len(result.out) == 2
-        assert result.error.count("\n") <= 3 and "frame 2: the file ends within" in result.error
+        assert result.error.count("\n") <= 4 and "frame 2: the file ends within" in result.error
+        assert "\n  truncated 1: a header or the packet reaches past" in result.error
         check_verdicts(result)
 
 

@@ -270,15 +270,31 @@ TEST(Capture, GoesOnBehindPacketsOfInterfacesThatAreNotDescribed) {
   EXPECT_EQ(read.records[3].link, 1U);
 }
 
-TEST(Capture, APacketWhoseBlockHasTwoLengthsIsTheLast) {
+TEST(Capture, GoesOnByTheFirstOfABlocksTwoLengths) {
   FileBytes file(false);
   file.section().interface(1, 0).words({6, 36, 0, 0, 0, 4, 4}).raw("abcd").word(40);
   file.enhanced_packet(0, 0, "efgh", 4);
+  file.words({9, 12, 16}).enhanced_packet(0, 0, "ijkl", 4).words({9, 12, 16});
   const Read read = read_all(file.text());
-  ASSERT_EQ(read.records.size(), 1U);
+  ASSERT_EQ(read.records.size(), 3U);
   EXPECT_EQ(read.records[0].bytes, bytes_of("abcd"));
   EXPECT_FALSE(read.records[0].cut);
   EXPECT_THAT(read.records[0].damage, HasSubstr("two lengths differ"));
+  EXPECT_EQ(read.records[1].bytes, bytes_of("efgh"));
+  EXPECT_EQ(read.records[1].damage, "");
+  EXPECT_EQ(read.records[2].bytes, bytes_of("ijkl"));
+  EXPECT_THAT(read.records[2].damage, HasSubstr("two lengths differ")) << "of the block before it";
+  EXPECT_THAT(read.error, HasSubstr("two lengths differ"));
+}
+
+TEST(Capture, EndsWhereAWrongFirstLengthLeadsIntoAPacket) {
+  FileBytes file(false);
+  file.section().interface(1, 0).words({6, 32, 0, 0, 0, 4, 4}).raw("abcd").word(36);
+  file.enhanced_packet(0, 0, "efgh", 4);
+  const Read read = read_all(file.text());
+  ASSERT_EQ(read.records.size(), 1U);
+  EXPECT_TRUE(read.records[0].cut);
+  EXPECT_NE(read.error, "");
 }
 
 TEST(Capture, RefusesBlocksThatContradictThemselves) {

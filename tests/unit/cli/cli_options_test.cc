@@ -19,8 +19,12 @@ TEST(Duration, IsReadWithItsUnitOnly) {
   EXPECT_EQ(parse_duration("0s"), 0s);
   for (const char* text :
        {"", "5", "s", "-5s", "+5s", "5 s", "1.5s", "5S", "5sx", "8761h", "99999999999999999999s"}) {
-    EXPECT_EQ(parse_duration(text), std::nullopt) << text;
+    EXPECT_FALSE(parse_duration(text)) << text;
   }
+  EXPECT_EQ(parse_duration("9000h").error(), "'9000h' is longer than a year (8760h)");
+  EXPECT_EQ(parse_duration("99999999999999999999s").error(),
+            "'99999999999999999999s' is longer than a year (8760h)");
+  EXPECT_EQ(parse_duration("5").error(), "'5' is no duration: write 500ms, 30s, 5m or 1h");
 }
 
 TEST(Duration, IsWrittenInItsTwoLargestUnits) {

@@ -332,6 +332,51 @@ TEST_F(CliVerbsTest, TimesOutOnAControlThatHangs) {
   EXPECT_THAT(ran.error, HasSubstr("did not answer within 50 ms"));
 }
 
+TEST_F(CliVerbsTest, ATimeoutBoundsAllRequestsOfAVerbTogether) {
+  start();
+  std::promise<void> end;
+  thread_.post([&] { end.get_future().wait(); });
+  // "a" is asked about first, and takes all the time there is.
+  const Ran asked = run_with_socket({"drain", "a", "--wait", "--timeout", "50ms"});
+  const Ran sent = run_with_socket({"drain", "web/a", "--wait", "--timeout", "50ms"});
+  end.set_value();
+  EXPECT_EQ(asked.exit_code, 6);
+  EXPECT_THAT(asked.error, HasSubstr("the time was over before control could be asked"));
+  EXPECT_EQ(sent.exit_code, 6);
+  EXPECT_THAT(sent.error, HasSubstr("control took the request on " + path_));
+}
+
+TEST_F(CliVerbsTest, SaysWhatControlSaysThatHasTooManyConnections) {
+  thread_.run([&] {
+    server_ = std::make_unique<AdminServer>(
+        thread_.context().get_executor(), operator_, HttpLimits{.connections = 0});
+    ASSERT_TRUE(server_->listen(path_));
+  });
+  // More than the socket holds: the answer is there before the request is written.
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{4} << 20U}) {
+    const Ran ran = run_with_socket({"enable", "web/a", "--reason", std::string(bytes, 'x')});
+    EXPECT_EQ(ran.exit_code, 4);
+    EXPECT_EQ(ran.error, "holdfast: what answers on " + path_ + " says: too many connections\n");
+  }
+}
+
+TEST_F(CliVerbsTest, FailsWhenItsOutputIsLost) {
+  start();
+  std::filebuf full;
+  ASSERT_NE(full.open("/dev/full", std::ios::out), nullptr);
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"version"},
+                                             {"--help"},
+                                             {"status", "--socket", path_},
+                                             {"backends", "--socket", path_}}) {
+    std::ostream out(&full);
+    std::ostringstream error;
+    Context context{.out = out, .error = error, .program = "/usr/bin/holdfast"};
+    EXPECT_EQ(run_program(words, context), 1) << words.front();
+    EXPECT_EQ(error.str(), "holdfast: cannot write the output: No space left on device\n");
+  }
+}
+
 TEST_F(CliVerbsTest, FindsTheSocketInTheConfiguration) {
   start();
   std::ofstream(directory_.file("site.yaml")) << testing::site_config(directory_, "web");
@@ -340,23 +385,31 @@ TEST_F(CliVerbsTest, FindsTheSocketInTheConfiguration) {
 }
 
 TEST(Cli, AMistakeInTheCommandLineIsUsage) {
-  for (const auto& words : std::vector<std::vector<std::string>>{{},
-                                                                 {"fly"},
-                                                                 {"drain"},
-                                                                 {"status", "--blance"},
-                                                                 {"status", "-o", "xml"},
-                                                                 {"drain", "a", "--timeout", "5"},
-                                                                 {"drain", "a", "--then", "die"},
-                                                                 {"weight", "a"},
-                                                                 {"weight", "a", "65536"},
-                                                                 {"weight", "a", "b"},
-                                                                 {"maintenance"},
-                                                                 {"migrate", "a"},
-                                                                 {"check"},
-                                                                 {"startup", "--config", "x"}}) {
+  for (const auto& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"fly"},
+                                             {"drain"},
+                                             {"status", "--blance"},
+                                             {"status", "-o", "xml"},
+                                             {"drain", "a", "--timeout", "5"},
+                                             {"drain", "a", "--timeout", "5s"},
+                                             {"migrate", "a", "b", "--timeout", "5s"},
+                                             {"status", "--socket", ""},
+                                             {"status", "--config", ""},
+                                             {"drain", "a", "--then", "die"},
+                                             {"weight", "a"},
+                                             {"weight", "a", "65536"},
+                                             {"weight", "a", "b"},
+                                             {"maintenance"},
+                                             {"migrate", "a"},
+                                             {"check"},
+                                             {"startup", "--config", "x"}}) {
     EXPECT_EQ(run(words).exit_code, 2) << ::testing::PrintToString(words);
   }
   EXPECT_EQ(run({"fly"}).error, "holdfast: there is no verb 'fly': see holdfast --help\n");
+  EXPECT_THAT(run({"drain", "a", "--timeout", "5s"}).error,
+              HasSubstr("--timeout bounds --wait: give both, or neither"));
+  EXPECT_THAT(run({"status", "--socket", ""}).error, HasSubstr("--socket: it is empty"));
   EXPECT_THAT(run({"drain", "a", "--timeout", "5"}).error,
               HasSubstr("'5' is no duration: write 500ms, 30s, 5m or 1h"));
 }

@@ -233,7 +233,8 @@ TEST_F(ReplayVerb, WritesAFrameAndALinePerRecord) {
   EXPECT_EQ(contents(config_.file("out")).size(), 24U + 16U + frame.size());
   EXPECT_THAT(run.error,
               HasSubstr("2 frames: forward 1, reply 0, kernel 0, hold 0, drop 1 "
-                        "(truncated 1)\n"));
+                        "(truncated 1)\n  truncated 1: a header or the packet reaches past the "
+                        "end of the frame\n"));
 }
 
 std::string magic_of(std::uint32_t magic) { return FileBytes(false).word(magic).text(); }

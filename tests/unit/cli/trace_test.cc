@@ -5,6 +5,8 @@
 #include "tests/support/packet.h"
 #include "tests/unit/cli/offline_config.h"
 
+#include <tuple>
+
 #include <boost/json/parse.hpp>
 #include <gmock/gmock.h>
 
@@ -117,6 +119,44 @@ TEST(Trace, SaysInEveryModeWhatThePacketBecomes) {
   }
 }
 
+TEST(Trace, TellsTheOuterHeadersOfATunnel) {
+  const OfflineConfig config;
+  config.write(service_of(dataplane::Mode::kVxlan));
+  const VerbRun vxlan = trace(config, {"tcp", kClientText, kWeb});
+  EXPECT_THAT(vxlan.out, HasSubstr("outer     tos 0x00, id 0x0000, df, no udp checksum\n"));
+  EXPECT_THAT(vxlan.out,
+              HasSubstr("inner     vni 100, mac 02:00:5e:10:00:02 -> 02:00:00:00:00:0b\n"));
+  const json::object report = trace_object(config, {"tcp", kClientText, kWeb});
+  EXPECT_EQ(report.at("tunnel").at("vni"), 100);
+  EXPECT_EQ(report.at("tunnel").at("inner_destination_mac"), "02:00:00:00:00:0b");
+  EXPECT_EQ(report.at("tunnel").at("df"), true);
+  config.write(service_of(dataplane::Mode::kIpip));
+  EXPECT_THAT(trace(config, {"--may-fragment", "tcp", kClientText, kWeb}).out,
+              HasSubstr("outer     tos 0x00, id 0x0000, may be fragmented\n"));
+  config.write(service_of(dataplane::Mode::kGue));
+  const VerbRun gue = trace(config, {"tcp", kClientText, kWeb});
+  EXPECT_THAT(gue.out, HasSubstr("df, udp checksum\n"));
+  EXPECT_THAT(gue.out, Not(HasSubstr("hops  ")));
+  config.write(service_of(dataplane::Mode::kNat));
+  EXPECT_TRUE(trace_object(config, {"tcp", kClientText, kWeb}).at("tunnel").is_null());
+}
+
+TEST(Trace, TellsTheHopsOfAGuePacket) {
+  const OfflineConfig config;
+  std::string text = service_of(dataplane::Mode::kGue);
+  text.replace(text.find("    check:"), 0, "    tunnel: {hops: 1}\n");
+  config.write(text);
+  EXPECT_THAT(trace(config, {"tcp", kClientText, kWeb}).out, HasSubstr("hops      none\n"));
+  text.replace(text.find("10.0.3.11}"), 10, "10.0.3.11}, {name: b, address: 10.0.3.12}");
+  config.write(text);
+  const json::object report = trace_object(config, {"tcp", kClientText, kWeb});
+  const std::string other = backend_of(report) == "a" ? "10.0.3.12" : "10.0.3.11";
+  ASSERT_EQ(report.at("tunnel").at("hops").as_array().size(), 1U);
+  EXPECT_EQ(std::string(report.at("tunnel").at("hops").at(0).as_string()), other);
+  EXPECT_THAT(trace(config, {"tcp", kClientText, kWeb}).out,
+              HasSubstr("hops      " + other + "\n"));
+}
+
 constexpr const char* kNarrow = R"(
 ports:
   wan0: {device: 'null', mtu: 1500}
@@ -136,6 +176,28 @@ services:
     check: none
     backends: [{name: a, address: 10.0.3.12, mtu: 1300}]
 )";
+
+TEST(Trace, TakesWhatOtherDropsNeed) {
+  const OfflineConfig config;
+  for (const auto& [option, value, reason] : {std::tuple("--flags", "syn,fin", "bad_tcp_flags"),
+                                              {"--flags", "none", "bad_tcp_flags"},
+                                              {"--flags", "rst", "no_flow"},
+                                              {"--ttl", "0", "ttl_expired"}}) {
+    EXPECT_THAT(trace(config, {option, value, "tcp", kClientText, kWeb}).out,
+                HasSubstr(std::string("verdict   DROP ") + reason + ": "));
+  }
+  EXPECT_THAT(trace(config, {"--flags", "ack", "tcp", kClientText, kWeb}).out,
+              HasSubstr("verdict   REPLY\n"))
+      << "a reset: nobody knows the flow";
+  config.write(kNarrow);
+  EXPECT_THAT(
+      trace(config, {"--may-fragment", "--size", "1401", "udp", kClientText, "203.0.113.10:53"})
+          .out,
+      HasSubstr("verdict   DROP mtu: "));
+  EXPECT_EQ(trace(config, {"--flags", "sin", "tcp", kClientText, kWeb}).code, 2);
+  EXPECT_EQ(trace(config, {"--flags", "syn", "udp", kClientText, kWeb}).code, 2);
+  EXPECT_EQ(trace(config, {"--ttl", "256", "tcp", kClientText, kWeb}).code, 2);
+}
 
 TEST(Trace, TellsTheMssThatASynLeavesWith) {
   const OfflineConfig config;
@@ -373,14 +435,14 @@ TEST(TracePacket, IsTheFrameThatASenderWouldMake) {
       for (const std::size_t payload : {std::size_t{0}, std::size_t{501}}) {
         const std::size_t headers = (from.address.is_v4() ? 20U : 40U) + (tcp ? 24U : 8U);
         const auto frame = build_trace_frame(
-            {.source = from.address,
-             .destination = to.address,
-             .source_port = dataplane::Be16::from_host(from.port),
-             .destination_port = dataplane::Be16::from_host(to.port),
-             .protocol = tcp ? dataplane::Protocol::kTcp : dataplane::Protocol::kUdp},
+            {.key = {.source = from.address,
+                     .destination = to.address,
+                     .source_port = dataplane::Be16::from_host(from.port),
+                     .destination_port = dataplane::Be16::from_host(to.port),
+                     .protocol = tcp ? dataplane::Protocol::kTcp : dataplane::Protocol::kUdp},
+             .size = payload == 0 ? 0 : headers + payload},
             to.mac,
-            from.mac,
-            payload == 0 ? 0 : headers + payload);
+            from.mac);
         testing::Bytes bytes(frame.size());
         std::memcpy(bytes.data(), frame.data(), frame.size());
         EXPECT_EQ(bytes, expected_frame(from, to, tcp, payload));

@@ -119,5 +119,13 @@ TEST(Suggest, FindsNearWordsOnly) {
   EXPECT_EQ(nearest(std::string(100000, 'x'), kWords), "");
 }
 
+TEST(Suggest, LooksForNoMoreWordsOnceItsStepsAreUsedUp) {
+  constexpr std::array<std::string_view, 2> kWords = {"balance", "backends"};
+  Suggestions suggestions(300);
+  EXPECT_EQ(suggestions.nearest("blance", kWords), "balance");
+  EXPECT_EQ(suggestions.nearest("zzzzzz", kWords), "") << "none has a letter of it";
+  EXPECT_EQ(suggestions.nearest("blance", kWords), "");
+}
+
 }  // namespace
 }  // namespace holdfast::config

@@ -149,6 +149,16 @@ TEST_F(ConfigFiles, TakeWildcardsInTheNameOnly) {
   EXPECT_THAT(complaints(), HasSubstr("has a wildcard in a folder's name"));
 }
 
+TEST_F(ConfigFiles, RefuseAPathThatANulWouldCut) {
+  write_main("[\"a.yaml\\0.disabled\", \"*.y\\0*\"]", "services: []\n");
+  write("a.yaml", service("a", 1));
+  EXPECT_THAT(
+      complaints(),
+      AllOf(HasSubstr("site.yaml:3:11: error: include 'a.yaml\\x00.disabled' has a control "
+                      "character in it"),
+            HasSubstr("site.yaml:3:32: error: include '*.y\\x00*' has a control character")));
+}
+
 TEST(Paths, AreJoinedToTheFilesFolder) {
   EXPECT_EQ(folder_of("site.yaml"), "");
   EXPECT_EQ(folder_of("/site.yaml"), "/");

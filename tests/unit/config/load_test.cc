@@ -147,6 +147,14 @@ TEST(Load, ReadsAMinCapacityAsBackendsOrAsAShare) {
   }
 }
 
+TEST(Load, TurnsChecksOffForServicesThatHaveNone) {
+  const std::string text = kSmall + "defaults: {check: none}\n";
+  EXPECT_FALSE(parsed(text).services.at(0).has_check);
+  const Config config = parsed(replaced(text, "ports: [tcp", "check: {fall: 7}\n    ports: [tcp"));
+  EXPECT_TRUE(config.services.at(0).has_check);
+  EXPECT_EQ(config.services.at(0).check.fall, 7U);
+}
+
 TEST(Load, TakesDefaultsFromTheModelAndTheFile) {
   const Config config = parsed(kSmall + "defaults: {drain: {then: keep}, check: {fall: 7}}\n");
   const Service& service = config.services[0];
@@ -290,6 +298,21 @@ TEST(Load, EndsSoonOnHostileTexts) {
     // Far above what it takes, far below what it took without limits.
     EXPECT_LT(std::chrono::steady_clock::now() - start, 60s) << text.substr(0, 10);
   }
+}
+
+TEST(Load, BlamesTheQuotedTextThatNeverEndsAndNotWhatCameBefore) {
+  const std::string text = kSmall + "# isn't \"it\nother: {a: 'it''s', b: x\"y}\n";
+  const auto line = std::to_string(std::ranges::count(text, '\n') + 1);
+  const std::string endless(std::size_t{2} << 20U, 'x');
+  EXPECT_THAT(complaints(text + "\"" + endless + "\": 1\n"),
+              HasSubstr("site.yaml:" + line + ":1: error: more than 1048576 bytes without an end"));
+  EXPECT_THAT(complaints(text + "more: [a, '" + endless),
+              HasSubstr("site.yaml:" + line + ":11: error: more than 1048576 bytes"));
+}
+
+TEST(Load, RefusesABackendThatVerbsWouldTakeForTheNode) {
+  EXPECT_THAT(complaints(replaced(kSmall, "name: a,", "name: node,")),
+              HasSubstr("error: name 'node' stands for every backend in the operator's verbs"));
 }
 
 TEST(StartupDifferences, AreEmptyForWhatAReloadCanDo) {

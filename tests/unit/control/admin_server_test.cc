@@ -170,11 +170,32 @@ TEST_F(AdminServerTest, GivesEachOutcomeItsStatus) {
 TEST_F(AdminServerTest, RefusesUnknownPathsAndWrongMethods) {
   start();
   EXPECT_THAT(exchange(http_request("GET", "/v2/status")), StartsWith("HTTP/1.1 404 "));
-  EXPECT_THAT(exchange(http_request("GET", "/v1/status?x")), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/drain?dry_run=true", R"({"object": "web/a"})")),
+              StartsWith("HTTP/1.1 404 "));
   const auto response = exchange(http_request("GET", "/v1/drain"));
   EXPECT_THAT(response, StartsWith("HTTP/1.1 405 "));
   EXPECT_THAT(response, HasSubstr("Allow: POST\r\n"));
   EXPECT_THAT(exchange(http_request("DELETE", "/v1/status")), StartsWith("HTTP/1.1 405 "));
+  EXPECT_TRUE(calls().empty());
+}
+
+TEST_F(AdminServerTest, IgnoresTheQueryOfAView) {
+  start();
+  EXPECT_THAT(exchange(http_request("GET", "/v1/status?x=1")), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(AdminServerTest, RefusesARepeatedKeyByItsName) {
+  start();
+  for (const std::string body : {
+           R"({"object": "web/a", "dry_run": true, "dry_run": false})",
+           R"({"object": "web/a", "dry_run": true, "dry\u005frun": false})",
+       }) {
+    const auto response = exchange(http_request("POST", "/v1/drain", body));
+    EXPECT_THAT(response, StartsWith("HTTP/1.1 400 "));
+    EXPECT_THAT(response, HasSubstr("repeated key 'dry_run'"));
+  }
+  EXPECT_THAT(exchange(http_request("POST", "/v1/reload", R"({"reason": "a", "reason": "b"})")),
+              HasSubstr("repeated key 'reason'"));
   EXPECT_TRUE(calls().empty());
 }
 

@@ -87,7 +87,8 @@ TEST_F(MigrateTest, SurvivesARestartAndTheFirstOnesRemoval) {
 
 TEST_F(MigrateTest, IsRefusedWhereTheOtherIsNotThereOrNotUp) {
   begin_up();
-  EXPECT_EQ(migrate("web/a", "web/x").outcome, Outcome::kRefused);
+  EXPECT_EQ(migrate("web/a", "web/x").outcome, Outcome::kUsage);
+  EXPECT_THAT(migrate("web/a", "web/x").lines, ElementsAre("there is no backend 'web/x'"));
   EXPECT_EQ(migrate("web/a", "web/a").outcome, Outcome::kRefused);
   EXPECT_EQ(migrate("web/x", "web/a").outcome, Outcome::kUsage);
   EXPECT_EQ(change(asked(AdminVerb::kMigrate, "web/a")).outcome, Outcome::kUsage);

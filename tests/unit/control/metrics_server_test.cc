@@ -85,6 +85,11 @@ TEST_F(MetricsServerTest, AnswersHeadWithoutABody) {
   EXPECT_TRUE(response.ends_with("\r\n\r\n"));
 }
 
+TEST_F(MetricsServerTest, IgnoresTheQueryThatPrometheusMayAdd) {
+  EXPECT_THAT(exchange("GET", "/metrics?x=1"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(exchange("GET", "/healthz?"), StartsWith("HTTP/1.1 200 "));
+}
+
 TEST_F(MetricsServerTest, KnowsNoOtherPathAndNoOtherMethod) {
   EXPECT_THAT(exchange("GET", "/"), StartsWith("HTTP/1.1 404 "));
   EXPECT_THAT(exchange("GET", "/v1/status"), StartsWith("HTTP/1.1 404 "));
