@@ -4,6 +4,8 @@
 
 #include "dataplane/process/eal.h"
 #include "dataplane/process/interface.h"
+#include "dataplane/process/lock.h"
+#include "dataplane/process/nft_ingress.h"
 #include "dataplane/process/packet_ring.h"
 #include "dataplane/process/port_device.h"
 
@@ -143,10 +145,27 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
   take(booted.notices, booted.state.notices());
 }
 
+// Two processes with one nft table would replace, and at their end remove, each other's guard. The
+// table lives in the network namespace, and so does the lock.
+Result<Descriptor> take_instance(const StartupSpec& startup) {
+  if (std::ranges::count(startup.ports, PortDevice::kAfPacket, &PortSpec::device) == 0) {
+    return Descriptor();
+  }
+  return acquire_name(
+      nft_table_of(startup.instance),
+      fmt::format("dataplane.instance {}, which names the firewall table of this network "
+                  "namespace,",
+                  startup.instance.empty() ? "default" : startup.instance));
+}
+
 // Everything that may need root's rights.
 Result<Booted> open_files(const StartupSpec& startup,
                           const MemoryPlan& plan,
                           const Account& account) {
+  auto name = take_instance(startup);
+  if (!name) {
+    return std::unexpected(name.error());
+  }
   auto sockets = open_seam_sockets(startup.socket, account.gid);
   if (!sockets) {
     return std::unexpected(sockets.error());
@@ -159,6 +178,7 @@ Result<Booted> open_files(const StartupSpec& startup,
     return std::unexpected(state.error());
   }
   return Booted{.plan = plan,
+                .name = std::move(*name),
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
                 .mirror = nullptr,

@@ -4,6 +4,7 @@
 // failure is one line that says what to do.
 #pragma once
 
+#include "dataplane/process/descriptor.h"
 #include "dataplane/process/failure.h"
 #include "dataplane/process/frame_pool.h"
 #include "dataplane/process/memory_plan.h"
@@ -24,6 +25,7 @@ namespace holdfast::dataplane {
 struct Booted {
   MemoryPlan plan;
   SeamSockets sockets;
+  Descriptor name;  // holds the instance's nft table; not open without one
   StateFile state;
   std::unique_ptr<NeighborMirror> mirror;  // null where the kernel has no interface of ours
   FramePoolMemory pool;

@@ -12,17 +12,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-// Letters, digits and underscores are what nft takes without quotes; others are written as _XX.
-std::string identifier(const std::string& label) {
-  std::string name = "holdfast_";
-  for (const char c : label.empty() ? std::string("default") : label) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    name += plain ? std::string(1, c) : fmt::format("_{:02x}", byte);
-  }
-  return name.substr(0, 100);
-}
-
 // The elements of one family's set: each VIP once, prefixes and pools as ranges; what a pool holds
 // is not repeated, because intervals must not overlap.
 std::vector<std::string> elements(const GenerationSpec& spec, bool v4) {
@@ -76,6 +65,17 @@ std::string rules_for_vlans(const std::vector<std::uint16_t>& vlans) {
 
 }  // namespace
 
+// Letters, digits and underscores are what nft takes without quotes; others are written as _XX.
+std::string nft_table_of(const std::string& label) {
+  std::string name = "holdfast_";
+  for (const char c : label.empty() ? std::string("default") : label) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    name += plain ? std::string(1, c) : fmt::format("_{:02x}", byte);
+  }
+  return name.substr(0, 100);
+}
+
 std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
                                     const VlanOf& vlan_of) {
   std::vector<GuardedInterface> guarded;
@@ -96,7 +96,7 @@ std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
 }
 
 NftIngress::NftIngress(const std::string& instance, std::vector<GuardedInterface> interfaces)
-    : table_(identifier(instance)), interfaces_(std::move(interfaces)) {
+    : table_(nft_table_of(instance)), interfaces_(std::move(interfaces)) {
   if (!interfaces_.empty()) {
     context_ = nft_ctx_new(NFT_CTX_DEFAULT);
   }

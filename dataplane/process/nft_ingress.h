@@ -34,6 +34,9 @@ std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
 
 class NftIngress {
  public:
+// The name of an instance's table: the only owner is the process that holds it (lock.h).
+std::string nft_table_of(const std::string& instance);
+
   // `interfaces` are those of the af_packet ports; with none, everything here does nothing.
   NftIngress(const std::string& instance, std::vector<GuardedInterface> interfaces);
   NftIngress(const NftIngress&) = delete;
