@@ -242,6 +242,7 @@ void Engine::add_counters(StatusView& view) const {
   view.mbufs_available = counters_->mbufs_available();
   view.mbufs_total = counters_->mbufs_total();
   view.state_bytes = counters_->state_bytes();
+  view.guard_losses = counters_->guard_losses();
   view.counters_age_s = seconds(parts_.clock.now() - counters_at_);
   for (const seam::WorkerCounters& worker : counters_->workers()) {
     view.workers.push_back(to_view(worker));

@@ -54,6 +54,7 @@ class MainLoop {
   void published();
   void note_members();
   void protect_addresses();
+  void watch_guard();
   void take_worker_notices();
   void take_netlink();
   void take_link_changes();

@@ -131,7 +131,7 @@ std::string NftIngress::build_ruleset(const GenerationSpec& spec) const {
   return text + "}\n";
 }
 
-std::expected<void, std::string> NftIngress::run(const std::string& commands) {
+std::expected<std::string, std::string> NftIngress::run(const std::string& commands) {
   if (context_ == nullptr) {
     return std::unexpected("libnftables does not start");
   }
@@ -140,7 +140,11 @@ std::expected<void, std::string> NftIngress::run(const std::string& commands) {
   if (status != 0) {
     return std::unexpected(said.substr(0, said.find('\n')));
   }
-  return {};
+  return nft_ctx_get_output_buffer(context_);
+}
+
+std::string NftIngress::list() {
+  return run(fmt::format("list table netdev {}\n", table_)).value_or("");
 }
 
 std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec) {
@@ -155,7 +159,21 @@ std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec)
                     table_,
                     done.error()));
   }
+  number_ = ruleset_.read();  // first: what changes meanwhile is looked at again
+  listing_ = list();
   return {};
+}
+
+bool NftIngress::in_force() {
+  const std::optional<std::uint32_t> number = ruleset_.read();
+  if (interfaces_.empty() || (number && number == number_)) {
+    return true;
+  }
+  if (listing_.empty() || list() != listing_) {
+    return false;
+  }
+  number_ = number;
+  return true;
 }
 
 void NftIngress::remove() {

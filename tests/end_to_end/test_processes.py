@@ -16,6 +16,8 @@ from holdfast_lab.message_client import LoadPlan
 from test_failover import counted
 from test_forwarding import target
 
+TABLE = "table netdev holdfast_"
+
 
 @pytest.mark.quick
 def test_a_killed_control_is_replaced_by_one_that_adopts(lab, balancer):
@@ -67,6 +69,25 @@ def test_a_second_instance_on_the_same_sockets_is_refused(lab, binaries, balance
     status = second.supervisor.popen.wait(15)
     assert status == 5
     assert balancer.status()["dataplane_connected"]
+
+
+def test_a_second_instance_of_the_same_name_is_refused_whatever_its_paths(lab, binaries, balancer):
+    first = balancer.configuration
+    folder = first.folder.with_name(first.folder.name + "-second")
+    other = replace(first, folder=folder, state_file=first.shared_memory() + ".second")
+    second = Balancer(lab, binaries, other).start()
+    assert second.supervisor.popen.wait(15) == 5
+    assert f"dataplane.instance {first.instance}" in second.log.read_text()
+    assert TABLE in lab.in_namespace("balancer", "nft", "list", "tables")
+
+
+def test_a_flushed_firewall_gets_its_table_back_and_it_is_counted(lab, balancer):
+    lab.in_namespace("balancer", "nft", "flush", "ruleset")
+    process.wait_until(
+        lambda: TABLE in lab.in_namespace("balancer", "nft", "list", "tables"), "the table", 2
+    )
+    process.wait_until(lambda: balancer.status()["guard_losses"] == 1, "the count", 2)
+    assert "203.0.113.10" in lab.in_namespace("balancer", "nft", "list", "ruleset")
 
 
 @pytest.mark.parametrize(
