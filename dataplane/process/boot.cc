@@ -185,7 +185,8 @@ Result<Booted> open_files(const StartupSpec& startup,
                 .pool = nullptr,
                 .ports = {},
                 .running_capabilities = 0,
-                .notices = {}};
+                .notices = {},
+                .interruption = nullptr};
 }
 
 }  // namespace
@@ -218,6 +219,8 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   if (!dropped->empty()) {
     booted->notices.push_back(*dropped);
   }
+  booted->interruption =
+      std::make_unique<StartInterruption>([path = startup.socket] { unlink_seam_sockets(path); });
   if (auto opened = open_mirror(*demands, *booted); !opened) {
     return std::unexpected(opened.error());
   }

@@ -28,7 +28,7 @@ namespace holdfast::dataplane {
 
 class MainLoop {
  public:
-  // Everything but the workers' threads. Requires: SIGTERM and SIGINT are blocked.
+  // Everything but the workers' threads. Requires: `booted` as boot() left it.
   static Result<std::unique_ptr<MainLoop>> create(const ProcessOptions& options, Booted booted);
   ~MainLoop();
 

@@ -51,7 +51,7 @@ Result<Descriptor> listen_on(const std::string& path, unsigned group) {
 
 }  // namespace
 
-void SeamSockets::unlink() const {
+void unlink_seam_sockets(const std::string& path) {
   ::unlink(path.c_str());
   ::unlink((path + ".ro").c_str());
 }

@@ -12,6 +12,7 @@
 #include "dataplane/vlan.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 
@@ -50,33 +51,37 @@ void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packe
 
 std::unique_ptr<DispatchRings> DispatchRings::create(std::uint32_t workers) {
   std::unique_ptr<DispatchRings> rings(new DispatchRings(workers));
+  const std::uint32_t frames = dispatch_ring_frames(workers);
+  const auto bytes = static_cast<std::size_t>(rte_ring_get_memsize(frames));
   for (std::uint32_t from = 0; from < workers; ++from) {
     for (std::uint32_t to = 0; to < workers; ++to) {
       if (from == to) {
         continue;
       }
-      rte_ring*& ring = rings->rings_[from * workers + to];
-      ring = rte_ring_create(fmt::format("dispatch_{}_{}", from, to).c_str(),
-                             kDispatchRingFrames,
-                             SOCKET_ID_ANY,
-                             RING_F_SP_ENQ | RING_F_SC_DEQ);
+      auto* ring = static_cast<rte_ring*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, bytes));
       if (ring == nullptr) {
         return nullptr;
       }
+      rte_ring_init(ring,
+                    fmt::format("dispatch_{}_{}", from, to).c_str(),
+                    frames,
+                    RING_F_SP_ENQ | RING_F_SC_DEQ);
+      rings->rings_[from * workers + to].reset(ring);
     }
   }
   return rings;
 }
 
 DispatchRings::~DispatchRings() {
-  for (rte_ring* ring : rings_) {
+  for (const auto& ring : rings_) {
     void* packet = nullptr;
-    while (ring != nullptr && rte_ring_sc_dequeue(ring, &packet) == 0) {
+    while (ring && rte_ring_sc_dequeue(ring.get(), &packet) == 0) {
       rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     }
-    rte_ring_free(ring);
   }
 }
+
+void DispatchRings::FreeRing::operator()(rte_ring* ring) const { std::free(ring); }
 
 Worker::Worker(WorkerSurroundings& surroundings,
                const DispatchRings& rings,

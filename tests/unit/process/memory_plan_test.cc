@@ -130,6 +130,32 @@ TEST(MemoryPlan, CountsEachBufferWithItsHeadersAndRings) {
   EXPECT_EQ(repeated->buffer_bytes - plain->buffer_bytes, 65'536 * kBuffer);
 }
 
+TEST(MemoryPlan, BoundsTheRingsBetweenWorkersWhateverTheirNumber) {
+  EXPECT_EQ(dispatch_ring_frames(1), 1024U);
+  EXPECT_EQ(dispatch_ring_frames(16), 1024U);
+  EXPECT_EQ(dispatch_ring_frames(17), 512U);
+  EXPECT_EQ(dispatch_ring_frames(64), 64U);
+  StartupSpec spec = startup(1U << 20U);
+  spec.workers = 64;
+  const auto plan = plan_memory(spec, {1500, 1500}, 0, machine(4 * kGiB, 0));
+  ASSERT_TRUE(plan.has_value()) << plan.error().text;
+  EXPECT_LE(plan->total_bytes(), 2 * kGiB);
+}
+
+TEST(MemoryPlan, CountsWhatEachWorkerNeedsForItself) {
+  StartupSpec spec = startup(1000);
+  spec.workers = 64;
+  const auto plan = plan_memory(spec, {}, 0, machine(4 * kGiB, 0));
+  spec.workers = 1;
+  const auto alone = plan_memory(spec, {}, 0, machine(4 * kGiB, 0));
+  EXPECT_EQ(plan->total_bytes() - plan->state_bytes - plan->buffer_bytes - alone->total_bytes() +
+                alone->state_bytes + alone->buffer_bytes,
+            plan->worker_bytes - alone->worker_bytes);
+  EXPECT_GE(plan->worker_bytes, 64 * alone->worker_bytes + 64 * 63 * 64 * sizeof(void*));
+  const auto refused = plan_memory(spec, {}, 0, machine(32U << 20U, 0));
+  EXPECT_THAT(refused.error().text, HasSubstr("lower dataplane.flows or dataplane.workers"));
+}
+
 TEST(MemoryPlan, RefusesANetworkCardWithoutHugePagesForItsBuffers) {
   StartupSpec spec = startup(1000);
   spec.ports = {{.name = "nic0", .device = PortDevice::kPci, .twin = "nic0"}};
