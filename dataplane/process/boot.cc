@@ -42,6 +42,13 @@ Result<void> demand_of(const PortSpec& port, PortDemands& demands) {
     if (!facts) {
       return fail(facts.error().code, fmt::format("port {}: {}", port.name, facts.error().text));
     }
+    if (facts->loopback) {
+      return fail(ExitCode::kInvalid,
+                  fmt::format("port {}: {} is the loopback interface, whose frames reach no other "
+                              "machine: take one with a link, or in a lab a veth pair",
+                              port.name,
+                              port.interface));
+    }
     link.mtu = facts->mtu;
     if (port.device == PortDevice::kAfPacket) {
       link = link_of(*facts, link.port, port.name);
@@ -141,6 +148,9 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
     booted.notices.push_back(fmt::format(
         "packet buffers are not on huge pages, of which {} MiB would do: `sysctl vm.nr_hugepages`",
         (booted.plan.buffer_bytes >> 20U) + 1));
+  }
+  if (!booted.plan.notice.empty()) {
+    booted.notices.push_back(booted.plan.notice);
   }
   take(booted.notices, booted.state.notices());
 }

@@ -11,6 +11,7 @@
 #include <limits>
 #include <sstream>
 #include <string>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <rte_mbuf.h>
@@ -47,17 +48,18 @@ std::uint64_t number_in(const std::string& path, std::uint64_t otherwise) {
   return file >> value ? value : otherwise;
 }
 
-std::size_t memory_available() {
+// Of /proc/meminfo, in bytes; `otherwise` when it has no such line.
+std::size_t memory_fact(std::string_view wanted, std::size_t otherwise) {
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
     std::string name;
     std::size_t kilobytes = 0;
-    if (fields >> name >> kilobytes && name == "MemAvailable:") {
+    if (fields >> name >> kilobytes && name == wanted) {
       return kilobytes * 1024;
     }
   }
-  return std::numeric_limits<std::size_t>::max();
+  return otherwise;
 }
 
 // What the cgroup (version 2) of this process still allows.
@@ -138,7 +140,9 @@ std::size_t MemoryPlan::state_file_bytes() const {
 
 MachineMemory load_machine_memory() {
   MachineMemory machine;
-  machine.available_bytes = std::min(memory_available(), cgroup_available());
+  constexpr auto kUnknown = std::numeric_limits<std::size_t>::max();
+  machine.available_bytes = std::min(memory_fact("MemAvailable:", kUnknown), cgroup_available());
+  machine.total_bytes = memory_fact("MemTotal:", 0);
   machine.huge_free_bytes =
       number_in("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) * kHugePage;
   cpu_set_t cores;
@@ -221,6 +225,12 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
                             mebibytes(ordinary),
                             machine.available_bytes / kMiB,
                             shares_of(plan, startup, preloaded)));
+  }
+  if (machine.total_bytes != 0 && startup.memory_bytes > machine.total_bytes) {
+    plan.notice = fmt::format(
+        "dataplane.memory is {} MiB, more than the {} MiB that this machine has: it limits nothing",
+        startup.memory_bytes / kMiB,
+        machine.total_bytes / kMiB);
   }
   return plan;
 }

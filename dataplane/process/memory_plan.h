@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace holdfast::dataplane {
@@ -25,6 +26,7 @@ struct MemoryPlan {
   std::size_t worker_bytes = 0;      // heap: each worker's own, and the rings between them
   bool huge_buffers = false;         // buffers on huge pages
   bool huge_state = false;           // state on huge pages
+  std::string notice;                // what was asked for in vain; empty: nothing
 
   // With room for generations and the process itself.
   [[nodiscard]] std::size_t total_bytes() const;
@@ -42,6 +44,7 @@ struct StateFound {
 struct MachineMemory {
   std::size_t available_bytes = 0;  // for 4 KiB pages: the least of the machine's and the cgroup's
   std::size_t huge_free_bytes = 0;  // in 2 MiB pages
+  std::size_t total_bytes = 0;      // of the machine; 0: not known
   std::uint32_t usable_cores = 1;
   StateFound huge_state;      // on huge pages
   StateFound ordinary_state;  // elsewhere

@@ -94,6 +94,7 @@ def test_a_flushed_firewall_gets_its_table_back_and_it_is_counted(lab, balancer)
     ("change", "named"),
     [
         ({"wan": "nowhere0"}, "nowhere0"),
+        ({"wan": "lo"}, "lo is the loopback interface"),
         ({"services": (replace(NAT, vips=("203.0.113.2",)),)}, "203.0.113.2"),
     ],
     ids=["missing interface", "a local address as VIP"],

@@ -97,6 +97,18 @@ TEST(MemoryPlan, RefusesMoreThanTheConfigurationAllows) {
   EXPECT_THAT(plan.error().text, HasSubstr("dataplane.memory allows 100 MiB"));
 }
 
+TEST(MemoryPlan, SaysThatALimitBeyondTheMachineLimitsNothing) {
+  StartupSpec spec = startup(1000);
+  spec.memory_bytes = 8 * kGiB;
+  MachineMemory small = machine(kGiB, 0);
+  EXPECT_EQ(plan_memory(spec, {}, 0, small)->notice, "");
+  small.total_bytes = 4 * kGiB;
+  EXPECT_THAT(plan_memory(spec, {}, 0, small)->notice,
+              HasSubstr("dataplane.memory is 8192 MiB, more than the 4096 MiB"));
+  spec.memory_bytes = 4 * kGiB;
+  EXPECT_EQ(plan_memory(spec, {}, 0, small)->notice, "");
+}
+
 TEST(MemoryPlan, RefusesMoreThanTheMachineHas) {
   const auto plan = plan_memory(startup(10'000'000), {}, 0, machine(kGiB, 0));
   ASSERT_FALSE(plan.has_value());

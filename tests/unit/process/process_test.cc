@@ -179,6 +179,28 @@ TEST(Process, MissingInterfaceIsNamedWithWhatToDo) {
   EXPECT_THAT(ending.error, HasSubstr("port wan0: there is no interface no-such-if"));
 }
 
+TEST(Process, TheLoopbackInterfaceIsRefusedWithWhatToTake) {
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  startup.ports = {{.name = "wan0", .device = PortDevice::kAfPacket, .interface = "lo"}};
+  const Ending ending = RunningDataplane(instance, startup).end(0);
+  EXPECT_EQ(ending.exit_code, 3);
+  EXPECT_THAT(ending.error, HasSubstr("port wan0: lo is the loopback interface"));
+  EXPECT_THAT(ending.error, HasSubstr("veth pair"));
+}
+
+TEST(Process, ADirectoryAsSocketIsRefusedByTheKeysName) {
+  const Instance instance;
+  for (const char* path : {"", "/"}) {
+    StartupSpec startup = instance.startup();
+    startup.socket = instance.path("") + path;
+    const Ending ending = RunningDataplane(instance, startup).end(0);
+    EXPECT_EQ(ending.exit_code, 3);
+    EXPECT_THAT(ending.error, HasSubstr("dataplane.socket"));
+    EXPECT_THAT(ending.error, HasSubstr("is a directory: name a file in it"));
+  }
+}
+
 TEST(Process, TooLittleMemorySaysHowMuchIsNeeded) {
   const Instance instance;
   StartupSpec startup = instance.startup();
