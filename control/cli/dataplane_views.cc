@@ -115,6 +115,7 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
              "adoption_state_changes",
              "publish_failures",
              "disk_errors",
+             "not_in_force",
              "probe_lateness_p99_s",
              "probes_skipped",
              "log_lines_suppressed",

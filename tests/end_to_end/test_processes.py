@@ -97,13 +97,29 @@ def test_a_flushed_firewall_gets_its_table_back_and_it_is_counted(lab, balancer)
         ({"wan": "lo"}, "lo is the loopback interface"),
         ({"services": (replace(NAT, vips=("203.0.113.2",)),)}, "203.0.113.2"),
     ],
-    ids=["missing interface", "a local address as VIP"],
+    ids=["missing interface", "the loopback interface", "a local address as VIP"],
 )
 def test_a_start_that_cannot_work_says_what_to_do(lab, binaries, configuration, change, named):
     balancer = Balancer(lab, binaries, replace(configuration, **change)).start()
+    assert balancer.supervisor.popen.wait(15) in (3, 77)
+    assert named in balancer.log.read_text(errors="replace")
+
+
+def test_a_control_that_starts_beside_a_vip_of_the_machine_says_so_and_tries_again(lab, balancer):
+    """The dataplane forwards: nothing stops, and the file is in force once the address is gone."""
+    first = balancer.configuration
+    other = replace(NAT, name="other", vips=("203.0.113.77",))
+    lab.in_namespace("balancer", "ip", "address", "add", "203.0.113.77/32", "dev", "lo")
     try:
-        process.wait_until(
-            lambda: named in balancer.log.read_text(errors="replace"), f"{named} in the log"
-        )
+        balancer.write(replace(first, services=(*first.services, other)).text())
+        old = balancer.pid_of("control")
+        os.kill(old, signal.SIGKILL)
+        process.wait_until(lambda: balancer.pid_of("control") not in (0, old), "a new control")
+        process.wait_until(lambda: balancer.cli("status").status == 1, "the refusal")
+        said = balancer.cli("status")
+        assert "the configuration is not in force" in said.err
+        assert "203.0.113.77" in said.err
     finally:
-        balancer.stop()
+        lab.in_namespace("balancer", "ip", "address", "del", "203.0.113.77/32", "dev", "lo")
+    process.wait_until(lambda: "other" in balancer.services(), "the file in force", 8)
+    assert balancer.cli("status").status == 0
