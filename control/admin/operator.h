@@ -152,7 +152,9 @@ struct StatusView {
   std::optional<std::uint64_t> mbufs_available;
   std::optional<std::uint64_t> mbufs_total;
   std::optional<std::uint64_t> state_bytes;
-  double counters_age_s = 0;  // of the buffers, workers and ports
+  std::optional<std::uint64_t> guard_losses;  // of the nft table, found and put back
+  std::string not_in_force;                   // why the configuration is not; empty: it is
+  double counters_age_s = 0;                  // of the buffers, workers and ports
   std::vector<WorkerView> workers;
   std::vector<PortView> ports;
   std::vector<std::string> notices;  // degraded modes, drift: one line each

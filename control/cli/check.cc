@@ -4,23 +4,19 @@
 // no rights beyond reading the files.
 #include "config/diagnostic.h"
 #include "config/load.h"
+#include "control/cli/local_addresses.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
 #include "control/cli/verb.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 
 namespace holdfast::control {
 namespace {
@@ -44,39 +40,14 @@ struct Checked {
   std::vector<config::Diagnostic> diagnostics;
 };
 
-std::optional<config::IpAddress> ip_of(const sockaddr* address) {
-  config::IpAddress ip;
-  if (address != nullptr && address->sa_family == AF_INET) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, address, sizeof v4);
-    std::memcpy(ip.bytes.data(), &v4.sin_addr, sizeof v4.sin_addr);
-    return ip;
-  }
-  if (address != nullptr && address->sa_family == AF_INET6) {
-    sockaddr_in6 v6{};
-    std::memcpy(&v6, address, sizeof v6);
-    std::ranges::copy(v6.sin6_addr.s6_addr, ip.bytes.begin());
-    ip.v6 = true;
-    return ip;
-  }
-  return std::nullopt;
-}
-
 std::vector<config::LocalAddress> find_local_addresses(Context& context) {
-  std::vector<config::LocalAddress> found;
-  ifaddrs* list = nullptr;
-  if (::getifaddrs(&list) != 0) {
-    context.error << "holdfast: note: this machine's addresses cannot be read ("
-                  << std::strerror(errno) << "), so VIPs are not compared with them\n";
-    return found;
+  auto found = load_local_addresses();
+  if (!found) {
+    context.error << "holdfast: note: this machine's addresses cannot be read (" << found.error()
+                  << "), so VIPs are not compared with them\n";
+    return {};
   }
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> owner(list, &::freeifaddrs);
-  for (const ifaddrs* one = list; one != nullptr; one = one->ifa_next) {
-    if (const auto address = ip_of(one->ifa_addr)) {
-      found.push_back({*address, one->ifa_name});
-    }
-  }
-  return found;
+  return std::move(*found);
 }
 
 Checked check_file(const std::string& file, const config::LoadOptions& options) {

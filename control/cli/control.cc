@@ -7,6 +7,7 @@
 #include "control/admin/notify.h"
 #include "control/admin/server.h"
 #include "control/cli/control_start.h"
+#include "control/cli/local_addresses.h"
 #include "control/cli/program.h"
 #include "control/cli/verb.h"
 #include "control/engine/engine.h"
@@ -23,6 +24,7 @@
 #include <filesystem>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -191,6 +193,13 @@ void run_control(StartPlace place, Context& context) {
   auto start = load_control_start(place);
   if (!start) {
     context.fail(start.error().exit_code, start.error().text);
+    return;
+  }
+  const auto here = load_local_addresses();
+  if (const auto ok =
+          refuse_local_addresses(*start, here.value_or(std::vector<config::LocalAddress>()));
+      !ok) {
+    context.fail(ok.error().exit_code, ok.error().text);
     return;
   }
   Control control(std::move(*start));

@@ -8,7 +8,10 @@
 #include "control/engine/orders.h"
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
+#include "dataplane/api/client.h"
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -21,6 +24,7 @@
 namespace holdfast::control {
 namespace {
 
+constexpr std::chrono::seconds kAnswerLimit{3};
 constexpr std::size_t kMaxOrdersBytes = std::size_t{16} << 20U;
 
 std::unexpected<StartFailure> fail(int exit_code, std::string text) {
@@ -165,6 +169,23 @@ std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& p
   start.settings.directory = where;
   start.dataplane_socket = file ? file->dataplane.socket : start.engine.config.dataplane.socket;
   return start;
+}
+
+std::expected<void, StartFailure> refuse_local_addresses(
+    const ControlStart& start, const std::vector<config::LocalAddress>& here) {
+  const config::Config& config = start.engine.config;
+  const bool kernel_sees = std::ranges::any_of(config.ports, [](const config::Port& port) {
+    return port.device == config::PortDevice::kAfPacket || !port.twin.empty();
+  });
+  const auto again = config::parse_sources(config.sources, {.local_addresses = here});
+  if (again || !kernel_sees) {
+    return {};
+  }
+  const auto dataplane = seam::Client::connect(start.dataplane_socket + ".ro", 0, kAnswerLimit);
+  if (dataplane && dataplane->hello().generation() != 0) {
+    return {};
+  }
+  return fail(kExitInvalidConfiguration, text_of(again.error()));
 }
 
 }  // namespace holdfast::control

@@ -3,12 +3,14 @@
 // the file itself only when there is no revision yet. Blocking, before the event loop.
 #pragma once
 
+#include "config/local_address.h"
 #include "config/model.h"
 #include "control/admin/file_descriptor.h"
 #include "control/engine/engine.h"
 
 #include <expected>
 #include <string>
+#include <vector>
 
 namespace holdfast::control {
 
@@ -34,5 +36,11 @@ struct StartPlace {
 
 // A revision counts only when it was made from the same file.
 std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& place);
+
+// Refuses, as `check` does, a VIP or an address of the nat pool that is one of `here`, unless a
+// dataplane forwards already: then control keeps watching it, and what is not in force shows in its
+// status. Asks the dataplane only where there is something to refuse.
+std::expected<void, StartFailure> refuse_local_addresses(
+    const ControlStart& start, const std::vector<config::LocalAddress>& here);
 
 }  // namespace holdfast::control

@@ -95,6 +95,7 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
   view.mbufs_available = answers.counters.mbufs_available();
   view.mbufs_total = answers.counters.mbufs_total();
   view.state_bytes = answers.counters.state_bytes();
+  view.guard_losses = answers.counters.guard_losses();
   for (const seam::WorkerCounters& worker : answers.counters.workers()) {
     view.workers.push_back(to_view(worker));
   }
@@ -114,6 +115,7 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
              "adoption_state_changes",
              "publish_failures",
              "disk_errors",
+             "not_in_force",
              "probe_lateness_p99_s",
              "probes_skipped",
              "log_lines_suppressed",

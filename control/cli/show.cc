@@ -3,6 +3,7 @@
 // what the dataplane says.
 #include "control/cli/control_client.h"
 #include "control/cli/dataplane_views.h"
+#include "control/cli/json_fields.h"
 #include "control/cli/listing.h"
 #include "control/cli/options.h"
 #include "control/cli/program.h"
@@ -60,6 +61,9 @@ void show(const Listing& listing, const Options& options, Context& context) {
       ControlClient(sockets->control).get(std::string("/v1/") + listing.name, kAnswerLimit);
   if (answer) {
     print(*answer, listing, options.format, context);
+    if (const std::string why = text_field(*answer, "not_in_force"); why != "-") {
+      context.fail(kExitFailed, "the configuration is not in force: " + why);
+    }
     return;
   }
   const auto dataplane = ask_dataplane(sockets->dataplane, kAnswerLimit);

@@ -86,7 +86,7 @@ asio::awaitable<void> Engine::begin() {
   }
   if (!stopping_) {
     scheduler_.set(roster_.checks());
-    request_reload({.who = "start", .reason = "the file on disk"});
+    request_reload({.who = std::string(kStart), .reason = "the file on disk"});
   }
 }
 
@@ -259,6 +259,10 @@ void Engine::tick() {
     retry_publication_ = Clock::TimePoint::max();
     generation_stale_ = true;
   }
+  if (retry_file_ <= parts_.clock.now()) {
+    retry_file_ = Clock::TimePoint::max();
+    request_reload({.who = std::string(kStart), .reason = "the dataplane refused it before"});
+  }
   publish_if_needed();  // once for all weights that changed since the last tick
   poll_counters();
   end_expired_orders();
@@ -294,11 +298,14 @@ void Engine::note_delivery() {
 void Engine::report_publication(std::uint64_t number, const Publisher::Outcome& outcome) {
   if (!outcome) {
     retry_publication_ = parts_.clock.now() + kPublishAgain;
-    parts_.log.event(Severity::kError,
-                     "publication.failed",
-                     {{"generation", std::to_string(number)}, {"reason", outcome.error()}});
+    if (std::exchange(failure_logged_, outcome.error()) != outcome.error()) {
+      parts_.log.event(Severity::kError,
+                       "publication.failed",
+                       {{"generation", std::to_string(number)}, {"reason", outcome.error()}});
+    }
     return;
   }
+  failure_logged_.clear();
   generation_stale_ = true;  // looked at once more: note_delivery(), or the next one
   parts_.log.event(Severity::kInfo,
                    "published",

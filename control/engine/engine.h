@@ -70,7 +70,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   // Probes wait for the adoption this long, so that it finds their members unjudged.
   static constexpr std::chrono::milliseconds kAdoptionWait{1'000};
   // A generation that failed is tried again after this.
-  static constexpr std::chrono::seconds kPublishAgain{10};
+  static constexpr std::chrono::seconds kPublishAgain{5};
+  // A file that the dataplane refused at control's start is tried again after this.
+  static constexpr std::chrono::seconds kFileAgain{5};
   // Orders that could not be written down are tried again after this.
   static constexpr std::chrono::seconds kSaveAgain{5};
   // A reload whose answer was lost waits this long for the dataplane to come back and judge it.
@@ -104,6 +106,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
 
  private:
+  static constexpr std::string_view kStart = "start";  // who asks for the reload of the start
   // How a reload's line ends that holds until what is wanted runs.
   static constexpr std::string_view kDeliveredLater = ": it gets this when it is";
 
@@ -157,6 +160,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> commit(config::Config config, VerbResult* result);
   // True when the dataplane was started with this configuration's start-up keys.
   [[nodiscard]] bool started_with(const config::Config& config) const;
+  // Takes what the dataplane said of the file of the start.
+  void note_start_file(const VerbResult& result, const Caller& caller);
   VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
 
   // engine_verbs.cc
@@ -187,6 +192,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   [[nodiscard]] const seam::GetCountersReply& counted() const;
   void add_counters(StatusView& view) const;
   [[nodiscard]] std::vector<std::string> build_notices() const;
+  // Why what is wanted is not what the dataplane forwards by; empty: it is, or nobody knows yet.
+  [[nodiscard]] std::string not_in_force() const;
   void add_drift(std::vector<std::string>& notices) const;
 
   EngineParts parts_;
@@ -222,6 +229,11 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::shared_ptr<ReloadRun> reload_;       // running
   std::shared_ptr<ReloadRun> next_reload_;  // for all who asked since it began
   bool startup_refused_ = false;            // the last reload, for its start-up keys
+  // Why the dataplane refused the file that control found at its start; empty: it did not, or an
+  // operator's reload came since. Tried again, because nobody waits for the answer.
+  std::string file_refusal_;
+  Clock::TimePoint retry_file_ = Clock::TimePoint::max();
+  std::string failure_logged_;  // of the publication that is tried again and again
   bool publishing_reload_ = false;
   bool generation_stale_ = false;  // what is wanted may differ from what runs
   Clock::TimePoint retry_publication_ = Clock::TimePoint::max();

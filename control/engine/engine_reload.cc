@@ -225,8 +225,20 @@ asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) 
   }
 }
 
+void Engine::note_start_file(const VerbResult& result, const Caller& caller) {
+  const bool refused = caller.who == kStart && result.outcome == Outcome::kRefused;
+  file_refusal_ = refused ? result.lines.back() : "";
+  retry_file_ = refused ? parts_.clock.now() + kFileAgain : Clock::TimePoint::max();
+}
+
 VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const Caller& caller) {
   const bool refused = kind == "refused";
+  const bool known = refused && !file_refusal_.empty() && caller.who == kStart &&
+                     result.lines == last_reload_.lines;
+  note_start_file(result, caller);
+  if (known) {  // tried again with the same result: neither another reload nor another line
+    return result;
+  }
   reloads_refused_ += refused ? 1U : 0U;
   reloads_applied_ += kind == "applied" ? 1U : 0U;
   reloads_unchanged_ += kind == "unchanged" ? 1U : 0U;

@@ -227,6 +227,7 @@ StatusView Engine::status() {
   view.log_lines_dropped = parts_.log_lines_dropped ? parts_.log_lines_dropped() : 0;
   view.uptime_s = seconds(time - started_);
   add_counters(view);
+  view.not_in_force = not_in_force();
   view.notices = build_notices();
   return view;
 }
@@ -242,6 +243,7 @@ void Engine::add_counters(StatusView& view) const {
   view.mbufs_available = counters_->mbufs_available();
   view.mbufs_total = counters_->mbufs_total();
   view.state_bytes = counters_->state_bytes();
+  view.guard_losses = counters_->guard_losses();
   view.counters_age_s = seconds(parts_.clock.now() - counters_at_);
   for (const seam::WorkerCounters& worker : counters_->workers()) {
     view.workers.push_back(to_view(worker));
@@ -249,6 +251,13 @@ void Engine::add_counters(StatusView& view) const {
   for (const seam::PortCounters& port : counters_->ports()) {
     view.ports.push_back(to_view(port));
   }
+}
+
+std::string Engine::not_in_force() const {
+  if (!adopted_) {
+    return {};
+  }
+  return publisher_.last_failure().empty() ? file_refusal_ : publisher_.last_failure();
 }
 
 // What operators ordered beside the file; a host that is drained must not hide everything else.
@@ -294,6 +303,10 @@ std::vector<std::string> Engine::build_notices() const {
   }
   if (!publisher_.last_failure().empty()) {
     notices.push_back("the last publication failed: " + publisher_.last_failure());
+  }
+  if (!file_refusal_.empty()) {
+    notices.push_back("the configuration on disk is not in force, it is tried again: " +
+                      file_refusal_);
   }
   add_drift(notices);
   for (const ServiceEntry& service : roster_.services()) {

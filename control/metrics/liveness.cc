@@ -31,6 +31,9 @@ std::string Liveness::observe(const StatusView& status, Time now) {
                std::to_string(seconds) + " s";
     }
   }
+  if (reason.empty() && !status.not_in_force.empty()) {
+    reason = "the configuration is not in force: " + status.not_in_force;
+  }
   return reason;
 }
 

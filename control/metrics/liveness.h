@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether the node forwards: what /healthz answers. Remembers each worker's poll counter between
-// observations; a worker's loop counts a poll even when it is idle, so a counter that stands still
-// is a worker that hangs. Counters that are late themselves (the seam is busy with a publication)
-// prove nothing; the seam's deadline ends a connection that stays silent. Pure but for that memory;
-// control thread.
+// Whether the node forwards by its configuration: what /healthz answers. Remembers each worker's
+// poll counter between observations; a worker's loop counts a poll even when it is idle, so a
+// counter that stands still is a worker that hangs. Counters that are late themselves (the seam is
+// busy with a publication) prove nothing; the seam's deadline ends a connection that stays silent.
+// Pure but for that memory; control thread.
 #pragma once
 
 #include "control/admin/operator.h"

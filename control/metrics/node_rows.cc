@@ -117,6 +117,11 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Size of the dataplane's state file.",
      kGauge,
      status<&StatusView::state_bytes>},
+    {"holdfast_guard_losses_total",
+     "Times that somebody removed or changed the nft table which keeps VIPs and pools from the "
+     "kernel; it is put back.",
+     kCounter,
+     status<&StatusView::guard_losses>},
     {"holdfast_notices", "Degraded modes in force; `holdfast status` names them.", kGauge, notices},
 });
 

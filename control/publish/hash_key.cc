@@ -22,6 +22,11 @@ constexpr std::size_t kMaxBytes = 256;
 std::expected<HashKey, std::string> read_key(const std::string& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
   struct stat info{};
+  if (!file.valid() && errno == ENOENT) {
+    return std::unexpected(path +
+                           " does not exist: put the 32 hex digits of the other nodes there, " +
+                           "or those of `openssl rand -hex 16`, with mode 0600");
+  }
   if (!file.valid() || ::fstat(file.get(), &info) != 0) {
     return std::unexpected(path + ": " + std::strerror(errno));
   }
@@ -100,7 +105,11 @@ std::expected<HashKey, std::string> parse_hash_key(std::string_view text) {
 
 std::expected<HashKey, std::string> load_hash_key(const config::Dataplane& dataplane) {
   if (!dataplane.hash_key_file.empty()) {
-    return read_key(dataplane.hash_key_file);
+    auto key = read_key(dataplane.hash_key_file);
+    if (!key) {
+      return std::unexpected("dataplane.hash_key_file " + key.error());
+    }
+    return key;
   }
   const std::string path = hash_key_path(dataplane);
   if (::access(path.c_str(), F_OK) != 0) {

@@ -4,6 +4,8 @@
 
 #include "dataplane/process/eal.h"
 #include "dataplane/process/interface.h"
+#include "dataplane/process/lock.h"
+#include "dataplane/process/nft_ingress.h"
 #include "dataplane/process/packet_ring.h"
 #include "dataplane/process/port_device.h"
 
@@ -39,6 +41,13 @@ Result<void> demand_of(const PortSpec& port, PortDemands& demands) {
     const auto facts = load_interface(port.interface);
     if (!facts) {
       return fail(facts.error().code, fmt::format("port {}: {}", port.name, facts.error().text));
+    }
+    if (facts->loopback) {
+      return fail(ExitCode::kInvalid,
+                  fmt::format("port {}: {} is the loopback interface, whose frames reach no other "
+                              "machine: take one with a link, or in a lab a veth pair",
+                              port.name,
+                              port.interface));
     }
     link.mtu = facts->mtu;
     if (port.device == PortDevice::kAfPacket) {
@@ -140,13 +149,33 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
         "packet buffers are not on huge pages, of which {} MiB would do: `sysctl vm.nr_hugepages`",
         (booted.plan.buffer_bytes >> 20U) + 1));
   }
+  if (!booted.plan.notice.empty()) {
+    booted.notices.push_back(booted.plan.notice);
+  }
   take(booted.notices, booted.state.notices());
+}
+
+// Two processes with one nft table would replace, and at their end remove, each other's guard. The
+// table lives in the network namespace, and so does the lock.
+Result<Descriptor> take_instance(const StartupSpec& startup) {
+  if (std::ranges::count(startup.ports, PortDevice::kAfPacket, &PortSpec::device) == 0) {
+    return Descriptor();
+  }
+  return acquire_name(
+      nft_table_of(startup.instance),
+      fmt::format("dataplane.instance {}, which names the firewall table of this network "
+                  "namespace,",
+                  startup.instance.empty() ? "default" : startup.instance));
 }
 
 // Everything that may need root's rights.
 Result<Booted> open_files(const StartupSpec& startup,
                           const MemoryPlan& plan,
                           const Account& account) {
+  auto name = take_instance(startup);
+  if (!name) {
+    return std::unexpected(name.error());
+  }
   auto sockets = open_seam_sockets(startup.socket, account.gid);
   if (!sockets) {
     return std::unexpected(sockets.error());
@@ -159,13 +188,15 @@ Result<Booted> open_files(const StartupSpec& startup,
     return std::unexpected(state.error());
   }
   return Booted{.plan = plan,
+                .name = std::move(*name),
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
                 .mirror = nullptr,
                 .pool = nullptr,
                 .ports = {},
                 .running_capabilities = 0,
-                .notices = {}};
+                .notices = {},
+                .interruption = nullptr};
 }
 
 }  // namespace
@@ -198,6 +229,8 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   if (!dropped->empty()) {
     booted->notices.push_back(*dropped);
   }
+  booted->interruption =
+      std::make_unique<StartInterruption>([path = startup.socket] { unlink_seam_sockets(path); });
   if (auto opened = open_mirror(*demands, *booted); !opened) {
     return std::unexpected(opened.error());
   }

@@ -4,6 +4,7 @@
 // failure is one line that says what to do.
 #pragma once
 
+#include "dataplane/process/descriptor.h"
 #include "dataplane/process/failure.h"
 #include "dataplane/process/frame_pool.h"
 #include "dataplane/process/memory_plan.h"
@@ -11,6 +12,7 @@
 #include "dataplane/process/port.h"
 #include "dataplane/process/privileges.h"
 #include "dataplane/process/seam_socket.h"
+#include "dataplane/process/start_interruption.h"
 #include "dataplane/process/state_file.h"
 #include "dataplane/spec.h"
 
@@ -23,13 +25,15 @@ namespace holdfast::dataplane {
 // What start-up leaves to the running process. Members die in reverse order: ports before the pool.
 struct Booted {
   MemoryPlan plan;
+  Descriptor name;  // holds the instance's nft table; not open without one
   SeamSockets sockets;
   StateFile state;
   std::unique_ptr<NeighborMirror> mirror;  // null where the kernel has no interface of ours
   FramePoolMemory pool;
   std::vector<std::unique_ptr<Port>> ports;
   CapabilitySet running_capabilities = 0;
-  std::vector<std::string> notices;  // degraded modes, one line each
+  std::vector<std::string> notices;                 // degraded modes, one line each
+  std::unique_ptr<StartInterruption> interruption;  // until the main loop reads signals
 };
 
 // `user` as in find_account().

@@ -91,6 +91,7 @@ void Counters::read(bool with_members, seam::GetCountersReply& reply) {
   reply.set_mbufs_available(rte_mempool_avail_count(surroundings_.pool));
   reply.set_mbufs_total(surroundings_.pool->size);
   reply.set_state_bytes(state_bytes_);
+  reply.set_guard_losses(guard_losses_);
 }
 
 void Counters::read_worker(Worker& worker, seam::WorkerCounters& out) const {

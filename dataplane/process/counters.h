@@ -26,6 +26,8 @@ class Counters {
   // Notes where the counters of new members start. Call after each publication, before flows of
   // theirs are looked for.
   void members_changed();
+  // The nft table (nft_ingress.h) was not there any more.
+  void count_guard_loss() { ++guard_losses_; }
   // Workers are read between two of their bursts, where P5 holds, unless one does not come round.
   void read(bool with_members, seam::GetCountersReply& reply);
 
@@ -46,6 +48,7 @@ class Counters {
   std::span<const std::unique_ptr<Worker>> workers_;
   const Publisher& publisher_;
   std::size_t state_bytes_;
+  std::uint64_t guard_losses_ = 0;
   std::vector<Base> bases_;
 };
 

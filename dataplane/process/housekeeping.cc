@@ -22,6 +22,8 @@ constexpr std::uint64_t kRefreshEvery = 5 * kMillisecond;  // the first change g
 // Of each worker, at a time: as many as its ring holds. The rest waits for the next tick, so that
 // workers that tell without end leave time for everything else.
 constexpr int kNoticesPerTurn = 256;
+// The firewall's restart is over by then, and VIPs lie bare no longer.
+constexpr std::chrono::milliseconds kGuardEvery{500};
 constexpr std::uint64_t kSilentIsSick = 1'000 * kMillisecond;
 constexpr std::uint64_t kSilentIsDead = 5'000 * kMillisecond;
 
@@ -43,11 +45,7 @@ void MainLoop::watch_everything() {
         take_netlink();
       }
     });
-    loop_.every(std::chrono::seconds(1), [this] {
-      if (!nft_notice_.empty()) {
-        protect_addresses();
-      }
-    });
+    loop_.every(kGuardEvery, [this] { watch_guard(); });
   }
   loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
   loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
@@ -105,6 +103,21 @@ void MainLoop::protect_addresses() {
       log_line(LogLevel::kError, "nft.failed", notice);
     }
     nft_notice_ = notice;
+  }
+}
+
+// Whatever restarts the machine's firewall may flush our table with it.
+void MainLoop::watch_guard() {
+  if (!nft_notice_.empty()) {
+    protect_addresses();
+  } else if (publisher_->spec().number != 0 && !nft_.in_force()) {
+    counters_->count_guard_loss();
+    constexpr const char* kText =
+        "somebody removed or changed the nft table that keeps VIPs and pools from the kernel: it "
+        "is put back";
+    log_line(LogLevel::kNotice, "nft.lost", kText);
+    server_->broadcast("nft_lost", kText);
+    protect_addresses();
   }
 }
 

@@ -81,6 +81,7 @@ Result<InterfaceFacts> load_interface(const std::string& name) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("interface {} is no Ethernet device: ports need one", name));
   }
+  facts.loopback = request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
   std::memcpy(facts.mac.data(), request.ifr_hwaddr.sa_data, facts.mac.size());
   if (::ioctl(socket.get(), SIOCGIFMTU, &request) == 0) {
     facts.mtu = static_cast<std::uint16_t>(std::clamp(request.ifr_mtu, 68, 65535));

@@ -20,6 +20,7 @@ struct InterfaceFacts {
   MacAddress mac{};
   std::uint16_t mtu = 1500;
   bool up = false;  // administratively up and running
+  bool loopback = false;
 };
 
 // The port's link as the pipeline knows it.

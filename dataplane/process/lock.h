@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One owner per file, by flock(2): the lock ends with its process, however it ends. Start-up only.
+// One owner per file, by flock(2), and per name in a network namespace, by an abstract Unix socket:
+// either lock ends with its process, however it ends. Start-up only.
 #pragma once
 
 #include "dataplane/process/descriptor.h"
@@ -16,5 +17,10 @@ Result<void> lock_file(const Descriptor& file, const std::string& what);
 // Makes `path` when it is missing, locks it and writes this process's id into it. `what` is what it
 // protects, for the failure's text.
 Result<Descriptor> acquire_lock(const std::string& path, const std::string& what);
+
+// Takes a name that only one process of this network namespace may have, as long as the descriptor
+// is open. `what` is what it stands for, for the failure's text (kRefused), which names the owner.
+// Requires: `name` is not empty and shorter than 108 bytes.
+Result<Descriptor> acquire_name(const std::string& name, const std::string& what);
 
 }  // namespace holdfast::dataplane

@@ -65,7 +65,9 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
   }
   loop->rings_ = DispatchRings::create(loop->surroundings_.workers);
   if (!loop->rings_) {
-    return fail(ExitCode::kEnvironment, "no memory for the rings between workers");
+    return fail(ExitCode::kEnvironment,
+                fmt::format("no memory for the rings between {} workers: lower dataplane.workers",
+                            loop->surroundings_.workers));
   }
   loop->start_publisher();
   for (std::uint32_t i = 0; i < loop->surroundings_.workers; ++i) {
@@ -74,6 +76,7 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
   }
   loop->publisher_->set_workers(loop->workers_);
   loop->adopt_tables();
+  loop->booted_.interruption.reset();
   loop->start_server();
   loop->published();
   loop->watch_everything();

@@ -28,7 +28,7 @@ namespace holdfast::dataplane {
 
 class MainLoop {
  public:
-  // Everything but the workers' threads. Requires: SIGTERM and SIGINT are blocked.
+  // Everything but the workers' threads. Requires: `booted` as boot() left it.
   static Result<std::unique_ptr<MainLoop>> create(const ProcessOptions& options, Booted booted);
   ~MainLoop();
 
@@ -54,6 +54,7 @@ class MainLoop {
   void published();
   void note_members();
   void protect_addresses();
+  void watch_guard();
   void take_worker_notices();
   void take_netlink();
   void take_link_changes();

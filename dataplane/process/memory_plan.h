@@ -9,12 +9,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace holdfast::dataplane {
 
-inline constexpr std::uint32_t kDispatchRingFrames = 1024;  // per pair of workers
-inline constexpr std::uint16_t kDeviceDescriptors = 1024;   // of each of a port's two queues
+inline constexpr std::uint16_t kDeviceDescriptors = 1024;  // of each of a port's two queues
 
 struct MemoryPlan {
   std::uint32_t workers = 1;
@@ -22,9 +22,11 @@ struct MemoryPlan {
   std::size_t state_bytes = 0;
   std::uint32_t mbufs = 0;
   std::uint16_t mbuf_data_room = 0;  // with headroom
-  std::size_t buffer_bytes = 0;      // what the EAL gets: mbufs, rings, device structures
+  std::size_t buffer_bytes = 0;      // what the EAL gets: mbufs, device structures
+  std::size_t worker_bytes = 0;      // heap: each worker's own, and the rings between them
   bool huge_buffers = false;         // buffers on huge pages
   bool huge_state = false;           // state on huge pages
+  std::string notice;                // what was asked for in vain; empty: nothing
 
   // With room for generations and the process itself.
   [[nodiscard]] std::size_t total_bytes() const;
@@ -42,12 +44,17 @@ struct StateFound {
 struct MachineMemory {
   std::size_t available_bytes = 0;  // for 4 KiB pages: the least of the machine's and the cgroup's
   std::size_t huge_free_bytes = 0;  // in 2 MiB pages
+  std::size_t total_bytes = 0;      // of the machine; 0: not known
   std::uint32_t usable_cores = 1;
   StateFound huge_state;      // on huge pages
   StateFound ordinary_state;  // elsewhere
 };
 // All but the state files (state_file.h).
 MachineMemory load_machine_memory();
+
+// Frames of the ring from one worker to another, a power of two: 1024, less where so many pairs
+// would need more than 256 Ki buffers for full rings, but two bursts at least.
+std::uint32_t dispatch_ring_frames(std::uint32_t workers);
 
 // A frame of a kernel's packet ring for this MTU: a power of two that holds the frame, a VLAN tag
 // and the ring's own header.

@@ -11,17 +11,6 @@
 namespace holdfast::dataplane {
 namespace {
 
-// Letters, digits and underscores are what nft takes without quotes; others are written as _XX.
-std::string identifier(const std::string& label) {
-  std::string name = "holdfast_";
-  for (const char c : label.empty() ? std::string("default") : label) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    name += plain ? std::string(1, c) : fmt::format("_{:02x}", byte);
-  }
-  return name.substr(0, 100);
-}
-
 // The elements of one family's set: each VIP once, prefixes and pools as ranges; what a pool holds
 // is not repeated, because intervals must not overlap.
 std::vector<std::string> elements(const GenerationSpec& spec, bool v4) {
@@ -75,6 +64,17 @@ std::string rules_for_vlans(const std::vector<std::uint16_t>& vlans) {
 
 }  // namespace
 
+// Letters, digits and underscores are what nft takes without quotes; others are written as _XX.
+std::string nft_table_of(const std::string& label) {
+  std::string name = "holdfast_";
+  for (const char c : label.empty() ? std::string("default") : label) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    name += plain ? std::string(1, c) : fmt::format("_{:02x}", byte);
+  }
+  return name.substr(0, 100);
+}
+
 std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
                                     const VlanOf& vlan_of) {
   std::vector<GuardedInterface> guarded;
@@ -95,7 +95,7 @@ std::vector<GuardedInterface> guard(const std::vector<std::string>& interfaces,
 }
 
 NftIngress::NftIngress(const std::string& instance, std::vector<GuardedInterface> interfaces)
-    : table_(identifier(instance)), interfaces_(std::move(interfaces)) {
+    : table_(nft_table_of(instance)), interfaces_(std::move(interfaces)) {
   if (!interfaces_.empty()) {
     context_ = nft_ctx_new(NFT_CTX_DEFAULT);
   }
@@ -130,7 +130,7 @@ std::string NftIngress::build_ruleset(const GenerationSpec& spec) const {
   return text + "}\n";
 }
 
-std::expected<void, std::string> NftIngress::run(const std::string& commands) {
+std::expected<std::string, std::string> NftIngress::run(const std::string& commands) {
   if (context_ == nullptr) {
     return std::unexpected("libnftables does not start");
   }
@@ -139,7 +139,11 @@ std::expected<void, std::string> NftIngress::run(const std::string& commands) {
   if (status != 0) {
     return std::unexpected(said.substr(0, said.find('\n')));
   }
-  return {};
+  return nft_ctx_get_output_buffer(context_);
+}
+
+std::string NftIngress::list() {
+  return run(fmt::format("list table netdev {}\n", table_)).value_or("");
 }
 
 std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec) {
@@ -154,7 +158,21 @@ std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec)
                     table_,
                     done.error()));
   }
+  number_ = ruleset_.read();  // first: what changes meanwhile is looked at again
+  listing_ = list();
   return {};
+}
+
+bool NftIngress::in_force() {
+  const std::optional<std::uint32_t> number = ruleset_.read();
+  if (interfaces_.empty() || (number && number == number_)) {
+    return true;
+  }
+  if (listing_.empty() || list() != listing_) {
+    return false;
+  }
+  number_ = number;
+  return true;
 }
 
 void NftIngress::remove() {

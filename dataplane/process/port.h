@@ -80,6 +80,8 @@ class Port {
   [[nodiscard]] const Link& link() const { return link_; }
   // Null where the kernel has the interface itself, or is to have none.
   [[nodiscard]] Twin* twin() const { return twin_.get(); }
+  // Readable while there is something to receive; -1 where nothing tells.
+  [[nodiscard]] int wake_descriptor() const { return ring_socket_; }
   // Main thread.
   [[nodiscard]] PortCounters counters();
   [[nodiscard]] bool is_link_up() const;
@@ -113,8 +115,8 @@ class Port {
   std::uint16_t id_ = 0;  // DPDK's
   bool started_ = false;
   Descriptor membership_;
-  int ring_socket_ = -1;            // the driver's, for its drop counter; not ours to close
-  std::uint64_t missed_ = 0;        // the kernel's counter starts again at each reading
+  int ring_socket_ = -1;      // the driver's, for its drop counter and to wait; not ours to close
+  std::uint64_t missed_ = 0;  // the kernel's counter starts again at each reading
   std::unique_ptr<TapDevice> tap_;  // the device itself, where it is a tap
   std::unique_ptr<Twin> twin_;
   // Of a tap, which no driver counts for; those sent are added to under the lock.

@@ -12,11 +12,12 @@
 namespace holdfast::dataplane {
 namespace {
 
-// Before any thread is made: all inherit the mask, and signals come by descriptor.
+// Before any thread is made: all inherit the mask. SIGTERM and SIGINT end the process until boot()
+// takes them over.
 void block_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) {
+  for (const int signal : {SIGHUP, SIGPIPE}) {
     sigaddset(&set, signal);
   }
   ::sigprocmask(SIG_BLOCK, &set, nullptr);

@@ -51,7 +51,7 @@ Result<Descriptor> listen_on(const std::string& path, unsigned group) {
 
 }  // namespace
 
-void SeamSockets::unlink() const {
+void unlink_seam_sockets(const std::string& path) {
   ::unlink(path.c_str());
   ::unlink((path + ".ro").c_str());
 }
@@ -74,6 +74,13 @@ Result<void> make_directory(const std::string& path, unsigned uid, unsigned gid)
 Result<SeamSockets> open_seam_sockets(const std::string& path, unsigned group) {
   SeamSockets sockets;
   sockets.path = path;
+  std::error_code missing;
+  if (path.ends_with('/') || std::filesystem::is_directory(path, missing)) {
+    return fail(ExitCode::kInvalid,
+                fmt::format("dataplane.socket {} is a directory: name a file in it, as {}",
+                            path,
+                            (std::filesystem::path(path) / "dataplane.sock").string()));
+  }
   const std::string folder = std::filesystem::path(path).parent_path();
   if (auto made = make_directory(folder, ::geteuid(), group); !made) {
     return std::unexpected(made.error());

@@ -16,10 +16,10 @@ struct SeamSockets {
   Descriptor writer;
   Descriptor reader;
   std::string path;
-
-  // Takes the sockets' names away; their directory may no longer be ours to write to.
-  void unlink() const;
 };
+
+// Takes the sockets' names away; their directory may no longer be ours to write to.
+void unlink_seam_sockets(const std::string& path);
 
 // `group` gets the sockets; uid and gid of a directory made here are root's and the group's.
 Result<SeamSockets> open_seam_sockets(const std::string& path, unsigned group);

@@ -12,8 +12,10 @@
 #include "dataplane/vlan.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include <fmt/format.h>
 #include <pthread.h>
@@ -29,6 +31,8 @@ constexpr std::uint32_t kPollsBeforeSleep = 64;
 constexpr std::uint32_t kShortestSleepNs = 20'000;
 constexpr std::uint32_t kLongestSleepNs = 100'000;
 constexpr std::uint32_t kTurnsPerSleepStep = 16;
+constexpr std::uint32_t kSleepSteps = 8;  // until a sleep is the longest
+constexpr long kWaitForFramesNs = 1'000'000;
 constexpr std::uint64_t kTellAgainMs = 200;
 constexpr std::size_t kAnnouncementsPerTurn = 16;
 
@@ -50,33 +54,37 @@ void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packe
 
 std::unique_ptr<DispatchRings> DispatchRings::create(std::uint32_t workers) {
   std::unique_ptr<DispatchRings> rings(new DispatchRings(workers));
+  const std::uint32_t frames = dispatch_ring_frames(workers);
+  const auto bytes = static_cast<std::size_t>(rte_ring_get_memsize(frames));
   for (std::uint32_t from = 0; from < workers; ++from) {
     for (std::uint32_t to = 0; to < workers; ++to) {
       if (from == to) {
         continue;
       }
-      rte_ring*& ring = rings->rings_[from * workers + to];
-      ring = rte_ring_create(fmt::format("dispatch_{}_{}", from, to).c_str(),
-                             kDispatchRingFrames,
-                             SOCKET_ID_ANY,
-                             RING_F_SP_ENQ | RING_F_SC_DEQ);
+      auto* ring = static_cast<rte_ring*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, bytes));
       if (ring == nullptr) {
         return nullptr;
       }
+      rte_ring_init(ring,
+                    fmt::format("dispatch_{}_{}", from, to).c_str(),
+                    frames,
+                    RING_F_SP_ENQ | RING_F_SC_DEQ);
+      rings->rings_[from * workers + to].reset(ring);
     }
   }
   return rings;
 }
 
 DispatchRings::~DispatchRings() {
-  for (rte_ring* ring : rings_) {
+  for (const auto& ring : rings_) {
     void* packet = nullptr;
-    while (ring != nullptr && rte_ring_sc_dequeue(ring, &packet) == 0) {
+    while (ring && rte_ring_sc_dequeue(ring.get(), &packet) == 0) {
       rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     }
-    rte_ring_free(ring);
   }
 }
+
+void DispatchRings::FreeRing::operator()(rte_ring* ring) const { std::free(ring); }
 
 Worker::Worker(WorkerSurroundings& surroundings,
                const DispatchRings& rings,
@@ -92,6 +100,13 @@ Worker::Worker(WorkerSurroundings& surroundings,
     ports_.push_back(surroundings.ports[i].get());
   }
   from_kernel_.resize(ports_.size());
+  const bool told = std::ranges::all_of(
+      ports_, [](const Port* port) { return port->wake_descriptor() >= 0 && !port->twin(); });
+  for (const Port* port : ports_) {
+    if (told && surroundings.workers == 1) {
+      wakers_.push_back({.fd = port->wake_descriptor(), .events = POLLIN, .revents = 0});
+    }
+  }
   for (std::uint32_t other = 0; other < surroundings.workers; ++other) {
     if (other != index) {
       handed_to_us_.push_back(rings.from_to(other, index));
@@ -408,10 +423,23 @@ void Worker::rest(std::uint32_t empty_turns) {
   const std::uint32_t steps = (empty_turns - kPollsBeforeSleep) / kTurnsPerSleepStep;
   const timespec length{
       .tv_sec = 0,
-      .tv_nsec = std::min(kShortestSleepNs * (1 + std::min(steps, 8U)), kLongestSleepNs)};
+      .tv_nsec = std::min(kShortestSleepNs * (1 + std::min(steps, kSleepSteps)), kLongestSleepNs)};
   surroundings_.quiescence->offline(index_);
-  ::clock_nanosleep(CLOCK_MONOTONIC, 0, &length, nullptr);
+  if (steps < kSleepSteps || !wait_for_frames()) {
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &length, nullptr);
+  }
   surroundings_.quiescence->online(index_);
+}
+
+// False when it did not wait. A socket that is ready though the turn after it brought nothing (no
+// buffer is left, the interface is down) must not become a loop without sleep.
+bool Worker::wait_for_frames() {
+  if (wakers_.empty() || std::exchange(woken_, false)) {
+    return false;
+  }
+  const timespec limit{.tv_sec = 0, .tv_nsec = kWaitForFramesNs};
+  woken_ = ::ppoll(wakers_.data(), wakers_.size(), &limit, nullptr) > 0;
+  return true;
 }
 
 }  // namespace holdfast::dataplane

@@ -17,6 +17,8 @@
 // next turn when the port takes no more: they have no part in P5.
 //
 // Idle: a few empty polls, then sleep, 20 us and longer up to 100 us, offline for publication.
+// Where all that can come are frames of packet sockets, the kernel wakes an idle worker with the
+// first one, and it looks round by itself once in 1 ms.
 #pragma once
 
 #include "dataplane/burst.h"
@@ -33,6 +35,7 @@
 #include <span>
 #include <vector>
 
+#include <poll.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
@@ -68,20 +71,24 @@ struct WorkerSurroundings {
   std::uint32_t workers = 1;
 };
 
-// Rings between every two workers. handed[to][from]; null on the diagonal.
+// Rings between every two workers; null on the diagonal. In memory of our own: of DPDK's named
+// zones there are fewer than 64 workers have pairs.
 class DispatchRings {
  public:
-  // Null when DPDK has no memory for them.
+  // Null when there is no memory for them.
   static std::unique_ptr<DispatchRings> create(std::uint32_t workers);
   ~DispatchRings();
   [[nodiscard]] rte_ring* from_to(std::uint32_t from, std::uint32_t to) const {
-    return rings_[from * workers_ + to];
+    return rings_[from * workers_ + to].get();
   }
 
  private:
   explicit DispatchRings(std::uint32_t workers) : workers_(workers), rings_(workers * workers) {}
+  struct FreeRing {
+    void operator()(rte_ring* ring) const;
+  };
   std::uint32_t workers_;
-  std::vector<rte_ring*> rings_;
+  std::vector<std::unique_ptr<rte_ring, FreeRing>> rings_;
 };
 
 class Worker {
@@ -139,6 +146,7 @@ class Worker {
   bool announce();
   void leave_snapshot();
   void rest(std::uint32_t empty_turns);
+  bool wait_for_frames();
 
   // Outgoing packets of one turn, by port.
   struct Outbox {
@@ -156,6 +164,8 @@ class Worker {
   const std::uint32_t index_;
   std::unique_ptr<WorkerState> state_;
   std::vector<Port*> ports_;         // polled by this worker
+  std::vector<pollfd> wakers_;       // of all ports, when nothing else brings frames; else empty
+  bool woken_ = false;               // the last wait ended by a frame
   std::vector<Outbox> from_kernel_;  // of these, what the port has not taken yet
   std::vector<rte_ring*> handed_to_us_;
   std::vector<rte_ring*> handed_by_us_;  // by owner; null for ourselves

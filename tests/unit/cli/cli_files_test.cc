@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that read configurations: `check`, `startup`, and what `control` starts from.
+#include "config/load.h"
 #include "control/cli/control_start.h"
 #include "control/cli/program.h"
 #include "control/engine/orders.h"
@@ -178,6 +179,24 @@ TEST_F(ControlStartTest, ListensWhereTheFileSaysAndNotWhereTheRevisionDid) {
   ASSERT_TRUE(start) << start.error().text;
   EXPECT_EQ(start->settings.socket, directory_.file("control.sock"));
   EXPECT_EQ(start->engine.config.control.socket, directory_.file("control.sock"));
+}
+
+TEST_F(ControlStartTest, RefusesAVipThatThisMachineHasWhenNothingForwardsYet) {
+  const std::vector<config::LocalAddress> here = {{{false, {203, 0, 113, 10}}, "lo"}};
+  write(testing::site_config(directory_, "web"));
+  auto start = load_control_start({.config = path_, .directory = "", .last_directory = link_});
+  ASSERT_TRUE(start) << start.error().text;
+  EXPECT_TRUE(refuse_local_addresses(*start, here));  // its ports have no kernel that could answer
+  std::string text = start->engine.config.sources[0].text;
+  const std::size_t device = text.find("device: 'null'");
+  ASSERT_NE(device, std::string::npos) << text;
+  text.replace(device, 14, "device: af_packet, interface: wan0");
+  start->engine.config = config::parse_config(text, path_).value();
+  EXPECT_TRUE(refuse_local_addresses(*start, {}));
+  const auto refused = refuse_local_addresses(*start, here);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().exit_code, kExitInvalidConfiguration);
+  EXPECT_THAT(refused.error().text, HasSubstr("203.0.113.10 is an address of this machine"));
 }
 
 TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {

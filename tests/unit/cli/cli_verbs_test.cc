@@ -115,6 +115,15 @@ TEST_F(CliVerbsTest, ListsServices) {
             "65537\n");
 }
 
+TEST_F(CliVerbsTest, StatusFailsWhileTheConfigurationIsNotInForce) {
+  start();
+  EXPECT_EQ(run_with_socket({"status"}).exit_code, 0);
+  operator_.status_view.not_in_force = "a VIP is a local address";
+  const Ran ran = run_with_socket({"status"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_THAT(ran.error, HasSubstr("the configuration is not in force: a VIP is a local address"));
+}
+
 TEST_F(CliVerbsTest, ShowsTheStatus) {
   StatusView& view = operator_.status_view;
   view.version = "0.1.0";

@@ -108,6 +108,8 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
   view.last_reload = {"refused", 2.5, {"site.yaml:1:1: error: no"}};
   view.adopted_ms = 12.5;
   view.mbufs_total = 8192;
+  view.guard_losses = 2;
+  view.not_in_force = "no room";
   view.workers = {{.worker = 1,
                    .counters = {{"received", 5}},
                    .drops = {{"mtu", 1}},
@@ -122,7 +124,8 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
     "generation": 7, "reloads_applied": 2, "reloads_refused": 1, "reloads_unchanged": 4,
     "last_reload": {"result": "refused", "age_s": 2.5, "lines": ["site.yaml:1:1: error: no"]},
     "adopted_ms": 12.5, "adoption_state_changes": 0, "publish_failures": 0, "disk_errors": 0,
-    "mbufs_available": null, "mbufs_total": 8192, "state_bytes": null,
+    "mbufs_available": null, "mbufs_total": 8192, "state_bytes": null, "guard_losses": 2,
+    "not_in_force": "no room",
     "probe_lateness_p99_s": 0.0, "probes_skipped": 5, "log_lines_suppressed": 6,
     "log_lines_dropped": 7, "uptime_s": 0.0, "counters_age_s": 0.25,
     "workers": [{"worker": 1, "counters": {"received": 5}, "drops": {"mtu": 1},

@@ -87,6 +87,26 @@ TEST_F(EngineTest, ChangesNothingWhenTheDataplaneRefusesTheGeneration) {
   EXPECT_EQ(engine->backends().size(), 2U);
 }
 
+TEST_F(EngineTest, TriesTheFileOfItsStartAgainThatTheDataplaneRefused) {
+  begin_up();
+  stop();
+  write(yaml(kThree + ", " + member("d", 14)));
+  begin();
+  forwarder->refusal = "VIP 203.0.113.10 is a local address";
+  forwarder->connect();
+  pass(1s);
+  EXPECT_THAT(engine->status().not_in_force, HasSubstr("local address"));
+  EXPECT_THAT(engine->status().notices, Contains(HasSubstr("on disk is not in force")));
+  pass(20s);  // which refuses it again and again
+  EXPECT_EQ(engine->status().revision, 1U);
+  EXPECT_EQ(engine->status().reloads_refused, 1U);
+  forwarder->refusal.clear();
+  pass(6s);
+  EXPECT_EQ(engine->status().revision, 2U);
+  EXPECT_EQ(engine->status().not_in_force, "");
+  EXPECT_EQ(forwarder->in_force.services[0].members.size(), 4U);
+}
+
 TEST_F(EngineTest, CoalescesReloadsSoThatTheLastFileWins) {
   begin_up();
   forwarder->hold = true;

@@ -151,9 +151,11 @@ TEST_F(EngineTest, TriesARefusedGenerationAgainLater) {
   pass(1s);
   EXPECT_EQ(engine->status().generation, 0U);
   EXPECT_THAT(engine->status().notices, Contains(HasSubstr("too little memory")));
+  EXPECT_THAT(engine->status().not_in_force, HasSubstr("too little memory"));
   forwarder->refusal.clear();
-  pass(11s);
+  pass(6s);
   EXPECT_GT(engine->status().generation, 0U);
+  EXPECT_EQ(engine->status().not_in_force, "");
 }
 
 TEST_F(EngineTest, TriesAnAdoptionAgainThatFailed) {

@@ -108,6 +108,7 @@ TEST_F(EngineTest, PollsCountersAndRefreshesThemOnRequest) {
 TEST_F(EngineTest, ClaimsToKnowNothingOfADataplaneThatIsAway) {
   begin_up();
   forwarder->counters_reply.set_mbufs_total(8192);
+  forwarder->counters_reply.set_guard_losses(2);
   forwarder->counters_reply.add_workers();
   forwarder->counters_reply.add_ports();
   seam::MemberCounters& counters = *forwarder->counters_reply.add_members();
@@ -115,6 +116,7 @@ TEST_F(EngineTest, ClaimsToKnowNothingOfADataplaneThatIsAway) {
   ASSERT_TRUE(get(engine->refresh(100ms)));
   ASSERT_EQ(engine->backends().size(), 4U);
   EXPECT_EQ(engine->status().mbufs_total, 8192U);
+  EXPECT_EQ(engine->status().guard_losses, 2U);
   forwarder->disconnect();
   EXPECT_FALSE(get(engine->refresh(100ms)));
   for (const BackendView& one : engine->backends()) {

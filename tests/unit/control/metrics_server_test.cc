@@ -78,6 +78,13 @@ TEST_F(MetricsServerTest, SaysWhyItIsNotHealthy) {
   EXPECT_TRUE(response.ends_with("\r\n\r\nthe dataplane is not connected\n"));
 }
 
+TEST_F(MetricsServerTest, IsNotHealthyWhileTheConfigurationIsNotInForce) {
+  thread_.run([&] { operator_.status_view.not_in_force = "a VIP is a local address"; });
+  const auto response = exchange("GET", "/healthz");
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 503 "));
+  EXPECT_TRUE(response.ends_with("the configuration is not in force: a VIP is a local address\n"));
+}
+
 TEST_F(MetricsServerTest, AnswersHeadWithoutABody) {
   const auto response = exchange("HEAD", "/metrics");
   EXPECT_THAT(response, StartsWith("HTTP/1.1 200 OK\r\n"));

@@ -165,6 +165,7 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
                            "holdfast_generation ",
                            "holdfast_mbufs",
                            "holdfast_state_bytes",
+                           "holdfast_guard_losses_total",
                            "holdfast_service_flows",
                            "holdfast_service_new_flows_total",
                            "holdfast_member_flows",

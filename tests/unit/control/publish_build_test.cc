@@ -148,7 +148,10 @@ TEST(HashKey, IsRefusedWhenOthersCouldReadItOrPutALinkInItsPlace) {
   const TempDirectory directory;
   config::Dataplane dataplane;
   dataplane.hash_key_file = directory.file("key");
-  EXPECT_FALSE(load_hash_key(dataplane).has_value());
+  const auto missing = load_hash_key(dataplane);
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_THAT(missing.error(), ::testing::HasSubstr("dataplane.hash_key_file "));
+  EXPECT_THAT(missing.error(), ::testing::HasSubstr("does not exist: put the 32 hex digits"));
   std::ofstream(dataplane.hash_key_file) << "000102030405060708090a0b0c0d0e0F\n";
   ::chmod(dataplane.hash_key_file.c_str(), 0644);
   EXPECT_THAT(load_hash_key(dataplane).error(), HasSubstr("chmod"));

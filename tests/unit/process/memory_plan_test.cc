@@ -97,6 +97,18 @@ TEST(MemoryPlan, RefusesMoreThanTheConfigurationAllows) {
   EXPECT_THAT(plan.error().text, HasSubstr("dataplane.memory allows 100 MiB"));
 }
 
+TEST(MemoryPlan, SaysThatALimitBeyondTheMachineLimitsNothing) {
+  StartupSpec spec = startup(1000);
+  spec.memory_bytes = 8 * kGiB;
+  MachineMemory small = machine(kGiB, 0);
+  EXPECT_EQ(plan_memory(spec, {}, 0, small)->notice, "");
+  small.total_bytes = 4 * kGiB;
+  EXPECT_THAT(plan_memory(spec, {}, 0, small)->notice,
+              HasSubstr("dataplane.memory is 8192 MiB, more than the 4096 MiB"));
+  spec.memory_bytes = 4 * kGiB;
+  EXPECT_EQ(plan_memory(spec, {}, 0, small)->notice, "");
+}
+
 TEST(MemoryPlan, RefusesMoreThanTheMachineHas) {
   const auto plan = plan_memory(startup(10'000'000), {}, 0, machine(kGiB, 0));
   ASSERT_FALSE(plan.has_value());
@@ -128,6 +140,32 @@ TEST(MemoryPlan, CountsEachBufferWithItsHeadersAndRings) {
   const auto repeated = plan_memory(startup(1000), {}, 65'536, machine(kGiB, 0));
   constexpr std::size_t kBuffer = 128 + 64 + 2048 + 128 + 2 * 16;  // and nothing for pages
   EXPECT_EQ(repeated->buffer_bytes - plain->buffer_bytes, 65'536 * kBuffer);
+}
+
+TEST(MemoryPlan, BoundsTheRingsBetweenWorkersWhateverTheirNumber) {
+  EXPECT_EQ(dispatch_ring_frames(1), 1024U);
+  EXPECT_EQ(dispatch_ring_frames(16), 1024U);
+  EXPECT_EQ(dispatch_ring_frames(17), 512U);
+  EXPECT_EQ(dispatch_ring_frames(64), 64U);
+  StartupSpec spec = startup(1U << 20U);
+  spec.workers = 64;
+  const auto plan = plan_memory(spec, {1500, 1500}, 0, machine(4 * kGiB, 0));
+  ASSERT_TRUE(plan.has_value()) << plan.error().text;
+  EXPECT_LE(plan->total_bytes(), 2 * kGiB);
+}
+
+TEST(MemoryPlan, CountsWhatEachWorkerNeedsForItself) {
+  StartupSpec spec = startup(1000);
+  spec.workers = 64;
+  const auto plan = plan_memory(spec, {}, 0, machine(4 * kGiB, 0));
+  spec.workers = 1;
+  const auto alone = plan_memory(spec, {}, 0, machine(4 * kGiB, 0));
+  EXPECT_EQ(plan->total_bytes() - plan->state_bytes - plan->buffer_bytes - alone->total_bytes() +
+                alone->state_bytes + alone->buffer_bytes,
+            plan->worker_bytes - alone->worker_bytes);
+  EXPECT_GE(plan->worker_bytes, 64 * alone->worker_bytes + 64 * 63 * 64 * sizeof(void*));
+  const auto refused = plan_memory(spec, {}, 0, machine(32U << 20U, 0));
+  EXPECT_THAT(refused.error().text, HasSubstr("lower dataplane.flows or dataplane.workers"));
 }
 
 TEST(MemoryPlan, RefusesANetworkCardWithoutHugePagesForItsBuffers) {

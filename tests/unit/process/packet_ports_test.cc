@@ -153,6 +153,53 @@ TEST_F(PacketPorts, KernelDoesNotAnswerForTheVipAfterSigkillAndDoesAfterAnOrderl
   });
 }
 
+TEST_F(PacketPorts, PutsTheTableBackThatAFirewallFlushedAndCountsIt) {
+  in_new_network([] {
+    const Lab lab;
+    const Instance instance;
+    RunningDataplane dataplane(instance, packet_startup(instance));
+    seam::Client control = dataplane.client(1);
+    ASSERT_TRUE(publish(control, nat_generation(1)).has_publish());
+    run_command("nft add table inet others");  // no loss: the table stands
+    for (std::uint64_t lost = 1;
+         const char* command :
+         {"nft flush ruleset",
+          "nft flush table netdev holdfast_test",
+          "nft delete element netdev holdfast_test own4 '{ 203.0.113.10 }'"}) {
+      run_command(command);
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (get_counters(control).guard_losses() < lost) {
+        ASSERT_LT(std::chrono::steady_clock::now(), deadline) << command;
+        std::this_thread::yield();
+      }
+      run_command("nft list table netdev holdfast_test | grep -q 203.0.113.10");
+      run_command("nft list table netdev holdfast_test | grep -q 'daddr @own4 drop'");
+      EXPECT_EQ(get_counters(control).guard_losses(), lost++);
+    }
+  });
+}
+
+TEST_F(PacketPorts, ASecondInstanceOfTheSameNameIsRefusedAndLeavesTheTableOfTheFirst) {
+  in_new_network([] {
+    const Lab lab;
+    const Instance instance;
+    const Instance elsewhere;
+    RunningDataplane first(instance, packet_startup(instance));
+    seam::Client control = first.client(1);
+    ASSERT_TRUE(publish(control, nat_generation(1)).has_publish());
+    const Ending ending = RunningDataplane(elsewhere, packet_startup(elsewhere)).end(0);
+    EXPECT_EQ(ending.exit_code, 5) << ending.error;
+    EXPECT_THAT(ending.error, HasSubstr("dataplane.instance test"));
+    EXPECT_THAT(ending.error, HasSubstr("process " + std::to_string(first.pid())));
+    run_command("nft list table netdev holdfast_test | grep -q 203.0.113.10");
+    StartupSpec named = packet_startup(elsewhere);
+    named.instance = "other";
+    RunningDataplane second(elsewhere, named);
+    EXPECT_EQ(second.client(1).hello().generation(), 0U);
+    EXPECT_EQ(second.end(SIGTERM).exit_code, 0);
+  });
+}
+
 TEST_F(PacketPorts, RefusesAVipThatIsALocalAddress) {
   in_new_network([] {
     const Lab lab;

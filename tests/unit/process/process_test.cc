@@ -12,6 +12,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace holdfast::dataplane {
 namespace {
@@ -178,6 +179,28 @@ TEST(Process, MissingInterfaceIsNamedWithWhatToDo) {
   EXPECT_THAT(ending.error, HasSubstr("port wan0: there is no interface no-such-if"));
 }
 
+TEST(Process, TheLoopbackInterfaceIsRefusedWithWhatToTake) {
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  startup.ports = {{.name = "wan0", .device = PortDevice::kAfPacket, .interface = "lo"}};
+  const Ending ending = RunningDataplane(instance, startup).end(0);
+  EXPECT_EQ(ending.exit_code, 3);
+  EXPECT_THAT(ending.error, HasSubstr("port wan0: lo is the loopback interface"));
+  EXPECT_THAT(ending.error, HasSubstr("veth pair"));
+}
+
+TEST(Process, ADirectoryAsSocketIsRefusedByTheKeysName) {
+  const Instance instance;
+  for (const char* path : {"", "/"}) {
+    StartupSpec startup = instance.startup();
+    startup.socket = instance.path("") + path;
+    const Ending ending = RunningDataplane(instance, startup).end(0);
+    EXPECT_EQ(ending.exit_code, 3);
+    EXPECT_THAT(ending.error, HasSubstr("dataplane.socket"));
+    EXPECT_THAT(ending.error, HasSubstr("is a directory: name a file in it"));
+  }
+}
+
 TEST(Process, TooLittleMemorySaysHowMuchIsNeeded) {
   const Instance instance;
   StartupSpec startup = instance.startup();
@@ -223,6 +246,36 @@ TEST(Process, TheBuffersOfEightWorkersFitTheirPlan) {
   RunningDataplane dataplane(instance, startup);
   seam::Client client = dataplane.client(1);
   EXPECT_EQ(get_counters(client).workers_size(), 8);
+}
+
+TEST(Process, StartsAsManyWorkersAsTheConfigurationTakesInTheMemoryOfItsPlan) {
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  startup.workers = 64;
+  startup.memory_bytes = 2U << 30U;
+  RunningDataplane dataplane(instance, startup);
+  seam::Client client = dataplane.client(1);
+  EXPECT_EQ(get_counters(client).workers_size(), 64);
+  std::ifstream memory("/proc/" + std::to_string(dataplane.pid()) + "/statm");
+  std::size_t size = 0;
+  std::size_t resident = 0;
+  memory >> size >> resident;
+  EXPECT_LE(resident * static_cast<std::size_t>(::getpagesize()), startup.memory_bytes);
+}
+
+TEST(Process, EndsAtOnceWhenItIsToldToDuringItsStart) {
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  startup.workers = 64;
+  RunningDataplane dataplane(instance, startup);
+  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  while (!std::filesystem::exists(startup.state_file)) {  // about to start DPDK
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+    std::this_thread::yield();
+  }
+  const Ending ending = dataplane.end(SIGTERM);
+  EXPECT_THAT(ending.exit_code, ::testing::AnyOf(0, -SIGTERM)) << ending.error;
+  EXPECT_THAT(ending.error, ::testing::Not(HasSubstr("event=ready")));
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ TEST(Worker, CountsWhatTheOwnersRingDoesNotTake) {
   }
   const WorkerStats& stats = workers[0].state().stats;
   const std::uint64_t full = stats.drops[static_cast<std::size_t>(Drop::kDispatchFull)].get();
-  EXPECT_EQ(stats.handed_over.get(), kDispatchRingFrames - 1);
+  EXPECT_EQ(stats.handed_over.get(), dispatch_ring_frames(2) - 1);
   EXPECT_GT(full, 0U);
   EXPECT_EQ(stats.received.get() + stats.handed_over.get(), kFrames);
   workers.expect_accounted();
