@@ -12,9 +12,9 @@
 #include "dataplane/vlan.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <new>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,6 +27,7 @@
 namespace holdfast::dataplane {
 namespace {
 
+constexpr std::align_val_t kRingAlignment{RTE_CACHE_LINE_SIZE};
 constexpr std::uint32_t kPollsBeforeSleep = 64;
 constexpr std::uint32_t kShortestSleepNs = 20'000;
 constexpr std::uint32_t kLongestSleepNs = 100'000;
@@ -61,7 +62,7 @@ std::unique_ptr<DispatchRings> DispatchRings::create(std::uint32_t workers) {
       if (from == to) {
         continue;
       }
-      auto* ring = static_cast<rte_ring*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, bytes));
+      auto* ring = static_cast<rte_ring*>(::operator new(bytes, kRingAlignment, std::nothrow));
       if (ring == nullptr) {
         return nullptr;
       }
@@ -84,7 +85,9 @@ DispatchRings::~DispatchRings() {
   }
 }
 
-void DispatchRings::FreeRing::operator()(rte_ring* ring) const { std::free(ring); }
+void DispatchRings::FreeRing::operator()(rte_ring* ring) const {
+  ::operator delete(ring, kRingAlignment);
+}
 
 Worker::Worker(WorkerSurroundings& surroundings,
                const DispatchRings& rings,
