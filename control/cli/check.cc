@@ -43,8 +43,7 @@ struct Checked {
 std::vector<config::LocalAddress> find_local_addresses(Context& context) {
   auto found = load_local_addresses();
   if (!found) {
-    context.error << "holdfast: note: this machine's addresses cannot be read (" << found.error()
-                  << "), so VIPs are not compared with them\n";
+    context.error << "holdfast: note: " << unread_addresses_text(found.error()) << '\n';
     return {};
   }
   return std::move(*found);

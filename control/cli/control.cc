@@ -24,7 +24,6 @@
 #include <filesystem>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -196,9 +195,9 @@ void run_control(StartPlace place, Context& context) {
     return;
   }
   const auto here = load_local_addresses();
-  if (const auto ok =
-          refuse_local_addresses(*start, here.value_or(std::vector<config::LocalAddress>()));
-      !ok) {
+  if (!here) {
+    start->engine.notices.push_back(unread_addresses_text(here.error()));
+  } else if (const auto ok = refuse_local_addresses(*start, *here); !ok) {
     context.fail(ok.error().exit_code, ok.error().text);
     return;
   }

@@ -123,6 +123,12 @@ std::string find_directory(const StartPlace& place, const config::LoadResult& fi
   return error ? config::Control().directory : last.string();
 }
 
+// Not known is no: a dataplane that does not answer in time may forward all the same.
+bool forwards_nothing(const std::string& socket) {
+  const auto dataplane = seam::Client::connect(socket, 0, kAnswerLimit);
+  return dataplane ? dataplane->hello().generation() == 0 : seam::nobody_listens(socket);
+}
+
 // Without it a start may not find the accepted revision while the file is broken: no reason to
 // stop.
 void remember_directory(const std::string& link, const std::string& directory) {
@@ -173,16 +179,15 @@ std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& p
 
 std::expected<void, StartFailure> refuse_local_addresses(
     const ControlStart& start, const std::vector<config::LocalAddress>& here) {
+  if (start.engine.highest_revision != 0) {
+    return {};
+  }
   const config::Config& config = start.engine.config;
   const bool kernel_sees = std::ranges::any_of(config.ports, [](const config::Port& port) {
     return port.device == config::PortDevice::kAfPacket || !port.twin.empty();
   });
   const auto again = config::parse_sources(config.sources, {.local_addresses = here});
-  if (again || !kernel_sees) {
-    return {};
-  }
-  const auto dataplane = seam::Client::connect(start.dataplane_socket + ".ro", 0, kAnswerLimit);
-  if (dataplane && dataplane->hello().generation() != 0) {
+  if (again || !kernel_sees || !forwards_nothing(start.dataplane_socket + ".ro")) {
     return {};
   }
   return fail(kExitInvalidConfiguration, text_of(again.error()));

@@ -37,9 +37,11 @@ struct StartPlace {
 // A revision counts only when it was made from the same file.
 std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& place);
 
-// Refuses, as `check` does, a VIP or an address of the nat pool that is one of `here`, unless a
-// dataplane forwards already: then control keeps watching it, and what is not in force shows in its
-// status. Asks the dataplane only where there is something to refuse.
+// Refuses, as `check` does, a VIP or an address of the nat pool that is one of `here`, but only the
+// start that can put nothing in force: no revision was ever accepted, and nothing is forwarded,
+// because the dataplane says so or is not there. Any other start goes on: the file may have been
+// corrected since the revision, a dataplane that cannot be asked may forward, and what is not in
+// force shows in control's status. Asks the dataplane only where there is something to refuse.
 std::expected<void, StartFailure> refuse_local_addresses(
     const ControlStart& start, const std::vector<config::LocalAddress>& here);
 

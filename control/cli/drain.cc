@@ -35,6 +35,7 @@ void wait_for_drain(const ControlClient& client,
                     Clock::time_point start,
                     json::object& answer) {
   const std::vector<std::string> members = texts_field(answer, "members");
+  std::string known;  // the members, when they could be asked last
   for (;;) {
     const auto backends = client.get("/v1/backends", kMemberVerbLimit);
     const DrainProgress progress = backends ? drain_progress(*backends, members) : DrainProgress{};
@@ -42,12 +43,17 @@ void wait_for_drain(const ControlClient& client,
       add_outcome(answer, Outcome::kOk, "no flows left");
       return;
     }
+    if (backends) {
+      known = progress.members;
+    }
     if (options.timeout && Clock::now() + kPoll > start + *options.timeout) {
-      const std::string last = backends ? progress.members : backends.error().text;
+      // That the end of the time cut the last request off says nothing of the members.
+      const bool cut_off = !backends && backends.error().exit_code == kExitTimedOut;
+      const bool tells = backends || (cut_off && !known.empty());
       add_outcome(answer,
                   Outcome::kTimedOut,
                   "not drained within " + duration_text(*options.timeout) +
-                      ", and still draining: " + last);
+                      ", and still draining: " + (tells ? known : backends.error().text));
       return;
     }
     std::this_thread::sleep_for(kPoll);  // also while control is being started again

@@ -50,4 +50,9 @@ std::expected<std::vector<config::LocalAddress>, std::string> load_local_address
   return found;
 }
 
+std::string unread_addresses_text(std::string_view reason) {
+  return "this machine's addresses cannot be read (" + std::string(reason) +
+         "), so VIPs are not compared with them";
+}
+
 }  // namespace holdfast::control

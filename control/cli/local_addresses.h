@@ -7,11 +7,15 @@
 
 #include <expected>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace holdfast::control {
 
 // The error is the kernel's reason.
 std::expected<std::vector<config::LocalAddress>, std::string> load_local_addresses();
+
+// What is said when they cannot be read, for `reason`: nothing is refused then.
+std::string unread_addresses_text(std::string_view reason);
 
 }  // namespace holdfast::control

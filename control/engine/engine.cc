@@ -174,7 +174,7 @@ void Engine::finish_adoption(const RunningState& running) {
   poll_counters();
   changed_.notify();
   if (std::exchange(startup_refused_, false)) {
-    request_reload({.who = "dataplane", .reason = "it was started again"});
+    request_reload({.who = std::string(kDataplane), .reason = "it was started again"});
   }
 }
 
@@ -259,7 +259,7 @@ void Engine::tick() {
     retry_publication_ = Clock::TimePoint::max();
     generation_stale_ = true;
   }
-  if (retry_file_ <= parts_.clock.now()) {
+  if (adopted_ && !reload_ && retry_file_ <= parts_.clock.now()) {
     retry_file_ = Clock::TimePoint::max();
     request_reload({.who = std::string(kStart), .reason = "the dataplane refused it before"});
   }
@@ -291,6 +291,9 @@ void Engine::publish_if_needed() {
 
 void Engine::note_delivery() {
   publisher_.forget_failure();
+  if (file_refusal_.empty()) {  // otherwise it fails again, with the next retry of the file
+    failure_logged_.clear();
+  }
   std::erase_if(last_reload_.lines,
                 [](const std::string& line) { return line.ends_with(kDeliveredLater); });
 }

@@ -71,7 +71,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   static constexpr std::chrono::milliseconds kAdoptionWait{1'000};
   // A generation that failed is tried again after this.
   static constexpr std::chrono::seconds kPublishAgain{5};
-  // A file that the dataplane refused at control's start is tried again after this.
+  // A file that the dataplane refused when control itself asked is tried again after this.
   static constexpr std::chrono::seconds kFileAgain{5};
   // Orders that could not be written down are tried again after this.
   static constexpr std::chrono::seconds kSaveAgain{5};
@@ -106,7 +106,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
 
  private:
-  static constexpr std::string_view kStart = "start";  // who asks for the reload of the start
+  // Who asks for the reload of the start, and after a restart of the dataplane: control itself.
+  static constexpr std::string_view kStart = "start";
+  static constexpr std::string_view kDataplane = "dataplane";
   // How a reload's line ends that holds until what is wanted runs.
   static constexpr std::string_view kDeliveredLater = ": it gets this when it is";
 
@@ -160,8 +162,13 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> commit(config::Config config, VerbResult* result);
   // True when the dataplane was started with this configuration's start-up keys.
   [[nodiscard]] bool started_with(const config::Config& config) const;
-  // Takes what the dataplane said of the file of the start.
-  void note_start_file(const VerbResult& result, const Caller& caller);
+  // Control asked, and nobody waits for the answer.
+  static bool is_automatic(const Caller& caller);
+  // Control asks again for a file that the dataplane refused: it is never taken unjudged, and the
+  // service manager hears of it only when it ends otherwise.
+  [[nodiscard]] bool is_retry(const Caller& caller) const;
+  // Takes what the dataplane said of the file that control asked for itself.
+  void note_refusal(const VerbResult& result, const Caller& caller);
   VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
 
   // engine_verbs.cc
@@ -229,7 +236,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::shared_ptr<ReloadRun> reload_;       // running
   std::shared_ptr<ReloadRun> next_reload_;  // for all who asked since it began
   bool startup_refused_ = false;            // the last reload, for its start-up keys
-  // Why the dataplane refused the file that control found at its start; empty: it did not, or an
+  // Why the dataplane refused a file that control asked for itself; empty: it did not, or an
   // operator's reload came since. Tried again, because nobody waits for the answer.
   std::string file_refusal_;
   Clock::TimePoint retry_file_ = Clock::TimePoint::max();

@@ -65,6 +65,9 @@ std::shared_ptr<Engine::ReloadRun> Engine::plan_reload(Caller caller) {
   } else if (!next_reload_) {
     next_reload_ = run;
   } else {
+    if (is_automatic(next_reload_->caller)) {
+      next_reload_->caller = std::move(run->caller);
+    }
     run = next_reload_;
   }
   return run;
@@ -84,11 +87,12 @@ asio::awaitable<void> Engine::reload_loop() {
     if (stopping_) {
       reload_->result = {Outcome::kFailed, {"control is stopping"}};
     } else {
-      if (parts_.on_reload_begin) {
+      const bool again = is_retry(reload_->caller);
+      if (parts_.on_reload_begin && !again) {
         parts_.on_reload_begin();
       }
       reload_->result = co_await reload_once(reload_->caller);
-      if (parts_.on_reload_end) {
+      if (parts_.on_reload_end && (!again || file_refusal_.empty())) {
         parts_.on_reload_end("revision " + std::to_string(revision_) + ", last reload " +
                              last_reload_.result);
       }
@@ -152,11 +156,14 @@ asio::awaitable<VerbResult> Engine::apply_config(config::Config config, Caller c
       result.lines.push_back(slots_line(moved));
     }
   } else if (!adopted_) {
-    const bool connected = parts_.forwarder.connected();
+    const std::string why = parts_.forwarder.connected() ? "the dataplane's state is not adopted"
+                                                         : "the dataplane is not connected";
     result.outcome = Outcome::kUnreachable;
-    result.lines.push_back(
-        (connected ? "the dataplane's state is not adopted" : "the dataplane is not connected") +
-        std::string(kDeliveredLater));
+    if (is_retry(caller)) {
+      result.lines.push_back(why + ": nothing was changed");
+      co_return finish_reload("refused", std::move(result), caller);
+    }
+    result.lines.push_back(why + std::string(kDeliveredLater));
   }
   co_await commit(std::move(config), &result);
   co_return finish_reload("applied", std::move(result), caller);
@@ -225,18 +232,32 @@ asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) 
   }
 }
 
-void Engine::note_start_file(const VerbResult& result, const Caller& caller) {
-  const bool refused = caller.who == kStart && result.outcome == Outcome::kRefused;
-  file_refusal_ = refused ? result.lines.back() : "";
-  retry_file_ = refused ? parts_.clock.now() + kFileAgain : Clock::TimePoint::max();
+bool Engine::is_automatic(const Caller& caller) {
+  return caller.who == kStart || caller.who == kDataplane;
+}
+
+bool Engine::is_retry(const Caller& caller) const {
+  return is_automatic(caller) && !file_refusal_.empty();
+}
+
+void Engine::note_refusal(const VerbResult& result, const Caller& caller) {
+  const bool unjudged =
+      result.outcome == Outcome::kTimedOut || result.outcome == Outcome::kUnreachable;
+  if (!is_automatic(caller)) {
+    file_refusal_.clear();  // somebody has the answer
+  } else if (!unjudged) {
+    file_refusal_ = result.outcome == Outcome::kRefused ? result.lines.back() : "";
+  }
+  retry_file_ = file_refusal_.empty() ? Clock::TimePoint::max() : parts_.clock.now() + kFileAgain;
 }
 
 VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const Caller& caller) {
   const bool refused = kind == "refused";
-  const bool known = refused && !file_refusal_.empty() && caller.who == kStart &&
-                     result.lines == last_reload_.lines;
-  note_start_file(result, caller);
-  if (known) {  // tried again with the same result: neither another reload nor another line
+  const bool nothing_new =
+      result.outcome == Outcome::kUnreachable || result.lines == last_reload_.lines;
+  const bool known = refused && is_retry(caller) && nothing_new;
+  note_refusal(result, caller);
+  if (known) {  // neither another reload nor another line
     return result;
   }
   reloads_refused_ += refused ? 1U : 0U;

@@ -38,22 +38,28 @@ bool wait_for(int descriptor, short events, std::chrono::steady_clock::time_poin
   }
 }
 
-std::expected<int, std::string> open_socket(const std::string& path) {
+struct OpenFailure {
+  std::string text;
+  int error = 0;  // of connect(2); 0: it was not even tried
+};
+
+std::expected<int, OpenFailure> open_socket(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return std::unexpected("socket path '" + path + "' is empty or longer than " +
-                           std::to_string(sizeof(address.sun_path) - 1) + " bytes");
+    return std::unexpected(OpenFailure{"socket path '" + path + "' is empty or longer than " +
+                                       std::to_string(sizeof(address.sun_path) - 1) + " bytes"});
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) {
-    return std::unexpected(failure("socket"));
+    return std::unexpected(OpenFailure{failure("socket")});
   }
   if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    const int error = errno;
     auto text = failure(path);
     ::close(descriptor);
-    return std::unexpected(std::move(text));
+    return std::unexpected(OpenFailure{std::move(text), error});
   }
   return descriptor;
 }
@@ -65,7 +71,7 @@ std::expected<Client, std::string> Client::connect(const std::string& path,
                                                    std::chrono::milliseconds limit) {
   const auto descriptor = open_socket(path);
   if (!descriptor) {
-    return std::unexpected(descriptor.error());
+    return std::unexpected(descriptor.error().text);
   }
   Client client(*descriptor);
   Request request;
@@ -82,6 +88,16 @@ std::expected<Client, std::string> Client::connect(const std::string& path,
   }
   client.hello_ = reply->hello();
   return client;
+}
+
+bool nobody_listens(const std::string& path) {
+  const auto descriptor = open_socket(path);
+  if (descriptor) {
+    ::close(*descriptor);
+    return false;
+  }
+  const int error = descriptor.error().error;
+  return error == ENOENT || error == ECONNREFUSED;
 }
 
 Client::Client(Client&& other) noexcept

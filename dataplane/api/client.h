@@ -48,4 +48,8 @@ class Client {
   std::deque<Event> events_;
 };
 
+// True when there is no socket at `path`, or one on which nobody listens. False whenever somebody
+// may: also without the right to ask, and when a server has too many to answer.
+bool nobody_listens(const std::string& path);
+
 }  // namespace holdfast::seam

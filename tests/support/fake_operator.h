@@ -6,6 +6,7 @@
 
 #include "control/admin/operator.h"
 
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -27,11 +28,17 @@ class FakeOperator final : public control::Operator {
   std::vector<control::BackendView> backend_views;
   control::VerbResult result{control::Outcome::kOk, {"done"}};
   bool throws = false;
+  std::function<void()> on_backends;  // called before they are listed; may be empty
   std::vector<Call> calls;
 
   control::StatusView status() override { return status_view; }
   std::vector<control::ServiceView> services() override { return service_views; }
-  std::vector<control::BackendView> backends() override { return backend_views; }
+  std::vector<control::BackendView> backends() override {
+    if (on_backends) {
+      on_backends();
+    }
+    return backend_views;
+  }
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds) override { co_return true; }
   boost::asio::awaitable<control::VerbResult> change(control::AdminRequest request) override {
     std::string objects;

@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The listings while control is away: the dataplane's read-only socket answers, from a script here.
-#include "control/admin/listener.h"
 #include "control/cli/dataplane_views.h"
 #include "control/cli/program.h"
 #include "dataplane/address.h"
 #include "dataplane/api/codec.h"
-#include "dataplane/api/framing.h"
 #include "tests/support/temp_directory.h"
+#include "tests/unit/cli/scripted_dataplane.h"
 
-#include <array>
 #include <sstream>
 #include <string>
-#include <thread>
-#include <vector>
+#include <utility>
 
 #include <boost/json/parse.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/socket.h>
 
 namespace holdfast::control {
 namespace {
@@ -69,20 +64,8 @@ DataplaneAnswers sample() {
   return answers;
 }
 
-// Answers one connection on a Unix socket, then ends.
-class ScriptedDataplane {
- public:
-  ScriptedDataplane(const std::string& path, DataplaneAnswers answers)
-      : listener_(std::move(*UnixListener::open(path))),
-        thread_([this, answers = std::move(answers)] { serve(answers); }) {}
-  ~ScriptedDataplane() { thread_.join(); }
-  ScriptedDataplane(const ScriptedDataplane&) = delete;
-  ScriptedDataplane& operator=(const ScriptedDataplane&) = delete;
-
- private:
-  static seam::Reply reply_to(const seam::Request& request, const DataplaneAnswers& answers) {
-    seam::Reply reply;
-    reply.set_id(request.id());
+ScriptedDataplane::Script answering(DataplaneAnswers answers) {
+  return [answers = std::move(answers)](const seam::Request& request, seam::Reply& reply) {
     if (request.has_hello()) {
       *reply.mutable_hello() = answers.hello;
     } else if (request.has_get_counters()) {
@@ -90,29 +73,8 @@ class ScriptedDataplane {
     } else {
       *reply.mutable_get_generation() = answers.generation;
     }
-    return reply;
-  }
-
-  void serve(const DataplaneAnswers& answers) const {
-    pollfd ready{listener_.descriptor(), POLLIN, 0};
-    ::poll(&ready, 1, 10'000);
-    const FileDescriptor connection(::accept(listener_.descriptor(), nullptr, nullptr));
-    seam::FrameDecoder decoder;
-    std::array<char, 4096> piece;
-    for (ssize_t got = 0; (got = ::recv(connection.get(), piece.data(), piece.size(), 0)) > 0;) {
-      decoder.feed({piece.data(), static_cast<std::size_t>(got)});
-      for (auto next = decoder.next(); next && *next; next = decoder.next()) {
-        seam::Request request;
-        request.ParseFromString(**next);
-        const std::string bytes = *seam::frame(reply_to(request, answers));
-        ::send(connection.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      }
-    }
-  }
-
-  UnixListener listener_;
-  std::thread thread_;
-};
+  };
+}
 
 TEST(DataplaneViews, ShowWhatTheDataplaneKnowsAndNothingElse) {
   const auto backends = dataplane_backends(sample());
@@ -148,7 +110,7 @@ class DataplaneListingTest : public ::testing::Test {
 };
 
 TEST_F(DataplaneListingTest, StandsInForControlAndSaysSo) {
-  const ScriptedDataplane dataplane(directory_.file("dataplane.sock.ro"), sample());
+  const ScriptedDataplane dataplane(directory_.file("dataplane.sock.ro"), answering(sample()));
   EXPECT_EQ(run("status"), 0);
   EXPECT_THAT(error_.str(), HasSubstr("this is what the dataplane says of itself"));
   EXPECT_EQ(out_.str(),
@@ -162,7 +124,7 @@ TEST_F(DataplaneListingTest, StandsInForControlAndSaysSo) {
 }
 
 TEST_F(DataplaneListingTest, MarksWhatControlAloneKnows) {
-  const ScriptedDataplane dataplane(directory_.file("dataplane.sock.ro"), sample());
+  const ScriptedDataplane dataplane(directory_.file("dataplane.sock.ro"), answering(sample()));
   EXPECT_EQ(run("backends"), 0);
   EXPECT_EQ(
       out_.str(),

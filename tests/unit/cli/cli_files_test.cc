@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that read configurations: `check`, `startup`, and what `control` starts from.
-#include "config/load.h"
 #include "control/cli/control_start.h"
 #include "control/cli/program.h"
 #include "control/engine/orders.h"
@@ -10,10 +9,14 @@
 #include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/cli/run_program.h"
+#include "tests/unit/cli/scripted_dataplane.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <expected>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -181,24 +184,6 @@ TEST_F(ControlStartTest, ListensWhereTheFileSaysAndNotWhereTheRevisionDid) {
   EXPECT_EQ(start->engine.config.control.socket, directory_.file("control.sock"));
 }
 
-TEST_F(ControlStartTest, RefusesAVipThatThisMachineHasWhenNothingForwardsYet) {
-  const std::vector<config::LocalAddress> here = {{{false, {203, 0, 113, 10}}, "lo"}};
-  write(testing::site_config(directory_, "web"));
-  auto start = load_control_start({.config = path_, .directory = "", .last_directory = link_});
-  ASSERT_TRUE(start) << start.error().text;
-  EXPECT_TRUE(refuse_local_addresses(*start, here));  // its ports have no kernel that could answer
-  std::string text = start->engine.config.sources[0].text;
-  const std::size_t device = text.find("device: 'null'");
-  ASSERT_NE(device, std::string::npos) << text;
-  text.replace(device, 14, "device: af_packet, interface: wan0");
-  start->engine.config = config::parse_config(text, path_).value();
-  EXPECT_TRUE(refuse_local_addresses(*start, {}));
-  const auto refused = refuse_local_addresses(*start, here);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().exit_code, kExitInvalidConfiguration);
-  EXPECT_THAT(refused.error().text, HasSubstr("203.0.113.10 is an address of this machine"));
-}
-
 TEST_F(ControlStartTest, LeavesARevisionOfAnotherFileAlone) {
   write("version: 1\nservces: []\n");
   accept(7, testing::site_config(directory_, "accepted"), "/etc/holdfast/other.yaml");
@@ -235,6 +220,72 @@ TEST_F(ControlStartTest, TellsASecondInstanceWhatToDo) {
   EXPECT_EQ(second.error().exit_code, kExitRefused);
   EXPECT_THAT(second.error().text,
               HasSubstr("stop it, or give this one another control.directory"));
+}
+
+// A start from a file whose VIP is an address of the machine, on a port that its kernel sees.
+class LocalVipTest : public ControlStartTest {
+ protected:
+  LocalVipTest() { write(on_device("af_packet, interface: wan0")); }
+  std::string on_device(const std::string& device) const {
+    std::string text = testing::site_config(directory_, "web");
+    return text.replace(text.find("'null'"), 6, device);
+  }
+  std::expected<void, StartFailure> start(const std::vector<config::LocalAddress>& here) const {
+    const auto loaded =
+        load_control_start({.config = path_, .directory = "", .last_directory = link_});
+    return loaded ? refuse_local_addresses(*loaded, here) : std::unexpected(loaded.error());
+  }
+  // What the dataplane's socket for readers says to a hello.
+  std::unique_ptr<ScriptedDataplane> at_generation(std::uint64_t number) const {
+    return std::make_unique<ScriptedDataplane>(socket_,
+                                               [number](const seam::Request&, seam::Reply& reply) {
+                                                 reply.mutable_hello()->set_generation(number);
+                                               });
+  }
+
+  std::string socket_ = directory_.file("dataplane.sock.ro");
+  std::vector<config::LocalAddress> vip_ = {{{false, {203, 0, 113, 10}}, "lo"}};
+};
+
+TEST_F(LocalVipTest, IsRefusedWhenThereIsNoDataplane) {
+  const auto refused = start(vip_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().exit_code, kExitInvalidConfiguration);
+  EXPECT_THAT(refused.error().text, HasSubstr("203.0.113.10 is an address of this machine"));
+}
+
+TEST_F(LocalVipTest, IsRefusedWhenADataplaneLeftItsSocketBehind) {
+  std::ofstream(socket_) << "";  // connect(2) says what it says of a socket without a listener
+  EXPECT_FALSE(start(vip_));
+}
+
+TEST_F(LocalVipTest, IsRefusedWhenTheDataplaneHasNoGeneration) {
+  const auto dataplane = at_generation(0);
+  EXPECT_FALSE(start(vip_));
+}
+
+TEST_F(LocalVipTest, StartsBesideADataplaneThatForwards) {
+  const auto dataplane = at_generation(3);
+  EXPECT_TRUE(start(vip_));
+}
+
+TEST_F(LocalVipTest, StartsBesideADataplaneThatCannotBeAsked) {
+  const ScriptedDataplane dataplane(socket_, [](const seam::Request&, seam::Reply& reply) {
+    reply.mutable_error()->set_text("no common version");
+  });
+  EXPECT_TRUE(start(vip_));
+}
+
+TEST_F(LocalVipTest, StartsOnARevisionSoThatACorrectedFileIsTaken) {
+  accept(7, on_device("af_packet, interface: wan0"), path_);
+  EXPECT_TRUE(start(vip_));
+}
+
+TEST_F(LocalVipTest, StartsWhenThisMachineDoesNotHaveIt) { EXPECT_TRUE(start({})); }
+
+TEST_F(LocalVipTest, StartsWhenNoPortHasAKernelThatCouldAnswer) {
+  write(on_device("'null'"));
+  EXPECT_TRUE(start(vip_));
 }
 
 }  // namespace

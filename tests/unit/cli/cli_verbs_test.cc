@@ -275,6 +275,23 @@ TEST_F(CliVerbsTest, SaysWhatIsLeftWhenADrainTakesTooLong) {
   EXPECT_EQ(ran.error, "done\nnot drained within 250ms, and still draining: web/a: 7 flows\n");
 }
 
+TEST_F(CliVerbsTest, SaysWhatWasLeftLastWhenTheTimeEndsDuringAQuestion) {
+  operator_.backend_views = {backend("web", "a", 7)};
+  operator_.result.members = {"web/a"};
+  std::promise<void> end;
+  int asked = 0;
+  operator_.on_backends = [&] {
+    if (++asked == 2) {
+      end.get_future().wait();
+    }
+  };
+  start();
+  const Ran ran = run_with_socket({"drain", "web/a", "--wait", "--timeout", "600ms"});
+  end.set_value();
+  EXPECT_EQ(ran.exit_code, 6);
+  EXPECT_EQ(ran.error, "done\nnot drained within 600ms, and still draining: web/a: 7 flows\n");
+}
+
 TEST_F(CliVerbsTest, ARefusedVerbEndsWithItsReasonAndFive) {
   operator_.result = {Outcome::kRefused, {"web would have no backend left"}};
   start();

@@ -82,6 +82,14 @@ TEST_P(SystemdUnitTest, RequiresNoOtherUnitAndIsAlwaysStartedAgain) {
   }
 }
 
+// getifaddrs() asks over netlink; without it no VIP is compared with the machine's addresses.
+TEST_P(SystemdUnitTest, MayReadTheAddressesOfTheMachine) {
+  const auto line = text_.find("\nRestrictAddressFamilies=");
+  ASSERT_NE(line, std::string::npos);
+  const std::string families = text_.substr(line + 1, text_.find('\n', line + 1) - line - 1);
+  EXPECT_THAT(families + " ", HasSubstr(" AF_NETLINK "));
+}
+
 INSTANTIATE_TEST_SUITE_P(Units,
                          SystemdUnitTest,
                          ::testing::Values("holdfast-control.service",

@@ -91,17 +91,19 @@ class EngineTest : public ::testing::Test {
       forwarder->shown = dataplane->shown;
       forwarder->resets = dataplane->resets;
     }
-    engine = std::make_unique<Engine>(EngineParts{.executor = context.get_executor(),
-                                                  .disk = disk,
-                                                  .clock = clock,
-                                                  .prober = prober,
-                                                  .forwarder = *forwarder,
-                                                  .log = log,
-                                                  .unix_ms = [this] { return unix_ms; },
-                                                  .log_lines_dropped = [] { return 7U; },
-                                                  .on_reload_begin = {},
-                                                  .on_reload_end = {}},
-                                      std::move(start));
+    engine = std::make_unique<Engine>(
+        EngineParts{
+            .executor = context.get_executor(),
+            .disk = disk,
+            .clock = clock,
+            .prober = prober,
+            .forwarder = *forwarder,
+            .log = log,
+            .unix_ms = [this] { return unix_ms; },
+            .log_lines_dropped = [] { return 7U; },
+            .on_reload_begin = [this] { ++reloads_begun; },
+            .on_reload_end = [this](const std::string& status) { reload_ends.push_back(status); }},
+        std::move(start));
     engine->start();
     run();
   }
@@ -196,6 +198,8 @@ class EngineTest : public ::testing::Test {
   InstantProber prober;
   std::int64_t unix_ms = 1'700'000'000'000;
   std::vector<std::string> lines;
+  std::size_t reloads_begun = 0;         // as the service manager hears
+  std::vector<std::string> reload_ends;  // what it is told
   EventLog log{clock, [this](Severity, const std::string& line) { lines.push_back(line); }};
   std::unique_ptr<testing::FakeForwarder> forwarder;
   std::unique_ptr<testing::FakeForwarder> dataplane;  // what the one before left running

@@ -3,6 +3,7 @@
 // and when they are refused.
 #include "tests/unit/control/engine_fixture.h"
 
+#include <algorithm>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -55,6 +56,22 @@ TEST_F(EngineOrdersTest, KeepsAMemberInMaintenanceWhateverItsHealthUntilItIsEnab
   EXPECT_THAT(refused.lines, ElementsAre(HasSubstr("`holdfast enable` ends")));
   EXPECT_EQ(enable("web/a").lines.at(0), "web/a is enabled");
   EXPECT_EQ(shown("a"), kNew);
+}
+
+TEST_F(EngineOrdersTest, LogsAFailedPublicationAgainWhenItWasSettledInBetween) {
+  const auto logged = [this] {
+    return std::ranges::count_if(
+        lines, [](const std::string& line) { return line.contains("publication.failed"); });
+  };
+  begin_up();
+  forwarder->refusal = "too little memory";
+  change(weight("web/a", 20));
+  pass(12s);
+  EXPECT_EQ(logged(), 1);
+  change(weight("web/a", std::nullopt));  // what is wanted runs
+  pass(1s);
+  change(weight("web/a", 30));
+  EXPECT_EQ(logged(), 2);
 }
 
 TEST_F(EngineOrdersTest, WeighsAMemberBeforeTheVerbAnswers) {

@@ -4,10 +4,12 @@
 #include "dataplane/api/codec.h"
 #include "tests/unit/control/engine_fixture.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -18,6 +20,7 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -105,6 +108,142 @@ TEST_F(EngineTest, TriesTheFileOfItsStartAgainThatTheDataplaneRefused) {
   EXPECT_EQ(engine->status().revision, 2U);
   EXPECT_EQ(engine->status().not_in_force, "");
   EXPECT_EQ(forwarder->in_force.services[0].members.size(), 4U);
+}
+
+// Control's start finds a file that the dataplane refuses; the revision before is in force.
+class RefusedFileTest : public EngineTest {
+ protected:
+  RefusedFileTest() {
+    begin_up();
+    stop();
+    write(yaml(kThree + ", " + member("d", 14)));
+    start();
+    reloads_begun = 0;
+    reload_ends.clear();
+  }
+  void start() {
+    begin();
+    forwarder->refusal = "VIP 203.0.113.10 is a local address";
+    forwarder->connect();
+    pass(1s);
+  }
+  bool is_shown() {
+    const auto notices = engine->status().notices;
+    return std::ranges::any_of(notices, [](const std::string& notice) {
+      return notice.starts_with("the configuration on disk is not in force");
+    });
+  }
+};
+
+TEST_F(RefusedFileTest, IsNotTakenWhileTheDataplaneIsAway) {
+  forwarder->disconnect();
+  pass(18s);
+  EXPECT_EQ(engine->status().revision, 1U);
+  EXPECT_FALSE(std::filesystem::exists(directory.file("revision-2")));
+  EXPECT_TRUE(is_shown());
+  forwarder->refusal.clear();
+  forwarder->connect();
+  pass(500ms);
+  EXPECT_EQ(engine->status().revision, 2U);
+  EXPECT_FALSE(is_shown());
+}
+
+TEST_F(RefusedFileTest, IsNotTakenWhenTheDataplaneGoesWhileItIsRead) {
+  asio::io_context reads{1};
+  const auto read = [&] {
+    reads.restart();
+    reads.poll();
+    pass(100ms);
+  };
+  stop();
+  disk = reads.get_executor();
+  start();
+  read();
+  EXPECT_TRUE(is_shown());
+  pass(6s);  // the retry waits for its file
+  forwarder->disconnect();
+  read();
+  EXPECT_EQ(engine->status().revision, 1U);
+  EXPECT_EQ(engine->status().reloads_refused, 1U);
+  EXPECT_TRUE(is_shown());
+  forwarder->refusal.clear();
+  forwarder->connect();
+  pass(6s);
+  read();  // and then it is taken and kept
+  read();
+  EXPECT_EQ(engine->status().revision, 2U);
+  stop();
+  disk = context.get_executor();
+}
+
+TEST_F(RefusedFileTest, StaysRefusedWhenTheAnswerToARetryIsLost) {
+  forwarder->hold = true;
+  pass(6s);
+  forwarder->disconnect();
+  pass(11s);
+  EXPECT_THAT(engine->status().last_reload.lines, Contains(HasSubstr("did not say")));
+  EXPECT_TRUE(is_shown());
+  forwarder->refusal.clear();
+  forwarder->connect();
+  pass(6s);
+  EXPECT_EQ(engine->status().revision, 2U);
+  EXPECT_FALSE(is_shown());
+}
+
+TEST_F(RefusedFileTest, IsTheOperatorsOnceHeAskedForIt) {
+  EXPECT_EQ(reload().outcome, Outcome::kRefused);
+  EXPECT_FALSE(is_shown());
+  const std::size_t asked = forwarder->publications.size();
+  pass(20s);
+  EXPECT_EQ(forwarder->publications.size(), asked);
+}
+
+TEST_F(RefusedFileTest, IsNotTriedAgainBehindAnOperatorsReload) {
+  forwarder->hold = true;
+  asio::co_spawn(context, engine->reload({.who = "test", .reason = ""}), asio::detached);
+  pass(6s);
+  forwarder->release();
+  run();
+  const std::size_t asked = forwarder->publications.size();
+  pass(20s);
+  EXPECT_EQ(forwarder->publications.size(), asked);
+  EXPECT_FALSE(is_shown());
+}
+
+TEST_F(RefusedFileTest, IsLoggedOnceHoweverOftenItIsTried) {
+  const std::size_t asked = forwarder->publications.size();
+  const std::size_t logged = lines.size();
+  pass(20s);
+  EXPECT_GE(forwarder->publications.size(), asked + 3);
+  EXPECT_EQ(lines.size(), logged) << lines.back();
+}
+
+TEST_F(RefusedFileTest, IsTriedAgainWithoutTheServiceManagerUntilItIsTaken) {
+  pass(20s);
+  EXPECT_EQ(reload_ends.size(), 0U);
+  forwarder->refusal.clear();
+  pass(6s);
+  EXPECT_EQ(reloads_begun, 0U);
+  EXPECT_THAT(reload_ends, ElementsAre("revision 2, last reload applied"));
+}
+
+TEST_F(EngineTest, TriesAFileAgainThatARestartedDataplaneRefused) {
+  begin_up();
+  write(yaml(kThree, "dataplane: {workers: 3}\n"));
+  EXPECT_EQ(reload().outcome, Outcome::kInvalidConfiguration);
+  forwarder->disconnect();
+  const config::Config wanted = config::load_config(path()).value();
+  forwarder->hello_reply.set_startup(
+      seam::to_wire(startup_spec(wanted, HashKey{1, 2, 3})).SerializeAsString());
+  forwarder->in_force = {};
+  forwarder->refusal = "VIP 203.0.113.10 is a local address";
+  forwarder->connect();
+  pass(1s);
+  EXPECT_THAT(engine->status().not_in_force, HasSubstr("local address"));
+  forwarder->refusal.clear();
+  pass(6s);
+  EXPECT_EQ(engine->status().revision, 2U);
+  EXPECT_EQ(engine->status().not_in_force, "");
 }
 
 TEST_F(EngineTest, CoalescesReloadsSoThatTheLastFileWins) {
