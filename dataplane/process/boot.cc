@@ -168,6 +168,12 @@ Result<Descriptor> take_instance(const StartupSpec& startup) {
                   startup.instance.empty() ? "default" : startup.instance));
 }
 
+// What a stop takes away, for one during the start: the nft table may be a killed predecessor's.
+void clean_up(const StartupSpec& startup) {
+  NftIngress(startup.instance, guard(packet_interfaces(startup), load_vlan)).remove();
+  unlink_seam_sockets(startup.socket);
+}
+
 // Everything that may need root's rights.
 Result<Booted> open_files(const StartupSpec& startup,
                           const MemoryPlan& plan,
@@ -230,7 +236,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
     booted->notices.push_back(*dropped);
   }
   booted->interruption =
-      std::make_unique<StartInterruption>([path = startup.socket] { unlink_seam_sockets(path); });
+      std::make_unique<StartInterruption>(needs.running, [&startup] { clean_up(startup); });
   if (auto opened = open_mirror(*demands, *booted); !opened) {
     return std::unexpected(opened.error());
   }

@@ -36,7 +36,8 @@ struct Booted {
   std::unique_ptr<StartInterruption> interruption;  // until the main loop reads signals
 };
 
-// `user` as in find_account().
+// `user` as in find_account(). Requires: SIGTERM and SIGINT are blocked; `startup` outlives the
+// result.
 Result<Booted> boot(const StartupSpec& startup, const std::string& user);
 
 }  // namespace holdfast::dataplane

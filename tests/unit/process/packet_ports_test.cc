@@ -153,6 +153,34 @@ TEST_F(PacketPorts, KernelDoesNotAnswerForTheVipAfterSigkillAndDoesAfterAnOrderl
   });
 }
 
+// The one who is stopped has not even begun: the table is the killed one's.
+TEST_F(PacketPorts, AStopDuringTheStartAfterSigkillLeavesNoTable) {
+  in_new_network([] {
+    const Lab lab;
+    const Instance instance;
+    const StartupSpec startup = packet_startup(instance);
+    RunningDataplane first(instance, startup);
+    {
+      seam::Client control = first.client(1);
+      ASSERT_TRUE(publish(control, nat_generation(1)).has_publish());
+    }
+    first.end(SIGKILL);
+    run_command("nft list table netdev holdfast_test | grep -q 203.0.113.10");
+    std::filesystem::remove(startup.socket);
+    RunningDataplane second(instance, startup);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!std::filesystem::exists(startup.socket)) {  // DPDK and the ports are still to come
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      std::this_thread::yield();
+    }
+    const Ending ending = second.end(SIGTERM);
+    EXPECT_EQ(ending.exit_code, 0) << ending.error;
+    EXPECT_THAT(ending.error, HasSubstr("during the start"));
+    EXPECT_FALSE(std::filesystem::exists(startup.socket));
+    run_command("! nft list table netdev holdfast_test 2>/dev/null");
+  });
+}
+
 TEST_F(PacketPorts, PutsTheTableBackThatAFirewallFlushedAndCountsIt) {
   in_new_network([] {
     const Lab lab;
