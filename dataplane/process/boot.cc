@@ -157,9 +157,9 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
 
 // Two processes with one nft table would replace, and at their end remove, each other's guard. The
 // table lives in the network namespace, and so does the lock.
-Result<Descriptor> take_instance(const StartupSpec& startup) {
-  if (std::ranges::count(startup.ports, PortDevice::kAfPacket, &PortSpec::device) == 0) {
-    return Descriptor();
+Result<HeldName> take_instance(const StartupSpec& startup) {
+  if (packet_interfaces(startup).empty()) {
+    return HeldName();
   }
   return acquire_name(
       nft_table_of(startup.instance),
@@ -193,15 +193,19 @@ Result<Booted> open_files(const StartupSpec& startup,
   if (!state) {
     return std::unexpected(state.error());
   }
+  std::vector<std::string> notices;
+  if (!name->notice.empty()) {
+    notices.push_back(name->notice);
+  }
   return Booted{.plan = plan,
-                .name = std::move(*name),
+                .name = std::move(name->socket),
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
                 .mirror = nullptr,
                 .pool = nullptr,
                 .ports = {},
                 .running_capabilities = 0,
-                .notices = {},
+                .notices = std::move(notices),
                 .interruption = nullptr};
 }
 
