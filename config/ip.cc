@@ -39,6 +39,9 @@ std::string_view not_unicast_v4(const IpAddress& address) {
   if (first == 0) {
     return "is in 0.0.0.0/8: no host has it";
   }
+  if (has_prefix(address, {169, 254})) {
+    return "is a link-local address: no router passes on what comes from it";
+  }
   if (first >= 224) {
     return first < 240 ? "is a multicast address" : "is in 240.0.0.0/4: reserved";
   }

@@ -15,8 +15,8 @@ namespace holdfast::config {
 // Reads "192.0.2.1" or "2001:db8::1"; nullopt for anything else.
 std::optional<IpAddress> parse_ip(std::string_view text);
 
-// An address that one host can have: not multicast, unspecified, reserved, IPv4-mapped or
-// link-local IPv6. Loopback addresses pass; see is_loopback().
+// An address that one host can have and routers know: not multicast, unspecified, reserved,
+// IPv4-mapped or link-local. Loopback addresses pass; see is_loopback().
 Read<IpAddress> read_unicast(const Node& node);
 bool is_loopback(const IpAddress& address);
 // An address as above that is not loopback, or "203.0.113.0/24": a prefix of such, /8 to /32 or

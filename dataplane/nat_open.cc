@@ -52,8 +52,8 @@ struct Endpoints {
   }
 };
 
-// An endpoint towards a member, as the key of the replies, and the half-open record that holds it
-// still; kNoRecord for a free one.
+// An endpoint towards a member, as the key of the replies, and the half-open or expired record that
+// holds it still; kNoRecord for a free one.
 struct PoolEndpoint {
   FlowKey reply;
   std::uint32_t gives_way = kNoRecord;
@@ -80,7 +80,7 @@ class EndpointWalk {
         now_(now) {}
 
   // The next endpoint that is as wanted; failing that, of those that were tried, the first one that
-  // a half-open record can give up. As they are given out in turn, long-lived flows stand in
+  // a record can give up. As they are given out in turn, long-lived flows stand in
   // blocks: a block is passed by jumps, each about four times as far as the one before, the last
   // ones to anywhere. Jumps are keyed, so that nobody can place flows where they lead. When they
   // lead nowhere, the next walk goes on behind the row: no endpoint stays untried for good.
@@ -107,11 +107,14 @@ class EndpointWalk {
   }
 
  private:
-  // Whether the flow's endpoint may be another's from now on. An answer of UDP does not say what it
-  // answers: one that is still on its way would go to the other.
+  // Whether the flow's endpoint may be another's from now on: of one that is over before the sweep
+  // comes by, as afterwards. An answer of UDP does not say what it answers: one that is still on
+  // its way would go to the other.
   [[nodiscard]] bool gives_up(std::uint32_t user) const {
-    return nat_.gives_way(user) && (reply_.protocol != Protocol::kUdp ||
-                                    age_of(nat_.record(user).stamp, now_) > kSecondsToAnswer);
+    const NatRecord& record = nat_.record(user);
+    return expired(record, generation_, now_) ||
+           (nat_.gives_way(user) &&
+            (reply_.protocol != Protocol::kUdp || age_of(record.stamp, now_) > kSecondsToAnswer));
   }
   // Moves `place` behind the next endpoint that is as wanted; true when found_ is that.
   bool try_in_a_row(std::uint32_t& place, std::uint32_t tries, Wanted wanted) {

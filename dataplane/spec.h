@@ -207,7 +207,7 @@ struct PortSpec {
 // Fixed for the life of the dataplane process.
 struct StartupSpec {
   std::vector<PortSpec> ports;
-  std::uint32_t workers = 0;        // 0: one per usable core less one, at least 1
+  std::uint32_t workers = 0;        // 0: one per usable core less one, 1 to 64
   std::uint64_t memory_bytes = 0;   // 0: from flows
   std::uint64_t flows = 1'000'000;  // capacity over all workers
   bool huge_pages = true;           // use them when there are any

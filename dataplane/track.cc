@@ -219,8 +219,7 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
 // The member's answer to who had the endpoint before: half-open flows give theirs up at once when
 // the pool ends, and the member has not heard of it.
 [[gnu::noinline]] bool is_of_another(const Burst& b, Slot i, const NatRecord& record) {
-  return b.key[i].protocol == Protocol::kTcp && b.piece[i] != Piece::kLater &&
-         answers_another(record, segment_of(b, i));
+  return b.is_tcp(i) && b.piece[i] != Piece::kLater && answers_another(record, segment_of(b, i));
 }
 
 bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {

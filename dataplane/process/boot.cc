@@ -157,15 +157,21 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
 
 // Two processes with one nft table would replace, and at their end remove, each other's guard. The
 // table lives in the network namespace, and so does the lock.
-Result<Descriptor> take_instance(const StartupSpec& startup) {
-  if (std::ranges::count(startup.ports, PortDevice::kAfPacket, &PortSpec::device) == 0) {
-    return Descriptor();
+Result<HeldName> take_instance(const StartupSpec& startup) {
+  if (packet_interfaces(startup).empty()) {
+    return HeldName();
   }
   return acquire_name(
       nft_table_of(startup.instance),
       fmt::format("dataplane.instance {}, which names the firewall table of this network "
                   "namespace,",
                   startup.instance.empty() ? "default" : startup.instance));
+}
+
+// What a stop takes away, for one during the start: the nft table may be a killed predecessor's.
+void clean_up(const StartupSpec& startup) {
+  NftIngress(startup.instance, guard(packet_interfaces(startup), load_vlan)).remove();
+  unlink_seam_sockets(startup.socket);
 }
 
 // Everything that may need root's rights.
@@ -187,15 +193,19 @@ Result<Booted> open_files(const StartupSpec& startup,
   if (!state) {
     return std::unexpected(state.error());
   }
+  std::vector<std::string> notices;
+  if (!name->notice.empty()) {
+    notices.push_back(name->notice);
+  }
   return Booted{.plan = plan,
-                .name = std::move(*name),
+                .name = std::move(name->socket),
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
                 .mirror = nullptr,
                 .pool = nullptr,
                 .ports = {},
                 .running_capabilities = 0,
-                .notices = {},
+                .notices = std::move(notices),
                 .interruption = nullptr};
 }
 
@@ -230,7 +240,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
     booted->notices.push_back(*dropped);
   }
   booted->interruption =
-      std::make_unique<StartInterruption>([path = startup.socket] { unlink_seam_sockets(path); });
+      std::make_unique<StartInterruption>(needs.running, [&startup] { clean_up(startup); });
   if (auto opened = open_mirror(*demands, *booted); !opened) {
     return std::unexpected(opened.error());
   }

@@ -25,7 +25,7 @@ namespace holdfast::dataplane {
 // What start-up leaves to the running process. Members die in reverse order: ports before the pool.
 struct Booted {
   MemoryPlan plan;
-  Descriptor name;  // holds the instance's nft table; not open without one
+  Descriptor name;  // holds the instance's nft table; not open without one, or when it is not ours
   SeamSockets sockets;
   StateFile state;
   std::unique_ptr<NeighborMirror> mirror;  // null where the kernel has no interface of ours
@@ -36,7 +36,8 @@ struct Booted {
   std::unique_ptr<StartInterruption> interruption;  // until the main loop reads signals
 };
 
-// `user` as in find_account().
+// `user` as in find_account(). Requires: SIGTERM and SIGINT are blocked; `startup` outlives the
+// result.
 Result<Booted> boot(const StartupSpec& startup, const std::string& user);
 
 }  // namespace holdfast::dataplane

@@ -18,7 +18,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-// A worker comes round within 100 us; the rest is the scheduler's.
+// A worker comes round within 1 ms; the rest is the scheduler's.
 constexpr std::chrono::milliseconds kSnapshotLimit{20};
 
 template <typename Values>

@@ -3,6 +3,7 @@
 // notices, keeps neighbourhood, nft table and announcements in line with the generation, watches
 // liveness.
 #include "dataplane/process/clock.h"
+#include "dataplane/process/lock.h"
 #include "dataplane/process/log.h"
 #include "dataplane/process/main_loop.h"
 #include "dataplane/process/notify.h"
@@ -36,6 +37,9 @@ void MainLoop::watch_everything() {
     [[maybe_unused]] const auto size = ::read(wake_.get(), &count, sizeof(count));
     take_worker_notices();
   });
+  if (booted_.name.valid()) {
+    loop_.watch(booted_.name.get(), POLLIN, [this](short) { dismiss_asker(booted_.name); });
+  }
   if (mirror_) {
     loop_.watch(mirror_->descriptor(), POLLIN, [this](short) { take_netlink(); });
     loop_.every(std::chrono::seconds(1), [this] { resolve_next_hops(Ask::kMissing); });

@@ -4,10 +4,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <sstream>
+#include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -16,9 +20,13 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace holdfast::dataplane {
 namespace {
+
+constexpr int kAskers = 64;  // that may come before the main loop looks after them
+constexpr std::chrono::milliseconds kAskAgainAfter{20};
 
 // The process that holds the flock of this file, from /proc/locks; 0 when it cannot be seen (it may
 // live in another pid namespace).
@@ -66,14 +74,34 @@ AbstractAddress abstract_address(const std::string& name) {
   return result;
 }
 
-// The process that listens there, by the credentials of the connection; 0 when it cannot be seen.
-long listener_at(const AbstractAddress& address) {
-  const Descriptor asker(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+// The process that listens there, as it was when it began to, by the credentials of the connection;
+// nullopt when nobody does. An owner makes room within the limit (dismiss_asker()).
+std::optional<ucred> listener_at(const AbstractAddress& address) {
+  const Descriptor asker(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval limit{.tv_sec = 1, .tv_usec = 0};
   ucred owner{};
   socklen_t size = sizeof(owner);
-  const bool known = asker.valid() && ::connect(asker.get(), address.get(), address.length) == 0 &&
-                     ::getsockopt(asker.get(), SOL_SOCKET, SO_PEERCRED, &owner, &size) == 0;
-  return known ? owner.pid : 0;
+  const bool known =
+      asker.valid() &&
+      ::setsockopt(asker.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) == 0 &&
+      ::connect(asker.get(), address.get(), address.length) == 0 &&
+      ::getsockopt(asker.get(), SOL_SOCKET, SO_PEERCRED, &owner, &size) == 0;
+  return known ? std::optional(owner) : std::nullopt;
+}
+
+bool is_ours(const std::optional<ucred>& owner) {
+  return owner && (owner->uid == 0 || owner->uid == ::geteuid());
+}
+
+std::string notice_of(const std::optional<ucred>& stranger,
+                      const std::string& name,
+                      const std::string& what) {
+  return fmt::format(
+      "{} cannot be protected from a second process: {} has taken the abstract socket @{}",
+      what,
+      stranger ? fmt::format("process {} of uid {}", stranger->pid, stranger->uid)
+               : "somebody who does not answer there",
+      name);
 }
 
 }  // namespace
@@ -104,17 +132,31 @@ Result<Descriptor> acquire_lock(const std::string& path, const std::string& what
   return file;
 }
 
-Result<Descriptor> acquire_name(const std::string& name, const std::string& what) {
+Result<HeldName> acquire_name(const std::string& name, const std::string& what) {
   const AbstractAddress address = abstract_address(name);
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (socket.valid() && ::bind(socket.get(), address.get(), address.length) == 0 &&
-      ::listen(socket.get(), 1) == 0) {
-    return socket;
+  std::optional<ucred> owner;
+  for (int tries = 0; tries < 2 && !owner; ++tries) {
+    if (tries > 0) {  // the owner was about to listen, or to end
+      std::this_thread::sleep_for(kAskAgainAfter);
+    }
+    if (socket.valid() && ::bind(socket.get(), address.get(), address.length) == 0 &&
+        ::listen(socket.get(), kAskers) == 0) {
+      return HeldName{.socket = std::move(socket), .notice = {}};
+    }
+    if (errno != EADDRINUSE) {
+      return fail(ExitCode::kEnvironment, fmt::format("cannot take {}: {}", what, strerror(errno)));
+    }
+    owner = listener_at(address);
   }
-  if (errno == EADDRINUSE) {
-    return belongs_to(listener_at(address), what);
+  if (is_ours(owner)) {
+    return belongs_to(owner->pid, what);
   }
-  return fail(ExitCode::kEnvironment, fmt::format("cannot take {}: {}", what, strerror(errno)));
+  return HeldName{.socket = Descriptor(), .notice = notice_of(owner, name, what)};
+}
+
+void dismiss_asker(const Descriptor& socket) {
+  const Descriptor asker(::accept4(socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
 }
 
 }  // namespace holdfast::dataplane

@@ -18,9 +18,21 @@ Result<void> lock_file(const Descriptor& file, const std::string& what);
 // protects, for the failure's text.
 Result<Descriptor> acquire_lock(const std::string& path, const std::string& what);
 
-// Takes a name that only one process of this network namespace may have, as long as the descriptor
-// is open. `what` is what it stands for, for the failure's text (kRefused), which names the owner.
+// A name of this network namespace, held as long as the socket is open. Where a stranger has it,
+// there is no socket but a notice.
+struct HeldName {
+  Descriptor socket;  // listens: whoever asks for the owner connects
+  std::string notice;
+};
+
+// Takes a name that only one process of this network namespace may have. `what` is what it stands
+// for, for the failure's text (kRefused), which names the owner. Anybody may bind such a name: an
+// owner is who listens there as root or as the user that asks; others are strangers.
 // Requires: `name` is not empty and shorter than 108 bytes.
-Result<Descriptor> acquire_name(const std::string& name, const std::string& what);
+Result<HeldName> acquire_name(const std::string& name, const std::string& what);
+
+// Lets one of those go who have asked for the owner, so that there is room for the next. Requires:
+// an open socket of a HeldName.
+void dismiss_asker(const Descriptor& socket);
 
 }  // namespace holdfast::dataplane

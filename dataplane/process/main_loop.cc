@@ -21,19 +21,6 @@
 #include <sys/signalfd.h>
 
 namespace holdfast::dataplane {
-namespace {
-
-std::vector<std::string> packet_interfaces(const StartupSpec& startup) {
-  std::vector<std::string> names;
-  for (const PortSpec& port : startup.ports) {
-    if (port.device == PortDevice::kAfPacket) {
-      names.push_back(port.interface);
-    }
-  }
-  return names;
-}
-
-}  // namespace
 
 MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
     : options_(options),

@@ -35,7 +35,13 @@ constexpr std::size_t kWorkerBytes = 4 * kMiB;
 constexpr std::uint32_t kDispatchFrames = 1U << 18U;  // of all rings between workers
 constexpr std::uint32_t kMostRingFrames = 1024;
 constexpr std::uint32_t kLeastRingFrames = 2 * kBurstSize;
+constexpr std::uint32_t kMostWorkers = 64;  // that a configuration may ask for
 constexpr std::uint32_t kMbufsBase = 8191;  // 2^n - 1: what a mempool's ring holds at best
+
+// One per usable core less one.
+std::uint32_t automatic_workers(const MachineMemory& machine) {
+  return std::clamp(machine.usable_cores, 2U, kMostWorkers + 1) - 1;
+}
 
 std::uint64_t pairs(std::uint32_t workers) { return std::uint64_t{workers} * (workers - 1); }
 
@@ -172,7 +178,7 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
                                std::uint64_t preloaded,
                                const MachineMemory& machine) {
   MemoryPlan plan;
-  plan.workers = startup.workers != 0 ? startup.workers : std::max(machine.usable_cores, 2U) - 1;
+  plan.workers = startup.workers != 0 ? startup.workers : automatic_workers(machine);
   plan.geometry = StateGeometry::from(startup.flows, plan.workers);
   plan.state_bytes = plan.geometry.bytes();
   std::uint32_t frame = 2048;

@@ -11,6 +11,10 @@
 namespace holdfast::dataplane {
 namespace {
 
+// Our transaction raises the ruleset's number by one. By more: somebody else has changed something
+// meanwhile, perhaps our table before we could list it, and it is made anew.
+constexpr int kTriesToSee = 3;
+
 // The elements of one family's set: each VIP once, prefixes and pools as ranges; what a pool holds
 // is not repeated, because intervals must not overlap.
 std::vector<std::string> elements(const GenerationSpec& spec, bool v4) {
@@ -150,25 +154,40 @@ std::expected<void, std::string> NftIngress::replace(const GenerationSpec& spec)
   if (interfaces_.empty()) {
     return {};
   }
-  const auto done = run(build_ruleset(spec));
-  if (!done) {
-    return std::unexpected(
-        fmt::format("nft table netdev {} is not in force ({}): the kernel may answer or forward "
-                    "packets for VIPs itself",
-                    table_,
-                    done.error()));
+  const std::string ruleset = build_ruleset(spec);
+  for (int tries = 0; tries < kTriesToSee; ++tries) {
+    const std::optional<std::uint32_t> before = ruleset_.read();
+    if (const auto done = run(ruleset); !done) {
+      return std::unexpected(
+          fmt::format("nft table netdev {} is not in force ({}): the kernel may answer or forward "
+                      "packets for VIPs itself",
+                      table_,
+                      done.error()));
+    }
+    listing_ = list();
+    number_ = ruleset_.read();
+    if (!before || !number_ || *number_ == *before + 1) {
+      return {};
+    }
   }
-  number_ = ruleset_.read();  // first: what changes meanwhile is looked at again
-  listing_ = list();
+  // Nobody knows what was listed: in_force() says no, and all this happens again.
+  listing_.clear();
+  number_.reset();
   return {};
 }
 
 bool NftIngress::in_force() {
-  const std::optional<std::uint32_t> number = ruleset_.read();
-  if (interfaces_.empty() || (number && number == number_)) {
+  if (interfaces_.empty()) {
     return true;
   }
-  if (listing_.empty() || list() != listing_) {
+  if (listing_.empty()) {
+    return false;
+  }
+  const std::optional<std::uint32_t> number = ruleset_.read();
+  if (number && number == number_) {
+    return true;
+  }
+  if (list() != listing_) {
     return false;
   }
   number_ = number;

@@ -47,8 +47,8 @@ class NftIngress {
 
   // The error says what nft said, and what follows from it.
   std::expected<void, std::string> replace(const GenerationSpec& spec);
-  // Whether the table is what the last replace() made it. Costs one question to the kernel as long
-  // as nobody changes any table of this network namespace, else a listing of ours.
+  // Whether the table is seen to be what the last replace() made it. Costs one question to the
+  // kernel as long as nobody changes any table of this network namespace, else a listing of ours.
   // Requires: replace() succeeded.
   [[nodiscard]] bool in_force();
   void remove();

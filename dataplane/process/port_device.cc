@@ -55,6 +55,16 @@ std::string memif_arguments(const PortSpec& spec) {
 
 }  // namespace
 
+std::vector<std::string> packet_interfaces(const StartupSpec& startup) {
+  std::vector<std::string> names;
+  for (const PortSpec& port : startup.ports) {
+    if (port.device == PortDevice::kAfPacket) {
+      names.push_back(port.interface);
+    }
+  }
+  return names;
+}
+
 std::string device_name(const PortSpec& spec, PortIndex index) {
   return spec.device == PortDevice::kPci ? spec.pci_address
                                          : fmt::format("{}{}", driver_of(spec.device), index);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace holdfast::dataplane {
 
@@ -19,6 +20,9 @@ constexpr bool is_dpdk(PortDevice device) { return device != PortDevice::kTap; }
 constexpr bool has_netdev(PortDevice device) {
   return device == PortDevice::kAfPacket || device == PortDevice::kAfXdp;
 }
+
+// The interfaces of the af_packet ports.
+std::vector<std::string> packet_interfaces(const StartupSpec& startup);
 
 // DPDK's name of the port's device: the PCI address, or driver and index.
 std::string device_name(const PortSpec& spec, PortIndex index);

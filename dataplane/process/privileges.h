@@ -16,10 +16,12 @@
 //
 // NET_RAW opens the packet sockets; NET_ADMIN sets the link flags at their start, changes the nft
 // ingress table with each generation and makes TAP interfaces. BPF and PERFMON load the XDP
-// program. DAC_OVERRIDE opens the card's VFIO group or UIO device, which belong to root; without an
-// IOMMU the card is given physical addresses, which SYS_ADMIN reads, and virtio's old interface I/O
-// ports (SYS_RAWIO). Before anything else, no_new_privs is set and the bounding set emptied, so
-// nothing that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
+// program. Until the start is over one more thread keeps what the main thread keeps after it: that
+// which ends a start on request, and takes the nft table away (start_interruption.h). DAC_OVERRIDE
+// opens the card's VFIO group or UIO device, which belong to root; without an IOMMU the card is
+// given physical addresses, which SYS_ADMIN reads, and virtio's old interface I/O ports
+// (SYS_RAWIO). Before anything else, no_new_privs is set and the bounding set emptied, so nothing
+// that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
 #pragma once
 
 #include "dataplane/process/failure.h"

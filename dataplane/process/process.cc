@@ -12,12 +12,12 @@
 namespace holdfast::dataplane {
 namespace {
 
-// Before any thread is made: all inherit the mask. SIGTERM and SIGINT end the process until boot()
-// takes them over.
+// Before any thread is made: all inherit the mask. From here on, since a process 1 would lose a
+// SIGTERM that it neither blocks nor handles; what comes before boot() looks for it stays pending.
 void block_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGHUP, SIGPIPE}) {
+  for (const int signal : {SIGHUP, SIGPIPE, SIGTERM, SIGINT}) {
     sigaddset(&set, signal);
   }
   ::sigprocmask(SIG_BLOCK, &set, nullptr);

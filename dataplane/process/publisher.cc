@@ -17,7 +17,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Workers sleep at most 100 us and a burst takes less: one that has not come round by then is
+// Workers rest for 1 ms at most and a burst takes less: one that has not come round by then is
 // stuck.
 constexpr std::chrono::seconds kPublicationLimit{1};
 // Dispositions stand in the shared state at once; the copy on disk, with its fsync, may lag.

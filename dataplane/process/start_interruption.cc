@@ -3,7 +3,6 @@
 #include "dataplane/process/start_interruption.h"
 
 #include "dataplane/process/log.h"
-#include "dataplane/process/privileges.h"
 
 #include <array>
 #include <csignal>
@@ -16,13 +15,12 @@
 
 namespace holdfast::dataplane {
 
-StartInterruption::StartInterruption(std::function<void()> clean_up)
-    : clean_up_(std::move(clean_up)) {
+StartInterruption::StartInterruption(CapabilitySet keep, std::function<void()> clean_up)
+    : keep_(keep), clean_up_(std::move(clean_up)) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
-  ::sigprocmask(SIG_BLOCK, &set, nullptr);
   signals_ = Descriptor(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   over_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (signals_.valid() && over_.valid()) {  // else they wait until the start is over
@@ -38,7 +36,7 @@ StartInterruption::~StartInterruption() {
 }
 
 void StartInterruption::watch() const {
-  drop_thread_capabilities();
+  limit_thread_capabilities(keep_);
   std::array<pollfd, 2> either = {pollfd{.fd = over_.get(), .events = POLLIN, .revents = 0},
                                   pollfd{.fd = signals_.get(), .events = POLLIN, .revents = 0}};
   while (::poll(either.data(), either.size(), -1) <= 0) {

@@ -22,6 +22,7 @@
 #include <rte_lcore.h>
 #include <rte_pause.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace holdfast::dataplane {
@@ -49,6 +50,14 @@ void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packe
     put_tags(frame, sizeof(EthernetHeader), tags);
     to_packet(frame);
   }
+}
+
+// So that it is told once: while an error stands, as that of a link which went down, the socket is
+// always ready.
+void take_error(int socket) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  [[maybe_unused]] const int status = ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size);
 }
 
 }  // namespace
@@ -435,14 +444,20 @@ void Worker::rest(std::uint32_t empty_turns) {
 }
 
 // False when it did not wait. A socket that is ready though the turn after it brought nothing (no
-// buffer is left, the interface is down) must not become a loop without sleep.
+// buffer is left) must not become a loop without sleep, nor a wait that fails.
 bool Worker::wait_for_frames() {
   if (wakers_.empty() || std::exchange(woken_, false)) {
     return false;
   }
   const timespec limit{.tv_sec = 0, .tv_nsec = kWaitForFramesNs};
-  woken_ = ::ppoll(wakers_.data(), wakers_.size(), &limit, nullptr) > 0;
-  return true;
+  const int ready = ::ppoll(wakers_.data(), wakers_.size(), &limit, nullptr);
+  woken_ = ready != 0;
+  for (const pollfd& waker : wakers_) {
+    if (ready > 0 && (waker.revents & POLLERR) != 0) {
+      take_error(waker.fd);
+    }
+  }
+  return ready >= 0;
 }
 
 }  // namespace holdfast::dataplane

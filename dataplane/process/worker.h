@@ -165,7 +165,7 @@ class Worker {
   std::unique_ptr<WorkerState> state_;
   std::vector<Port*> ports_;         // polled by this worker
   std::vector<pollfd> wakers_;       // of all ports, when nothing else brings frames; else empty
-  bool woken_ = false;               // the last wait ended by a frame
+  bool woken_ = false;               // the last wait did not last
   std::vector<Outbox> from_kernel_;  // of these, what the port has not taken yet
   std::vector<rte_ring*> handed_to_us_;
   std::vector<rte_ring*> handed_by_us_;  // by owner; null for ourselves

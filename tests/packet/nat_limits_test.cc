@@ -305,6 +305,38 @@ TEST(Nat, AQueryThatNobodyAnsweredGivesWayAfterwards) {
   EXPECT_EQ(to.port, numbered_client(70'000).port);
 }
 
+// So is the endpoint of a flow that is over, though the sweep has not come by: it takes 1.5 s for
+// as many records.
+TEST(Nat, AFlowThatIsOverGivesWayBeforeItIsSweptAway) {
+  for (const bool with_answer : {false, true}) {
+    SCOPED_TRACE(with_answer ? "answered" : "unanswered");
+    dataplane::GenerationSpec spec = one_address(true);
+    for (dataplane::ServiceSpec& service : spec.services) {
+      service.timeouts.half_open = 2;
+      service.timeouts.udp = 2;
+    }
+    Appliance appliance(spec, 300'000);
+    appliance.advance(999);
+    for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+      const Outcome asked = ask(appliance, i);
+      ASSERT_EQ(asked.verdict, Verdict::kForward) << i;
+      if (with_answer) {
+        answered(appliance, translated(asked));
+      }
+    }
+    appliance.advance(2000);
+    EXPECT_EQ(ask(appliance, 70'000).reason, Drop::kNatPoolExhausted);
+    appliance.advance(2);
+    const dataplane::NatTable& nat = appliance.solo().worker().tables.nat;
+    EXPECT_GT(nat.used(), kPortsOfAnAddress / 2);
+    const Outcome asked = ask(appliance, 70'000);
+    ASSERT_EQ(asked.verdict, Verdict::kForward);
+    const Endpoint to = answered(appliance, translated(asked));
+    EXPECT_EQ(to.address, numbered_client(70'000).address);
+    EXPECT_EQ(to.port, numbered_client(70'000).port);
+  }
+}
+
 // The only free endpoint stands anywhere between long-lived flows.
 TEST(Nat, TheLastFreeEndpointIsFoundByAndBy) {
   Appliance appliance(one_address(true), 200'000);

@@ -36,6 +36,14 @@ TEST(MemoryPlan, TakesOneWorkerPerCoreLessOne) {
   EXPECT_EQ(plan_memory(startup(1000), {}, 0, small)->workers, 1U);
 }
 
+TEST(MemoryPlan, TakesNoMoreWorkersByItselfThanAConfigurationMayAskFor) {
+  MachineMemory large = machine(100 * kGiB, 0);
+  large.usable_cores = 65;
+  EXPECT_EQ(plan_memory(startup(1000), {}, 0, large)->workers, 64U);
+  large.usable_cores = 256;
+  EXPECT_EQ(plan_memory(startup(1000), {}, 0, large)->workers, 64U);
+}
+
 TEST(MemoryPlan, UsesHugePagesForWhatFitsOnThem) {
   const auto none = plan_memory(startup(1000), {}, 0, machine(kGiB, 0));
   EXPECT_FALSE(none->huge_buffers);

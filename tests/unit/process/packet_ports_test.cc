@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process on af_packet ports between network namespaces: real connections through it.
+#include "dataplane/process/lock.h"
 #include "tests/unit/process/network_lab.h"
 #include "tests/unit/process/running_dataplane.h"
 #include "tests/unit/process/seam_helpers.h"
@@ -153,6 +154,34 @@ TEST_F(PacketPorts, KernelDoesNotAnswerForTheVipAfterSigkillAndDoesAfterAnOrderl
   });
 }
 
+// The one who is stopped has not even begun: the table is the killed one's.
+TEST_F(PacketPorts, AStopDuringTheStartAfterSigkillLeavesNoTable) {
+  in_new_network([] {
+    const Lab lab;
+    const Instance instance;
+    const StartupSpec startup = packet_startup(instance);
+    RunningDataplane first(instance, startup);
+    {
+      seam::Client control = first.client(1);
+      ASSERT_TRUE(publish(control, nat_generation(1)).has_publish());
+    }
+    first.end(SIGKILL);
+    run_command("nft list table netdev holdfast_test | grep -q 203.0.113.10");
+    std::filesystem::remove(startup.socket);
+    RunningDataplane second(instance, startup);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!std::filesystem::exists(startup.socket)) {  // DPDK and the ports are still to come
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      std::this_thread::yield();
+    }
+    const Ending ending = second.end(SIGTERM);
+    EXPECT_EQ(ending.exit_code, 0) << ending.error;
+    EXPECT_THAT(ending.error, HasSubstr("during the start"));
+    EXPECT_FALSE(std::filesystem::exists(startup.socket));
+    run_command("! nft list table netdev holdfast_test 2>/dev/null");
+  });
+}
+
 TEST_F(PacketPorts, PutsTheTableBackThatAFirewallFlushedAndCountsIt) {
   in_new_network([] {
     const Lab lab;
@@ -179,6 +208,26 @@ TEST_F(PacketPorts, PutsTheTableBackThatAFirewallFlushedAndCountsIt) {
   });
 }
 
+// Its socket bears an error from then on: 15 000 turns a second were counted, and 1000 without it.
+TEST_F(PacketPorts, AnInterfaceThatWentDownDoesNotKeepTheWorkerAwake) {
+  in_new_network([] {
+    const Lab lab;
+    const Instance instance;
+    RunningDataplane dataplane(instance, packet_startup(instance));
+    seam::Client control = dataplane.client(1);
+    run_command("ip link set wan0 down");
+    const auto polls = [&] { return value_of(get_counters(control).workers(0).values(), "polls"); };
+    const std::uint64_t before = polls();
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    std::uint64_t after = before;
+    while (std::chrono::steady_clock::now() < end) {
+      after = polls();
+    }
+    EXPECT_GT(after, before);
+    EXPECT_LT(after - before, 6000U);
+  });
+}
+
 TEST_F(PacketPorts, ASecondInstanceOfTheSameNameIsRefusedAndLeavesTheTableOfTheFirst) {
   in_new_network([] {
     const Lab lab;
@@ -191,6 +240,9 @@ TEST_F(PacketPorts, ASecondInstanceOfTheSameNameIsRefusedAndLeavesTheTableOfTheF
     EXPECT_EQ(ending.exit_code, 5) << ending.error;
     EXPECT_THAT(ending.error, HasSubstr("dataplane.instance test"));
     EXPECT_THAT(ending.error, HasSubstr("process " + std::to_string(first.pid())));
+    for (int i = 0; i < 200; ++i) {  // it makes room for whoever asks
+      EXPECT_FALSE(acquire_name("holdfast_test", "the name").has_value()) << i;
+    }
     run_command("nft list table netdev holdfast_test | grep -q 203.0.113.10");
     StartupSpec named = packet_startup(elsewhere);
     named.instance = "other";
