@@ -24,8 +24,9 @@
 //                              next: their number, its first 8 bytes, what it is, the bytes so
 //                              far, its end. The walk ends behind the header of a fragment; an
 //                              atomic one (RFC 6946) counts as whole
-//    6. source address         kMartian: 0/8, 127/8, 224/3; ::1, ff00::/8, a v4-mapped source or
-//                              destination; :: and fe80::/10 except for neighbour discovery
+//    6. source address         kMartian: 0/8, 127/8, 224/3, and 169.254/16 except for whole ICMP
+//                              errors; ::1, ff00::/8, a v4-mapped source or destination; :: and
+//                              fe80::/10 except for neighbour discovery
 //    7. source = destination   kLand
 //    8. TTL or hop limit 0     kTtlExpired
 //    9. protocol               kUnknownProtocol; kFragment for a fragment of ICMP

@@ -2,16 +2,26 @@
 // The IPv4 layer of parse (RFC 791, RFC 1812 §5.3.7 for sources). Per packet, on the workers.
 #include "dataplane/checksum.h"
 #include "dataplane/headers.h"
+#include "dataplane/icmp_error.h"
 #include "dataplane/parse_layers.h"
 
 namespace holdfast::dataplane::parsing {
 namespace {
 
-// "This network", loopback, multicast, reserved and broadcast (RFC 6890); link-local, which no
-// router may have passed on (RFC 3927 §7).
+// "This network", loopback, multicast, reserved and broadcast (RFC 6890).
 bool is_martian(Be32 source) {
   const std::uint32_t network = source.to_host() >> 24;
-  return network == 0 || network == 127 || network >= 224 || source.to_host() >> 16 == 0xa9fe;
+  return network == 0 || network == 127 || network >= 224;
+}
+
+bool is_link_local(Be32 source) { return source.to_host() >> 16 == 0xa9fe; }
+
+// Whole; what else may be wrong with it is told later.
+[[gnu::noinline]] bool is_error(const Frame& frame, std::uint32_t l3, const Ipv4Header& ip) {
+  const std::uint32_t l4 = l3 + ip.header_length();
+  return Protocol{ip.protocol} == Protocol::kIcmp && !is_fragment(ip.fragment) &&
+         ip.total_length.to_host() > ip.header_length() && l4 < frame.contiguous &&
+         is_icmp_error(load<std::uint8_t>(frame.data + l4), Protocol::kIcmp);
 }
 
 // Field by field: a copy of the whole header would stand on the stack, and cost 2 ns.
@@ -61,9 +71,14 @@ Drop header_fault(const Frame& frame, std::uint32_t l3, const Ipv4Header& ip) {
   return kNoFault;
 }
 
-// Steps 6 to 8.
-Drop packet_fault(const Ipv4Header& ip) {
+// Steps 6 to 8. No router may have passed on what comes from a link-local address (RFC 3927 §7);
+// but routers whose links are numbered so, and which pass these on, tell from there of what is too
+// big for them, and a path without that is a black hole (RFC 2923 §2.1).
+Drop packet_fault(const Frame& frame, std::uint32_t l3, const Ipv4Header& ip) {
   if (is_martian(ip.source)) [[unlikely]] {
+    return Drop::kMartian;
+  }
+  if (is_link_local(ip.source) && !is_error(frame, l3, ip)) [[unlikely]] {
     return Drop::kMartian;
   }
   if (ip.source == ip.destination) [[unlikely]] {
@@ -106,7 +121,7 @@ bool parse_ipv4(Burst& burst, Slot slot) {
   if (const Drop why = header_fault(frame, l3, ip); why != kNoFault) [[unlikely]] {
     return fault(burst, slot, why);
   }
-  if (const Drop why = packet_fault(ip); why != kNoFault) [[unlikely]] {
+  if (const Drop why = packet_fault(frame, l3, ip); why != kNoFault) [[unlikely]] {
     return fault(burst, slot, why);
   }
   burst.l3_length[slot] = ip.total_length.to_host();

@@ -359,6 +359,24 @@ TEST_P(IcmpErrors, FollowTheRulesForTheOuterHeader) {
             Verdict::kKernel);
 }
 
+// Routers on links that are numbered so; of IPv6 they have another address to tell from (RFC 4443
+// §2.2), where the packet goes further than the link.
+TEST_P(IcmpErrors, MayComeFromALinkLocalIpv4Address) {
+  const Bytes quote = quote_of(answer(), 8);
+  Endpoint router = this->router();
+  for (const char* at : {"169.254.0.1", "169.254.255.255"}) {
+    router.address = address(v4() ? at : "fe80::1");
+    const std::optional<Drop> reason = drop_of(too_big(router, vip(), quote));
+    EXPECT_EQ(reason, v4() ? std::nullopt : std::optional(Drop::kMartian)) << at;
+  }
+  if (v4()) {
+    const Bytes other = quote_of(tcp(vip(), client().at_port(4)).ack(), 8);
+    EXPECT_EQ(drop_of(too_big(router, vip(), other)), Drop::kToPeer);
+    EXPECT_EQ(drop_of(too_big(router, vip(), quote).fragment(0, true)), Drop::kMartian);
+    EXPECT_EQ(drop_of(icmp_error(router, vip(), 8, 0, 0, {})), Drop::kMartian) << "a ping";
+  }
+}
+
 TEST_P(IcmpErrors, KeepNoFlowAlive) {
   for (int second = 0; second < 10; ++second) {
     const std::uint64_t inserted = appliance_.stats().flows_inserted.get();

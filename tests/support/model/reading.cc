@@ -181,8 +181,11 @@ Fault read_ipv4(const Arriving& frame, Reading& reading) {
     return fault;
   }
   const std::uint8_t network = bytes[reading.l3 + 12];
+  const bool fragment = (number16(bytes, reading.l3 + 6) & 0x3fff) != 0;
   const bool link_local = network == 169 && bytes[reading.l3 + 13] == 254;
-  if (network == 0 || network == 127 || network >= 224 || link_local) {
+  const bool error = reading.protocol == 1 && !fragment && reading.l4 < reading.end() &&
+                     reading.l4 < bytes.size() && is_error_type(bytes[reading.l4], true);
+  if (network == 0 || network == 127 || network >= 224 || (link_local && !error)) {
     return Drop::kMartian;
   }
   if (reading.source == reading.destination) {
@@ -191,7 +194,6 @@ Fault read_ipv4(const Arriving& frame, Reading& reading) {
   if (reading.ttl == 0) {
     return Drop::kTtlExpired;
   }
-  const bool fragment = (number16(bytes, reading.l3 + 6) & 0x3fff) != 0;
   return fragment ? read_fragment4(bytes, reading) : read_upper(bytes, reading);
 }
 
