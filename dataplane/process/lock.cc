@@ -89,9 +89,7 @@ std::optional<ucred> listener_at(const AbstractAddress& address) {
   return known ? std::optional(owner) : std::nullopt;
 }
 
-bool is_ours(const std::optional<ucred>& owner) {
-  return owner && (owner->uid == 0 || owner->uid == ::geteuid());
-}
+bool is_ours(const ucred& owner) { return owner.uid == 0 || owner.uid == ::geteuid(); }
 
 std::string notice_of(const std::optional<ucred>& stranger,
                       const std::string& name,
@@ -134,22 +132,30 @@ Result<Descriptor> acquire_lock(const std::string& path, const std::string& what
 
 Result<HeldName> acquire_name(const std::string& name, const std::string& what) {
   const AbstractAddress address = abstract_address(name);
+  const auto cannot_take = [&what](int why) {
+    return fail(ExitCode::kEnvironment, fmt::format("cannot take {}: {}", what, strerror(why)));
+  };
   Descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket.valid()) {
+    return cannot_take(errno);
+  }
   std::optional<ucred> owner;
   for (int tries = 0; tries < 2 && !owner; ++tries) {
     if (tries > 0) {  // the owner was about to listen, or to end
       std::this_thread::sleep_for(kAskAgainAfter);
     }
-    if (socket.valid() && ::bind(socket.get(), address.get(), address.length) == 0 &&
-        ::listen(socket.get(), kAskers) == 0) {
-      return HeldName{.socket = std::move(socket), .notice = {}};
+    if (::bind(socket.get(), address.get(), address.length) == 0) {
+      if (::listen(socket.get(), kAskers) == 0) {
+        return HeldName{.socket = std::move(socket), .notice = {}};
+      }
+      return cannot_take(errno);
     }
     if (errno != EADDRINUSE) {
-      return fail(ExitCode::kEnvironment, fmt::format("cannot take {}: {}", what, strerror(errno)));
+      return cannot_take(errno);
     }
     owner = listener_at(address);
   }
-  if (is_ours(owner)) {
+  if (owner && is_ours(*owner)) {
     return belongs_to(owner->pid, what);
   }
   return HeldName{.socket = Descriptor(), .notice = notice_of(owner, name, what)};
