@@ -5,7 +5,6 @@
 #include "dataplane/headers.h"
 #include "dataplane/parse_layers.h"
 #include "dataplane/prefetch.h"
-#include "dataplane/respond.h"
 
 namespace holdfast::dataplane {
 namespace {
@@ -47,6 +46,19 @@ bool parse_link(Burst& burst, Slot slot) {
 }
 
 }  // namespace
+
+std::optional<ArpPacket> read_arp(const Frame& frame, std::uint8_t l3_offset) {
+  if (frame.contiguous < l3_offset + sizeof(ArpPacket) ||
+      load<Be16>(frame.data + l3_offset - sizeof(Be16)) != kEtherArp) {
+    return std::nullopt;
+  }
+  const auto arp = load<ArpPacket>(frame.data + l3_offset);
+  if (arp.hardware != kArpEthernet || arp.protocol != kEtherIpv4 ||
+      arp.hardware_length != sizeof(MacAddress) || arp.protocol_length != sizeof arp.sender) {
+    return std::nullopt;
+  }
+  return arp;
+}
 
 void parse(Burst& burst) {
   for (const Slot slot : burst.live_slots()) {

@@ -75,8 +75,10 @@
 #pragma once
 
 #include "dataplane/burst.h"
+#include "dataplane/headers.h"
 
 #include <cstdint>
+#include <optional>
 
 namespace holdfast::dataplane {
 
@@ -93,5 +95,9 @@ constexpr bool nonsense_flags(std::uint8_t flags) {
   return (syn && (flags & (kTcpFin | kTcpRst)) != 0) || (fin && !ack) ||
          (flags & (kTcpSyn | kTcpRst | kTcpAck)) == 0;
 }
+
+// The ARP packet that begins at l3_offset, behind an Ethernet header and its tags; nullopt when
+// there is none. Requires: l3_offset is at least an Ethernet header's size.
+std::optional<ArpPacket> read_arp(const Frame& frame, std::uint8_t l3_offset);
 
 }  // namespace holdfast::dataplane

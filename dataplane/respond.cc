@@ -195,19 +195,6 @@ bool answer_echo(Frame& frame, const Burst& burst, Slot slot) {
   return true;
 }
 
-std::optional<ArpPacket> read_arp(const Frame& frame, std::uint8_t l3_offset) {
-  if (frame.contiguous < l3_offset + sizeof(ArpPacket) ||
-      load<Be16>(frame.data + l3_offset - sizeof(Be16)) != kEtherArp) {
-    return std::nullopt;
-  }
-  const auto arp = load<ArpPacket>(frame.data + l3_offset);
-  if (arp.hardware != kArpEthernet || arp.protocol != kEtherIpv4 ||
-      arp.hardware_length != sizeof(MacAddress) || arp.protocol_length != sizeof arp.sender) {
-    return std::nullopt;
-  }
-  return arp;
-}
-
 Address arp_target(const ArpPacket& arp) { return v4_address(arp.target); }
 Address arp_sender(const ArpPacket& arp) { return v4_address(arp.sender); }
 

@@ -9,6 +9,7 @@
 #include "dataplane/burst.h"
 #include "dataplane/frame.h"
 #include "dataplane/headers.h"
+#include "dataplane/parse.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -25,10 +26,6 @@ namespace holdfast::dataplane {
 // being updated, a wrong one stays wrong for the receiver. Requires: kind[slot] is kEchoRequest,
 // `frame` is the slot's.
 bool answer_echo(Frame& frame, const Burst& burst, Slot slot);
-
-// The ARP packet that begins at l3_offset, behind an Ethernet header and its tags; nullopt when
-// there is none. Requires: l3_offset is at least an Ethernet header's size.
-std::optional<ArpPacket> read_arp(const Frame& frame, std::uint8_t l3_offset);
 
 // The address that an ARP packet asks for, and whose it says to come from.
 Address arp_target(const ArpPacket& arp);
