@@ -50,8 +50,7 @@ class TokenBucket {
 // a quarter of it: so a source alone leaves the others three quarters, however much it asks for.
 // What its group refuses takes nothing from the whole. Four sources can use up the whole, and one
 // in 64 of the others is in the group of any of them; which one, only the hash key tells.
-// An eighth was too tight: of the errors that one dead backend sends about one client's flows,
-// the demo lost a third.
+// An eighth is too little for what one dead backend sends about one client's flows.
 class SharedBudget {
  public:
   static constexpr std::size_t kGroups = 64;

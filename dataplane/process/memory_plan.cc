@@ -173,33 +173,13 @@ std::uint16_t ring_mtu(std::uint32_t frame_bytes) {
       std::min<std::size_t>(frame_bytes - kEthernetAndTag - kRingHeader, UINT16_MAX));
 }
 
-Result<MemoryPlan> plan_memory(const StartupSpec& startup,
-                               const std::vector<std::uint16_t>& mtus,
-                               std::uint64_t preloaded,
-                               const MachineMemory& machine) {
-  MemoryPlan plan;
-  plan.workers = startup.workers != 0 ? startup.workers : automatic_workers(machine);
-  plan.geometry = StateGeometry::from(startup.flows, plan.workers);
-  plan.state_bytes = plan.geometry.bytes();
-  std::uint32_t frame = 2048;
-  for (const std::uint16_t mtu : mtus) {
-    frame = std::max(frame, ring_frame_bytes(mtu));
-  }
-  plan.mbuf_data_room =
-      static_cast<std::uint16_t>(std::min<std::uint32_t>(frame + RTE_PKTMBUF_HEADROOM, UINT16_MAX));
-  const std::uint64_t mbufs = kMbufsBase + preloaded + owned_port_frames(startup) +
-                              pairs(plan.workers) * dispatch_ring_frames(plan.workers);
-  plan.mbufs = static_cast<std::uint32_t>(std::min<std::uint64_t>(mbufs, 1U << 26U));
-  plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes;
-  plan.worker_bytes =
-      plan.workers * kWorkerBytes +
-      pairs(plan.workers) *
-          static_cast<std::size_t>(rte_ring_get_memsize(dispatch_ring_frames(plan.workers)));
-  if (startup.huge_pages) {
-    plan.huge_buffers = plan.buffer_bytes <= machine.huge_free_bytes;
-    const std::size_t left = machine.huge_free_bytes - (plan.huge_buffers ? plan.buffer_bytes : 0);
-    plan.huge_state = state_on_huge_pages(plan.state_file_bytes(), left, machine);
-  }
+namespace {
+
+// Whether the plan can be had: by the card, by what the configuration allows, by the machine.
+Result<void> judge(const MemoryPlan& plan,
+                   const StartupSpec& startup,
+                   std::uint64_t preloaded,
+                   const MachineMemory& machine) {
   if (const std::string card = network_card(startup); !card.empty() && !plan.huge_buffers) {
     return fail(
         ExitCode::kEnvironment,
@@ -231,6 +211,41 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
                             mebibytes(ordinary),
                             machine.available_bytes / kMiB,
                             shares_of(plan, startup, preloaded)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const StartupSpec& startup,
+                               const std::vector<std::uint16_t>& mtus,
+                               std::uint64_t preloaded,
+                               const MachineMemory& machine) {
+  MemoryPlan plan;
+  plan.workers = startup.workers != 0 ? startup.workers : automatic_workers(machine);
+  plan.geometry = StateGeometry::from(startup.flows, plan.workers);
+  plan.state_bytes = plan.geometry.bytes();
+  std::uint32_t frame = 2048;
+  for (const std::uint16_t mtu : mtus) {
+    frame = std::max(frame, ring_frame_bytes(mtu));
+  }
+  plan.mbuf_data_room =
+      static_cast<std::uint16_t>(std::min<std::uint32_t>(frame + RTE_PKTMBUF_HEADROOM, UINT16_MAX));
+  const std::uint64_t mbufs = kMbufsBase + preloaded + owned_port_frames(startup) +
+                              pairs(plan.workers) * dispatch_ring_frames(plan.workers);
+  plan.mbufs = static_cast<std::uint32_t>(std::min<std::uint64_t>(mbufs, 1U << 26U));
+  plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes;
+  plan.worker_bytes =
+      plan.workers * kWorkerBytes +
+      pairs(plan.workers) *
+          static_cast<std::size_t>(rte_ring_get_memsize(dispatch_ring_frames(plan.workers)));
+  if (startup.huge_pages) {
+    plan.huge_buffers = plan.buffer_bytes <= machine.huge_free_bytes;
+    const std::size_t left = machine.huge_free_bytes - (plan.huge_buffers ? plan.buffer_bytes : 0);
+    plan.huge_state = state_on_huge_pages(plan.state_file_bytes(), left, machine);
+  }
+  if (const auto fits = judge(plan, startup, preloaded, machine); !fits) {
+    return std::unexpected(fits.error());
   }
   if (machine.total_bytes != 0 && startup.memory_bytes > machine.total_bytes) {
     plan.notice = fmt::format(
