@@ -82,8 +82,9 @@ class ChecksumSum {
   [[nodiscard]] constexpr Be16 checksum() const {
     return Be16::from_wire(static_cast<std::uint16_t>(~folded()));
   }
-  // True for data that contains its own valid checksum.
-  [[nodiscard]] constexpr bool verifies() const { return folded() == 0xffff; }
+  // True for data that contains its own valid checksum. A sum folds to its remainder modulo 0xffff,
+  // and to 0xffff where that is 0.
+  [[nodiscard]] constexpr bool verifies() const { return sum_ % 0xffff == 0 && sum_ != 0; }
 
   constexpr ChecksumSum operator+(const ChecksumSum& other) const {
     ChecksumSum result;

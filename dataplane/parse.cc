@@ -4,6 +4,7 @@
 
 #include "dataplane/headers.h"
 #include "dataplane/parse_layers.h"
+#include "dataplane/parse_plain.h"
 #include "dataplane/prefetch.h"
 
 namespace holdfast::dataplane {
@@ -23,7 +24,7 @@ bool parse_network(Burst& burst, Slot slot, Be16 type) {
   return true;
 }
 
-bool parse_link(Burst& burst, Slot slot) {
+[[gnu::noinline]] bool parse_link(Burst& burst, Slot slot) {
   const Frame& frame = burst.frame[slot];
   if (frame.contiguous < sizeof(EthernetHeader)) [[unlikely]] {
     return burst.drop(slot, Drop::kTruncated);
@@ -64,7 +65,8 @@ void parse(Burst& burst) {
   for (const Slot slot : burst.live_slots()) {
     prefetch(burst.frame[slot].data);
   }
-  burst.filter([&](Slot slot) { return parse_link(burst, slot); });
+  burst.filter(
+      [&](Slot slot) { return parsing::parse_plain(burst, slot) || parse_link(burst, slot); });
 }
 
 }  // namespace holdfast::dataplane

@@ -8,14 +8,6 @@
 namespace holdfast::dataplane::parsing {
 namespace {
 
-// "This network", loopback, multicast, reserved and broadcast (RFC 6890).
-bool is_martian(Be32 source) {
-  const std::uint32_t network = source.to_host() >> 24;
-  return network == 0 || network == 127 || network >= 224;
-}
-
-bool is_link_local(Be32 source) { return source.to_host() >> 16 == 0xa9fe; }
-
 // Whole; what else may be wrong with it is told later.
 [[gnu::noinline]] bool is_error(const Frame& frame, std::uint32_t l3, const Ipv4Header& ip) {
   const std::uint32_t l4 = l3 + ip.header_length();

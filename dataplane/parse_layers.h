@@ -5,6 +5,7 @@
 
 #include "dataplane/burst.h"
 #include "dataplane/frame.h"
+#include "dataplane/parse.h"
 
 #include <cstdint>
 
@@ -35,6 +36,28 @@ inline void set_key(FlowKey& key,
   key.source_port = Be16{};
   key.destination_port = Be16{};
   key.protocol = protocol;
+}
+
+// "This network", loopback, multicast, reserved and broadcast (RFC 6890).
+inline bool is_martian(Be32 source) {
+  const std::uint32_t network = source.to_host() >> 24;
+  return network == 0 || network == 127 || network >= 224;
+}
+
+inline bool is_link_local(Be32 source) { return source.to_host() >> 16 == 0xa9fe; }
+
+// nonsense_flags() as one bit per combination of the six classic flags: the judgement costs one
+// shift.
+constexpr std::uint64_t build_nonsense() {
+  std::uint64_t bits = 0;
+  for (unsigned flags = 0; flags < 64; ++flags) {
+    bits |= std::uint64_t{nonsense_flags(static_cast<std::uint8_t>(flags))} << flags;
+  }
+  return bits;
+}
+inline bool is_nonsense(std::uint8_t flags) {
+  constexpr std::uint64_t kNonsense = build_nonsense();
+  return ((kNonsense >> (flags & 0x3f)) & 1) != 0;
 }
 
 // What a fragment says of itself. Requires of it: not an atomic one.

@@ -8,16 +8,6 @@
 namespace holdfast::dataplane::parsing {
 namespace {
 
-// One bit per combination of the six classic flags, so that the judgement costs one shift.
-constexpr std::uint64_t build_nonsense() {
-  std::uint64_t bits = 0;
-  for (unsigned flags = 0; flags < 64; ++flags) {
-    bits |= std::uint64_t{nonsense_flags(static_cast<std::uint8_t>(flags))} << flags;
-  }
-  return bits;
-}
-constexpr std::uint64_t kNonsense = build_nonsense();
-
 // Why the first `size` bytes of the packet cannot be read, if so.
 Drop unreadable(const Frame& frame, Extent packet, std::uint32_t size) {
   if (size > packet.size()) [[unlikely]] {
@@ -47,7 +37,7 @@ Drop tcp_fault(const Frame& frame, Extent packet, const TcpHeader& tcp) {
   if (packet.begin + header > frame.contiguous) [[unlikely]] {
     return Drop::kExtensionChain;
   }
-  if (((kNonsense >> (tcp.flags & 0x3f)) & 1) != 0) [[unlikely]] {
+  if (is_nonsense(tcp.flags)) [[unlikely]] {
     return Drop::kBadTcpFlags;
   }
   return kNoFault;
