@@ -13,8 +13,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-// The keys are the operator's, so a plain mix will do: a client only chooses where to miss.
-std::size_t mix(const Address& address, std::uint32_t salt) {
+std::size_t mix_address(const Address& address, std::uint32_t salt) {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
   std::memcpy(&high, address.bytes.data(), 8);
@@ -34,7 +33,13 @@ std::size_t table_size(std::size_t entries) { return std::bit_ceil(entries * 4 +
 BindingTable::Level::Level(std::span<const Row> rows, std::uint8_t bits) : bits_(bits) {
   const auto mine = [&](const Row& row) { return row.spec.prefix_bits == bits; };
   const auto count = static_cast<std::size_t>(std::ranges::count_if(rows, mine));
-  exact_.resize(table_size(count));
+  const auto exact = [&](bool v4) {
+    return static_cast<std::size_t>(std::ranges::count_if(rows, [&](const Row& row) {
+      return mine(row) && row.spec.first_port == row.spec.last_port && row.spec.vip.is_v4() == v4;
+    }));
+  };
+  exact4_.resize(table_size(exact(true)));
+  exact6_.resize(table_size(exact(false)));
   vip_.resize(table_size(count));
   for (const Row& row : rows) {
     if (!mine(row)) {
@@ -57,19 +62,29 @@ BindingTable::Level::Level(std::span<const Row> rows, std::uint8_t bits) : bits_
 }
 
 void BindingTable::Level::add_exact(const Row& row) {
-  std::size_t at = mix(row.spec.vip, salt_of(row.spec.protocol, row.spec.first_port));
-  while (exact_[at & (exact_.size() - 1)].used) {
+  const BindingSpec& spec = row.spec;
+  if (spec.vip.is_v4()) {
+    const std::uint64_t word = word_of(spec.vip, spec.protocol, spec.first_port);
+    std::size_t at = mix(word);
+    while (exact4_[at & (exact4_.size() - 1)].word != 0) {
+      ++at;
+    }
+    exact4_[at & (exact4_.size() - 1)] = {.word = word, .bound = row.bound};
+    return;
+  }
+  std::size_t at = mix_address(spec.vip, salt_of(spec.protocol, spec.first_port));
+  while (exact6_[at & (exact6_.size() - 1)].used) {
     ++at;
   }
-  exact_[at & (exact_.size() - 1)] = {.vip = row.spec.vip,
-                                      .port = row.spec.first_port,
-                                      .protocol = row.spec.protocol,
-                                      .used = true,
-                                      .bound = row.bound};
+  exact6_[at & (exact6_.size() - 1)] = {.vip = spec.vip,
+                                        .port = spec.first_port,
+                                        .protocol = spec.protocol,
+                                        .used = true,
+                                        .bound = row.bound};
 }
 
 BindingTable::Level::Vip& BindingTable::Level::vip_of(const Address& address) {
-  for (std::size_t at = mix(address, 0);; ++at) {
+  for (std::size_t at = mix_address(address, 0);; ++at) {
     Vip& vip = vip_[at & (vip_.size() - 1)];
     if (!vip.used) {
       vip.address = address;
@@ -86,7 +101,7 @@ const BindingTable::Level::Vip* BindingTable::Level::slot_of(const Address& addr
   if (vip_.empty()) {
     return nullptr;
   }
-  for (std::size_t at = mix(address, 0);; ++at) {
+  for (std::size_t at = mix_address(address, 0);; ++at) {
     const Vip& vip = vip_[at & (vip_.size() - 1)];
     if (!vip.used) {
       return nullptr;
@@ -97,19 +112,18 @@ const BindingTable::Level::Vip* BindingTable::Level::slot_of(const Address& addr
   }
 }
 
-const BoundService* BindingTable::Level::find(const Address& vip,
-                                              Protocol protocol,
-                                              std::uint16_t port) const {
-  if (exact_.empty()) {
-    return nullptr;
-  }
-  for (std::size_t at = mix(vip, salt_of(protocol, port));; ++at) {
-    const Exact& exact = exact_[at & (exact_.size() - 1)];
-    if (!exact.used) {
-      break;
-    }
-    if (exact.port == port && exact.protocol == protocol && exact.vip == vip) {
-      return &exact.bound;
+const BoundService* BindingTable::Level::find_other(const Address& vip,
+                                                    Protocol protocol,
+                                                    std::uint16_t port) const {
+  if (!vip.is_v4() && !exact6_.empty()) {
+    for (std::size_t at = mix_address(vip, salt_of(protocol, port));; ++at) {
+      const Exact6& exact = exact6_[at & (exact6_.size() - 1)];
+      if (!exact.used) {
+        break;
+      }
+      if (exact.port == port && exact.protocol == protocol && exact.vip == vip) {
+        return &exact.bound;
+      }
     }
   }
   const Vip* slot = slot_of(vip);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which service a packet's destination belongs to: (VIP, protocol, port) -> binding. Part of a
-// Generation: built once, then read by every worker. Exact ports stand in an open-addressed hash;
-// ranges in a sorted list per VIP, looked at only when no exact port matches.
+// Generation: built once, then read by every worker. Exact ports stand in an open-addressed hash
+// for each family, where a whole IPv4 destination is one word; ranges in a sorted list per VIP,
+// looked at only when no exact port matches.
 //
 // Single VIPs have one such table, prefixes one per distinct length; these are asked from the
 // longest to the shortest, and only when there is any and no single VIP matched. What is bound does
@@ -22,6 +23,7 @@ struct BoundService {
   std::uint16_t service = 0;  // index in the generation
   std::uint16_t binding = 0;  // id in the registry
   bool prefixed = false;      // its VIPs are a prefix
+  bool translated = false;    // the service's mode is `nat`
 };
 
 class BindingTable {
@@ -62,13 +64,33 @@ class BindingTable {
     Level(std::span<const Row> rows, std::uint8_t bits);
     [[nodiscard]] const BoundService* find(const Address& vip,
                                            Protocol protocol,
-                                           std::uint16_t port) const;
+                                           std::uint16_t port) const {
+      if (vip.is_v4() && !exact4_.empty()) [[likely]] {
+        const std::uint64_t wanted = word_of(vip, protocol, port);
+        for (std::size_t at = mix(wanted);; ++at) {
+          const Exact4& exact = exact4_[at & (exact4_.size() - 1)];
+          if (exact.word == wanted) [[likely]] {
+            return &exact.bound;
+          }
+          if (exact.word == 0) {
+            break;
+          }
+        }
+      }
+      return find_other(vip, protocol, port);
+    }
     [[nodiscard]] bool has(const Address& vip) const { return slot_of(vip) != nullptr; }
     [[nodiscard]] std::span<const Address> vips() const { return vips_; }
     [[nodiscard]] std::uint8_t bits() const { return bits_; }
 
    private:
-    struct Exact {
+    // 0: free. No protocol of ours is 0.
+    struct Exact4 {
+      std::uint64_t word = 0;
+      BoundService bound;
+    };
+    static_assert(sizeof(Exact4) == 16);
+    struct Exact6 {
       Address vip;
       std::uint16_t port = 0;
       Protocol protocol = Protocol::kTcp;
@@ -87,12 +109,27 @@ class BindingTable {
       std::vector<Range> ranges;  // by protocol, then port
     };
 
+    static std::uint64_t word_of(const Address& vip, Protocol protocol, std::uint16_t port) {
+      return std::uint64_t{vip.v4_bits().wire()} << 32 |
+             std::uint64_t{static_cast<std::uint8_t>(protocol)} << 16 | port;
+    }
+    // The keys are the operator's, so a plain mix will do: a client only chooses where to miss.
+    static std::size_t mix(std::uint64_t word) {
+      word *= 0xc4ceb9fe1a85ec53;
+      return static_cast<std::size_t>(word ^ (word >> 32));
+    }
+
     void add_exact(const Row& row);
+    // Exact ports of IPv6, and ranges.
+    [[nodiscard]] const BoundService* find_other(const Address& vip,
+                                                 Protocol protocol,
+                                                 std::uint16_t port) const;
     Vip& vip_of(const Address& address);
     [[nodiscard]] const Vip* slot_of(const Address& address) const;
 
     std::uint8_t bits_ = kWholeAddress;
-    std::vector<Exact> exact_;
+    std::vector<Exact4> exact4_;
+    std::vector<Exact6> exact6_;
     std::vector<Vip> vip_;
     std::vector<Address> vips_;
   };

@@ -113,6 +113,7 @@ struct Burst {
   std::array<std::uint16_t, kBurstSize> binding;  // id in the binding registry
   std::array<bool, kBurstSize> prefixed;  // the binding is a prefix's: flows keep the destination
   std::array<Direction, kBurstSize> direction;
+  std::array<bool, kBurstSize> translated;  // of a service in `nat`, either way
 
   // track, select, find_error_flows; of a reply they also write the binding
   std::array<MemberId, kBurstSize> member;

@@ -25,7 +25,9 @@ bool stands_at(const std::byte* at, const MacAddress& mac) {
 
 // Frames that the kernel should never see twice, or that are another station's. Where MAC addresses
 // are not compared (replay), a frame to a group counts as sent to us, so that answers come from us.
-bool for_this_station(Burst& b, Slot i, const Forwarding& forwarding) {
+[[gnu::always_inline]] inline bool for_this_station(Burst& b,
+                                                    Slot i,
+                                                    const Forwarding& forwarding) {
   const Frame& frame = b.frame[i];
   const Link& link = forwarding.neighborhood->link(frame.port);
   b.tagged[i] = b.tags[i] != link.tags;
@@ -102,7 +104,9 @@ bool classify_echo(Burst& b, Slot i, const Generation& generation) {
   return b.end(i, Verdict::kReply);
 }
 
-bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
+[[gnu::always_inline]] inline bool classify_transport(Burst& b,
+                                                      Slot i,
+                                                      const Forwarding& forwarding) {
   const Generation& generation = *forwarding.generation;
   const FlowKey& key = b.key[i];
   const BoundService* bound =
@@ -119,6 +123,7 @@ bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
     return b.drop(i, Drop::kNotOurMac);
   }
   b.direction[i] = pool ? Direction::kToClient : Direction::kToMember;
+  b.translated[i] = pool || bound->translated;
   if (bound != nullptr) {
     b.service[i] = bound->service;
     b.binding[i] = bound->binding;
@@ -129,7 +134,7 @@ bool classify_transport(Burst& b, Slot i, const Forwarding& forwarding) {
 
 // Like a packet of the flow that it is about; but such a packet's source is judged where it begins
 // a flow, which an error never does.
-bool classify_error(Burst& b, Slot i, const Forwarding& forwarding) {
+[[gnu::noinline]] bool classify_error(Burst& b, Slot i, const Forwarding& forwarding) {
   if (!classify_transport(b, i, forwarding)) {
     return false;
   }
@@ -140,7 +145,7 @@ bool classify_error(Burst& b, Slot i, const Forwarding& forwarding) {
 }
 
 // The link is judged before the datagram is asked: what is not for us must not condemn one.
-bool classify_fragment(
+[[gnu::noinline]] bool classify_fragment(
     Burst& b, Slot i, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
   const Generation& generation = *forwarding.generation;
   if (!generation.is_ours(b.key[i].destination)) {

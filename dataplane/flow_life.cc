@@ -97,10 +97,6 @@ void count_gone(WorkerState& state, MemberId member, std::uint16_t binding) {
   state.binding_entries[binding].subtract(1);
 }
 
-bool expired(const NatRecord& record, const Generation& generation, Stamp now) {
-  return age_of(record.stamp, now) > lifetime_of(record, timeouts_of(generation, record.binding));
-}
-
 void detach_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index) {
   NatRecord& record = state.tables.nat.record(index);
   if (const auto key = client_key_of(state.tables.nat, index, generation); key) {

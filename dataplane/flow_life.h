@@ -25,12 +25,21 @@ void count_record(WorkerState& state, MemberId member, std::uint16_t binding);
 void count_end(WorkerState& state, MemberId member);
 void count_gone(WorkerState& state, MemberId member, std::uint16_t binding);
 
+inline std::uint16_t lifetime_of(const NatRecord& record, const Generation& generation) {
+  return lifetime_of(record, timeouts_of(generation, record.binding));
+}
 template <typename Entry>
-bool expired(const Entry& entry, const Generation& generation, Stamp now) {
-  return age_of(entry.stamp, now) > lifetime_of(entry.state, generation, entry.binding);
+std::uint16_t lifetime_of(const Entry& entry, const Generation& generation) {
+  return lifetime_of(entry.state, generation, entry.binding);
 }
 
-bool expired(const NatRecord& record, const Generation& generation, Stamp now);
+// Whether an entry or a record has outlived its time. What was renewed in this second has not,
+// whatever its time is: most packets of a busy flow need not ask for it.
+template <typename Entry>
+bool expired(const Entry& entry, const Generation& generation, Stamp now) {
+  const std::uint16_t age = age_of(entry.stamp, now);
+  return age != 0 && age > lifetime_of(entry, generation);
+}
 
 // Counts what the end of an entry, whatever it is of, brings.
 template <typename Entry>

@@ -15,134 +15,24 @@
 // unproven ones also records, and a flow that has shown itself all of them; records push out
 // nothing.
 //
-// Buckets of four entries (one, two or three cache lines); a flow may stand in either of
-// two buckets and goes into the emptier one (two-choice hashing: Azar et al., STOC'94). When both
-// are full, one resident moves to its other bucket (one cuckoo step: Pagh & Rodler, ESA'01). Only
-// then is the flow untracked: the hash decides for it, nothing is dropped.
+// Buckets of four entries (one, two or three cache lines); a flow may stand in either of two
+// buckets, and goes into the second only where the first is full: so most flows are found by one
+// cache miss, which with the emptier of the two (Azar et al., STOC'94) would be two. When both are
+// full, one resident moves to its other bucket (one cuckoo step: Pagh & Rodler, ESA'01). Only then
+// is the flow untracked: the hash decides for it, nothing is dropped.
 #pragma once
 
-#include "dataplane/address.h"
 #include "dataplane/burst.h"
+#include "dataplane/flow_entry.h"
 #include "dataplane/flow_state.h"
 #include "dataplane/prefetch.h"
-#include "dataplane/spec.h"
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 
 namespace holdfast::dataplane {
-
-// Seconds of the monotonic clock, modulo 2^16. The sweeper visits each entry more often than the
-// stamp wraps (18 h), so differences are exact.
-using Stamp = std::uint16_t;
-constexpr Stamp stamp_of(std::uint64_t now_ms) { return static_cast<Stamp>(now_ms / 1000); }
-constexpr std::uint16_t age_of(Stamp stamp, Stamp now) {
-  return static_cast<std::uint16_t>(now - stamp);
-}
-
-// IPv4 flows of single VIPs.
-struct FlowEntry4 {
-  std::uint32_t source = 0;  // as on the wire
-  std::uint16_t source_port = 0;
-  std::uint16_t destination_port = 0;
-  std::uint16_t binding = 0;
-  std::uint16_t member = 0;
-  std::uint8_t epoch = 0;
-  FlowState state = FlowState::kFree;
-  Stamp stamp = 0;
-
-  [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
-    // Without a branch per field: which of the ways it is, nobody can predict.
-    const std::uint32_t differs =
-        (source ^ key.source.v4_bits().wire()) |
-        static_cast<std::uint32_t>(source_port ^ key.source_port.wire()) |
-        static_cast<std::uint32_t>(destination_port ^ key.destination_port.wire()) |
-        static_cast<std::uint32_t>(binding ^ of_binding);
-    return differs == 0 && state != FlowState::kFree;
-  }
-  void set_key(const FlowKey& key, std::uint16_t of_binding) {
-    source = key.source.v4_bits().wire();
-    source_port = key.source_port.wire();
-    destination_port = key.destination_port.wire();
-    binding = of_binding;
-  }
-  [[nodiscard]] Address source_address() const { return Address::v4(Be32::from_wire(source)); }
-  // `vip` is the binding's.
-  [[nodiscard]] static Address destination_of(const Address& vip) { return vip; }
-  // Whether flows of that kind stand here.
-  static constexpr bool takes(bool v4, bool prefixed) { return v4 && !prefixed; }
-};
-static_assert(sizeof(FlowEntry4) == 16);
-
-// IPv6 flows of single VIPs, IPv4 flows of prefixes.
-struct FlowEntry6 {
-  Address source;
-  std::uint16_t source_port = 0;
-  std::uint16_t destination_port = 0;
-  std::uint16_t binding = 0;
-  std::uint16_t member = 0;
-  std::uint8_t epoch = 0;
-  FlowState state = FlowState::kFree;
-  Stamp stamp = 0;
-  std::uint32_t destination = 0;  // of an IPv4 flow, as on the wire
-
-  [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
-    return state != FlowState::kFree && source == key.source &&
-           source_port == key.source_port.wire() &&
-           destination_port == key.destination_port.wire() && binding == of_binding &&
-           destination == destination_word(key);
-  }
-  void set_key(const FlowKey& key, std::uint16_t of_binding) {
-    source = key.source;
-    source_port = key.source_port.wire();
-    destination_port = key.destination_port.wire();
-    binding = of_binding;
-    destination = destination_word(key);
-  }
-  [[nodiscard]] Address source_address() const { return source; }
-  [[nodiscard]] Address destination_of(const Address& vip) const {
-    return source.is_v4() ? Address::v4(Be32::from_wire(destination)) : vip;
-  }
-  static constexpr bool takes(bool v4, bool prefixed) { return v4 == prefixed; }
-
- private:
-  static std::uint32_t destination_word(const FlowKey& key) {
-    return key.source.is_v4() ? key.destination.v4_bits().wire() : 0;
-  }
-};
-static_assert(sizeof(FlowEntry6) == 32);
-
-// IPv6 flows of prefixes.
-struct FlowEntryWide {
-  Address source;
-  Address destination;
-  std::uint16_t source_port = 0;
-  std::uint16_t destination_port = 0;
-  std::uint16_t binding = 0;
-  std::uint16_t member = 0;
-  std::uint8_t epoch = 0;
-  FlowState state = FlowState::kFree;
-  Stamp stamp = 0;
-  std::uint32_t reserved = 0;
-
-  [[nodiscard]] bool matches(const FlowKey& key, std::uint16_t of_binding) const {
-    return state != FlowState::kFree && source == key.source && destination == key.destination &&
-           source_port == key.source_port.wire() &&
-           destination_port == key.destination_port.wire() && binding == of_binding;
-  }
-  void set_key(const FlowKey& key, std::uint16_t of_binding) {
-    source = key.source;
-    destination = key.destination;
-    source_port = key.source_port.wire();
-    destination_port = key.destination_port.wire();
-    binding = of_binding;
-  }
-  [[nodiscard]] Address source_address() const { return source; }
-  [[nodiscard]] Address destination_of(const Address& /*vip*/) const { return destination; }
-  static constexpr bool takes(bool v4, bool prefixed) { return !v4 && prefixed; }
-};
-static_assert(sizeof(FlowEntryWide) == 48);
 
 template <typename Entry>
 class FlowTable {
@@ -172,23 +62,20 @@ class FlowTable {
     return second == first_bucket(hash) ? second ^ 1 : second;
   }
 
-  void prefetch(std::uint64_t hash) const {
-    for (const std::size_t bucket : {first_bucket(hash), second_bucket(hash)}) {
-      for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
-        dataplane::prefetch(reinterpret_cast<const std::byte*>(&buckets_[bucket]) + line);
-      }
+  // The bucket where a flow stands as long as there is room in it.
+  void prefetch(std::uint64_t hash) const { prefetch_bucket(first_bucket(hash)); }
+  // The other one, if the flow is not in the first.
+  void prefetch_rest(std::uint64_t hash, const FlowKey& key, std::uint16_t binding) const {
+    if (places_of(buckets_[first_bucket(hash)].way, key, binding) == 0) {
+      prefetch_bucket(second_bucket(hash));
     }
   }
 
   [[nodiscard]] Entry* find(std::uint64_t hash, const FlowKey& key, std::uint16_t binding) const {
-    for (const std::size_t bucket : {first_bucket(hash), second_bucket(hash)}) {
-      for (Entry& entry : buckets_[bucket].way) {
-        if (entry.matches(key, binding)) {
-          return &entry;
-        }
-      }
+    if (Entry* entry = find_in(buckets_[first_bucket(hash)], key, binding)) [[likely]] {
+      return entry;
     }
-    return nullptr;
+    return find_in(buckets_[second_bucket(hash)], key, binding);
   }
 
   // False when both buckets of the hash are full: a flow may then be without an entry.
@@ -217,8 +104,10 @@ class FlowTable {
       return nullptr;
     }
     const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
-    if (Entry* entry = emptier(choice)) {
-      return entry;
+    for (const std::size_t bucket : choice) {
+      if (Entry* entry = free_place(buckets_[bucket])) {
+        return entry;
+      }
     }
     for (const std::size_t bucket : choice) {
       for (Entry& entry : buckets_[bucket].way) {
@@ -279,18 +168,30 @@ class FlowTable {
   }
   [[nodiscard]] bool full(Share share) const { return count(share) >= capacity() / kBoundedShare; }
 
-  Entry* emptier(const std::array<std::size_t, 2>& choice) {
-    std::array<Entry*, 2> free{};
-    std::array<std::size_t, 2> count{};
-    for (std::size_t i = 0; i < 2; ++i) {
-      for (Entry& entry : buckets_[choice[i]].way) {
-        if (entry.state == FlowState::kFree) {
-          free[i] = &entry;
-          ++count[i];
-        }
+  void prefetch_bucket(std::size_t bucket) const {
+    for (std::size_t line = 0; line < sizeof(Bucket); line += 64) {
+      dataplane::prefetch(reinterpret_cast<const std::byte*>(&buckets_[bucket]) + line);
+    }
+  }
+
+  // Which way it is nobody can predict: so there is no branch on it.
+  static Entry* find_in(Bucket& bucket, const FlowKey& key, std::uint16_t binding) {
+    for (Places left = places_of(bucket.way, key, binding); left != 0; left &= left - 1) {
+      Entry& entry = bucket.way[first_place(left)];
+      if (entry.state != FlowState::kFree) [[likely]] {
+        return &entry;
       }
     }
-    return count[1] > count[0] ? free[1] : free[0];
+    return nullptr;
+  }
+
+  static Entry* free_place(Bucket& bucket) {
+    for (Entry& entry : bucket.way) {
+      if (entry.state == FlowState::kFree) {
+        return &entry;
+      }
+    }
+    return nullptr;
   }
 
   // Moves one resident of either bucket to its other bucket and returns its old place.
@@ -301,12 +202,10 @@ class FlowTable {
         const std::uint64_t hash = rehash(resident);
         const std::size_t other =
             first_bucket(hash) == bucket ? second_bucket(hash) : first_bucket(hash);
-        for (Entry& place : buckets_[other].way) {
-          if (place.state == FlowState::kFree) {
-            place = resident;
-            resident = Entry{};
-            return &resident;
-          }
+        if (Entry* place = free_place(buckets_[other])) {
+          *place = resident;
+          resident = Entry{};
+          return &resident;
         }
       }
     }

@@ -211,7 +211,8 @@ class GenerationBuilder {
         rows.push_back({.spec = binding,
                         .bound = {.service = service,
                                   .binding = id,
-                                  .prefixed = binding.prefix_bits != kWholeAddress}});
+                                  .prefixed = binding.prefix_bits != kWholeAddress,
+                                  .translated = spec_.services[i].mode == Mode::kNat}});
         generation_->binding_[id].service = service;
       }
       if (spec_.services[i].affinity.seconds != 0) {

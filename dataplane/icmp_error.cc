@@ -73,11 +73,10 @@ bool find_untranslated(
 // A flow that began under another mode of its service stands in the tables of that mode.
 bool find_of_client(
     Burst& b, Slot i, const Generation& generation, const WorkerState& state, Stamp now) {
-  return generation.service(b.service[i]).mode == Mode::kNat
-             ? find_translated(b, i, generation, state, now) ||
-                   find_untranslated(b, i, generation, state, now)
-             : find_untranslated(b, i, generation, state, now) ||
-                   find_translated(b, i, generation, state, now);
+  return b.translated[i] ? find_translated(b, i, generation, state, now) ||
+                               find_untranslated(b, i, generation, state, now)
+                         : find_untranslated(b, i, generation, state, now) ||
+                               find_translated(b, i, generation, state, now);
 }
 
 // What in the tables may have left a flow without an entry.
@@ -107,8 +106,7 @@ Standing standing_of(const Burst& b, Slot i, const Lack& lack) {
 bool place_untracked(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   const Lack lack = lack_of(b, i, state.tables);
-  if (generation.service(b.service[i]).mode == Mode::kNat ||
-      !(lack.place || lack.half_open || lack.unproven)) {
+  if (b.translated[i] || !(lack.place || lack.half_open || lack.unproven)) {
     return b.drop(i, Drop::kToPeer);
   }
   const std::optional<Choice> choice =

@@ -72,19 +72,11 @@ void follow_member(NatRecord& record, const Segment& segment) {
 bool NatIndex::insert(std::uint64_t hash, std::uint32_t record) {
   const Slot incoming{.tag = tag_of(hash), .record_plus_one = record + 1};
   const std::array<std::size_t, 2> choice = {first(hash), second(hash, mask_)};
-  std::array<std::size_t, 2> free{};
-  std::array<std::size_t, 2> count{};
-  for (std::size_t i = 0; i < 2; ++i) {
-    for (std::size_t way = 0; way < kWays; ++way) {
-      if (buckets_[choice[i]].record_plus_one[way] == 0) {
-        free[i] = way;
-        ++count[i];
-      }
+  for (const std::size_t bucket : choice) {
+    if (const std::size_t way = free_way(buckets_[bucket]); way != kWays) {
+      buckets_[bucket].set(way, incoming);
+      return true;
     }
-  }
-  if (const std::size_t i = count[1] > count[0] ? 1 : 0; count[i] != 0) {
-    buckets_[choice[i]].set(free[i], incoming);
-    return true;
   }
   return displace(choice[0], incoming) || displace(choice[1], incoming);
 }
@@ -93,12 +85,10 @@ bool NatIndex::displace(std::size_t bucket, Slot incoming) {
   for (std::size_t way = 0; way < kWays; ++way) {
     const Slot resident = buckets_[bucket].slot(way);
     Bucket& elsewhere = buckets_[other(bucket, resident.tag, mask_)];
-    for (std::size_t place = 0; place < kWays; ++place) {
-      if (elsewhere.record_plus_one[place] == 0) {
-        elsewhere.set(place, resident);
-        buckets_[bucket].set(way, incoming);
-        return true;
-      }
+    if (const std::size_t place = free_way(elsewhere); place != kWays) {
+      elsewhere.set(place, resident);
+      buckets_[bucket].set(way, incoming);
+      return true;
     }
   }
   return false;

@@ -16,6 +16,7 @@
 #include "dataplane/segment.h"
 #include "dataplane/spec.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -65,8 +66,8 @@ struct alignas(64) NatRecord {
 };
 static_assert(sizeof(NatRecord) == 64);
 
-// {tag, record} pairs in cache lines of eight, two choices, one cuckoo step. The tag is a part of
-// the hash: a hit is verified by the caller against the record.
+// {tag, record} pairs in cache lines of eight, two choices, the near one first, one cuckoo step.
+// The tag is a part of the hash: a hit is verified by the caller against the record.
 class NatIndex {
  public:
   static constexpr std::size_t kWays = 8;
@@ -116,8 +117,9 @@ class NatIndex {
     return buckets;
   }
 
-  void prefetch(std::uint64_t hash) const {
-    dataplane::prefetch(&buckets_[first(hash)]);
+  // The bucket where a record stands as long as there is room in it, and the other one.
+  void prefetch(std::uint64_t hash) const { dataplane::prefetch(&buckets_[first(hash)]); }
+  void prefetch_far(std::uint64_t hash) const {
     dataplane::prefetch(&buckets_[second(hash, mask_)]);
   }
 
@@ -125,23 +127,20 @@ class NatIndex {
   template <typename IsIt>
   [[nodiscard]] std::uint32_t find(std::uint64_t hash, const IsIt& is_it) const {
     const std::uint32_t tag = tag_of(hash);
-    const Bucket& one = buckets_[first(hash)];
-    const Bucket& two = buckets_[second(hash, mask_)];
-    for (std::uint32_t ways = one.ways_with(tag) | two.ways_with(tag) << kWays; ways != 0;
-         ways &= ways - 1) {
-      const auto way = static_cast<std::size_t>(std::countr_zero(ways));
-      const std::uint32_t record =
-          way < kWays ? one.record_plus_one[way] : two.record_plus_one[way - kWays];
-      if (record != 0 && is_it(record - 1)) {
-        return record - 1;
-      }
+    if (const std::uint32_t near = find_in(buckets_[first(hash)], tag, is_it); near != kNoRecord)
+        [[likely]] {
+      return near;
     }
-    return kNoRecord;
+    return find_in(buckets_[second(hash, mask_)], tag, is_it);
   }
 
-  // The record that find() most likely looks at first, to be prefetched; kNoRecord: none.
-  [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
-    return find(hash, [](std::uint32_t) { return true; });
+  // The record that find() looks at first in the near bucket, or in the far one, to be prefetched;
+  // kNoRecord: none.
+  [[nodiscard]] std::uint32_t near_candidate(std::uint64_t hash) const {
+    return find_in(buckets_[first(hash)], tag_of(hash), [](std::uint32_t) { return true; });
+  }
+  [[nodiscard]] std::uint32_t far_candidate(std::uint64_t hash) const {
+    return find_in(buckets_[second(hash, mask_)], tag_of(hash), [](std::uint32_t) { return true; });
   }
 
   // False when there is no room.
@@ -159,6 +158,22 @@ class NatIndex {
   }
   static std::size_t other(std::size_t bucket, std::uint32_t tag, std::size_t mask) {
     return (bucket ^ (((tag * 0x9e3779b1U) | 1U) & mask)) & mask;
+  }
+  template <typename IsIt>
+  static std::uint32_t find_in(const Bucket& bucket, std::uint32_t tag, const IsIt& is_it) {
+    for (std::uint32_t ways = bucket.ways_with(tag); ways != 0; ways &= ways - 1) {
+      const auto way = static_cast<std::size_t>(std::countr_zero(ways));
+      const std::uint32_t record = bucket.record_plus_one[way];
+      if (record != 0 && is_it(record - 1)) [[likely]] {
+        return record - 1;
+      }
+    }
+    return kNoRecord;
+  }
+  // A free way of a bucket; kWays: there is none.
+  static std::size_t free_way(const Bucket& bucket) {
+    return static_cast<std::size_t>(std::ranges::find(bucket.record_plus_one, 0U) -
+                                    bucket.record_plus_one.begin());
   }
   static std::uint32_t tag_of(std::uint64_t hash) { return static_cast<std::uint32_t>(hash >> 32); }
   bool displace(std::size_t bucket, Slot incoming);
@@ -273,6 +288,14 @@ bool answers_another(const NatRecord& record, const Segment& segment);
 // alone changes nothing, for the record's life is short as it is; the member's reset shortens it.
 // Requires: record.state is kHalfOpen.
 void advance_handshake(NatRecord& record, bool from_client, const Segment& segment);
+
+// Whether a segment of that side without SYN, FIN and RST leaves an established record as it is, as
+// advance_tcp() would.
+inline bool is_steady(const NatRecord& record, bool from_client) {
+  return record.state == FlowState::kEstablished &&
+         (from_client ? record.client_side : record.member_side) == SideState::kOpen &&
+         (from_client ? record.member_side : record.client_side) <= SideState::kOpen;
+}
 
 // The TCP state after a packet from one side, once the handshake is complete: updates both sides
 // and `state`. A new SYN of the client takes back that it has closed. Source: RFC 9293 §3.3.2, as

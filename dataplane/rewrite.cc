@@ -30,7 +30,10 @@ struct Context {
 };
 
 // What a translated packet becomes.
-FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, const NatTable& nat) {
+[[gnu::always_inline]] inline FlowKey translated_key(const Burst& b,
+                                                     Slot i,
+                                                     const Generation& generation,
+                                                     const NatTable& nat) {
   const NatRecord& record = nat.record(b.record[i]);
   if (b.direction[i] == Direction::kToClient) {
     const BindingForward& binding = *generation.binding(record.binding);
@@ -40,7 +43,7 @@ FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, con
             .destination_port = record.client_port,
             .protocol = b.key[i].protocol};
   }
-  const MemberForward& member = *generation.member(b.member[i]);
+  const MemberForward& member = generation.members()[b.member[i].index];
   return {.source = record.pool,
           .destination = member.address,
           .source_port = record.pool_port,
@@ -74,7 +77,9 @@ FlowKey translated_key(const Burst& b, Slot i, const Generation& generation, con
 
 // Field by field, like every header here: a copy waits for the small stores into it (10 ns).
 // `addresses` is what the new addresses change in a sum over the old ones.
-void rewrite_ipv4(std::byte* l3, const FlowKey& to, const ChecksumSum& addresses) {
+[[gnu::always_inline]] inline void rewrite_ipv4(std::byte* l3,
+                                                const FlowKey& to,
+                                                const ChecksumSum& addresses) {
   const auto before = load<Be16>(l3 + offsetof(Ipv4Header, ttl));
   const auto after = Be16::from_host(static_cast<std::uint16_t>(before.to_host() - 0x0100));
   ChecksumSum changes = addresses;
@@ -93,10 +98,10 @@ void rewrite_ipv6(std::byte* l3, const FlowKey& to) {
   store(l3 + offsetof(Ipv6Header, destination), to.destination.bytes);
 }
 
-void rewrite_transport(std::byte* l4,
-                       const FlowKey& from,
-                       const FlowKey& to,
-                       const ChecksumSum& addresses) {
+[[gnu::always_inline]] inline void rewrite_transport(std::byte* l4,
+                                                     const FlowKey& from,
+                                                     const FlowKey& to,
+                                                     const ChecksumSum& addresses) {
   ChecksumSum changes = addresses;
   changes.replace(from.source_port, to.source_port);
   changes.replace(from.destination_port, to.destination_port);
@@ -139,7 +144,10 @@ void translate_header(Burst& b,
   }
 }
 
-void translate_error(Burst& b, Slot i, const FlowKey& to, const FlowHasher& hasher) {
+[[gnu::noinline]] void translate_error(Burst& b,
+                                       Slot i,
+                                       const FlowKey& to,
+                                       const FlowHasher& hasher) {
   const FlowKey before{.source = error_source(b, i), .destination = b.key[i].destination};
   const bool to_client = b.direction[i] == Direction::kToClient;
   const FlowKey after{.source = to_client ? to.source : before.source,
@@ -148,16 +156,34 @@ void translate_error(Burst& b, Slot i, const FlowKey& to, const FlowHasher& hash
   translate_header(b, i, before, after, address_changes(before, after), hasher);
 }
 
-void translate(Burst& b, Slot i, const FlowKey& to, const FlowHasher& hasher) {
+// Of a later fragment, or over IPv6.
+[[gnu::noinline]] void translate_other(Burst& b,
+                                       Slot i,
+                                       const FlowKey& to,
+                                       const FlowHasher& hasher) {
+  const ChecksumSum addresses = address_changes(b.key[i], to);
+  translate_header(b, i, b.key[i], to, addresses, hasher);
+  if (b.piece[i] != Piece::kLater) {
+    rewrite_transport(b.frame[i].data + b.l4_offset[i], b.key[i], to, addresses);
+  }
+}
+
+[[gnu::always_inline]] inline void translate(Burst& b,
+                                             Slot i,
+                                             const FlowKey& to,
+                                             const FlowHasher& hasher) {
   if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
     return translate_error(b, i, to, hasher);
   }
-  const ChecksumSum addresses = address_changes(b.key[i], to);
-  translate_header(b, i, b.key[i], to, addresses, hasher);
-  if (b.piece[i] == Piece::kLater) [[unlikely]] {
-    return;
+  const FlowKey& from = b.key[i];
+  if (b.piece[i] != Piece::kWhole || !from.source.is_v4()) {
+    return translate_other(b, i, to, hasher);
   }
-  rewrite_transport(b.frame[i].data + b.l4_offset[i], b.key[i], to, addresses);
+  ChecksumSum addresses;
+  addresses.replace(from.source.v4_bits(), to.source.v4_bits());
+  addresses.replace(from.destination.v4_bits(), to.destination.v4_bits());
+  rewrite_ipv4(b.frame[i].data + b.l3_offset[i], to, addresses);
+  rewrite_transport(b.frame[i].data + b.l4_offset[i], from, to, addresses);
 }
 
 // Every forwarded frame has the tags of its egress port, and no others. False: no room for them.
@@ -185,7 +211,7 @@ bool fit_tags(Burst& b, Slot i, VlanTags tags) {
   return change_tags(b, i, tags);
 }
 
-bool leave_by(Burst& b, Slot i, const NextHop& hop) {
+[[gnu::always_inline]] inline bool leave_by(Burst& b, Slot i, const NextHop& hop) {
   Frame& frame = b.frame[i];
   std::memcpy(frame.data, hop.destination.data(), hop.destination.size());
   std::memcpy(frame.data + hop.destination.size(), hop.source.data(), hop.source.size());
@@ -194,7 +220,8 @@ bool leave_by(Burst& b, Slot i, const NextHop& hop) {
 }
 
 // A hop that no packet can take.
-bool refuse_hop(Burst& b, Slot i, const NextHop& hop, const Address& destination, Context& c) {
+[[gnu::noinline]] bool refuse_hop(
+    Burst& b, Slot i, const NextHop& hop, const Address& destination, Context& c) {
   if (hop.state == NextHop::State::kNoRoute) {
     return b.drop(i, Drop::kNoRoute);
   }
@@ -203,7 +230,10 @@ bool refuse_hop(Burst& b, Slot i, const NextHop& hop, const Address& destination
 }
 
 // Bytes are those of the client's packet, without outer headers.
-void count(const Burst& b, Slot i, std::uint16_t length, WorkerState& state) {
+[[gnu::always_inline]] inline void count(const Burst& b,
+                                         Slot i,
+                                         std::uint16_t length,
+                                         WorkerState& state) {
   if (b.kind[i] == Kind::kIcmpError) [[unlikely]] {
     // A router's, and no sign of the member's life.
     return state.stats.icmp_errors_forwarded.add(1);
@@ -304,23 +334,14 @@ std::span<const Address> hop_list(const Burst& b,
   return room.first(used);
 }
 
-bool refuse_long(Burst& b, Slot i, std::uint32_t mtu, Context& c) {
+[[gnu::noinline]] bool refuse_long(Burst& b, Slot i, std::uint32_t mtu, Context& c) {
   return refuse_too_big(b, i, mtu, *c.forwarding.generation, c.state, c.now_ms);
 }
 
-// The packet goes to the member whole: as it is, or behind the outer headers of a tunnel.
-bool pass_on(Burst& b, Slot i, const NextHop& hop, Context& c) {
+// The packet goes to the member behind the outer headers of a tunnel.
+[[gnu::noinline]] bool pass_through_tunnel(
+    Burst& b, Slot i, const MemberForward& member, const NextHop& hop, Context& c) {
   const Generation& generation = *c.forwarding.generation;
-  const MemberForward& member = generation.members()[b.member[i].index];
-  if (member.tunnel == kNoTunnel) {
-    if (b.l3_length[i] > hop.mtu) [[unlikely]] {
-      return refuse_long(b, i, hop.mtu, c);
-    }
-    if (has_syn(b, i)) [[unlikely]] {
-      clamp_mss(b, i, {.most = member.most_mss, .mtu = hop.mtu}, c.state.stats);
-    }
-    return true;
-  }
   const TunnelSpec& tunnel = generation.tunnels()[member.tunnel];
   std::array<Address, kMaxHops> room;
   const TunnelEnd end = {.tunnel = tunnel,
@@ -339,6 +360,21 @@ bool pass_on(Burst& b, Slot i, const NextHop& hop, Context& c) {
   return encapsulate(b, i, end) || b.drop(i, Drop::kNoHeadroom);
 }
 
+// The packet goes to the member whole: as it is, or in a tunnel.
+[[gnu::always_inline]] inline bool pass_on(Burst& b, Slot i, const NextHop& hop, Context& c) {
+  const MemberForward& member = c.forwarding.generation->members()[b.member[i].index];
+  if (member.tunnel != kNoTunnel) {
+    return pass_through_tunnel(b, i, member, hop, c);
+  }
+  if (b.l3_length[i] > hop.mtu) [[unlikely]] {
+    return refuse_long(b, i, hop.mtu, c);
+  }
+  if (has_syn(b, i)) [[unlikely]] {
+    clamp_mss(b, i, {.most = member.most_mss, .mtu = hop.mtu}, c.state.stats);
+  }
+  return true;
+}
+
 // Segments of a translated flow pass both links in either direction, so both SYNs announce what the
 // narrower one carries. A link that cannot be told does not count.
 std::uint32_t narrower_mtu(const Burst& b, Slot i, const NextHop& hop, const Context& c) {
@@ -348,7 +384,8 @@ std::uint32_t narrower_mtu(const Burst& b, Slot i, const NextHop& hop, const Con
   return other == 0 ? hop.mtu : std::min(hop.mtu, other);
 }
 
-bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Context& c) {
+[[gnu::always_inline]] inline bool pass_translated(
+    Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Context& c) {
   if (b.l3_length[i] > hop.mtu) [[unlikely]] {
     return refuse_long(b, i, hop.mtu, c);
   }
@@ -364,7 +401,8 @@ bool pass_translated(Burst& b, Slot i, const FlowKey& to, const NextHop& hop, Co
 }
 
 // Counts and sends what has its headers. `length` is that of the client's packet.
-bool send(Burst& b, Slot i, const NextHop& hop, std::uint16_t length, Context& c) {
+[[gnu::always_inline]] inline bool send(
+    Burst& b, Slot i, const NextHop& hop, std::uint16_t length, Context& c) {
   if (!fit_tags(b, i, c.forwarding.neighborhood->link(hop.port).tags)) {
     return false;
   }
@@ -372,7 +410,7 @@ bool send(Burst& b, Slot i, const NextHop& hop, std::uint16_t length, Context& c
   return leave_by(b, i, hop);
 }
 
-bool rewrite_translated(Burst& b, Slot i, Context& c) {
+[[gnu::always_inline]] inline bool rewrite_translated(Burst& b, Slot i, Context& c) {
   const Forwarding& forwarding = c.forwarding;
   // Made in its place: a copy would wait for its small stores.
   const FlowKey to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);
@@ -388,7 +426,7 @@ bool rewrite_translated(Burst& b, Slot i, Context& c) {
   return pass_translated(b, i, to, hop, c) && send(b, i, hop, length, c);
 }
 
-bool rewrite_whole(Burst& b, Slot i, Context& c) {
+[[gnu::always_inline]] inline bool rewrite_whole(Burst& b, Slot i, Context& c) {
   cut_trailer(b, i);
   const std::uint16_t member = b.member[i].index;
   const NextHop& hop = c.forwarding.member_hops[member];

@@ -128,7 +128,7 @@ bool select_one(
   if (generation.is_ours(b.key[i].source)) {
     return b.drop(i, Drop::kVipSource);
   }
-  const bool nat = generation.service(b.service[i]).mode == Mode::kNat;
+  const bool nat = b.translated[i];
   if (nat && b.piece[i] == Piece::kLater) [[unlikely]] {
     return b.drop(i, Drop::kNoFlow);
   }

@@ -25,7 +25,7 @@ enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
 
 bool starts(const Burst& b, Slot i) { return b.is_syn(i) && b.piece[i] != Piece::kLater; }
 
-Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
+[[gnu::noinline]] Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
   if (disposition == Disposition::kReset) {
     return b.is_tcp(i) && !starts(b, i) ? Found::kReset : Found::kChooseAgain;
   }
@@ -50,45 +50,61 @@ Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
   return Found::kStays;
 }
 
-// Of an entry, whose member's side is not seen.
-template <typename Entry>
-Found judge_entry(const Burst& b, Slot i, const Entry& entry, Disposition disposition, Stamp now) {
-  const bool in_use = entry.state != FlowState::kHalfOpen && disposition == Disposition::kKeep &&
-                      age_of(entry.stamp, now) < kQuietSeconds;
-  return in_use ? Found::kStays : judge(b, i, entry.state, disposition);
+// Neither the SYN rule nor a reset: most packets ask no further.
+bool goes_on(const Burst& b, Slot i, Disposition disposition) {
+  return disposition != Disposition::kReset && !starts(b, i);
 }
 
 // The flow has shown itself with this packet: from now on its source is remembered.
-void remember(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+[[gnu::noinline]] void remember(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   const CompiledService& service = generation.service(b.service[i]);
   if (service.affinity.seconds != 0) {
     remember_affinity(b.key[i].source, service, b.member[i], generation, state, now);
   }
 }
 
+// What a SYN on an entry, or any packet towards a member that is reset, leads to. True: the packet
+// is of the flow, or of a new one, and then without `entry`.
+template <typename Table, typename Entry>
+[[gnu::noinline]] bool judge_entry(
+    Burst& b, Slot i, Table& table, Entry*& entry, WorkerState& state, Stamp now) {
+  const Disposition disposition = state.dispositions.get({entry->member, entry->epoch});
+  const bool in_use = entry->state != FlowState::kHalfOpen && disposition == Disposition::kKeep &&
+                      age_of(entry->stamp, now) < kQuietSeconds;
+  const Found found = in_use ? Found::kStays : judge(b, i, entry->state, disposition);
+  if (found == Found::kStays) {
+    return true;
+  }
+  end_flow(state, table, *entry);
+  entry = nullptr;
+  if (found == Found::kReset) {
+    return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
+  }
+  state.stats.flows_rechosen.add(1);
+  return true;
+}
+
 // One slot against a flow table. False: the slot has a verdict.
 template <typename Table>
-bool track_entry(
+[[gnu::always_inline]] inline bool track_entry(
     Burst& b, Slot i, Table& table, const Generation& generation, WorkerState& state, Stamp now) {
   auto* entry = table.find(b.hash[i], b.key[i], b.binding[i]);
   if (entry == nullptr) {
     return true;
   }
   const MemberId member{entry->member, entry->epoch};
-  if (expired(*entry, generation, now) || generation.member(member) == nullptr) {
+  if (expired(*entry, generation, now) || generation.member(member) == nullptr) [[unlikely]] {
     end_flow(state, table, *entry);
     return true;
   }
-  switch (judge_entry(b, i, *entry, state.dispositions.get(member), now)) {
-    case Found::kReset:
-      end_flow(state, table, *entry);
-      return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
-    case Found::kChooseAgain:
-      state.stats.flows_rechosen.add(1);
-      end_flow(state, table, *entry);
+  if (!goes_on(b, i, state.dispositions.get(member))) [[unlikely]] {
+    if (!judge_entry(b, i, table, entry, state, now)) {
+      return false;
+    }
+    if (entry == nullptr) {
       return true;
-    case Found::kStays:
-      break;
+    }
   }
   b.known[i] = true;
   b.member[i] = member;
@@ -96,9 +112,11 @@ bool track_entry(
   if (b.piece[i] != Piece::kLater) [[likely]] {
     const FlowState before = entry->state;
     const FlowState after = next_state(before, event_of(b.key[i].protocol, b.tcp_flags[i]));
-    table.set_state(*entry, after);
-    if (proved(before, after)) [[unlikely]] {
-      remember(b, i, generation, state, now);  // last: it may move the entry
+    if (after != before) [[unlikely]] {
+      table.set_state(*entry, after);
+      if (proved(before, after)) {
+        remember(b, i, generation, state, now);  // last: it may move the entry
+      }
     }
   }
   return true;
@@ -121,12 +139,12 @@ void remember_client(const NatRecord& record,
 }
 
 // Advances a record by one packet.
-void advance(Burst& b,
-             Slot i,
-             const Generation& generation,
-             WorkerState& state,
-             std::uint32_t index,
-             Stamp now) {
+[[gnu::noinline]] void advance(Burst& b,
+                               Slot i,
+                               const Generation& generation,
+                               WorkerState& state,
+                               std::uint32_t index,
+                               Stamp now) {
   NatTable& nat = state.tables.nat;
   NatRecord& record = nat.record(index);
   const bool was_half_open = record.state == FlowState::kHalfOpen;
@@ -153,14 +171,17 @@ void advance(Burst& b,
 }
 
 // The packet belongs to this record.
-void follow(Burst& b,
-            Slot i,
-            const Generation& generation,
-            WorkerState& state,
-            std::uint32_t index,
-            Stamp now) {
-  const NatRecord& record = state.tables.nat.record(index);
-  if (!given_up(record)) {
+[[gnu::always_inline]] inline void follow(Burst& b,
+                                          Slot i,
+                                          const Generation& generation,
+                                          WorkerState& state,
+                                          std::uint32_t index,
+                                          Stamp now) {
+  NatRecord& record = state.tables.nat.record(index);
+  if (is_steady(record, b.direction[i] == Direction::kToMember) && b.is_tcp(i) &&
+      (b.tcp_flags[i] & (kTcpSyn | kTcpFin | kTcpRst)) == 0) [[likely]] {
+    record.stamp = now;
+  } else if (!given_up(record)) {
     advance(b, i, generation, state, index, now);
   }
   b.known[i] = true;
@@ -174,25 +195,16 @@ FlowState state_for_syn(const NatRecord& record) {
                                                                         : record.state;
 }
 
-bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
-  NatTable& nat = state.tables.nat;
-  const FlowKey& key = b.key[i];
-  const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
-    const NatRecord& record = nat.record(candidate);
-    return record.binding == b.binding[i] && record.client_port == key.source_port &&
-           record.service_port == key.destination_port && record.client == key.source &&
-           (!b.prefixed[i] || nat.vip(candidate) == key.destination);
-  });
-  if (index == kNoRecord) {
-    return true;
-  }
-  const NatRecord& record = nat.record(index);
-  const MemberId member{record.member, record.epoch};
-  if (expired(record, generation, now) || generation.member(member) == nullptr) {
-    end_nat_flow(state, generation, index);
-    return true;
-  }
-  switch (judge(b, i, state_for_syn(record), state.dispositions.get(member))) {
+// What a SYN on a record, or any packet towards a member that is reset, leads to.
+[[gnu::noinline]] bool begin_or_reset(Burst& b,
+                                      Slot i,
+                                      const Generation& generation,
+                                      WorkerState& state,
+                                      std::uint32_t index,
+                                      Stamp now) {
+  const NatRecord& record = state.tables.nat.record(index);
+  const Disposition disposition = state.dispositions.get({record.member, record.epoch});
+  switch (judge(b, i, state_for_syn(record), disposition)) {
     case Found::kReset:
       give_up_nat_flow(state, generation, index, now);
       return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
@@ -216,13 +228,40 @@ bool track_client(Burst& b, Slot i, const Generation& generation, WorkerState& s
   return true;
 }
 
+[[gnu::always_inline]] inline bool track_client(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  NatTable& nat = state.tables.nat;
+  const FlowKey& key = b.key[i];
+  const std::uint32_t index = nat.forward().find(b.hash[i], [&](std::uint32_t candidate) {
+    const NatRecord& record = nat.record(candidate);
+    return record.binding == b.binding[i] && record.client_port == key.source_port &&
+           record.service_port == key.destination_port && record.client == key.source &&
+           (!b.prefixed[i] || nat.vip(candidate) == key.destination);
+  });
+  if (index == kNoRecord) {
+    return true;
+  }
+  const NatRecord& record = nat.record(index);
+  const MemberId member{record.member, record.epoch};
+  if (expired(record, generation, now) || generation.member(member) == nullptr) [[unlikely]] {
+    end_nat_flow(state, generation, index);
+    return true;
+  }
+  const Disposition disposition = state.dispositions.get(member);
+  if (goes_on(b, i, disposition)) [[likely]] {
+    follow(b, i, generation, state, index, now);
+    return true;
+  }
+  return begin_or_reset(b, i, generation, state, index, now);
+}
 // The member's answer to who had the endpoint before: half-open flows give theirs up at once when
 // the pool ends, and the member has not heard of it.
 [[gnu::noinline]] bool is_of_another(const Burst& b, Slot i, const NatRecord& record) {
   return b.is_tcp(i) && b.piece[i] != Piece::kLater && answers_another(record, segment_of(b, i));
 }
 
-bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+[[gnu::always_inline]] inline bool track_member(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   const NatTable& nat = state.tables.nat;
   const std::uint32_t index = find_reply(nat, generation, b.hash[i], b.key[i]);
   if (index == kNoRecord || expired(nat.record(index), generation, now)) {
@@ -243,74 +282,96 @@ bool track_member(Burst& b, Slot i, const Generation& generation, WorkerState& s
   return true;
 }
 
-bool translates(const Burst& b, Slot i, const Generation& generation) {
-  return b.direction[i] == Direction::kToClient ||
-         generation.service(b.service[i]).mode == Mode::kNat;
-}
-
 const NatIndex& index_of(const Burst& b, Slot i, const NatTable& nat) {
   return b.direction[i] == Direction::kToClient ? nat.reply() : nat.forward();
 }
 
-// So few records stay in the second-level cache (256 KiB): there the look for what to prefetch
-// costs more than the misses, 9 ns a packet.
-constexpr std::size_t kCachedRecords = 4096;
+// So few flows stay in the second-level cache: there the look for what to prefetch costs more than
+// the misses.
+constexpr std::size_t kCachedFlows = 4096;
 
-// Two rounds, since a record is found by way of its index: misses of a burst overlap in each.
-void prefetch(const Burst& b, const Generation& generation, WorkerTables& tables) {
-  std::array<Slot, kBurstSize> translated;
-  std::size_t count = 0;
+// In rounds, so that the misses of a burst overlap in each: a flow stands in the second bucket only
+// if it is not in the first, and a record is found by way of its index.
+void prefetch(const Burst& b, WorkerTables& tables) {
   for (const Slot i : b.live_slots()) {
-    if (translates(b, i, generation)) {
+    if (b.translated[i]) {
       index_of(b, i, tables.nat).prefetch(b.hash[i]);
-      translated[count++] = i;
     } else {
       tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
         table.prefetch(b.hash[i]);
       });
     }
   }
-  if (tables.nat.used() <= kCachedRecords) {
+  if (tables.v4.used() + tables.v6.used() + tables.wide.used() + tables.nat.used() <=
+      kCachedFlows) {
     return;
   }
-  for (const Slot i : std::span(translated).first(count)) {
-    const std::uint32_t record = index_of(b, i, tables.nat).candidate(b.hash[i]);
+  std::array<Slot, kBurstSize> elsewhere;
+  std::size_t count = 0;
+  for (const Slot i : b.live_slots()) {
+    if (!b.translated[i]) {
+      tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](const auto& table) {
+        table.prefetch_rest(b.hash[i], b.key[i], b.binding[i]);
+      });
+    } else if (const std::uint32_t record = index_of(b, i, tables.nat).near_candidate(b.hash[i]);
+               record != kNoRecord) {
+      tables.nat.prefetch(record);
+    } else {
+      index_of(b, i, tables.nat).prefetch_far(b.hash[i]);
+      elsewhere[count++] = i;
+    }
+  }
+  for (const Slot i : std::span(elsewhere).first(count)) {
+    const std::uint32_t record = index_of(b, i, tables.nat).far_candidate(b.hash[i]);
     if (record != kNoRecord) {
       tables.nat.prefetch(record);
     }
   }
 }
 
-bool track_untranslated(
+[[gnu::always_inline]] inline bool track_untranslated(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   return state.tables.with_table(b.key[i].source.is_v4(), b.prefixed[i], [&](auto& table) {
     return track_entry(b, i, table, generation, state, now);
   });
 }
 
-}  // namespace
-
-// After a change of a service's mode its older flows stand in the tables of the other mode.
-bool track_slot(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+// What a packet of a flow finds, or not; the rest of it is for few packets, and calls.
+[[gnu::always_inline]] inline bool track_one(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   if (b.direction[i] == Direction::kToClient) {
     return track_member(b, i, generation, state, now);
   }
+  return b.translated[i] ? track_client(b, i, generation, state, now)
+                         : track_untranslated(b, i, generation, state, now);
+}
+
+// After a change of a service's mode its older flows stand in the tables of the other mode.
+[[gnu::noinline]] bool track_in_other_mode(
+    Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   const std::uint16_t binding = b.binding[i];
-  if (translates(b, i, generation)) {
-    return track_client(b, i, generation, state, now) &&
-           (b.known[i] || state.binding_entries[binding].get() == state.binding_records[binding] ||
-            track_untranslated(b, i, generation, state, now));
+  if (b.translated[i]) {
+    return state.binding_entries[binding].get() == state.binding_records[binding] ||
+           track_untranslated(b, i, generation, state, now);
   }
-  return track_untranslated(b, i, generation, state, now) &&
-         (b.known[i] || state.binding_records[binding] == 0 ||
-          track_client(b, i, generation, state, now));
+  return state.binding_records[binding] == 0 || track_client(b, i, generation, state, now);
+}
+
+}  // namespace
+
+bool track_slot(Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
+  return track_one(b, i, generation, state, now) &&
+         (b.known[i] || track_in_other_mode(b, i, generation, state, now));
 }
 
 void track(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   const Stamp now = stamp_of(now_ms);
   state.tables.nat.begin_burst();
-  prefetch(b, generation, state.tables);
-  b.filter([&](Slot i) { return track_slot(b, i, generation, state, now); });
+  prefetch(b, state.tables);
+  b.filter([&](Slot i) {
+    return track_one(b, i, generation, state, now) &&
+           (b.known[i] || track_in_other_mode(b, i, generation, state, now));
+  });
 }
 
 }  // namespace holdfast::dataplane
