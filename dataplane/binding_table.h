@@ -110,10 +110,11 @@ class BindingTable {
     };
 
     static std::uint64_t word_of(const Address& vip, Protocol protocol, std::uint16_t port) {
-      return std::uint64_t{vip.v4_bits().wire()} << 32 |
+      return std::uint64_t{vip.v4_bits().to_host()} << 32 |
              std::uint64_t{static_cast<std::uint8_t>(protocol)} << 16 | port;
     }
     // The keys are the operator's, so a plain mix will do: a client only chooses where to miss.
+    // What differs between neighbours is low in either half: a product moves nothing down.
     static std::size_t mix(std::uint64_t word) {
       word *= 0xc4ceb9fe1a85ec53;
       return static_cast<std::size_t>(word ^ (word >> 32));

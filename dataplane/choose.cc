@@ -27,8 +27,7 @@ std::optional<Choice> choose_in(const TierTable& table,
                                 std::uint64_t hash) {
   const DispositionTable& dispositions = availability.dispositions;
   const auto slots = static_cast<std::uint32_t>(table.slots.size());
-  const std::uint32_t slot = maglev_slot(hash, slots);
-  const MemberId own = id_of(generation, table.slots[slot]);
+  const auto [own, slot] = own_slot(table, generation, hash);
   if (takes_new(dispositions, own)) [[likely]] {
     return Choice{.member = own, .slot = slot, .tier = table.tier, .by = ChosenBy::kSlot};
   }
@@ -54,19 +53,6 @@ std::optional<Choice> choose_in(const TierTable& table,
   }
   availability.barren.add(table, generation.number(), version);
   return std::nullopt;
-}
-
-// The first table of that family that has slots; nullptr when there is none.
-template <typename Tables>
-auto first_table(const Tables& tables, bool v4) -> decltype(tables->data()) {
-  if (tables != nullptr) {
-    for (const auto& table : *tables) {
-      if (table.v4 == v4 && !table.slots.empty()) {
-        return &table;
-      }
-    }
-  }
-  return nullptr;
 }
 
 bool keeps_flows(const DispositionTable& dispositions, MemberId id) {

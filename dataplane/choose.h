@@ -69,6 +69,30 @@ std::uint64_t selection_hash(const Generation& generation,
                              const FlowKey& key,
                              std::uint64_t five_tuple);
 
+// The first table of that family that has slots; nullptr when there is none.
+template <typename Tables>
+auto first_table(const Tables& tables, bool v4) -> decltype(tables->data()) {
+  if (tables != nullptr) {
+    for (const auto& table : *tables) {
+      if (table.v4 == v4 && !table.slots.empty()) {
+        return &table;
+      }
+    }
+  }
+  return nullptr;
+}
+
+// The slot of a hash in a table, and whose it is.
+struct OwnSlot {
+  MemberId member;
+  std::uint32_t slot = 0;
+};
+inline OwnSlot own_slot(const TierTable& table, const Generation& generation, std::uint64_t hash) {
+  const std::uint32_t slot = maglev_slot(hash, static_cast<std::uint32_t>(table.slots.size()));
+  const std::uint16_t index = table.slots[slot];
+  return {.member = {index, generation.members()[index].epoch}, .slot = slot};
+}
+
 // For a new flow: the lowest tier that has a member with disposition kNew. nullopt: none has. In
 // the tier that is the slot's own, else the first such one of the slots of words(hash, 1) to
 // words(hash, 8), else of its members in order of their keys, from number (hash mod count) on.

@@ -44,19 +44,34 @@ struct Endpoints {
   [[nodiscard]] std::uint32_t count() const {
     return static_cast<std::uint32_t>(addresses.size()) * block.count;
   }
-  void fill(std::uint32_t index, FlowKey& reply) const {
-    const auto addresses_count = static_cast<std::uint32_t>(addresses.size());
-    reply.destination = addresses[index % addresses_count];
-    reply.destination_port =
-        Be16::from_host(static_cast<std::uint16_t>(block.first + index / addresses_count));
+  [[nodiscard]] const Address& address(std::uint32_t place) const {
+    return addresses[place % static_cast<std::uint32_t>(addresses.size())];
+  }
+  [[nodiscard]] Be16 port(std::uint32_t place) const {
+    return Be16::from_host(static_cast<std::uint16_t>(
+        block.first + place / static_cast<std::uint32_t>(addresses.size())));
+  }
+  void fill(std::uint32_t place, FlowKey& reply) const {
+    reply.destination = address(place);
+    reply.destination_port = port(place);
   }
 };
 
-// An endpoint towards a member, as the key of the replies, and the half-open or expired record that
-// holds it still; kNoRecord for a free one.
+// An endpoint towards a member, the hash of its replies, and the half-open or expired record that
+// holds it still; kNoRecord for a free one. Not as the replies' key: that is written in small
+// parts, and each copy would wait for them (6 ns).
 struct PoolEndpoint {
-  FlowKey reply;
+  std::uint64_t reply_hash = 0;
+  std::uint32_t place = 0;
   std::uint32_t gives_way = kNoRecord;
+};
+
+// Whom an endpoint is wanted towards, and for what.
+struct Towards {
+  MemberId member;
+  const Address& address;
+  Be16 port;
+  Protocol protocol;
 };
 
 enum class Wanted : std::uint8_t { kFree, kFreeOrHalfOpen };
@@ -65,19 +80,20 @@ enum class Wanted : std::uint8_t { kFree, kFreeOrHalfOpen };
 // is used again as late as possible.
 class EndpointWalk {
  public:
-  // `reply` comes with the member's side.
   EndpointWalk(WorkerState& state,
                const Generation& generation,
-               MemberId member,
-               const FlowKey& reply,
+               const Towards& towards,
+               const Endpoints& endpoints,
                Stamp now)
       : nat_(state.tables.nat),
         generation_(generation),
-        endpoints_{.addresses = generation.pool_addresses(reply.source.is_v4()),
-                   .block = port_block(state.worker, state.workers)},
-        cursor_(state.pool_cursor[member.index]),
-        reply_(reply),
-        now_(now) {}
+        endpoints_(endpoints),
+        cursor_(state.pool_cursor[towards.member.index]),
+        now_(now) {
+    reply_.source = towards.address;
+    reply_.source_port = towards.port;
+    reply_.protocol = towards.protocol;
+  }
 
   // The next endpoint that is as wanted; failing that, of those that were tried, the first one that
   // a record can give up. As they are given out in turn, long-lived flows stand in
@@ -91,6 +107,7 @@ class EndpointWalk {
     }
     cursor_ = cursor_ < count ? cursor_ : 0;  // the pool may have become smaller
     if (try_in_a_row(cursor_, std::min(kTriesInARow, count), wanted)) {
+      prefetch_next();
       return found_;
     }
     std::uint32_t place = cursor_;
@@ -116,19 +133,27 @@ class EndpointWalk {
            (nat_.gives_way(user) &&
             (reply_.protocol != Protocol::kUdp || age_of(record.stamp, now_) > kSecondsToAnswer));
   }
+  // For the member's next flow, which looks there first: two misses for each new flow otherwise.
+  void prefetch_next() {
+    endpoints_.fill(cursor_, reply_);
+    const std::uint64_t hash = generation_.hasher()(reply_);
+    nat_.reply().prefetch(hash);
+    nat_.reply().prefetch_far(hash);
+  }
   // Moves `place` behind the next endpoint that is as wanted; true when found_ is that.
   bool try_in_a_row(std::uint32_t& place, std::uint32_t tries, Wanted wanted) {
     for (; tries > 0; --tries) {
-      endpoints_.fill(place, reply_);
-      place = place + 1 >= endpoints_.count() ? 0 : place + 1;
-      const std::uint32_t user =
-          find_reply(nat_, generation_, generation_.hasher()(reply_), reply_);
-      if (user == kNoRecord) {
-        found_ = {.reply = reply_, .gives_way = kNoRecord};
+      const std::uint32_t here = place;
+      endpoints_.fill(here, reply_);
+      place = here + 1 >= endpoints_.count() ? 0 : here + 1;
+      const std::uint64_t hash = generation_.hasher()(reply_);
+      const std::uint32_t user = find_reply(nat_, generation_, hash, reply_);
+      if (user == kNoRecord) [[likely]] {
+        found_ = {.reply_hash = hash, .place = here, .gives_way = kNoRecord};
         return true;
       }
       if (!found_ && gives_up(user)) {
-        found_ = {.reply = reply_, .gives_way = user};
+        found_ = {.reply_hash = hash, .place = here, .gives_way = user};
         if (wanted == Wanted::kFreeOrHalfOpen) {
           return true;
         }
@@ -139,40 +164,43 @@ class EndpointWalk {
 
   const NatTable& nat_;
   const Generation& generation_;
-  Endpoints endpoints_;
+  const Endpoints& endpoints_;
   std::uint32_t& cursor_;
   FlowKey reply_;
   Stamp now_;
   std::optional<PoolEndpoint> found_;
 };
 
-// An endpoint towards the member, free from now on. A flood towards a member uses up what its own
-// half-open flows hold, before others of that member go without.
-std::optional<FlowKey> take_endpoint(WorkerState& state,
-                                     const Generation& generation,
-                                     MemberId member,
-                                     const FlowKey& member_side,
-                                     std::uint64_t now_ms) {
+// An endpoint, free from now on. A flood towards a member uses up what its own half-open flows
+// hold, before others of that member go without.
+std::optional<PoolEndpoint> take_endpoint(WorkerState& state,
+                                          const Generation& generation,
+                                          const Towards& towards,
+                                          const Endpoints& endpoints,
+                                          std::uint64_t now_ms) {
   using Found = PoolShortage::Found;
   // A generation may come with another pool within the same millisecond.
-  const std::uint64_t towards =
-      generation.hasher().words(generation.hasher()(member_side), generation.number());
-  const Found last = state.pool_shortage.last(towards, now_ms);
-  if (last == Found::kNothing) {
+  const std::uint64_t whom = std::uint64_t{towards.member.index} |
+                             std::uint64_t{towards.member.epoch} << 16 |
+                             std::uint64_t{towards.port.wire()} << 24 |
+                             std::uint64_t{static_cast<std::uint8_t>(towards.protocol)} << 40;
+  const std::uint64_t name = generation.hasher().words(whom, generation.number());
+  const Found last = state.pool_shortage.last(name, now_ms);
+  if (last == Found::kNothing) [[unlikely]] {
     return std::nullopt;
   }
   const auto endpoint =
-      EndpointWalk(state, generation, member, member_side, stamp_of(now_ms))
+      EndpointWalk(state, generation, towards, endpoints, stamp_of(now_ms))
           .next(last == Found::kOnlyHalfOpen ? Wanted::kFreeOrHalfOpen : Wanted::kFree);
-  if (!endpoint) {
-    state.pool_shortage.note(towards, Found::kNothing, now_ms);
+  if (!endpoint) [[unlikely]] {
+    state.pool_shortage.note(name, Found::kNothing, now_ms);
     return std::nullopt;
   }
-  if (endpoint->gives_way != kNoRecord) {
-    state.pool_shortage.note(towards, Found::kOnlyHalfOpen, now_ms);
+  if (endpoint->gives_way != kNoRecord) [[unlikely]] {
+    state.pool_shortage.note(name, Found::kOnlyHalfOpen, now_ms);
     end_nat_flow(state, generation, endpoint->gives_way);
   }
-  return endpoint->reply;
+  return endpoint;
 }
 
 // Puts a filled record into both indexes.
@@ -187,13 +215,11 @@ bool enter(NatTable& nat, std::uint32_t index, std::uint64_t forward, std::uint6
   return true;
 }
 
-void fill_record(NatRecord& record, const Burst& b, Slot i, const FlowKey& reply, Stamp now) {
+void fill_record(NatRecord& record, const Burst& b, Slot i, Stamp now) {
   const FlowKey& key = b.key[i];
   record.client = key.source;
-  record.pool = reply.destination;
   record.client_port = key.source_port;
   record.service_port = key.destination_port;
-  record.pool_port = reply.destination_port;
   record.binding = b.binding[i];
   record.member = b.member[i].index;
   record.epoch = b.member[i].epoch;
@@ -214,25 +240,32 @@ bool open_nat_flow(
   NatTable& nat = state.tables.nat;
   const FlowKey& key = b.key[i];
   const MemberForward& member = *generation.member(b.member[i]);
-  const FlowKey member_side{.source = member.address,
-                            .destination = {},
-                            .source_port = member_port_of(member, key.destination_port),
-                            .destination_port = {},
-                            .protocol = key.protocol};
-  const std::optional<FlowKey> reply =
-      take_endpoint(state, generation, b.member[i], member_side, now_ms);
-  if (!reply) {
+  const Endpoints endpoints{.addresses = generation.pool_addresses(member.address.is_v4()),
+                            .block = port_block(state.worker, state.workers)};
+  const std::optional<PoolEndpoint> endpoint =
+      take_endpoint(state,
+                    generation,
+                    {.member = b.member[i],
+                     .address = member.address,
+                     .port = member_port_of(member, key.destination_port),
+                     .protocol = key.protocol},
+                    endpoints,
+                    now_ms);
+  if (!endpoint) {
     return b.drop(i, Drop::kNatPoolExhausted);
   }
   const std::uint32_t index = take_record(state, generation);
   if (index == kNoRecord) {
     return b.drop(i, Drop::kNatTableFull);
   }
-  if (!enter(nat, index, b.hash[i], generation.hasher()(*reply))) {
+  if (!enter(nat, index, b.hash[i], endpoint->reply_hash)) {
     nat.give(index);
     return b.drop(i, Drop::kNatTableFull);
   }
-  fill_record(nat.record(index), b, i, *reply, stamp_of(now_ms));
+  NatRecord& record = nat.record(index);
+  fill_record(record, b, i, stamp_of(now_ms));
+  record.pool = endpoints.address(endpoint->place);
+  record.pool_port = endpoints.port(endpoint->place);
   if (b.prefixed[i]) [[unlikely]] {
     nat.vip(index) = key.destination;
   }

@@ -137,6 +137,10 @@ std::uint32_t NatTable::take() {
     free_head_ = next_free(records_[index]);
     records_[index] = NatRecord{};
     --free_count_;
+    if (free_head_ != kNoRecord) {
+      prefetch(free_head_);  // a flow later
+      dataplane::prefetch(&half_open_links_[free_head_]);
+    }
   }
   return index;
 }

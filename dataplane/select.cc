@@ -10,6 +10,9 @@
 #include "dataplane/track.h"
 #include "dataplane/worker_state.h"
 
+#include <array>
+#include <optional>
+
 namespace holdfast::dataplane {
 namespace {
 
@@ -78,6 +81,25 @@ void follow(Burst& b, Slot i, const Choice& choice) {
   b.chosen_slot[i] = choice.slot;
 }
 
+// What choose_member() looks at first, and finds for nearly every new flow: the slot's own member.
+// False: nothing is chosen yet. Of its own, since a Choice is written in small parts, and each copy
+// of it waits for them.
+bool follow_own_slot(Burst& b, Slot i, const Generation& generation, const WorkerState& state) {
+  const CompiledService& service = generation.service(b.service[i]);
+  const TierTable* const table = first_table(service.tiers, b.key[i].source.is_v4());
+  if (table == nullptr || service.affinity.seconds != 0) [[unlikely]] {
+    return false;
+  }
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  const OwnSlot own = own_slot(*table, generation, hash);
+  if (state.dispositions.get(own.member) != Disposition::kNew) [[unlikely]] {
+    return false;
+  }
+  b.member[i] = own.member;
+  b.chosen_slot[i] = own.slot;
+  return true;
+}
+
 bool follow_hash(Burst& b, Slot i, const Generation& generation, WorkerState& state) {
   const CompiledService& service = generation.service(b.service[i]);
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
@@ -102,18 +124,18 @@ bool lacks_share_only(const Burst& b, Slot i, const WorkerTables& tables) {
 // the previous table, which its SYN did not follow, is not followed either.
 bool enter_flow(Burst& b,
                 Slot i,
-                const Choice& choice,
+                ChosenBy by,
                 const Generation& generation,
                 WorkerState& state,
                 std::uint64_t now_ms) {
   const bool v4 = b.key[i].source.is_v4();
   if (b.piece[i] == Piece::kLater) [[unlikely]] {
-    return choice.by != ChosenBy::kPrevious || follow_hash(b, i, generation, state);
+    return by != ChosenBy::kPrevious || follow_hash(b, i, generation, state);
   }
   const bool entered = state.tables.with_table(v4, b.prefixed[i], [&](auto& table) {
     return insert(b, i, table, generation, state, now_ms);
   });
-  if (choice.by != ChosenBy::kPrevious) {
+  if (by != ChosenBy::kPrevious) {
     return true;
   }
   if (entered || lacks_share_only(b, i, state.tables)) {
@@ -136,14 +158,42 @@ bool select_one(
     return answer_with_reset(b, i, Drop::kNoFlow, state.stats);
   }
   const Standing standing = standing_of(b, i, state.tables);
-  const std::optional<Choice> choice = choose(b, i, standing, generation, state, now_ms);
-  if (!choice) {
-    return b.drop(i, Drop::kNoBackend);
+  ChosenBy by = ChosenBy::kSlot;
+  if (standing != Standing::kBegins || !follow_own_slot(b, i, generation, state)) {
+    const std::optional<Choice> choice = choose(b, i, standing, generation, state, now_ms);
+    if (!choice) {
+      return b.drop(i, Drop::kNoBackend);
+    }
+    follow(b, i, *choice);
+    by = choice->by;
   }
-  follow(b, i, *choice);
   return nat ? open_nat_flow(b, i, generation, state, now_ms)
-             : enter_flow(b, i, *choice, generation, state, now_ms);
+             : enter_flow(b, i, by, generation, state, now_ms);
 }
+
+// The flows that earlier frames of a burst may have opened, by their hashes: a frame whose hash is
+// among them asks the tables again, others need not. About one in 40 asks in vain.
+class OpenedFlows {
+ public:
+  [[nodiscard]] bool may_have(std::uint64_t hash) const {
+    return any_ && (bits_[word_of(hash)] & bit_of(hash)) != 0;
+  }
+  void add(std::uint64_t hash) {
+    if (!any_) {
+      bits_.fill(0);  // most bursts open none
+      any_ = true;
+    }
+    bits_[word_of(hash)] |= bit_of(hash);
+  }
+
+ private:
+  static constexpr std::size_t kWords = 16;
+  static std::size_t word_of(std::uint64_t hash) { return (hash >> 6) % kWords; }
+  static std::uint64_t bit_of(std::uint64_t hash) { return std::uint64_t{1} << (hash & 63); }
+
+  bool any_ = false;
+  std::array<std::uint64_t, kWords> bits_;
+};
 
 }  // namespace
 
@@ -158,13 +208,12 @@ std::optional<Choice> choose_for_packet(const Burst& b,
 }
 
 void select(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
-  const std::uint64_t before = state.stats.flows_inserted.get();
+  OpenedFlows opened;
   b.filter([&](Slot i) {
     if (b.known[i]) {
       return true;
     }
-    // An earlier frame of this burst may have opened the flow.
-    if (state.stats.flows_inserted.get() != before) {
+    if (opened.may_have(b.hash[i])) {
       if (!track_slot(b, i, generation, state, stamp_of(now_ms))) {
         return false;
       }
@@ -172,6 +221,7 @@ void select(Burst& b, const Generation& generation, WorkerState& state, std::uin
         return true;
       }
     }
+    opened.add(b.hash[i]);
     return select_one(b, i, generation, state, now_ms);
   });
 }
