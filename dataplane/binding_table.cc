@@ -2,9 +2,10 @@
 // Open-addressed lookup of VIPs, prefixes and their ports, at most a quarter full.
 #include "dataplane/binding_table.h"
 
+#include "dataplane/address_mix.h"
+
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <functional>
 #include <iterator>
 #include <set>
@@ -12,16 +13,6 @@
 
 namespace holdfast::dataplane {
 namespace {
-
-// The keys are the operator's, so a plain mix will do: a client only chooses where to miss.
-std::size_t mix(const Address& address, std::uint32_t salt) {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-  std::memcpy(&high, address.bytes.data(), 8);
-  std::memcpy(&low, address.bytes.data() + 8, 8);
-  const std::uint64_t mixed = (high * 0xff51afd7ed558ccd) ^ ((low ^ salt) * 0xc4ceb9fe1a85ec53);
-  return static_cast<std::size_t>(mixed ^ (mixed >> 32));
-}
 
 std::uint32_t salt_of(Protocol protocol, std::uint16_t port) {
   return (static_cast<std::uint32_t>(protocol) << 16) | port;
@@ -57,7 +48,7 @@ BindingTable::Level::Level(std::span<const Row> rows, std::uint8_t bits) : bits_
 }
 
 void BindingTable::Level::add_exact(const Row& row) {
-  std::size_t at = mix(row.spec.vip, salt_of(row.spec.protocol, row.spec.first_port));
+  std::size_t at = mix_address(row.spec.vip, salt_of(row.spec.protocol, row.spec.first_port));
   while (exact_[at & (exact_.size() - 1)].used) {
     ++at;
   }
@@ -69,7 +60,7 @@ void BindingTable::Level::add_exact(const Row& row) {
 }
 
 BindingTable::Level::Vip& BindingTable::Level::vip_of(const Address& address) {
-  for (std::size_t at = mix(address, 0);; ++at) {
+  for (std::size_t at = mix_address(address, 0);; ++at) {
     Vip& vip = vip_[at & (vip_.size() - 1)];
     if (!vip.used) {
       vip.address = address;
@@ -86,7 +77,7 @@ const BindingTable::Level::Vip* BindingTable::Level::slot_of(const Address& addr
   if (vip_.empty()) {
     return nullptr;
   }
-  for (std::size_t at = mix(address, 0);; ++at) {
+  for (std::size_t at = mix_address(address, 0);; ++at) {
     const Vip& vip = vip_[at & (vip_.size() - 1)];
     if (!vip.used) {
       return nullptr;
@@ -103,7 +94,7 @@ const BoundService* BindingTable::Level::find(const Address& vip,
   if (exact_.empty()) {
     return nullptr;
   }
-  for (std::size_t at = mix(vip, salt_of(protocol, port));; ++at) {
+  for (std::size_t at = mix_address(vip, salt_of(protocol, port));; ++at) {
     const Exact& exact = exact_[at & (exact_.size() - 1)];
     if (!exact.used) {
       break;
