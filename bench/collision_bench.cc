@@ -24,10 +24,8 @@
 #include <benchmark/benchmark.h>
 #include <time.h>
 
+namespace holdfast::dataplane::bench {
 namespace {
-
-using namespace holdfast::bench;
-using namespace holdfast::dataplane;  // a program of one file
 
 constexpr std::size_t kFlows = 65'536;
 constexpr unsigned kBucketBits = 15;  // of a flow table for so many flows
@@ -279,7 +277,7 @@ void run(benchmark::State& state, const Case& one) {
   std::vector<double> find_ratio;
   std::vector<Cost> random;
   std::vector<Cost> colliding;
-  for (auto round : state) {
+  for ([[maybe_unused]] auto round : state) {
     random.push_back(measure(*one.make(), *one.random, random_order));
     colliding.push_back(measure(*one.make(), *one.colliding, colliding_order));
     insert_ratio.push_back(colliding.back().insert_ns / random.back().insert_ns);
@@ -375,9 +373,7 @@ void register_all(const Sets& sets) {
   }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 2;
@@ -387,3 +383,8 @@ int main(int argc, char** argv) {
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
+
+}  // namespace
+}  // namespace holdfast::dataplane::bench
+
+int main(int argc, char** argv) { return holdfast::dataplane::bench::run(argc, argv); }

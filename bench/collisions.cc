@@ -12,14 +12,8 @@
 
 #include <nmmintrin.h>
 
-namespace holdfast::bench {
+namespace holdfast::dataplane::bench {
 namespace {
-
-using dataplane::Address;
-using dataplane::Be16;
-using dataplane::Be32;
-using dataplane::FlowKey;
-using dataplane::Protocol;
 
 constexpr std::uint16_t kFirstPort = 80;  // its last two bits are 0: kPorts may vary them
 constexpr std::uint16_t kPorts = 4;
@@ -277,4 +271,4 @@ Flows jhash_collisions6(const Address& vip, std::size_t count, std::uint64_t see
   return flows;
 }
 
-}  // namespace holdfast::bench
+}  // namespace holdfast::dataplane::bench

@@ -1,272 +1,206 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each stage costs per packet, in bursts of 32: established flows (hit), flows that are not in
-// the table (miss: the lookup alone), and every packet a new flow (insert); `dsr` and `nat`; 1 k,
-// 100 k and 1 M flows in random order. Frames are written between the timed parts. Times are of
-// the time-stamp counter, calibrated at start; one reading per stage and burst is part of them. The
-// counters are ns per packet, the median over bursts.
-#include "dataplane/checksum.h"
-#include "dataplane/classify.h"
-#include "dataplane/headers.h"
-#include "dataplane/rewrite.h"
-#include "dataplane/select.h"
-#include "dataplane/solo.h"
-#include "dataplane/track.h"
+// What each stage costs per packet, in bursts of 32. Established flows (hit) in `dsr`, `ipip` and
+// `nat`, from a thousand to a hundred million, in uniform and in Zipf order; the members' answers
+// in `nat` (reply); unknown flows (miss: the lookup alone); and every packet a new flow (insert),
+// while a table for a million flows fills to 70 % and on to 90 %. Frames are written between the
+// timed parts.
+#include "bench/flows.h"
+#include "bench/frames.h"
+#include "bench/report.h"
+#include "bench/site.h"
+#include "bench/stage_timer.h"
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <iostream>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-#include <x86intrin.h>
-
+namespace holdfast::dataplane::bench {
 namespace {
 
-using namespace holdfast::dataplane;  // a program of one file
+constexpr std::uint64_t kNow = 1'000'000;  // ms
+constexpr std::uint64_t kBytesPerFlow = 120;
+constexpr std::uint32_t kFewFlows = 1'000'000;  // as many as are opened by packets, in any mode
 
-constexpr std::size_t kFrameBytes = 64;
-constexpr std::size_t kRoom = 128;
-constexpr std::array<std::uint8_t, 4> kMssOption = {2, 4, 1460 >> 8, 1460 & 0xff};
-const Address kVip = *Address::parse("203.0.113.10");
+enum class Traffic : std::uint8_t { kHit, kMiss, kReply };
 
-enum class Traffic : std::uint8_t { kHit, kMiss, kInsert };
-
-double nanoseconds_per_tick() {
-  static const double result = [] {
-    const auto start = std::chrono::steady_clock::now();
-    const std::uint64_t ticks = __rdtsc();
-    while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(50)) {
-    }
-    const auto elapsed = std::chrono::steady_clock::now() - start;
-    return std::chrono::duration<double, std::nano>(elapsed).count() /
-           static_cast<double>(__rdtsc() - ticks);
-  }();
-  return result;
-}
-
-GenerationSpec spec_of(Mode mode) {
-  ServiceSpec service{.name = "web", .mode = mode};
-  service.bindings = {{.vip = kVip, .protocol = Protocol::kTcp, .first_port = 80, .last_port = 80}};
-  for (int i = 0; i < 100; ++i) {
-    service.members.push_back({.backend = "b" + std::to_string(i),
-                               .address = *Address::parse("10.0.3." + std::to_string(i + 1))});
-  }
-  GenerationSpec spec{.number = 1, .services = {service}, .pools = {}};
-  spec.pools = {{.first = *Address::parse("10.1.0.0"), .last = *Address::parse("10.1.0.15")}};
-  return spec;
-}
-
-std::unique_ptr<Solo> make_solo(Mode mode, std::uint64_t flows) {
-  std::vector<Link> links = {{.port = 0, .name = "p", .mac = {2, 0, 0, 0, 0, 2}}};
-  auto solo = Solo::create(spec_of(mode),
-                           Neighborhood::everything_via(links, 0, {2, 0, 0, 0, 0, 9}),
-                           {.key = {1}, .flows = flows, .check_macs = true});
-  if (!solo) {
-    std::abort();
-  }
-  return std::move(*solo);
-}
-
-// Bursts of minimum-size TCP frames, written in place. A SYN announces an MSS, as every client's.
-class Frames {
- public:
-  Frames() : memory_(kBurstSize * (kFrameBytes + 2 * kRoom)) {}
-
-  void write(Burst& burst, Slot slot, std::uint32_t flow, std::uint8_t flags) {
-    std::byte* const data = memory_.data() + slot * (kFrameBytes + 2 * kRoom) + kRoom;
-    const EthernetHeader ethernet{
-        .destination = {2, 0, 0, 0, 0, 2}, .source = {2, 0, 0, 0, 0, 1}, .type = kEtherIpv4};
-    const bool syn = (flags & kTcpSyn) != 0;
-    Ipv4Header ip{.version_and_length = 0x45,
-                  .total_length = Be16::from_host(syn ? 44 : 40),
-                  .ttl = 64,
-                  .protocol = 6,
-                  .source = Be32::from_host(0x0b000000 + flow / 50'000),
-                  .destination = kVip.v4_bits()};
-    ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
-    TcpHeader tcp{.source_port = Be16::from_host(static_cast<std::uint16_t>(1 + flow % 50'000)),
-                  .destination_port = Be16::from_host(80),
-                  .data_offset = static_cast<std::uint8_t>((syn ? 6 : 5) << 4),
-                  .flags = flags};
-    store(data, ethernet);
-    store(data + sizeof ethernet, ip);
-    store(data + sizeof ethernet + sizeof ip, tcp);
-    store(data + sizeof ethernet + sizeof ip + sizeof tcp, kMssOption);
-    burst.frame[slot] = {.data = data,
-                         .length = kFrameBytes,
-                         .contiguous = kFrameBytes,
-                         .headroom = kRoom,
-                         .tailroom = kRoom,
-                         .port = 0};
-  }
-
- private:
-  std::vector<std::byte> memory_;
+struct Case {
+  const char* name;
+  Mode mode;
+  Traffic traffic;
+  Order order;
+  std::vector<std::uint32_t> flows;
 };
 
-enum Stage : std::uint8_t { kParse, kClassify, kTrack, kSelect, kRewrite, kTotal, kStages };
-constexpr std::array<const char*, kStages> kStageNames = {
-    "parse", "classify", "track", "select", "rewrite", "total"};
+// The members' answers to the flows of the table, before it is measured: a record that is read for
+// writing a frame would be in the cache.
+std::vector<FlowKey> reply_keys(const Site& site, const NatTable& nat) {
+  std::vector<FlowKey> keys;
+  for (const NatRecord& record : nat.records()) {
+    if (record.state != FlowState::kFree) {
+      keys.push_back({.source = site.generation().members()[record.member].address,
+                      .destination = record.pool,
+                      .source_port = record.service_port,
+                      .destination_port = record.pool_port,
+                      .protocol = Protocol::kTcp});
+    }
+  }
+  return keys;
+}
 
-// Ticks per stage and burst. The median of bursts is reported: on a shared machine a burst that was
-// interrupted says nothing about the code.
-class Ticks {
+class Packets {
  public:
-  void add(Stage stage, std::uint64_t ticks) { samples_[stage].push_back(ticks); }
-  [[nodiscard]] double median(Stage stage) {
-    std::vector<std::uint64_t>& samples = samples_[stage];
-    const auto middle = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
-    std::ranges::nth_element(samples, middle);
-    return static_cast<double>(*middle);
-  }
-  [[nodiscard]] bool measured(Stage stage) const { return !samples_[stage].empty(); }
-  [[nodiscard]] std::uint64_t last_total() const { return samples_[kTotal].back(); }
+  Packets(const Case& which, std::uint32_t flows, std::uint64_t seed)
+      : traffic_(which.traffic), flows_(flows), draw_(which.order, flows, seed) {}
+  void take_replies(std::vector<FlowKey> keys) { replies_ = std::move(keys); }
 
- private:
-  std::array<std::vector<std::uint64_t>, kStages> samples_;
-};
-
-void run_timed(Solo& solo, Burst& burst, Traffic traffic, Ticks& ticks) {
-  const Forwarding& forwarding = solo.forwarding();
-  const Generation& generation = *forwarding.generation;
-  WorkerState& worker = solo.worker();
-  const std::uint64_t start = __rdtsc();
-  parse(burst);
-  hash_keys(burst, generation.hasher());
-  const std::uint64_t parsed = __rdtsc();
-  classify(burst, forwarding, worker, 1'000'000);
-  const std::uint64_t classified = __rdtsc();
-  track(burst, generation, worker, 1'000'000);
-  const std::uint64_t tracked = __rdtsc();
-  ticks.add(kParse, parsed - start);
-  ticks.add(kClassify, classified - parsed);
-  ticks.add(kTrack, tracked - classified);
-  if (traffic == Traffic::kMiss) {
-    ticks.add(kTotal, tracked - start);
-    return;
-  }
-  select(burst, generation, worker, 1'000'000);
-  const std::uint64_t selected = __rdtsc();
-  rewrite(burst, forwarding, worker, 1'000'000);
-  const std::uint64_t rewritten = __rdtsc();
-  ticks.add(kSelect, selected - tracked);
-  ticks.add(kRewrite, rewritten - selected);
-  ticks.add(kTotal, rewritten - start);
-}
-
-// As if the members had answered: half-open records would give way to each other.
-void establish(NatTable& nat, const Burst& burst) {
-  for (std::uint16_t i = 0; i < burst.size; ++i) {
-    if (burst.record[i] != kNoRecord && nat.record(burst.record[i]).state == FlowState::kHalfOpen) {
-      nat.end_half_open(burst.record[i]);
-      nat.record(burst.record[i]).state = FlowState::kEstablished;
-    }
-  }
-}
-
-// Two packets of each flow from `first` on, so that all are in the table and have shown themselves.
-void fill(Solo& solo,
-          Frames& frames,
-          Burst& burst,
-          std::uint32_t first,
-          std::uint32_t end,
-          std::uint8_t flags) {
-  for (std::uint32_t flow = first; flow < end; flow += kBurstSize) {
-    const auto count = static_cast<std::uint16_t>(std::min<std::uint32_t>(kBurstSize, end - flow));
-    for (int round = 0; round < 2; ++round) {
-      for (std::uint16_t i = 0; i < count; ++i) {
-        frames.write(burst, static_cast<Slot>(i), flow + i, flags);
-      }
-      burst.begin(count);
-      solo.run(burst, 1'000'000);
-      solo.worker().notices.clear();
-      establish(solo.worker().tables.nat, burst);
-    }
-  }
-}
-
-void report(benchmark::State& state, Ticks& ticks) {
-  for (std::size_t i = 0; i < kStages; ++i) {
-    if (const auto stage = static_cast<Stage>(i); ticks.measured(stage)) {
-      state.counters[kStageNames[i]] = ticks.median(stage) * nanoseconds_per_tick() / kBurstSize;
-    }
-  }
-}
-
-void stages(benchmark::State& state, Mode mode, Traffic traffic) {
-  const auto flows = static_cast<std::uint32_t>(state.range(0));
-  auto burst = std::make_unique<Burst>();
-  Frames frames;
-  std::mt19937 random(1);
-  // An inserting run starts from an empty table whenever the flows have all been seen once.
-  std::unique_ptr<Solo> solo = make_solo(mode, flows * 2);
-  const std::uint8_t opening = mode == Mode::kNat ? kTcpSyn : kTcpAck;
-  if (traffic != Traffic::kInsert) {
-    fill(*solo, frames, *burst, 0, flows, opening);
-  }
-  std::uint32_t next = 0;
-  Ticks ticks;
-  for (auto step : state) {
-    if (traffic == Traffic::kInsert && next + kBurstSize > flows) {
-      solo = make_solo(mode, flows * 2);
-      next = 0;
-    }
+  void write(Burst& burst) {
     for (Slot i = 0; i < kBurstSize; ++i) {
-      const auto any = static_cast<std::uint32_t>(random() % flows);
-      const std::uint32_t flow = traffic == Traffic::kInsert ? next++
-                                 : traffic == Traffic::kMiss ? flows + any
-                                                             : any;
-      frames.write(*burst, i, flow, traffic == Traffic::kInsert ? opening : kTcpAck);
+      const std::uint32_t flow = draw_();
+      const FlowKey key = traffic_ == Traffic::kReply  ? replies_[flow % replies_.size()]
+                          : traffic_ == Traffic::kMiss ? flow_key(flows_ + flow)
+                                                       : flow_key(flow);
+      frames_.write(burst, i, {.key = key});
+    }
+    burst.begin(kBurstSize);
+  }
+
+ private:
+  Traffic traffic_;
+  std::uint32_t flows_;
+  Draw draw_;
+  Frames frames_;
+  std::vector<FlowKey> replies_;
+};
+
+void measure(const Case& which, std::uint32_t flows, const Options& options, Report& report) {
+  const Shape shape{.mode = which.mode};
+  Site site(build_specification(shape), geometry_for(shape, flows));
+  const bool by_packets = which.mode == Mode::kNat || flows <= kFewFlows;
+  const std::uint32_t opened = by_packets ? flows : 0;
+  open_flows(site, shape, 0, opened);
+  fill_table(site, opened, flows);
+  Packets packets(which, flows, 1);
+  if (which.traffic == Traffic::kReply) {
+    packets.take_replies(reply_keys(site, site.worker().tables.nat));
+  }
+  const auto burst = std::make_unique<Burst>();
+  StageTimer timer;
+  const std::string name = std::string(which.name) + "." + std::to_string(flows);
+  const int bursts = options.small ? 10 : 2000;
+  for (int round = 0; round < options.rounds; ++round) {
+    for (int i = 0; i < bursts; ++i) {
+      packets.write(*burst);
+      which.traffic == Traffic::kMiss ? timer.run_to_track(site, *burst, kNow)
+                                      : timer.run(site, *burst, kNow);
+    }
+    timer.report(name, report);
+  }
+  const bool forwarded = std::ranges::all_of(
+      burst->verdict, [](Verdict verdict) { return verdict == Verdict::kForward; });
+  if (which.traffic != Traffic::kMiss && !forwarded) {
+    std::cerr << name << ": not all packets are forwarded\n";
+    std::exit(1);
+  }
+}
+
+std::size_t used(Site& site, Mode mode) {
+  WorkerTables& tables = site.worker().tables;
+  return mode == Mode::kNat ? tables.nat.used() : tables.v4.used();
+}
+
+// New flows until `share` of the table is in use. What has shown itself by a single packet has a
+// part of the table only, so that each burst's flows go on, untimed, before the next one.
+void insert_until(Site& site, Mode mode, double share, std::uint32_t& next, StageTimer& timer) {
+  static const auto burst = std::make_unique<Burst>();
+  static Frames frames;
+  WorkerTables& tables = site.worker().tables;
+  const std::size_t capacity =
+      mode == Mode::kNat ? tables.nat.records().size() : tables.v4.capacity();
+  const auto write = [&](std::uint32_t first, std::uint8_t flags) {
+    for (Slot i = 0; i < kBurstSize; ++i) {
+      frames.write(*burst, i, {.key = flow_key(first + i), .flags = flags});
     }
     burst->begin(kBurstSize);
-    run_timed(*solo, *burst, traffic, ticks);
-    solo->worker().notices.clear();
-    // Neither half-open nor unproven flows are to reach their share.
-    establish(solo->worker().tables.nat, *burst);
-    if (traffic == Traffic::kInsert && mode != Mode::kNat) {
-      fill(*solo, frames, *burst, next - std::uint32_t{kBurstSize}, next, opening);
+  };
+  while (static_cast<double>(used(site, mode)) < share * static_cast<double>(capacity)) {
+    write(next, kTcpSyn);
+    timer.run(site, *burst, kNow);
+    establish(tables.nat, *burst);
+    if (mode != Mode::kNat) {
+      write(next, kTcpAck);
+      site.forward(*burst, kNow);
     }
-    state.SetIterationTime(static_cast<double>(ticks.last_total()) * nanoseconds_per_tick() * 1e-9);
+    next += kBurstSize;
   }
-  report(state, ticks);
 }
 
-void register_all() {
-  struct Case {
-    const char* name;
-    Mode mode;
-    Traffic traffic;
-  };
-  constexpr std::array<Case, 6> kCases = {{{"dsr_hit", Mode::kDsr, Traffic::kHit},
-                                           {"dsr_miss", Mode::kDsr, Traffic::kMiss},
-                                           {"dsr_insert", Mode::kDsr, Traffic::kInsert},
-                                           {"nat_hit", Mode::kNat, Traffic::kHit},
-                                           {"nat_miss", Mode::kNat, Traffic::kMiss},
-                                           {"nat_insert", Mode::kNat, Traffic::kInsert}}};
-  for (const Case& which : kCases) {
-    benchmark::RegisterBenchmark(
-        which.name, [which](benchmark::State& state) { stages(state, which.mode, which.traffic); })
-        ->Arg(1'000)
-        ->Arg(100'000)
-        ->Arg(1'000'000)
-        ->UseManualTime()
-        ->Unit(benchmark::kNanosecond);
+void measure_inserts(Mode mode, const Options& options, Report& report) {
+  const Shape shape{.mode = mode};
+  const std::string name = std::string(mode_name(mode)) + "_insert";
+  const std::uint64_t flows = options.small ? 1'000 : 700'000;  // a table of 2^20 places
+  for (int round = 0; round < std::max(2, options.rounds / 2); ++round) {
+    Site site(build_specification(shape),
+              geometry_for(shape, mode == Mode::kNat ? flows * 3 / 2 : flows));
+    std::uint32_t next = 0;
+    StageTimer timer;
+    insert_until(site, mode, 0.7, next, timer);
+    timer.report(name + ".to_70", report);
+    insert_until(site, mode, 0.9, next, timer);
+    timer.report(name + ".70_to_90", report);
+    const auto untracked = static_cast<double>(site.worker().stats.flows_untracked.get());
+    report.add("stage." + name + ".untracked", "%", 100 * untracked / next);
   }
+}
+
+int run(int argc, char** argv) {
+  const Options options = read_options(argc, argv);
+  Report report;
+  const std::vector<std::uint32_t> few = {1'000, 100'000, kFewFlows};
+  const std::vector<Case> cases = {
+      {"dsr_hit",
+       Mode::kDsr,
+       Traffic::kHit,
+       Order::kUniform,
+       {1'000, 100'000, kFewFlows, 10'000'000, 100'000'000}},
+      {"dsr_hit_zipf", Mode::kDsr, Traffic::kHit, Order::kZipf, {kFewFlows}},
+      {"dsr_miss", Mode::kDsr, Traffic::kMiss, Order::kUniform, few},
+      {"ipip_hit", Mode::kIpip, Traffic::kHit, Order::kUniform, few},
+      {"nat_hit",
+       Mode::kNat,
+       Traffic::kHit,
+       Order::kUniform,
+       {1'000, 100'000, kFewFlows, 10'000'000}},
+      {"nat_hit_zipf", Mode::kNat, Traffic::kHit, Order::kZipf, {kFewFlows}},
+      {"nat_miss", Mode::kNat, Traffic::kMiss, Order::kUniform, few},
+      {"nat_reply", Mode::kNat, Traffic::kReply, Order::kUniform, {1'000, kFewFlows}},
+  };
+  for (const Case& which : cases) {
+    for (const std::uint32_t flows : which.flows) {
+      if (flows > options.most_flows || !std::string(which.name).starts_with(options.only)) {
+        continue;
+      }
+      if (available_bytes() < kBytesPerFlow * flows) {
+        report.remark("stage." + std::string(which.name) + "." + std::to_string(flows) + ".total",
+                      "too little memory is free");
+        continue;
+      }
+      measure(which, flows, options, report);
+    }
+  }
+  for (const Mode mode : {Mode::kDsr, Mode::kNat}) {
+    if ((std::string(mode_name(mode)) + "_insert").starts_with(options.only)) {
+      measure_inserts(mode, options, report);
+    }
+  }
+  report.print();
+  return 0;
 }
 
 }  // namespace
+}  // namespace holdfast::dataplane::bench
 
-int main(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-    return 2;
-  }
-  register_all();
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
-}
+int main(int argc, char** argv) { return holdfast::dataplane::bench::run(argc, argv); }

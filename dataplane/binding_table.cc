@@ -2,9 +2,10 @@
 // Open-addressed lookup of VIPs, prefixes and their ports, at most a quarter full.
 #include "dataplane/binding_table.h"
 
+#include "dataplane/address_mix.h"
+
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <functional>
 #include <iterator>
 #include <set>
@@ -12,15 +13,6 @@
 
 namespace holdfast::dataplane {
 namespace {
-
-std::size_t mix_address(const Address& address, std::uint32_t salt) {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
-  std::memcpy(&high, address.bytes.data(), 8);
-  std::memcpy(&low, address.bytes.data() + 8, 8);
-  const std::uint64_t mixed = (high * 0xff51afd7ed558ccd) ^ ((low ^ salt) * 0xc4ceb9fe1a85ec53);
-  return static_cast<std::size_t>(mixed ^ (mixed >> 32));
-}
 
 std::uint32_t salt_of(Protocol protocol, std::uint16_t port) {
   return (static_cast<std::uint32_t>(protocol) << 16) | port;
@@ -65,7 +57,7 @@ void BindingTable::Level::add_exact(const Row& row) {
   const BindingSpec& spec = row.spec;
   if (spec.vip.is_v4()) {
     const std::uint64_t word = word_of(spec.vip, spec.protocol, spec.first_port);
-    std::size_t at = mix(word);
+    std::size_t at = place_of(word);
     while (exact4_[at & (exact4_.size() - 1)].word != 0) {
       ++at;
     }

@@ -10,8 +10,10 @@
 #pragma once
 
 #include "dataplane/address.h"
+#include "dataplane/address_mix.h"
 #include "dataplane/spec.h"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -67,7 +69,7 @@ class BindingTable {
                                            std::uint16_t port) const {
       if (vip.is_v4() && !exact4_.empty()) [[likely]] {
         const std::uint64_t wanted = word_of(vip, protocol, port);
-        for (std::size_t at = mix(wanted);; ++at) {
+        for (std::size_t at = place_of(wanted);; ++at) {
           const Exact4& exact = exact4_[at & (exact4_.size() - 1)];
           if (exact.word == wanted) [[likely]] {
             return &exact.bound;
@@ -110,14 +112,11 @@ class BindingTable {
     };
 
     static std::uint64_t word_of(const Address& vip, Protocol protocol, std::uint16_t port) {
-      return std::uint64_t{vip.v4_bits().to_host()} << 32 |
+      return std::uint64_t{vip.v4_bits().wire()} << 32 |
              std::uint64_t{static_cast<std::uint8_t>(protocol)} << 16 | port;
     }
-    // The keys are the operator's, so a plain mix will do: a client only chooses where to miss.
-    // What differs between neighbours is low in either half: a product moves nothing down.
-    static std::size_t mix(std::uint64_t word) {
-      word *= 0xc4ceb9fe1a85ec53;
-      return static_cast<std::size_t>(word ^ (word >> 32));
+    static std::size_t place_of(std::uint64_t word) {
+      return mix_address(std::array<std::uint64_t, 2>{word, 0}, 0);
     }
 
     void add_exact(const Row& row);

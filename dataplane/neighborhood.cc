@@ -3,6 +3,8 @@
 // few probes into flat arrays.
 #include "dataplane/neighborhood.h"
 
+#include "dataplane/address_mix.h"
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -12,14 +14,6 @@ namespace {
 
 bool goes_on_link(const Route& route) {
   return !route.refuses && (route.gateway == Address{} || route.gateway == Address::v4(Be32{}));
-}
-
-// Neighbors are few and their number is bounded by the kernel, so the mixing needs no key.
-std::uint64_t mix(const Address& address, PortIndex port) {
-  const auto words = std::bit_cast<std::array<std::uint64_t, 2>>(address.bytes);
-  std::uint64_t hash = (words[0] ^ port) * 0x9e3779b97f4a7c15;
-  hash = (std::rotl(hash, 31) ^ words[1]) * 0xd6e8feb86659fd93;
-  return hash ^ (hash >> 32);
 }
 
 }  // namespace
@@ -84,7 +78,7 @@ void Neighborhood::build_gateways() {
 }
 
 std::size_t Neighborhood::neighbor_position(const Address& address, PortIndex port) const {
-  for (std::size_t at = mix(address, port);; ++at) {
+  for (std::size_t at = mix_address(address, port);; ++at) {
     const std::size_t index = at & (neighbors_.size() - 1);
     const NeighborSlot& slot = neighbors_[index];
     if (!slot.used || (slot.entry.port == port && slot.entry.address == address)) {

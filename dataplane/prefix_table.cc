@@ -2,6 +2,8 @@
 // Building and asking the prefix table. Built off the workers, asked on them per packet.
 #include "dataplane/prefix_table.h"
 
+#include "dataplane/address_mix.h"
+
 #include <bit>
 
 namespace holdfast::dataplane {
@@ -15,13 +17,6 @@ std::size_t family_of(const Address& address) { return address.is_v4() ? 0 : 1; 
 std::size_t family_offset(std::size_t family) { return family == 0 ? kMappedBits : 0; }
 bool fits(const PrefixTable::Entry& entry) {
   return entry.length + family_offset(family_of(entry.prefix)) <= kWholeAddress;
-}
-
-// Prefixes are the operator's, so the mixing needs no key.
-std::uint64_t mix(const AddressWords& words, std::uint32_t tag) {
-  std::uint64_t hash = (words[0] ^ tag) * 0x9e3779b97f4a7c15;
-  hash = (std::rotl(hash, 29) ^ words[1]) * 0xd6e8feb86659fd93;
-  return hash ^ (hash >> 32);
 }
 
 }  // namespace
@@ -60,7 +55,7 @@ PrefixTable::PrefixTable(std::span<const Entry> entries) {
 std::uint32_t PrefixTable::position(const Level& level,
                                     const AddressWords& prefix,
                                     std::uint32_t tag) const {
-  auto at = static_cast<std::uint32_t>(mix(prefix, tag));
+  auto at = static_cast<std::uint32_t>(mix_address(prefix, tag));
   for (;; ++at) {
     const std::uint32_t index = level.first + (at & level.slot_mask);
     const Slot& slot = slots_[index];
