@@ -139,13 +139,29 @@ inline std::optional<FlowKey> reply_key_of(const NatRecord& record, const Genera
                  .protocol = binding->protocol};
 }
 
-// The record whose replies bear this key; kNoRecord: none. `hash` is the key's.
+// Whether that is the key of a record's replies: reply_key_of(), compared without being put
+// together.
+inline bool replies_bear(const FlowKey& key,
+                         const NatRecord& record,
+                         const Generation& generation) {
+  if (record.pool_port != key.destination_port || record.pool != key.destination) {
+    return false;
+  }
+  const BindingForward* binding = generation.binding(record.binding);
+  const MemberForward* member = generation.member({record.member, record.epoch});
+  return binding != nullptr && member != nullptr && binding->protocol == key.protocol &&
+         member->address == key.source &&
+         member_port_of(*member, record.service_port) == key.source_port;
+}
+
+// The record whose replies bear this key; kNoRecord: none. `hash` is the key's. Requires: both
+// addresses are of one family.
 inline std::uint32_t find_reply(const NatTable& nat,
                                 const Generation& generation,
                                 std::uint64_t hash,
                                 const FlowKey& key) {
   return nat.reply().find(hash, [&](std::uint32_t candidate) {
-    return reply_key_of(nat.record(candidate), generation) == key;
+    return replies_bear(key, nat.record(candidate), generation);
   });
 }
 
