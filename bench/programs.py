@@ -44,6 +44,14 @@ def bench_bindings(figures: Figures, build: Path) -> None:
     run_program(figures, build / "bindings_bench")
 
 
+def bench_publish(figures: Figures, build: Path) -> None:
+    run_program(figures, build / "publication_bench", "--only", "publish")
+
+
+def bench_disposition(figures: Figures, build: Path) -> None:
+    run_program(figures, build / "publication_bench", "--only", "disposition")
+
+
 def bench_collisions(figures: Figures, build: Path) -> None:
     command = [build / "collision_bench", "--benchmark_format=json", "--benchmark_repetitions=3",
                "--benchmark_min_time=0.1"]

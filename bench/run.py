@@ -25,6 +25,9 @@ PARTS = {
     "bindings": programs.bench_bindings,
     "collisions": programs.bench_collisions,
     "process": whole_process.bench_process,
+    "scale": whole_process.bench_scale,
+    "publish": programs.bench_publish,
+    "disposition": programs.bench_disposition,
 }
 
 
