@@ -4,11 +4,12 @@
 import json
 import statistics
 import subprocess
+import sys
 from pathlib import Path
 
 from holdfast_lab.figures import Figures
 
-from measured import record, record_failure, run_program, short, spread
+from measured import record, record_failure, record_ratio, run_program, short, spread
 
 
 def bench_lookup(figures: Figures, build: Path) -> None:
@@ -44,6 +45,14 @@ def bench_bindings(figures: Figures, build: Path) -> None:
     run_program(figures, build / "bindings_bench")
 
 
+def bench_publish(figures: Figures, build: Path) -> None:
+    run_program(figures, build / "publication_bench", "--only", "publish")
+
+
+def bench_disposition(figures: Figures, build: Path) -> None:
+    run_program(figures, build / "publication_bench", "--only", "disposition")
+
+
 def bench_collisions(figures: Figures, build: Path) -> None:
     command = [build / "collision_bench", "--benchmark_format=json", "--benchmark_repetitions=3",
                "--benchmark_min_time=0.1"]
@@ -71,3 +80,11 @@ def _record_beside_random(figures: Figures, name: str, ratios: list[float]) -> N
         figures.at_most(name, value, 2, "ratio", spread=noise)
     else:
         figures.note(name, value, "ratio", spread=noise)
+
+
+def bench_wire(figures: Figures, build: Path) -> None:
+    script = Path(__file__).with_name("wire.py")
+    for one in run_program(figures, sys.executable, script, build):
+        if one["name"].endswith(".requests") and ".routed." not in one["name"]:
+            record_ratio(figures, one["name"].replace(".requests", ".of_routed"), one["samples"],
+                         one["beside"])

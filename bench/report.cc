@@ -29,7 +29,8 @@ std::string quoted(std::string text) {
 std::string list_of(const std::vector<double>& values) {
   std::string text = "[";
   for (std::size_t i = 0; i < values.size(); ++i) {
-    text += (i == 0 ? "" : ",") + std::to_string(values[i]);
+    text += i == 0 ? "" : ",";
+    text += std::to_string(values[i]);
   }
   return text + "]";
 }

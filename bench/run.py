@@ -12,6 +12,8 @@ sys.path.insert(0, str(ROOT / "tests/support/lab"))
 
 from holdfast_lab.figures import Figure, Figures  # noqa: E402
 
+import latency  # noqa: E402
+import open_vswitch  # noqa: E402
 import programs  # noqa: E402
 import whole_process  # noqa: E402
 
@@ -25,6 +27,12 @@ PARTS = {
     "bindings": programs.bench_bindings,
     "collisions": programs.bench_collisions,
     "process": whole_process.bench_process,
+    "scale": whole_process.bench_scale,
+    "publish": programs.bench_publish,
+    "disposition": programs.bench_disposition,
+    "latency": latency.bench_latency,
+    "wire": programs.bench_wire,
+    "peers": open_vswitch.bench_peers,
 }
 
 

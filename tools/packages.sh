@@ -17,7 +17,10 @@ packages_for() {
         linux-image-amd64 qemu-system-x86 busybox-static bird2 kmod cpio
       ;;
     lint) printf '%s\n' clang-format-19 clang-tidy-19 clang-19 shellcheck pyflakes3 ;;
-    bench) printf '%s\n' libbenchmark-dev dpdk-dev python3-scapy ;;
+    bench)
+      printf '%s\n' libbenchmark-dev dpdk-dev haproxy libnginx-mod-stream \
+        openvswitch-switch-dpdk
+      ;;
   esac
 }
 
