@@ -2,6 +2,7 @@
 # Processor levels: what a build may use beyond the least that every machine has. A tree is built at
 # one level, HOLDFAST_LEVEL. The others are there as targets that only who asks for them builds:
 #   holdfast-dataplane-levels   the dataplane at the other levels that a package has
+#   level_tests                 the packet tests over the pure stages at every other level
 # An executable is of one level and starts nowhere else, so code that was compiled with more than
 # a machine has never gets into one for that machine, which is what happens where inline functions
 # of differently compiled files meet in one program.
