@@ -2,7 +2,7 @@
 """Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
 
 Stages in order: lint, dev (unit, property, packet, process tests), levels (the pure stages compiled
-for other processors), asan, tsan, end-to-end, fuzz.
+for other processors of this kind), arm64 (cross-compiled, under qemu), asan, tsan, end-to-end, fuzz.
 With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. With --fuzz-seconds N
 each fuzz target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last
 line is
@@ -27,7 +27,7 @@ import lint  # noqa: E402
 import tidy  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("lint", "dev", "levels", "asan", "tsan", "end-to-end", "fuzz")
+STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "fuzz")
 QUICK_STAGES = ("lint", "dev", "end-to-end")
 FUZZ_SECONDS = 60  # for one target
 PACKET_FUZZ_SECONDS = 90  # for one that takes frames
@@ -35,6 +35,8 @@ PACKET_FUZZERS = ("parse_fuzz", "parse_rate_fuzz", "replay_fuzz")
 FUZZ_FIGURES = ("stat::number_of_executed_units", "frames parsed")
 SANITIZED_SECONDS = 900  # for one program; seconds suffice
 LEVEL_STORIES = 40  # for each processor level
+ARM64_STORIES = 12  # an emulated processor is slow
+ARM64_EMULATOR = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
 
 
 @dataclass
@@ -221,6 +223,14 @@ def run_levels(tally: Tally, tree: Path) -> None:
             tally.skipped.append(f"levels: {folder.name}: this processor lacks it")
 
 
+def run_arm64(tally: Tally, trees: Path) -> None:
+    if not build("dev", "stories") or not build("arm64", "pipeline_tests", "stories"):
+        tally.failed.append("arm64: building")
+        return
+    told = tell_stories(trees / "dev" / "stories", ARM64_STORIES)
+    run_elsewhere(tally, "arm64", trees / "arm64", told, ARM64_STORIES, ARM64_EMULATOR)
+
+
 def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
     if not build("dev"):
         tally.failed.append("end-to-end: building")
@@ -319,6 +329,8 @@ def run_stage(
             run_ctest(tally, "dev", "dev", trees / "dev")
         case "levels":
             run_levels(tally, trees / "dev")
+        case "arm64":
+            run_arm64(tally, trees)
         case "asan":
             # The fuzz tree: the same tests and the fuzzers, under ASan and UBSan, built once.
             run_sanitized(tally, "asan", "fuzz", trees / "fuzz")
