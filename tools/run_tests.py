@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
 
-Stages in order: lint, dev (unit, property, packet, process tests), asan, tsan, end-to-end, fuzz.
+Stages in order: lint, dev (unit, property, packet, process tests), levels (the pure stages compiled
+for other processors of this kind), arm64 (cross-compiled, under qemu), asan, tsan, end-to-end, fuzz.
 With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. With --fuzz-seconds N
 each fuzz target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last
 line is
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as xml
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,13 +27,16 @@ import lint  # noqa: E402
 import tidy  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("lint", "dev", "asan", "tsan", "end-to-end", "fuzz")
+STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "fuzz")
 QUICK_STAGES = ("lint", "dev", "end-to-end")
 FUZZ_SECONDS = 60  # for one target
 PACKET_FUZZ_SECONDS = 90  # for one that takes frames
 PACKET_FUZZERS = ("parse_fuzz", "parse_rate_fuzz", "replay_fuzz")
 FUZZ_FIGURES = ("stat::number_of_executed_units", "frames parsed")
 SANITIZED_SECONDS = 900  # for one program; seconds suffice
+LEVEL_STORIES = 40  # for each processor level
+ARM64_STORIES = 12  # an emulated processor is slow
+ARM64_EMULATOR = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
 
 
 @dataclass
@@ -121,11 +126,11 @@ def run_ctest(tally: Tally, stage: str, preset: str, tree: Path) -> None:
         tally.failed.append(f"{stage}: ctest ended with {done.returncode}")
 
 
-def run_whole(program: Path, report: Path) -> tuple[int, str]:
+def run_whole(program: Path, report: Path, emulator: Sequence[str] = ()) -> tuple[int, str]:
     """One test program, all of its tests in one process. Returns its status and its output."""
     try:
         done = subprocess.run(
-            [str(program), f"--gtest_output=xml:{report}", "--gtest_brief=1"],
+            [*emulator, str(program), f"--gtest_output=xml:{report}", "--gtest_brief=1"],
             cwd=program.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -154,14 +159,76 @@ def run_sanitized(tally: Tally, stage: str, preset: str, tree: Path) -> None:
         for program, report, (status, output) in zip(
             programs, reports, pool.map(run_whole, programs, reports)
         ):
-            print(f"{stage}: {program.name}: exit {status}", flush=True)
-            before = len(tally.failed)
-            if report.exists():
-                tally.read_junit(stage, report)
-            if status != 0:
-                print(output[-8000:], flush=True)
-                if len(tally.failed) == before:
-                    tally.failed.append(f"{stage}: {program.name} ended with {status}")
+            count_whole(tally, stage, program, report, status, output)
+
+
+def count_whole(
+    tally: Tally, stage: str, program: Path, report: Path, status: int, output: str
+) -> None:
+    print(f"{stage}: {program.name}: exit {status}", flush=True)
+    before = len(tally.failed)
+    if report.exists():
+        tally.read_junit(stage, report)
+    if status != 0:
+        print(output[-8000:], flush=True)
+        if len(tally.failed) == before:
+            tally.failed.append(f"{stage}: {program.name} ended with {status}")
+
+
+def tell_stories(program: Path, count: int, emulator: Sequence[str] = ()) -> tuple[int, str]:
+    """What became of the packets of random stories, in one line."""
+    command = [*emulator, str(program), str(count)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout.strip()
+
+
+def run_elsewhere(
+    tally: Tally, stage: str, folder: Path, told: tuple[int, str], count: int,
+    emulator: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """The packet tests of a build for another processor, and whether it tells the stories alike."""
+    program, shards = folder / "pipeline_tests", os.cpu_count() or 1
+    reports = [folder / f"pipeline_tests.{shard}.xml" for shard in range(shards)]
+    for report in reports:
+        report.unlink(missing_ok=True)
+
+    def run_shard(shard: int) -> tuple[int, str]:
+        share = (f"GTEST_TOTAL_SHARDS={shards}", f"GTEST_SHARD_INDEX={shard}")
+        return run_whole(program, reports[shard], ("env", *share, *emulator))
+
+    with ThreadPoolExecutor(max_workers=shards) as pool:
+        telling = pool.submit(tell_stories, folder / "stories", count, emulator)
+        for report, (status, output) in zip(reports, pool.map(run_shard, range(shards))):
+            count_whole(tally, stage, program, report, status, output)
+        told_here = telling.result()
+    print(f"{stage}: stories: {told_here[1]}", flush=True)
+    if told_here == told and told[0] == 0:
+        tally.passed += 1
+    else:
+        print(f"{stage}: expected: {told[1]}", flush=True)
+        tally.failed.append(f"{stage}: stories end otherwise than at the level of the dev build")
+
+
+def run_levels(tally: Tally, tree: Path) -> None:
+    if not build("dev", "level_tests"):
+        tally.failed.append("levels: building")
+        return
+    command = [str(tree / "processor_levels")]
+    present = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout.split()
+    told = tell_stories(tree / "stories", LEVEL_STORIES)
+    for folder in sorted((tree / "levels").iterdir()):
+        if folder.name in present:
+            run_elsewhere(tally, f"levels: {folder.name}", folder, told, LEVEL_STORIES)
+        else:
+            tally.skipped.append(f"levels: {folder.name}: this processor lacks it")
+
+
+def run_arm64(tally: Tally, trees: Path) -> None:
+    if not build("dev", "stories") or not build("arm64", "pipeline_tests", "stories"):
+        tally.failed.append("arm64: building")
+        return
+    told = tell_stories(trees / "dev" / "stories", ARM64_STORIES)
+    run_elsewhere(tally, "arm64", trees / "arm64", told, ARM64_STORIES, ARM64_EMULATOR)
 
 
 def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
@@ -260,6 +327,10 @@ def run_stage(
             run_lint(tally, quick)
         case "dev":
             run_ctest(tally, "dev", "dev", trees / "dev")
+        case "levels":
+            run_levels(tally, trees / "dev")
+        case "arm64":
+            run_arm64(tally, trees)
         case "asan":
             # The fuzz tree: the same tests and the fuzzers, under ASan and UBSan, built once.
             run_sanitized(tally, "asan", "fuzz", trees / "fuzz")

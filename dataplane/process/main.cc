@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // holdfast-dataplane --startup FILE: forwards until SIGTERM. FILE is the seam's serialised Startup
-// message, written by `holdfast startup`. No other configuration is read here.
+// message, written by `holdfast startup`. No other configuration is read here. The first thing it
+// does is to become the build for this processor (level.h).
 #include "dataplane/api/codec.h"
+#include "dataplane/process/level.h"
 #include "dataplane/process/process.h"
 
 #include <cstdio>
@@ -65,17 +67,22 @@ Result<ProcessOptions> read_arguments(std::span<char*> arguments) {
   return options;
 }
 
+Result<void> run(std::span<char*> arguments) {
+  if (auto here = holdfast::dataplane::become_best_build(arguments.data(), HOLDFAST_LEVEL); !here) {
+    return here;
+  }
+  if (arguments.size() == 2 && std::string_view(arguments[1]) == "--version") {
+    fmt::print("holdfast-dataplane {} ({}, {})\n", HOLDFAST_VERSION, rte_version(), HOLDFAST_LEVEL);
+    return {};
+  }
+  const auto options = read_arguments(arguments);
+  return options ? holdfast::dataplane::run_process(*options) : std::unexpected(options.error());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::span arguments(argv, static_cast<std::size_t>(argc));
-  if (argc == 2 && std::string_view(arguments[1]) == "--version") {
-    fmt::print("holdfast-dataplane {} ({})\n", HOLDFAST_VERSION, rte_version());
-    return 0;
-  }
-  const auto options = read_arguments(arguments);
-  const Result<void> done =
-      options ? holdfast::dataplane::run_process(*options) : std::unexpected(options.error());
+  const Result<void> done = run(std::span(argv, static_cast<std::size_t>(argc)));
   if (!done) {
     fmt::print(stderr, "holdfast-dataplane: error: {}\n", done.error().text);
     return static_cast<int>(done.error().code);

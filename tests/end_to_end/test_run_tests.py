@@ -76,3 +76,54 @@ def test_packet_tests_give_every_packet_fuzzer_seeds(binaries):
     assert not tally.failed
     assert all(len(list((seeds / name).iterdir())) > 50 for name in run_tests.PACKET_FUZZERS)
     run_tests.shutil.rmtree(seeds)
+
+
+def put_program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def put_level(folder: Path, told: str) -> None:
+    case = '<testsuite><testcase name="A" classname="B"/></testsuite>'
+    write = f"echo '{case}' > \"${{1#--gtest_output=xml:}}\""
+    put_program(folder / "pipeline_tests", f'[ "$GTEST_SHARD_INDEX" != 0 ] || {write}')
+    put_program(folder / "stories", f"echo '{told}'")
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A build tree whose processor has the levels 2 and 3."""
+    monkeypatch.setattr(run_tests, "build", lambda *_: True)
+    put_program(tmp_path / "processor_levels", "echo x86-64-v2; echo x86-64-v3")
+    put_program(tmp_path / "stories", "echo '7 packets'")
+    return tmp_path
+
+
+def test_a_level_that_the_processor_lacks_is_skipped_and_says_why(tree):
+    put_level(tree / "levels" / "x86-64-v3", "7 packets")
+    put_program(tree / "levels" / "x86-64-v4" / "pipeline_tests", "kill -ILL $$")
+    tally = run_tests.Tally()
+    run_tests.run_levels(tally, tree)
+    assert tally.line() == "2 passed, 0 failed, 1 skipped"
+    assert tally.skipped == ["levels: x86-64-v4: this processor lacks it"]
+
+
+def test_a_level_that_tells_the_stories_otherwise_is_a_failure(tree):
+    put_level(tree / "levels" / "x86-64-v2", "8 packets")
+    put_level(tree / "levels" / "x86-64-v3", "7 packets")
+    tally = run_tests.Tally()
+    run_tests.run_levels(tally, tree)
+    assert tally.line() == "3 passed, 1 failed, 0 skipped"
+    assert tally.failed == [
+        "levels: x86-64-v2: stories end otherwise than at the level of the dev build"
+    ]
+
+
+def test_a_story_that_fails_everywhere_is_a_failure(tree):
+    put_program(tree / "stories", "echo differs; exit 1")
+    put_level(tree / "levels" / "x86-64-v2", "")
+    put_program(tree / "levels" / "x86-64-v2" / "stories", "echo differs; exit 1")
+    tally = run_tests.Tally()
+    run_tests.run_levels(tally, tree)
+    assert len(tally.failed) == 1

@@ -3,6 +3,7 @@
 #include "tests/support/model/story.h"
 
 #include "tests/support/frame_difference.h"
+#include "tests/support/model/digest.h"
 #include "tests/support/model/subject.h"
 
 #include <sstream>
@@ -167,6 +168,7 @@ class Both {
   [[nodiscard]] Counts counts() const { return earlier_lives_ + model_.counts(); }
   // Where nothing is foretold any more.
   [[nodiscard]] bool crowded() const { return !tiny_ && subject_.crowded(); }
+  [[nodiscard]] std::uint64_t digest() const { return digest_.value(); }
 
  private:
   static dataplane::StateGeometry geometry_of(const Story& story) {
@@ -212,6 +214,7 @@ class Both {
         [&](const FlowName& name) { return subject_.entries().contains(name); },
         [&](const SourceName& name) { return subject_.memory().contains(name); });
     for (std::size_t i = 0; i < frames.size(); ++i) {
+      digest_.add(is[i]);
       if (const std::string text = difference_of(is[i], expected[i]); !text.empty()) {
         throw Impossible("frame " + std::to_string(i) + ": " + text + as_it_came(frames[i]));
       }
@@ -240,6 +243,7 @@ class Both {
         return;
       }
       for (std::size_t i = 0; i < is.size(); ++i) {
+        digest_.add(is[i]);
         if (const std::string text = difference_of(is[i], expected[i]); !text.empty()) {
           throw Impossible("released frame " + std::to_string(i) + ": " + text);
         }
@@ -371,6 +375,7 @@ class Both {
 
   std::uint64_t now_ms_ = kStartMs;
   Counts earlier_lives_;
+  Digest digest_;
   std::uint32_t vlans_;
   Site site_;
   bool tiny_;
@@ -398,6 +403,7 @@ Telling tell(const Story& story) {
     }
   }
   telling.counts = both.counts();
+  telling.digest = both.digest();
   return telling;
 }
 

@@ -54,6 +54,7 @@ struct Telling {
   std::optional<std::string> difference;  // the first one, in sentences
   Counts counts;                          // over all lives
   bool crowded = false;                   // left early: a bucket was full, which is not modelled
+  std::uint64_t digest = 0;               // of what became of each frame, see digest.h
 };
 Telling tell(const Story& story);
 
