@@ -4,6 +4,7 @@
 
 #include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/segment.h"
 
@@ -41,14 +42,36 @@ struct Endpoints {
   std::span<const Address> addresses;
   PortBlock block;
 
+  // One of them, by its number and what that stands for.
+  struct Place {
+    std::uint32_t index = 0;
+    std::uint32_t address = 0;
+    std::uint32_t port = 0;
+  };
+
   [[nodiscard]] std::uint32_t count() const {
     return static_cast<std::uint32_t>(addresses.size()) * block.count;
   }
-  void fill(std::uint32_t index, FlowKey& reply) const {
+  [[nodiscard]] Place at(std::uint32_t index) const {
     const auto addresses_count = static_cast<std::uint32_t>(addresses.size());
-    reply.destination = addresses[index % addresses_count];
-    reply.destination_port =
-        Be16::from_host(static_cast<std::uint16_t>(block.first + index / addresses_count));
+    return {.index = index,
+            .address = index % addresses_count,
+            .port = block.first + index / addresses_count};
+  }
+  // The next one, of the last one the first.
+  [[nodiscard]] Place behind(Place place) const {
+    if (++place.index == count()) {
+      return at(0);
+    }
+    if (++place.address == addresses.size()) {
+      place.address = 0;
+      ++place.port;
+    }
+    return place;
+  }
+  void fill(const Place& place, FlowKey& reply) const {
+    reply.destination = addresses[place.address];
+    reply.destination_port = Be16::from_host(static_cast<std::uint16_t>(place.port));
   }
 };
 
@@ -72,6 +95,8 @@ class EndpointWalk {
                const FlowKey& reply,
                Stamp now)
       : nat_(state.tables.nat),
+        spread_(state.spread),
+        worker_(state.worker),
         generation_(generation),
         endpoints_{.addresses = generation.pool_addresses(reply.source.is_v4()),
                    .block = port_block(state.worker, state.workers)},
@@ -90,6 +115,9 @@ class EndpointWalk {
       return std::nullopt;
     }
     cursor_ = cursor_ < count ? cursor_ : 0;  // the pool may have become smaller
+    if (spread_ != nullptr && spread_->covers(reply_) && try_suited()) {
+      return found_;
+    }
     if (try_in_a_row(cursor_, std::min(kTriesInARow, count), wanted)) {
       return found_;
     }
@@ -116,10 +144,31 @@ class EndpointWalk {
            (nat_.gives_way(user) &&
             (reply_.protocol != Protocol::kUdp || age_of(record.stamp, now_) > kSecondsToAnswer));
   }
+  // Moves the cursor behind the next free endpoint whose replies come by this worker's queue;
+  // false, and nothing has changed, when none is near.
+  bool try_suited() {
+    const std::uint8_t source = spread_->of_source(reply_);
+    Endpoints::Place place = endpoints_.at(cursor_);
+    for (std::uint32_t tries = kSuitedPerWorker * spread_->workers(); tries > 0; --tries) {
+      const Endpoints::Place tried = place;
+      place = endpoints_.behind(place);
+      const auto port = Be16::from_host(static_cast<std::uint16_t>(tried.port));
+      if (spread_->worker_of(source, endpoints_.addresses[tried.address], port) != worker_) {
+        continue;
+      }
+      endpoints_.fill(tried, reply_);
+      if (find_reply(nat_, generation_, generation_.hasher()(reply_), reply_) == kNoRecord) {
+        found_ = {.reply = reply_, .gives_way = kNoRecord};
+        cursor_ = place.index;
+        return true;
+      }
+    }
+    return false;
+  }
   // Moves `place` behind the next endpoint that is as wanted; true when found_ is that.
   bool try_in_a_row(std::uint32_t& place, std::uint32_t tries, Wanted wanted) {
     for (; tries > 0; --tries) {
-      endpoints_.fill(place, reply_);
+      endpoints_.fill(endpoints_.at(place), reply_);
       place = place + 1 >= endpoints_.count() ? 0 : place + 1;
       const std::uint32_t user =
           find_reply(nat_, generation_, generation_.hasher()(reply_), reply_);
@@ -138,6 +187,8 @@ class EndpointWalk {
   }
 
   const NatTable& nat_;
+  const ReceiveSpread* spread_;
+  std::uint32_t worker_;
   const Generation& generation_;
   Endpoints endpoints_;
   std::uint32_t& cursor_;
