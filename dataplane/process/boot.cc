@@ -111,11 +111,20 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
   return {};
 }
 
-Result<void> open_port(PortSpec spec, const std::string& instance, Booted& booted) {
+// Their drivers cut a frame that is longer than a buffer into segments.
+bool may_chain(const StartupSpec& startup) {
+  return std::ranges::any_of(startup.ports, [](const PortSpec& port) {
+    return port.device == PortDevice::kMemif || port.device == PortDevice::kPcap;
+  });
+}
+
+Result<void> open_port(PortSpec spec, const StartupSpec& startup, Booted& booted) {
   const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
-                      .shared = booted.plan.workers > 1};
+                      .workers = booted.plan.workers,
+                      .rss_key = build_rss_key(FlowHasher(startup.hash_key)),
+                      .chains = may_chain(startup)};
   if (spec.mac == MacAddress{}) {
-    spec.mac = made_up_mac(instance, spec.name);
+    spec.mac = made_up_mac(startup.instance, spec.name);
   }
   auto port = Port::open(spec, plan, booted.pool.get());
   if (!port) {
@@ -136,7 +145,7 @@ Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
   }
   booted.pool = std::move(*pool);
   for (const PortSpec& spec : startup.ports) {
-    if (auto opened = open_port(spec, startup.instance, booted); !opened) {
+    if (auto opened = open_port(spec, startup, booted); !opened) {
       return std::unexpected(opened.error());
     }
   }

@@ -35,6 +35,7 @@ MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
   surroundings_.hasher = &hasher_;
   surroundings_.quiescence = &quiescence_;
   surroundings_.workers = booted_.plan.workers;
+  foresee_queues();
 }
 
 Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options, Booted booted) {
@@ -68,6 +69,18 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
   loop->published();
   loop->watch_everything();
   return loop;
+}
+
+void MainLoop::foresee_queues() {
+  std::vector<DeviceQueues> queues;
+  for (const auto& port : surroundings_.ports) {
+    queues.push_back(port->queues());
+    log_line(LogLevel::kInfo,
+             "port.rss",
+             fmt::format("port={} {}", port->spec().name, queues.back().text));
+  }
+  spread_ = foresee(queues, build_rss_key(hasher_), surroundings_.workers);
+  surroundings_.spread = spread_.get();
 }
 
 MainLoop::~MainLoop() { stop_workers(); }
