@@ -139,7 +139,7 @@ Result<void> open_port(PortSpec spec, const StartupSpec& startup, Booted& booted
 }
 
 Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
-  auto pool = create_frame_pool(booted.plan);
+  auto pool = create_frame_pool(booted.plan, booted.placement.buffers);
   if (!pool) {
     return std::unexpected(pool.error());
   }
@@ -162,6 +162,22 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
     booted.notices.push_back(booted.plan.notice);
   }
   take(booted.notices, booted.state.notices());
+}
+
+// On a machine with one NUMA node nothing is asked of the kernel.
+void place_memory(const StartupSpec& startup, Booted& booted) {
+  const auto cores = load_cores();
+  booted.placement = place_workers(cores, load_port_places(startup), booted.plan.workers);
+  take(booted.notices, booted.placement.notices);
+  const auto elsewhere = [&](const Core& core) { return core.node != cores.front().node; };
+  if (std::ranges::any_of(cores, elsewhere)) {
+    const auto notice = place_tables(booted.state.state(), booted.placement.nodes);
+    if (!notice.empty()) {
+      booted.notices.push_back(notice);
+    }
+  } else {
+    booted.placement.buffers = kNoNode;
+  }
 }
 
 // Two processes with one nft table would replace, and at their end remove, each other's guard. The
@@ -207,6 +223,7 @@ Result<Booted> open_files(const StartupSpec& startup,
     notices.push_back(name->notice);
   }
   return Booted{.plan = plan,
+                .placement = {},
                 .name = std::move(name->socket),
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
@@ -238,6 +255,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
     return booted;
   }
   note_memory(startup, *booted);
+  place_memory(startup, *booted);
   raise_lock_limit();
   const CapabilityNeeds needs = capability_needs(startup.ports, demands->bus);
   booted->running_capabilities = needs.running;
