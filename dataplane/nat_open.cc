@@ -4,6 +4,7 @@
 
 #include "dataplane/flow_keys.h"
 #include "dataplane/flow_life.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/segment.h"
 
@@ -44,14 +45,36 @@ struct Endpoints {
   [[nodiscard]] std::uint32_t count() const {
     return static_cast<std::uint32_t>(addresses.size()) * block.count;
   }
-  [[nodiscard]] const Address& address(std::uint32_t place) const {
-    return addresses[place % static_cast<std::uint32_t>(addresses.size())];
+  // One of them, by its number and what that stands for.
+  struct Place {
+    std::uint32_t index = 0;
+    std::uint32_t address = 0;
+    std::uint32_t port = 0;
+  };
+  [[nodiscard]] Place at(std::uint32_t index) const {
+    const auto addresses_count = static_cast<std::uint32_t>(addresses.size());
+    return {.index = index,
+            .address = index % addresses_count,
+            .port = block.first + index / addresses_count};
   }
-  [[nodiscard]] Be16 port(std::uint32_t place) const {
-    return Be16::from_host(static_cast<std::uint16_t>(
-        block.first + place / static_cast<std::uint32_t>(addresses.size())));
+  // The next one, of the last one the first.
+  [[nodiscard]] Place behind(Place place) const {
+    if (++place.index == count()) {
+      return at(0);
+    }
+    if (++place.address == addresses.size()) {
+      place.address = 0;
+      ++place.port;
+    }
+    return place;
   }
-  void fill(std::uint32_t place, FlowKey& reply) const {
+  [[nodiscard]] const Address& address(const Place& place) const {
+    return addresses[place.address];
+  }
+  [[nodiscard]] static Be16 port(const Place& place) {
+    return Be16::from_host(static_cast<std::uint16_t>(place.port));
+  }
+  void fill(const Place& place, FlowKey& reply) const {
     reply.destination = address(place);
     reply.destination_port = port(place);
   }
@@ -62,7 +85,7 @@ struct Endpoints {
 // parts, and each copy would wait for them (6 ns).
 struct PoolEndpoint {
   std::uint64_t reply_hash = 0;
-  std::uint32_t place = 0;
+  Endpoints::Place place;
   std::uint32_t gives_way = kNoRecord;
 };
 
@@ -86,6 +109,8 @@ class EndpointWalk {
                const Endpoints& endpoints,
                Stamp now)
       : nat_(state.tables.nat),
+        spread_(state.spread),
+        worker_(state.worker),
         generation_(generation),
         endpoints_(endpoints),
         cursor_(state.pool_cursor[towards.member.index]),
@@ -106,6 +131,9 @@ class EndpointWalk {
       return std::nullopt;
     }
     cursor_ = cursor_ < count ? cursor_ : 0;  // the pool may have become smaller
+    if (spread_ != nullptr && spread_->covers(reply_) && try_suited()) {
+      return found_;
+    }
     if (try_in_a_row(cursor_, std::min(kTriesInARow, count), wanted)) {
       prefetch_next();
       return found_;
@@ -135,25 +163,48 @@ class EndpointWalk {
   }
   // For the member's next flow, which looks there first: two misses for each new flow otherwise.
   void prefetch_next() {
-    endpoints_.fill(cursor_, reply_);
+    endpoints_.fill(endpoints_.at(cursor_), reply_);
     const std::uint64_t hash = generation_.hasher()(reply_);
     nat_.reply().prefetch(hash);
     nat_.reply().prefetch_far(hash);
   }
-  // Moves `place` behind the next endpoint that is as wanted; true when found_ is that.
-  bool try_in_a_row(std::uint32_t& place, std::uint32_t tries, Wanted wanted) {
-    for (; tries > 0; --tries) {
-      const std::uint32_t here = place;
-      endpoints_.fill(here, reply_);
-      place = here + 1 >= endpoints_.count() ? 0 : here + 1;
+  // Moves the cursor behind the next free endpoint whose replies come by this worker's queue;
+  // false, and nothing has changed, when none is near.
+  bool try_suited() {
+    const std::uint8_t source = spread_->of_source(reply_);
+    Endpoints::Place place = endpoints_.at(cursor_);
+    for (std::uint32_t tries = kSuitedPerWorker * spread_->workers(); tries > 0; --tries) {
+      const Endpoints::Place tried = place;
+      place = endpoints_.behind(place);
+      if (spread_->worker_of(source, endpoints_.address(tried), Endpoints::port(tried)) !=
+          worker_) {
+        continue;
+      }
+      endpoints_.fill(tried, reply_);
+      const std::uint64_t hash = generation_.hasher()(reply_);
+      if (find_reply(nat_, generation_, hash, reply_) == kNoRecord) {
+        found_ = {.reply_hash = hash, .place = tried, .gives_way = kNoRecord};
+        cursor_ = place.index;
+        return true;
+      }
+    }
+    return false;
+  }
+  // Moves `index` behind the next endpoint that is as wanted; true when found_ is that.
+  bool try_in_a_row(std::uint32_t& index, std::uint32_t tries, Wanted wanted) {
+    for (Endpoints::Place place = endpoints_.at(index); tries > 0; --tries) {
+      const Endpoints::Place tried = place;
+      endpoints_.fill(tried, reply_);
+      place = endpoints_.behind(tried);
+      index = place.index;
       const std::uint64_t hash = generation_.hasher()(reply_);
       const std::uint32_t user = find_reply(nat_, generation_, hash, reply_);
       if (user == kNoRecord) [[likely]] {
-        found_ = {.reply_hash = hash, .place = here, .gives_way = kNoRecord};
+        found_ = {.reply_hash = hash, .place = tried, .gives_way = kNoRecord};
         return true;
       }
       if (!found_ && gives_up(user)) {
-        found_ = {.reply_hash = hash, .place = here, .gives_way = user};
+        found_ = {.reply_hash = hash, .place = tried, .gives_way = user};
         if (wanted == Wanted::kFreeOrHalfOpen) {
           return true;
         }
@@ -163,6 +214,8 @@ class EndpointWalk {
   }
 
   const NatTable& nat_;
+  const ReceiveSpread* spread_;
+  std::uint32_t worker_;
   const Generation& generation_;
   const Endpoints& endpoints_;
   std::uint32_t& cursor_;

@@ -19,6 +19,12 @@ inline constexpr std::uint32_t kTriesInARow = 64;
 inline constexpr std::uint32_t kJumps = 16;
 inline constexpr std::uint32_t kTriesPerJump = 8;
 
+// Where cards spread replies over the workers (receive_spread.h), an endpoint whose replies come by
+// this worker's queue is looked for first, among the next so many for each worker. One in each
+// worker's number is such a one, so that when a pool is half in use 4 flows of 1000 find none, and
+// take any.
+inline constexpr std::uint32_t kSuitedPerWorker = 8;
+
 // For so long at least a UDP flow that waits for its answer keeps its endpoint from newcomers: by
 // then resolvers have asked again or elsewhere. Stamps count whole seconds, so one must lie more
 // than this number back.

@@ -275,6 +275,11 @@ WorkerTables SharedState::tables(std::uint32_t worker) const {
                       part<NatIndex::Bucket>(memory_, base + layout.reply, layout.index_buckets))};
 }
 
+std::span<std::byte> SharedState::memory_of(std::uint32_t worker) const {
+  const Layout layout(geometry_);
+  return memory_.subspan(layout.workers + worker * layout.worker_bytes, layout.worker_bytes);
+}
+
 AdoptionReport validate_tables(WorkerTables& tables,
                                const Generation& generation,
                                const DispositionTable& dispositions) {

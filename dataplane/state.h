@@ -138,6 +138,8 @@ class SharedState {
   [[nodiscard]] DispositionTable dispositions() const;
   [[nodiscard]] std::span<LearnedEntry> learned() const;
   [[nodiscard]] WorkerTables tables(std::uint32_t worker) const;
+  // All that tables() looks at.
+  [[nodiscard]] std::span<std::byte> memory_of(std::uint32_t worker) const;
   [[nodiscard]] const StateGeometry& geometry() const { return geometry_; }
   // Dispositions that adopt() had to mend.
   [[nodiscard]] std::size_t mended_dispositions() const { return mended_dispositions_; }

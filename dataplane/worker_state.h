@@ -66,6 +66,8 @@ inline constexpr std::uint32_t kTooBigBurst = 200;
 inline constexpr std::uint32_t kIcmpErrorsPerSecond = 1000;
 inline constexpr std::uint32_t kIcmpErrorsBurst = 200;
 
+class ReceiveSpread;
+
 class WorkerState {
  public:
   WorkerState(const SharedState& shared, std::uint32_t index, std::uint32_t count)
@@ -89,6 +91,7 @@ class WorkerState {
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   PoolShortage pool_shortage;
+  const ReceiveSpread* spread = nullptr;  // where replies arrive; null: at any worker
   Notices notices;
   FragmentTable fragments;
   // ICMP errors forwarded, and too-big messages sent, by the client of the flow they are about

@@ -111,11 +111,20 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
   return {};
 }
 
-Result<void> open_port(PortSpec spec, const std::string& instance, Booted& booted) {
+// Their drivers cut a frame that is longer than a buffer into segments.
+bool may_chain(const StartupSpec& startup) {
+  return std::ranges::any_of(startup.ports, [](const PortSpec& port) {
+    return port.device == PortDevice::kMemif || port.device == PortDevice::kPcap;
+  });
+}
+
+Result<void> open_port(PortSpec spec, const StartupSpec& startup, Booted& booted) {
   const PortPlan plan{.index = static_cast<PortIndex>(booted.ports.size()),
-                      .shared = booted.plan.workers > 1};
+                      .workers = booted.plan.workers,
+                      .rss_key = build_rss_key(FlowHasher(startup.hash_key)),
+                      .chains = may_chain(startup)};
   if (spec.mac == MacAddress{}) {
-    spec.mac = made_up_mac(instance, spec.name);
+    spec.mac = made_up_mac(startup.instance, spec.name);
   }
   auto port = Port::open(spec, plan, booted.pool.get());
   if (!port) {
@@ -130,13 +139,13 @@ Result<void> open_port(PortSpec spec, const std::string& instance, Booted& boote
 }
 
 Result<void> open_ports(const StartupSpec& startup, Booted& booted) {
-  auto pool = create_frame_pool(booted.plan);
+  auto pool = create_frame_pool(booted.plan, booted.placement.buffers);
   if (!pool) {
     return std::unexpected(pool.error());
   }
   booted.pool = std::move(*pool);
   for (const PortSpec& spec : startup.ports) {
-    if (auto opened = open_port(spec, startup.instance, booted); !opened) {
+    if (auto opened = open_port(spec, startup, booted); !opened) {
       return std::unexpected(opened.error());
     }
   }
@@ -153,6 +162,22 @@ void note_memory(const StartupSpec& startup, Booted& booted) {
     booted.notices.push_back(booted.plan.notice);
   }
   take(booted.notices, booted.state.notices());
+}
+
+// On a machine with one NUMA node nothing is asked of the kernel.
+void place_memory(const StartupSpec& startup, Booted& booted) {
+  const auto cores = load_cores();
+  booted.placement = place_workers(cores, load_port_places(startup), booted.plan.workers);
+  take(booted.notices, booted.placement.notices);
+  const auto elsewhere = [&](const Core& core) { return core.node != cores.front().node; };
+  if (std::ranges::any_of(cores, elsewhere)) {
+    const auto notice = place_tables(booted.state.state(), booted.placement.nodes);
+    if (!notice.empty()) {
+      booted.notices.push_back(notice);
+    }
+  } else {
+    booted.placement.buffers = kNoNode;
+  }
 }
 
 // Two processes with one nft table would replace, and at their end remove, each other's guard. The
@@ -198,6 +223,7 @@ Result<Booted> open_files(const StartupSpec& startup,
     notices.push_back(name->notice);
   }
   return Booted{.plan = plan,
+                .placement = {},
                 .name = std::move(name->socket),
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
@@ -229,6 +255,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
     return booted;
   }
   note_memory(startup, *booted);
+  place_memory(startup, *booted);
   raise_lock_limit();
   const CapabilityNeeds needs = capability_needs(startup.ports, demands->bus);
   booted->running_capabilities = needs.running;

@@ -9,6 +9,7 @@
 #include "dataplane/process/frame_pool.h"
 #include "dataplane/process/memory_plan.h"
 #include "dataplane/process/neighbor_mirror.h"
+#include "dataplane/process/placement.h"
 #include "dataplane/process/port.h"
 #include "dataplane/process/privileges.h"
 #include "dataplane/process/seam_socket.h"
@@ -25,6 +26,7 @@ namespace holdfast::dataplane {
 // What start-up leaves to the running process. Members die in reverse order: ports before the pool.
 struct Booted {
   MemoryPlan plan;
+  Placement placement;
   Descriptor name;  // holds the instance's nft table; not open without one, or when it is not ours
   SeamSockets sockets;
   StateFile state;

@@ -22,9 +22,7 @@ unsigned pool_flags(const MemoryPlan& plan) {
   return plan.huge_buffers ? 0U : unsigned{RTE_MEMPOOL_F_NO_IOVA_CONTIG};
 }
 
-}  // namespace
-
-Result<FramePoolMemory> create_frame_pool(const MemoryPlan& plan) {
+FramePoolMemory create_on(const MemoryPlan& plan, int node) {
   rte_pktmbuf_pool_private layout{};
   layout.mbuf_data_room_size = plan.mbuf_data_room;
   FramePoolMemory pool(rte_mempool_create_empty("frames",
@@ -32,12 +30,27 @@ Result<FramePoolMemory> create_frame_pool(const MemoryPlan& plan) {
                                                 sizeof(rte_mbuf) + plan.mbuf_data_room,
                                                 kPoolCache,
                                                 sizeof(layout),
-                                                static_cast<int>(SOCKET_ID_ANY),
+                                                node,
                                                 pool_flags(plan)));
   if (pool) {
     rte_pktmbuf_pool_init(pool.get(), &layout);
+    if (rte_mempool_populate_default(pool.get()) < 0) {
+      pool.reset();
+    }
   }
-  if (!pool || rte_mempool_populate_default(pool.get()) < 0) {
+  return pool;
+}
+
+}  // namespace
+
+Result<FramePoolMemory> create_frame_pool(const MemoryPlan& plan, int node) {
+  constexpr auto kAnyNode = static_cast<int>(SOCKET_ID_ANY);
+  // Ordinary memory is one piece, which the kernel places.
+  FramePoolMemory pool = create_on(plan, plan.huge_buffers && node >= 0 ? node : kAnyNode);
+  if (!pool && node >= 0) {
+    pool = create_on(plan, kAnyNode);
+  }
+  if (!pool) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("no memory for {} packet buffers, of {} MiB that DPDK has ({}): {}",
                             plan.mbufs,

@@ -18,7 +18,8 @@ struct FreePool {
 using FramePoolMemory = std::unique_ptr<rte_mempool, FreePool>;
 
 // `plan.mbufs` buffers with `plan.mbuf_data_room` each, side by side. Requires: the EAL runs with
-// plan.buffer_bytes. Fails with what the pool takes and what to change.
-Result<FramePoolMemory> create_frame_pool(const MemoryPlan& plan);
+// plan.buffer_bytes. On this NUMA node (-1: on any) as long as it has room, else elsewhere. Fails
+// with what the pool takes and what to change.
+Result<FramePoolMemory> create_frame_pool(const MemoryPlan& plan, int node);
 
 }  // namespace holdfast::dataplane

@@ -35,6 +35,7 @@ MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
   surroundings_.hasher = &hasher_;
   surroundings_.quiescence = &quiescence_;
   surroundings_.workers = booted_.plan.workers;
+  foresee_queues();
 }
 
 Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options, Booted booted) {
@@ -68,6 +69,18 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
   loop->published();
   loop->watch_everything();
   return loop;
+}
+
+void MainLoop::foresee_queues() {
+  std::vector<DeviceQueues> queues;
+  for (const auto& port : surroundings_.ports) {
+    queues.push_back(port->queues());
+    log_line(LogLevel::kInfo,
+             "port.rss",
+             fmt::format("port={} {}", port->spec().name, queues.back().text));
+  }
+  spread_ = foresee(queues, build_rss_key(hasher_), surroundings_.workers);
+  surroundings_.spread = spread_.get();
 }
 
 MainLoop::~MainLoop() { stop_workers(); }
@@ -193,23 +206,13 @@ void MainLoop::start_workers() {
   alive_since_ns_ = last_liveness_ns_ = monotonic_ns();
 }
 
-// Each worker gets a core of its own when two more are left for everything else; on smaller
-// machines the scheduler does better.
 void MainLoop::pin_workers() {
-  cpu_set_t usable;
-  if (::sched_getaffinity(0, sizeof(usable), &usable) != 0 ||
-      static_cast<std::size_t>(CPU_COUNT(&usable)) < threads_.size() + 2) {
-    return;
-  }
-  std::size_t core = CPU_SETSIZE;
-  for (std::thread& thread : threads_) {
-    do {
-      --core;
-    } while (!CPU_ISSET(core, &usable));
+  const std::span<const std::size_t> cores = booted_.placement.cores;
+  for (std::size_t worker = 0; worker < cores.size(); ++worker) {
     cpu_set_t one;
     CPU_ZERO(&one);
-    CPU_SET(core, &one);
-    ::pthread_setaffinity_np(thread.native_handle(), sizeof(one), &one);
+    CPU_SET(cores[worker], &one);
+    ::pthread_setaffinity_np(threads_[worker].native_handle(), sizeof(one), &one);
   }
 }
 

@@ -40,6 +40,7 @@ class MainLoop {
   Result<void> open_descriptors();
 
   void start_publisher();
+  void foresee_queues();
   void adopt_tables();
   void start_server();
   Result<void> start_kernel_thread();
@@ -70,6 +71,7 @@ class MainLoop {
   const ProcessOptions options_;
   Booted booted_;
   FlowHasher hasher_;
+  std::unique_ptr<const ReceiveSpread> spread_;  // null where no card's queues are foreseen
   Quiescence quiescence_;
   WorkerSurroundings surroundings_;
   Descriptor signals_;

@@ -103,11 +103,13 @@ std::string shares_of(const MemoryPlan& plan, const StartupSpec& startup, std::u
   return text;
 }
 
-// What the device's rings and the twins' queues of owned ports hold at most.
-std::uint64_t owned_port_frames(const StartupSpec& startup) {
+// What the device's rings and the twins' queues of owned ports hold at most. A card may have a
+// queue of each kind for each worker.
+std::uint64_t owned_port_frames(const StartupSpec& startup, std::uint32_t workers) {
   std::uint64_t frames = 0;
   for (const PortSpec& port : startup.ports) {
-    frames += is_owned(port.device) ? 2 * std::uint64_t{kDeviceDescriptors} : 0;
+    const std::uint64_t queues = port.device == PortDevice::kPci ? workers : 1;
+    frames += is_owned(port.device) ? 2 * queues * kDeviceDescriptors : 0;
     frames += port.twin.empty() ? 0 : kTwinFrames;
   }
   return frames;
@@ -231,7 +233,7 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
   }
   plan.mbuf_data_room =
       static_cast<std::uint16_t>(std::min<std::uint32_t>(frame + RTE_PKTMBUF_HEADROOM, UINT16_MAX));
-  const std::uint64_t mbufs = kMbufsBase + preloaded + owned_port_frames(startup) +
+  const std::uint64_t mbufs = kMbufsBase + preloaded + owned_port_frames(startup, plan.workers) +
                               pairs(plan.workers) * dispatch_ring_frames(plan.workers);
   plan.mbufs = static_cast<std::uint32_t>(std::min<std::uint64_t>(mbufs, 1U << 26U));
   plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes;

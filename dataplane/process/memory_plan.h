@@ -14,7 +14,7 @@
 
 namespace holdfast::dataplane {
 
-inline constexpr std::uint16_t kDeviceDescriptors = 1024;  // of each of a port's two queues
+inline constexpr std::uint16_t kDeviceDescriptors = 1024;  // of each of a port's queues
 
 struct MemoryPlan {
   std::uint32_t workers = 1;

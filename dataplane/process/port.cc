@@ -227,27 +227,28 @@ Result<void> Port::join_all_multicast() {
 
 Result<void> Port::start() {
   if (tap_) {
+    queues_.text = "queues=1: " + plan_queues({}, plan_.workers).why_one;
+    make_transmit_queues();
     return {};
   }
-  rte_eth_conf configuration{};
+  QueueSetup setup{
+      .workers = plan_.workers, .key = plan_.rss_key, .chains = plan_.chains, .pool = pool_};
   if (is_owned(spec_.device)) {
     // Tags do not count as a packet's; drivers leave room for one at most.
     constexpr auto kTag = static_cast<std::uint32_t>(kVlanTagSize);
-    configuration.rxmode.mtu = link_.mtu + kTag * spec_.vlan.count();
+    setup.mtu = link_.mtu + kTag * spec_.vlan.count();
   }
-  const auto socket = static_cast<unsigned>(SOCKET_ID_ANY);
-  std::uint16_t receive_descriptors = kDeviceDescriptors;
-  std::uint16_t transmit_descriptors = kDeviceDescriptors;
-  if (rte_eth_dev_get_port_by_name(device_.c_str(), &id_) != 0 ||
-      rte_eth_dev_configure(id_, 1, 1, &configuration) != 0 ||
-      rte_eth_dev_adjust_nb_rx_tx_desc(id_, &receive_descriptors, &transmit_descriptors) != 0 ||
-      rte_eth_rx_queue_setup(id_, 0, receive_descriptors, socket, nullptr, pool_) != 0 ||
-      rte_eth_tx_queue_setup(id_, 0, transmit_descriptors, socket, nullptr) != 0 ||
-      rte_eth_dev_start(id_) != 0) {
-    return fail(ExitCode::kEnvironment,
-                fmt::format("port {}: {} does not start: {}", spec_.name, device_, take_eal_log()));
+  const bool known = rte_eth_dev_get_port_by_name(device_.c_str(), &id_) == 0;
+  setup.device = id_;
+  auto queues = known ? start_queues(setup) : fail(ExitCode::kEnvironment, take_eal_log());
+  if (!queues) {
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("port {}: {} does not start: {}", spec_.name, device_, queues.error().text));
   }
+  queues_ = std::move(*queues);
   started_ = true;
+  make_transmit_queues();
   if (spec_.device != PortDevice::kAfPacket) {
     rte_ether_addr mac{};
     rte_eth_macaddr_get(id_, &mac);
@@ -257,6 +258,15 @@ Result<void> Port::start() {
     receive_groups();
   }
   return {};
+}
+
+void Port::make_transmit_queues() {
+  const bool own = queues_.transmit == plan_.workers;
+  const auto users = own ? TransmitQueue::Users::kOne : TransmitQueue::Users::kSeveral;
+  for (std::uint16_t queue = 0; queue < queues_.transmit; ++queue) {
+    transmit_queues_.push_back(tap_ ? std::make_unique<TransmitQueue>(*tap_, users)
+                                    : std::make_unique<TransmitQueue>(id_, queue, users));
+  }
 }
 
 // Neighbour discovery and routing protocols speak to groups. A device that filters none (memif) can
@@ -283,18 +293,18 @@ Result<void> Port::open_twin() {
 }
 
 Port::~Port() {
-  rte_pktmbuf_free_bulk(waiting_.data(), waiting_count_.load(std::memory_order_relaxed));
+  transmit_queues_.clear();
   if (started_) {
     rte_eth_dev_stop(id_);
     rte_eth_dev_close(id_);
   }
 }
 
-std::uint16_t Port::receive(std::span<rte_mbuf*> packets) {
+std::uint16_t Port::receive(std::uint16_t queue, std::span<rte_mbuf*> packets) {
   if (tap_) [[unlikely]] {
     return receive_tap(packets);
   }
-  return rte_eth_rx_burst(id_, 0, packets.data(), static_cast<std::uint16_t>(packets.size()));
+  return rte_eth_rx_burst(id_, queue, packets.data(), static_cast<std::uint16_t>(packets.size()));
 }
 
 std::uint16_t Port::receive_tap(std::span<rte_mbuf*> packets) {
@@ -311,76 +321,6 @@ std::uint16_t Port::receive_tap(std::span<rte_mbuf*> packets) {
   return count;
 }
 
-std::uint16_t Port::transmit(std::span<rte_mbuf*> packets) {
-  if (!plan_.shared) {
-    return transmit_or_wait(packets);
-  }
-  rte_spinlock_lock(&transmit_lock_);
-  const std::uint16_t taken = transmit_or_wait(packets);
-  rte_spinlock_unlock(&transmit_lock_);
-  return taken;
-}
-
-std::uint16_t Port::transmit_or_wait(std::span<rte_mbuf*> packets) {
-  const std::uint16_t before = waiting_count_.load(std::memory_order_relaxed);
-  const bool may_send = before == 0 || send_waiting() == 0;
-  const std::uint16_t sent = may_send ? transmit_burst(packets) : std::uint16_t{0};
-  if (sent == packets.size()) [[likely]] {
-    return sent;
-  }
-  const std::size_t waiting = waiting_count_.load(std::memory_order_relaxed);
-  const std::size_t more = std::min(packets.size() - sent, kWaitingPackets - waiting);
-  std::ranges::copy(packets.subspan(sent, more), waiting_.begin() + waiting);
-  waiting_count_.store(static_cast<std::uint16_t>(waiting + more), std::memory_order_relaxed);
-  return static_cast<std::uint16_t>(sent + more);
-}
-
-// Returns how many go on waiting.
-std::uint16_t Port::send_waiting() {
-  const std::uint16_t before = waiting_count_.load(std::memory_order_relaxed);
-  const std::uint16_t sent = transmit_burst(std::span(waiting_).first(before));
-  const auto left = static_cast<std::uint16_t>(before - sent);
-  std::copy_n(waiting_.begin() + sent, left, waiting_.begin());
-  waiting_count_.store(left, std::memory_order_relaxed);
-  waiting_since_ns_ = sent > 0 ? 0 : waiting_since_ns_;
-  return left;
-}
-
-bool Port::retry(std::uint64_t now_ns) {
-  if (waiting_count_.load(std::memory_order_relaxed) == 0) [[likely]] {
-    return false;
-  }
-  rte_spinlock_lock(&transmit_lock_);
-  const std::uint16_t left = send_waiting();
-  if (left == 0 || waiting_since_ns_ == 0) {
-    waiting_since_ns_ = left == 0 ? 0 : now_ns;
-  } else if (now_ns - waiting_since_ns_ > kLongestWaitNs) {
-    rte_pktmbuf_free_bulk(waiting_.data(), left);
-    given_up_.add(left);
-    waiting_count_.store(0, std::memory_order_relaxed);
-    waiting_since_ns_ = 0;
-  }
-  rte_spinlock_unlock(&transmit_lock_);
-  return true;
-}
-
-std::uint16_t Port::transmit_burst(std::span<rte_mbuf*> packets) {
-  if (tap_) [[unlikely]] {
-    return transmit_tap(packets);
-  }
-  return rte_eth_tx_burst(id_, 0, packets.data(), static_cast<std::uint16_t>(packets.size()));
-}
-
-std::uint16_t Port::transmit_tap(std::span<rte_mbuf*> packets) {
-  std::uint16_t taken = 0;
-  while (taken < packets.size() && tap_->transmit(packets[taken])) {
-    transmitted_.add(1);
-    transmitted_bytes_.add(packets[taken]->pkt_len);
-    rte_pktmbuf_free(packets[taken++]);
-  }
-  return taken;
-}
-
 // The driver of af_xdp says always that it is up.
 bool Port::is_link_up() const {
   if (tap_) {
@@ -395,12 +335,16 @@ bool Port::is_link_up() const {
 }
 
 PortCounters Port::counters() {
+  std::uint64_t given_up = 0;
+  for (const auto& queue : transmit_queues_) {
+    given_up += queue->given_up();
+  }
   if (tap_) {
     return {.received = received_.get(),
             .received_bytes = received_bytes_.get(),
-            .transmitted = transmitted_.get(),
-            .transmitted_bytes = transmitted_bytes_.get(),
-            .transmit_errors = given_up_.get(),
+            .transmitted = transmit_queues_[0]->sent(),
+            .transmitted_bytes = transmit_queues_[0]->sent_bytes(),
+            .transmit_errors = given_up,
             .link_up = is_link_up()};
   }
   rte_eth_stats stats{};
@@ -418,7 +362,7 @@ PortCounters Port::counters() {
           .receive_errors = stats.ierrors,
           .transmitted = stats.opackets,
           .transmitted_bytes = stats.obytes,
-          .transmit_errors = stats.oerrors + given_up_.get(),
+          .transmit_errors = stats.oerrors + given_up,
           .link_up = is_link_up()};
 }
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A port: one device with one receive and one transmit queue, DPDK's or a tap. Opened by the main
-// thread;
-// received from by the worker that owns it; transmitted to by every worker, under a spinlock when
-// there are several: kernel-facing devices carry 0.4-1.2 Mpps, so the lock costs nothing that
-// counts. Counters may be read by the main thread at any time.
+// A port: one device, DPDK's or a tap, with a receive and a transmit queue for each worker where
+// the device can spread frames (device_queues.h), else one of each (transmit_queue.h). Opened by
+// the main thread; each receive queue is one worker's; any worker transmits. Counters may be read
+// by the main thread at any time.
 //
 // af_packet: the driver sets DEFRAG and ROLLOVER on its sockets, so there is one queue and our own
 // dispatch behind it. All multicast frames are asked for by a socket of our own, whose membership
@@ -15,13 +14,13 @@
 #include "dataplane/frame.h"
 #include "dataplane/neighborhood.h"
 #include "dataplane/process/descriptor.h"
+#include "dataplane/process/device_queues.h"
 #include "dataplane/process/failure.h"
 #include "dataplane/process/tap_device.h"
+#include "dataplane/process/transmit_queue.h"
 #include "dataplane/process/twin.h"
 #include "dataplane/spec.h"
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -30,14 +29,8 @@
 
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
-#include <rte_spinlock.h>
 
 namespace holdfast::dataplane {
-
-// A card that its bus or its host holds up for some ms must not cost packets: a ring of 256, as
-// virtio's, is full after 26 ms at 10 kpps.
-inline constexpr std::size_t kWaitingPackets = 512;
-inline constexpr std::uint64_t kLongestWaitNs = 100'000'000;
 
 struct PortCounters {
   std::uint64_t received = 0;
@@ -54,7 +47,9 @@ struct PortCounters {
 // How a port is opened.
 struct PortPlan {
   PortIndex index = 0;
-  bool shared = false;  // several workers transmit
+  std::uint32_t workers = 1;  // that transmit, and receive where there are queues for them
+  RssKey rss_key{};
+  bool chains = false;  // some port may deliver frames of several segments
 };
 
 class Port {
@@ -67,17 +62,19 @@ class Port {
   Port& operator=(const Port&) = delete;
   ~Port();
 
-  // At most packets.size() packets; returns how many came. Owner worker only.
-  std::uint16_t receive(std::span<rte_mbuf*> packets);
-  // Returns how many of the first packets were taken; the rest stay the caller's. What the device's
-  // ring has no room for just now waits here, in order, up to kWaitingPackets. Any worker.
-  std::uint16_t transmit(std::span<rte_mbuf*> packets);
-  // Offers the device again what waits; gives up when it has taken nothing for kLongestWaitNs. The
-  // port's worker, each turn. Returns whether anything waited.
-  bool retry(std::uint64_t now_ns);
+  // At most packets.size() packets; returns how many came. The queue's worker only.
+  std::uint16_t receive(std::uint16_t queue, std::span<rte_mbuf*> packets);
+  // See TransmitQueue; of the queue that is this worker's, or everybody's.
+  std::uint16_t transmit(std::uint32_t worker, std::span<rte_mbuf*> packets) {
+    return transmit_queue(worker).transmit(packets);
+  }
+  bool retry(std::uint32_t worker, std::uint64_t now_ns) {
+    return transmit_queue(worker).retry(now_ns);
+  }
 
   [[nodiscard]] const PortSpec& spec() const { return spec_; }
   [[nodiscard]] const Link& link() const { return link_; }
+  [[nodiscard]] const DeviceQueues& queues() const { return queues_; }
   // Null where the kernel has the interface itself, or is to have none.
   [[nodiscard]] Twin* twin() const { return twin_.get(); }
   // Readable while there is something to receive; -1 where nothing tells.
@@ -91,10 +88,10 @@ class Port {
   Port(PortSpec spec, const PortPlan& plan, rte_mempool* pool)
       : spec_(std::move(spec)), plan_(plan), pool_(pool) {}
   std::uint16_t receive_tap(std::span<rte_mbuf*> packets);
-  std::uint16_t transmit_tap(std::span<rte_mbuf*> packets);
-  std::uint16_t transmit_burst(std::span<rte_mbuf*> packets);
-  std::uint16_t transmit_or_wait(std::span<rte_mbuf*> packets);
-  std::uint16_t send_waiting();
+  TransmitQueue& transmit_queue(std::uint32_t worker) {
+    return *transmit_queues_[transmit_queues_.size() == 1 ? 0 : worker];
+  }
+  void make_transmit_queues();
   Result<void> create();
   Result<void> create_packet_device();
   Result<void> create_virtual_device();
@@ -114,19 +111,15 @@ class Port {
   std::string device_;
   std::uint16_t id_ = 0;  // DPDK's
   bool started_ = false;
+  DeviceQueues queues_;
   Descriptor membership_;
   int ring_socket_ = -1;      // the driver's, for its drop counter and to wait; not ours to close
   std::uint64_t missed_ = 0;  // the kernel's counter starts again at each reading
   std::unique_ptr<TapDevice> tap_;  // the device itself, where it is a tap
   std::unique_ptr<Twin> twin_;
-  // Of a tap, which no driver counts for; those sent are added to under the lock.
-  Counter received_, received_bytes_, transmitted_, transmitted_bytes_;
+  std::vector<std::unique_ptr<TransmitQueue>> transmit_queues_;  // one, or by worker
+  Counter received_, received_bytes_;  // of a tap, which no driver counts for
   std::vector<std::string> notices_;
-  std::array<rte_mbuf*, kWaitingPackets> waiting_{};
-  std::atomic<std::uint16_t> waiting_count_{0};  // written under the lock
-  std::uint64_t waiting_since_ns_ = 0;           // 0: nothing does, or since the next retry()
-  Counter given_up_;
-  alignas(64) rte_spinlock_t transmit_lock_ = RTE_SPINLOCK_INITIALIZER;
 };
 
 }  // namespace holdfast::dataplane

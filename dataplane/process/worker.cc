@@ -108,8 +108,18 @@ Worker::Worker(WorkerSurroundings& surroundings,
       handed_by_us_(surroundings.workers),
       outboxes_(surroundings.ports.size()),
       snapshot_(std::make_unique<WorkerStats>()) {
+  state_->spread = surroundings.spread;
   for (std::size_t i = index; i < surroundings.ports.size(); i += surroundings.workers) {
     ports_.push_back(surroundings.ports[i].get());
+  }
+  for (std::size_t i = 0; i < surroundings.ports.size(); ++i) {
+    Port& port = *surroundings.ports[i];
+    const std::uint16_t count = port.queues().receive;
+    for (std::uint16_t queue = 0; queue < count; ++queue) {
+      if (worker_of_queue(i, queue, count, surroundings.workers) == index) {
+        queues_.push_back({.port = &port, .queue = queue});
+      }
+    }
   }
   from_kernel_.resize(ports_.size());
   const bool told = std::ranges::all_of(
@@ -157,10 +167,14 @@ bool Worker::turn(std::uint64_t now_ns) {
   const std::uint64_t now_ms = now_ns / 1'000'000;
   tick_ns_.store(now_ns, std::memory_order_relaxed);
   bool busy = false;
+  for (const auto& port : surroundings_.ports) {
+    busy |= port->retry(index_, now_ns);
+  }
   for (std::size_t i = 0; i < ports_.size(); ++i) {
-    busy |= ports_[i]->retry(now_ns);
     busy |= ports_[i]->twin() != nullptr && serve_kernel(i);
-    busy |= serve_port(*ports_[i], now_ms);
+  }
+  for (const Polled& polled : queues_) {
+    busy |= serve_queue(*polled.port, polled.queue, now_ms);
   }
   for (rte_ring* ring : handed_to_us_) {
     busy |= serve_ring(ring, now_ms);
@@ -175,9 +189,9 @@ bool Worker::turn(std::uint64_t now_ns) {
   return busy;
 }
 
-bool Worker::serve_port(Port& port, std::uint64_t now_ms) {
+bool Worker::serve_queue(Port& port, std::uint16_t queue, std::uint64_t now_ms) {
   std::array<rte_mbuf*, kBurstSize> packets;
-  const std::uint16_t count = port.receive(packets);
+  const std::uint16_t count = port.receive(queue, packets);
   if (count == 0) {
     return false;
   }
@@ -201,7 +215,7 @@ bool Worker::serve_kernel(std::size_t place) {
   if (outbox.count == 0) {
     return false;
   }
-  const std::uint16_t taken = port.transmit(all.first(outbox.count));
+  const std::uint16_t taken = port.transmit(index_, all.first(outbox.count));
   std::copy(all.begin() + taken, all.begin() + outbox.count, all.begin());
   outbox.count = static_cast<std::uint16_t>(outbox.count - taken);
   return taken > 0;
@@ -358,7 +372,7 @@ void Worker::flush() {
       continue;
     }
     const std::span packets = std::span(outbox.packets).first(outbox.count);
-    const std::uint16_t taken = surroundings_.ports[i]->transmit(packets);
+    const std::uint16_t taken = surroundings_.ports[i]->transmit(index_, packets);
     state_->stats.transmitted.add(taken);
     if (taken < outbox.count) [[unlikely]] {
       state_->stats.transmit_full.add(static_cast<std::uint64_t>(outbox.count - taken));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A worker: the loop around the stages (pipeline.h). It polls its ports, hands frames of other
+// A worker: the loop around the stages (pipeline.h). It polls its queues, hands frames of other
 // workers' flows to them, runs the stages on its own, transmits, frees, sweeps, and reports that it
 // has left the generation. Each worker is one thread; everything in it is that thread's, but for
 // the atomics, the rings' other ends, and `state().stats` and friends, which others may read.
@@ -26,6 +26,7 @@
 #include "dataplane/process/port.h"
 #include "dataplane/process/quiescence.h"
 #include "dataplane/process/spsc_ring.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/worker_state.h"
 
 #include <array>
@@ -63,6 +64,7 @@ struct WorkerSurroundings {
   std::vector<std::unique_ptr<Port>> ports;
   rte_mempool* pool = nullptr;
   const FlowHasher* hasher = nullptr;
+  const ReceiveSpread* spread = nullptr;  // null where no card's queues are foreseen
   Quiescence* quiescence = nullptr;
   std::atomic<const Forwarding*> forwarding{nullptr};  // never null once a worker runs
   std::atomic<bool> stop{false};
@@ -125,7 +127,7 @@ class Worker {
   SpscRing<Announcement, 256> announcements;  // from the main thread; worker 0 only
 
  private:
-  bool serve_port(Port& port, std::uint64_t now_ms);
+  bool serve_queue(Port& port, std::uint16_t queue, std::uint64_t now_ms);
   bool serve_kernel(std::size_t place);
   bool serve_ring(rte_ring* ring, std::uint64_t now_ms);
   void serve_released(std::uint64_t now_ms);
@@ -163,7 +165,13 @@ class Worker {
   WorkerSurroundings& surroundings_;
   const std::uint32_t index_;
   std::unique_ptr<WorkerState> state_;
-  std::vector<Port*> ports_;         // polled by this worker
+  // A receive queue that this worker polls.
+  struct Polled {
+    Port* port;
+    std::uint16_t queue;
+  };
+  std::vector<Polled> queues_;
+  std::vector<Port*> ports_;         // whose kernel's frames this worker sends
   std::vector<pollfd> wakers_;       // of all ports, when nothing else brings frames; else empty
   bool woken_ = false;               // the last wait did not last
   std::vector<Outbox> from_kernel_;  // of these, what the port has not taken yet

@@ -197,6 +197,16 @@ TEST(MemoryPlan, HasBuffersForTheRingsAndTheTwinOfAnOwnedPort) {
   EXPECT_EQ(twin->mbufs - rings->mbufs, kTwinFrames);
 }
 
+TEST(MemoryPlan, HasBuffersForACardsQueuesPerWorker) {
+  StartupSpec spec = startup(1000);
+  spec.workers = 4;
+  const auto plain = plan_memory(spec, {}, 0, machine(kGiB, kGiB));
+  spec.ports = {{.name = "nic0", .device = PortDevice::kPci}};
+  const auto card = plan_memory(spec, {1500}, 0, machine(kGiB, kGiB));
+  ASSERT_TRUE(card.has_value());
+  EXPECT_EQ(card->mbufs - plain->mbufs, 2U * 4U * kDeviceDescriptors);
+}
+
 TEST(RingFrame, HoldsTheMtuItWasMadeForAndSaysWhatElse) {
   for (const std::uint16_t mtu : {std::uint16_t{68}, std::uint16_t{1500}, std::uint16_t{9000}}) {
     EXPECT_GE(ring_mtu(ring_frame_bytes(mtu)), mtu);

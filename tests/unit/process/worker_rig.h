@@ -56,7 +56,7 @@ struct Devices {
   }
   std::unique_ptr<Port> open(const char* name, PortDevice device, PortIndex index) {
     const PortSpec spec{.name = name, .device = device};
-    auto port = Port::open(spec, {.index = index, .shared = true}, pool.get());
+    auto port = Port::open(spec, {.index = index, .workers = 8}, pool.get());
     if (!port) {
       throw std::runtime_error(port.error().text);
     }
@@ -130,13 +130,13 @@ class Workers {
     std::ranges::copy(bytes,
                       reinterpret_cast<std::uint8_t*>(
                           rte_pktmbuf_append(packet, static_cast<std::uint16_t>(bytes.size()))));
-    ASSERT_EQ(in().transmit(std::span(&packet, 1)), 1);
+    ASSERT_EQ(in().transmit(0, std::span(&packet, 1)), 1);
   }
   // What was transmitted on a looped port.
   std::vector<Bytes> take_from(PortIndex port) {
     std::array<rte_mbuf*, 8> packets{};
     std::vector<Bytes> frames;
-    const std::uint16_t count = surroundings_.ports[port]->receive(packets);
+    const std::uint16_t count = surroundings_.ports[port]->receive(0, packets);
     for (rte_mbuf* packet : std::span(packets).first(count)) {
       const auto* bytes = rte_pktmbuf_mtod(packet, const std::uint8_t*);
       frames.emplace_back(bytes, bytes + packet->data_len);
@@ -152,14 +152,14 @@ class Workers {
       const std::uint16_t number = next++;
       std::memcpy(rte_pktmbuf_append(packets.back(), 64), &number, sizeof(number));
     }
-    const std::uint16_t taken = in().transmit(packets);
+    const std::uint16_t taken = in().transmit(0, packets);
     rte_pktmbuf_free_bulk(packets.data() + taken, static_cast<unsigned>(count - taken));
     return taken;
   }
   // The number of the next packet on the looped port; nullopt: there is none.
   std::optional<std::uint16_t> take_number() {
     rte_mbuf* packet = nullptr;
-    if (in().receive(std::span(&packet, 1)) == 0) {
+    if (in().receive(0, std::span(&packet, 1)) == 0) {
       return std::nullopt;
     }
     std::uint16_t number = 0;

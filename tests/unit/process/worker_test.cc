@@ -81,7 +81,7 @@ TEST(Worker, AnnouncementsAreGeneratedAndTransmitted) {
 TEST(Worker, AnnouncesWithTheTagsOfThePort) {
   Devices& devices = Devices::get();
   const PortSpec spec{.name = "vlan", .device = PortDevice::kRing, .vlan = {200, 100}};
-  auto port = Port::open(spec, {.index = 2, .shared = true}, devices.pool.get());
+  auto port = Port::open(spec, {.index = 2, .workers = 2}, devices.pool.get());
   ASSERT_TRUE(port.has_value()) << port.error().text;
   EXPECT_EQ((*port)->link().tags, VlanTags(200, 100));
   Workers workers(1, std::move(*port));
@@ -211,14 +211,14 @@ TEST(Port, KeepsWhatAFullRingDoesNotTakeInOrderAndGivesUpAfterAWhile) {
   const std::size_t held = fill();
   EXPECT_GT(held, kWaitingPackets);
   for (std::uint16_t i = 0; i < held; ++i) {
-    workers.in().retry(kSecond);
+    workers.in().retry(0, kSecond);
     ASSERT_EQ(workers.take_number(), i) << "in order, and none lost";
   }
   EXPECT_EQ(workers.in().counters().transmit_errors, 0U);
   next = 0;
   fill();
-  workers.in().retry(kSecond);
-  workers.in().retry(kLater);
+  workers.in().retry(0, kSecond);
+  workers.in().retry(0, kLater);
   EXPECT_EQ(workers.in().counters().transmit_errors, kWaitingPackets);
   while (workers.take_number()) {
   }

@@ -53,23 +53,24 @@ def _bird(own: str, own_as: int, peer: str, peer_as: int, passive: str = "") -> 
 class BareMetalTopology(Topology):
     def _make_balancer(self) -> None:
         for port in BALANCER_PORTS:
-            tap = f"to-{port.name}"
-            self._batch(
-                "fabric",
-                [
-                    f"tuntap add dev {tap} mode tap",
-                    # A guest that shares the host's cores may not run for some ms.
-                    f"link set {tap} txqueuelen 20000",
-                    f"link set {tap} master {port.bridge} up",
-                ],
-            )
+            for tap, options in ((f"to-{port.name}", ""), (f"mq-{port.name}", "multi_queue")):
+                self._batch(
+                    "fabric",
+                    [
+                        f"tuntap add dev {tap} mode tap {options}",
+                        # A guest that shares the host's cores may not run for some ms.
+                        f"link set {tap} txqueuelen 20000",
+                        f"link set {tap} master {port.bridge} up",
+                    ],
+                )
 
-    @property
-    def taps(self) -> list[str]:
-        return [f"to-{port.name}" for port in BALANCER_PORTS]
+    def taps_of(self, card: Card) -> list[str]:
+        """Of the two taps for each card the one with as many queues: the other has no carrier."""
+        kind = "mq" if card.queues > 1 else "to"
+        return [f"{kind}-{port.name}" for port in BALANCER_PORTS]
 
 
-def configuration_of(services) -> Configuration:
+def configuration_of(services, workers: int) -> Configuration:
     ports = "".join(
         f'  {TWINS[port.name]}: {{device: pci, address: "{address}"}}\n'
         for port, address in zip(BALANCER_PORTS, CARDS, strict=True)
@@ -78,6 +79,7 @@ def configuration_of(services) -> Configuration:
         _FOLDER,
         "guest",
         services,
+        workers=workers,
         flows="64k",
         huge_pages=True,
         check=("500ms", "450ms"),
@@ -103,7 +105,7 @@ def make_image(folder: Path, binaries: Path, card: Card, services) -> Path:
         {
             "etc/cards": f"DRIVER={card.driver}\nCARDS='{' '.join(CARDS)}'\n",
             "etc/addresses": "\n".join(addresses) + "\n",
-            "etc/holdfast.yaml": configuration_of(services).text(),
+            "etc/holdfast.yaml": configuration_of(services, card.queues).text(),
             "etc/bird.conf": _bird(BALANCER_WAN_V4, _BALANCER_AS, _ROUTER, _ROUTER_AS),
         },
     )
@@ -140,6 +142,20 @@ class GuestBalancer:
 
     def status(self) -> dict:
         return self._view("status")
+
+    def spread(self) -> dict[str, str]:
+        """How each port spreads what it receives, as the log says at the start."""
+        return dict(re.findall(r'event=port.rss detail="port=(\S+) ([^"]*)"', self.log()))
+
+    def counters(self) -> dict[str, int]:
+        """Of the workers together, by their names behind holdfast_worker_."""
+        said = self.guest.run(
+            f"wget -qO- http://127.0.0.1:$(cat {_FOLDER}/control/metrics.port)/metrics"
+        )
+        sums: dict[str, int] = {}
+        for name, value in re.findall(r"^holdfast_worker_(\w+)_total{[^}]*} (\d+)", said, re.M):
+            sums[name] = sums.get(name, 0) + int(value)
+        return sums
 
     def view_ports(self) -> dict[str, dict]:
         return {port["name"]: port for port in self.status()["ports"]}

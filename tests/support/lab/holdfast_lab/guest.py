@@ -62,6 +62,7 @@ class Card:
 
     model: str  # QEMU's
     driver: str  # vfio-pci, behind an emulated IOMMU, or uio_pci_generic
+    queues: int = 1  # of virtio, which then spreads what it receives by RSS
 
     @property
     def has_iommu(self) -> bool:
@@ -141,6 +142,7 @@ class Guest:
 
     def __init__(self, run: RunRecord, namespace: str, card: Card, image: Path, taps: list[str]):
         self.folder = run.folder
+        self.card = card
         self.console = run.folder / "console.log"
         self.console.unlink(missing_ok=True)
         self.started = time.monotonic()
@@ -169,9 +171,13 @@ class Guest:
             command += ["-device", "intel-iommu,intremap=on,caching-mode=on"]
         modern = card.has_iommu and card.model.startswith("virtio")
         options = ",disable-legacy=on,iommu_platform=on,ats=on" if modern else ""
+        queues = ""
+        if card.queues > 1:
+            queues = f",queues={card.queues}"
+            options += f",mq=on,rss=on,vectors={2 * card.queues + 2}"
         for number, tap in enumerate(taps):
             command += [
-                "-netdev", f"tap,id=net{number},ifname={tap},script=no,downscript=no",
+                "-netdev", f"tap,id=net{number},ifname={tap},script=no,downscript=no{queues}",
                 "-device", f"{card.model},id=card{number},netdev=net{number},addr={4 + number:#x},"
                 f"mac=52:54:00:00:00:{number + 1:02x}{options}",
             ]  # fmt: skip
