@@ -13,7 +13,6 @@
 
 namespace {
 
-using holdfast::testing::Story;
 using holdfast::testing::Telling;
 
 constexpr std::size_t kCommands = 400;
