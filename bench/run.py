@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "tests/support/lab"))
 from holdfast_lab.figures import Figure, Figures  # noqa: E402
 
 import latency  # noqa: E402
+import machine  # noqa: E402
 import open_vswitch  # noqa: E402
 import programs  # noqa: E402
 import whole_process  # noqa: E402
@@ -46,6 +47,12 @@ def line(figure: Figure, width: int) -> str:
             f"{beside:<14} {judged:<18} {figure.reason or ''}").rstrip()
 
 
+def show(figures: list[Figure]) -> None:
+    width = max((len(figure.name) for figure in figures), default=0)
+    for figure in figures:
+        print(line(figure, width))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./run bench")
     parser.add_argument("build", type=Path)
@@ -53,15 +60,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="only these")
     words = parser.parse_intermixed_args()  # the parts may stand behind --json FILE
     figures = Figures()
+    machine.note_machine(figures)
+    show(figures.all)
     for name, bench in PARTS.items():
         if not words.parts or name in words.parts:
             print(f"{name} ...", flush=True)
             start, known = time.monotonic(), len(figures.all)
             bench(figures, words.build)
-            new = figures.all[known:]
-            width = max((len(figure.name) for figure in new), default=0)
-            for figure in new:
-                print(line(figure, width))
+            show(figures.all[known:])
             print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
     if words.json:
         words.json.write_text(json.dumps([f.as_json() for f in figures.all], indent=1) + "\n")
