@@ -21,7 +21,8 @@
 namespace holdfast::dataplane::bench {
 namespace {
 
-constexpr std::size_t kGroup = 512;  // lookups between two readings of the counter
+constexpr std::size_t kCachedFlows = 4096;  // up to here track prefetches the first bucket alone
+constexpr std::size_t kGroup = 512;         // lookups between two readings of the counter
 constexpr std::uint64_t kMostFlowsOfPeer = 10'000'000;
 constexpr std::uint32_t kPast = 3'000'000'000;  // flow numbers that are in no table
 constexpr std::uint64_t kBytesPerFlow = 64;     // with the rounding of tables, and the peer's
@@ -48,6 +49,9 @@ std::size_t find_all(Site& site, std::uint16_t binding, const Keys& keys, Stamp 
     }
     for (std::size_t i = 0; i < kBurstSize; ++i) {
       table.prefetch(hashes[i]);
+    }
+    for (std::size_t i = 0; i < kBurstSize && table.used() > kCachedFlows; ++i) {
+      table.prefetch_rest(hashes[i], keys[at + i], binding);
     }
     for (std::size_t i = 0; i < kBurstSize; ++i) {
       if (FlowEntry4* entry = table.find(hashes[i], keys[at + i], binding)) {

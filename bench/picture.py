@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-WIDTH, HEIGHT = 900, 560
-LEFT, RIGHT, TOP, BOTTOM = 70, 270, 50, 60
+WIDTH, HEIGHT = 960, 560
+LEFT, RIGHT, TOP, BOTTOM = 70, 330, 50, 60
 FEWEST_FLOWS, MOST_FLOWS = 50, 2e8
 LEAST_NS, MOST_NS = 4, 2000
 BACKGROUND, TEXT, GRID = "#ffffff", "#22262e", "#d9dce2"
@@ -56,12 +56,13 @@ def measured_lines(figures: list[dict]) -> list[Line]:
 def recorded_lines(known: set[str]) -> list[Line]:
     recorded = json.loads(Path(__file__).with_name("recorded_peers.json").read_text())
     return [Line(one["name"], sorted((float(flows), ns)
-                                     for flows, ns in one["ns_per_packet"].items()), dashed=True)
+                                     for flows, ns in one["ns_per_packet"].items()
+                                     if float(flows) >= FEWEST_FLOWS), dashed=True)
             for one in recorded if one["name"] not in known]
 
 
 def x_of(flows: float) -> float:
-    share = math.log(max(flows, FEWEST_FLOWS) / FEWEST_FLOWS) / math.log(MOST_FLOWS / FEWEST_FLOWS)
+    share = math.log(flows / FEWEST_FLOWS) / math.log(MOST_FLOWS / FEWEST_FLOWS)
     return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
