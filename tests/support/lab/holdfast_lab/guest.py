@@ -142,7 +142,6 @@ class Guest:
 
     def __init__(self, run: RunRecord, namespace: str, card: Card, image: Path, taps: list[str]):
         self.folder = run.folder
-        self.card = card
         self.console = run.folder / "console.log"
         self.console.unlink(missing_ok=True)
         self.started = time.monotonic()
