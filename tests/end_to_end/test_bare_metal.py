@@ -2,8 +2,7 @@
 """Bare metal: the real processes in a machine of their own, on network cards that DPDK drives.
 
 The machine is QEMU's without KVM, so every figure here is an emulated computer's. The steps are those
-of docs/bare-metal.md: IOMMU, huge pages, binding, addresses on the twins, start. On virtio, whose
-emulation has RSS, Holdfast runs two workers with a queue each.
+of docs/bare-metal.md: IOMMU, huge pages, binding, addresses on the twins, start.
 """
 
 import json
@@ -27,7 +26,7 @@ PACED = Service("paced", "dsr", ("203.0.113.11",), {"a": 100}, ports=(f"udp/{PAC
 SERVICES = (NAT, PACED)
 CARDS = {
     "e1000e-vfio": Card("e1000e", "vfio-pci"),
-    "virtio-vfio": Card("virtio-net-pci", "vfio-pci", queues=2),
+    "virtio-vfio": Card("virtio-net-pci", "vfio-pci"),
     "vmxnet3-uio": Card("vmxnet3", "uio_pci_generic"),
 }
 START_LIMIT_SECONDS = 15.0
@@ -59,11 +58,6 @@ def machine(request, lab, binaries, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def card(machine):
-    return machine.card
-
-
-@pytest.fixture(scope="module")
 def balancer(lab, machine):
     balancer = GuestBalancer(lab, machine)
     balancer.start()
@@ -90,30 +84,6 @@ def test_connections_and_datagrams_pass_through_the_cards(lab, balancer):
     assert report["tcp"]["broken"] == [] and report["tcp"]["moved"] == []
     assert NewConnections(lab, NAT.vips[0], 2).result()["failed"] == 0
     assert all(worker["unaccounted"] == 0 for worker in balancer.status()["workers"])
-
-
-def test_the_start_says_how_a_card_spreads_what_it_receives(card, balancer):
-    said = balancer.spread()
-    assert set(said) == {"wan0", "lan0"}
-    expected = "queues=1: one worker"
-    if card.queues > 1:
-        expected = (
-            f"queues={card.queues} transmit={card.queues}"
-            " hash=ipv4,frag4,tcp4,udp4,ipv6,frag6,tcp6,udp6 table=128 replies=to their owners"
-        )
-    assert set(said.values()) == {expected}
-
-
-def test_replies_arrive_at_the_worker_that_owns_them(lab, card, balancer):
-    """Of requests as many cross as the owners' hash says, half with two workers; of replies none."""
-    before = balancer.counters()
-    done = NewConnections(lab, NAT.vips[0], 3).result()
-    after = balancer.counters()
-    seen = {name: after[name] - before[name] for name in after}
-    assert done["failed"] == 0 and seen["forwarded_frames"] > 1000
-    crossed = seen["handed_over_frames"] / seen["forwarded_frames"]
-    expected = (1 - 1 / card.queues) / 2
-    assert abs(crossed - expected) < 0.1, f"{crossed:.3f} of {seen['forwarded_frames']}"
 
 
 def test_no_thread_keeps_a_capability_once_the_cards_are_open(machine, balancer):
