@@ -17,6 +17,7 @@ std::string text_of(std::uint64_t value) { return fmt::to_string(value); }
 std::string text_of(const std::optional<std::uint32_t>& value) {
   return value ? fmt::to_string(*value) : "auto";
 }
+std::string text_of(Idle value) { return value == Idle::kSleep ? "sleep" : "poll"; }
 std::string memory_text(const std::optional<std::uint64_t>& value) {
   return value ? size_text(*value) : "auto";
 }
@@ -93,6 +94,7 @@ std::vector<std::string> startup_differences(const Config& running, const Config
   }
   comparison.key("flows", &Dataplane::flows);
   comparison.key("huge_pages", &Dataplane::huge_pages);
+  comparison.key("idle", &Dataplane::idle);
   comparison.key("hash_key_file", &Dataplane::hash_key_file);
   comparison.key("socket", &Dataplane::socket);
   comparison.key("directory", &Dataplane::directory);

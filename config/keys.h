@@ -13,15 +13,16 @@ using Key = std::string_view;
 inline constexpr std::array<Key, 9> kRootKeys = {
     "version", "dataplane", "ports", "nat", "defaults", "checks", "services", "control", "include"};
 inline constexpr std::array<Key, 2> kIncludedKeys = {"checks", "services"};
-inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
-                                                      "memory",
-                                                      "flows",
-                                                      "huge_pages",
-                                                      "hash_key_file",
-                                                      "socket",
-                                                      "directory",
-                                                      "state_file",
-                                                      "instance"};
+inline constexpr std::array<Key, 10> kDataplaneKeys = {"workers",
+                                                       "memory",
+                                                       "flows",
+                                                       "huge_pages",
+                                                       "idle",
+                                                       "hash_key_file",
+                                                       "socket",
+                                                       "directory",
+                                                       "state_file",
+                                                       "instance"};
 inline constexpr std::array<Key, 13> kPortKeys = {"device",
                                                   "interface",
                                                   "rx",

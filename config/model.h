@@ -40,6 +40,8 @@ struct Vip {
 enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull, kTap, kMemif, kPci, kAfXdp };
 // Whether the port's frames are all ours, so that the kernel has to be given its own view of it.
 constexpr bool is_owned(PortDevice device) { return device >= PortDevice::kTap; }
+// What workers do while no frames come.
+enum class Idle : std::uint8_t { kSleep, kPoll };
 // Which end of a memif makes the socket.
 enum class MemifRole : std::uint8_t { kServer, kClient };
 enum class Mode : std::uint8_t { kNat, kDsr, kIpip, kGue, kGre, kVxlan };
@@ -84,7 +86,8 @@ struct Dataplane {
   std::optional<std::uint32_t> workers;       // nullopt: auto
   std::optional<std::uint64_t> memory_bytes;  // nullopt: auto
   std::uint64_t flows = 1'000'000;
-  bool huge_pages = true;     // use them when there are any
+  bool huge_pages = true;  // use them when there are any
+  Idle idle = Idle::kSleep;
   std::string hash_key_file;  // 32 hex digits; empty: generated and kept 0600
   std::string socket = "/run/holdfast/dataplane.sock";
   std::string directory = "/var/lib/holdfast/dataplane";

@@ -204,6 +204,9 @@ struct PortSpec {
   bool operator==(const PortSpec&) const = default;
 };
 
+// What workers do while no frames come: sleep until some do, or look for them without a rest.
+enum class Idle : std::uint8_t { kSleep, kPoll };
+
 // Fixed for the life of the dataplane process.
 struct StartupSpec {
   std::vector<PortSpec> ports;
@@ -211,6 +214,7 @@ struct StartupSpec {
   std::uint64_t memory_bytes = 0;   // 0: from flows
   std::uint64_t flows = 1'000'000;  // capacity over all workers
   bool huge_pages = true;           // use them when there are any
+  Idle idle = Idle::kSleep;
   std::array<std::uint8_t, 16> hash_key{};
   std::string socket;      // writer's seam; "<socket>.ro" is read-only
   std::string directory;   // persisted generations

@@ -81,6 +81,22 @@ void unaccounted(const Snapshot& snapshot, Series& series) {
   }
 }
 
+void busy_seconds(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    const auto found =
+        std::ranges::find(view.counters, std::string_view("busy_ns"), &NamedCount::name);
+    if (found != view.counters.end()) {
+      series.add(static_cast<double>(found->value) / 1e9, worker_label(view));
+    }
+  }
+}
+
+void busy_ratio(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    series.add(view.busy_ratio, worker_label(view));
+  }
+}
+
 void link_up(const Snapshot& snapshot, Series& series) {
   for (const PortView& port : snapshot.status.ports) {
     series.add(port.link_up ? 1.0 : 0.0, {{"port", port.name}});
@@ -214,6 +230,18 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Rounds that found frames.",
      kCounter,
      worker<"busy_polls">},
+    {"holdfast_worker_woken_total",
+     "Waits for frames that a port ended.",
+     kCounter,
+     worker<"woken">},
+    {"holdfast_worker_busy_seconds_total",
+     "Time that rounds with frames took; what is left was idle.",
+     kCounter,
+     busy_seconds},
+    {"holdfast_worker_busy_ratio",
+     "Share of the last second that rounds with frames took, 0 to 1.",
+     kGauge,
+     busy_ratio},
     {"holdfast_drops_total", "Frames dropped, by reason.", kCounter, drops},
     {"holdfast_generated_frames_total",
      "Frames that the dataplane made itself, by kind.",

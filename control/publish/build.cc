@@ -25,6 +25,7 @@ static_assert(same_enumerator<dataplane::MemifRole>(config::MemifRole::kClient) 
               dataplane::MemifRole::kClient);
 static_assert(same_enumerator<dataplane::MssSpec::Rule>(config::MssRule::kClamp) ==
               dataplane::MssSpec::Rule::kClamp);
+static_assert(same_enumerator<dataplane::Idle>(config::Idle::kPoll) == dataplane::Idle::kPoll);
 static_assert(config::kDefaultPortMtu == dataplane::kDefaultPortMtu);
 static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kAfXdp) ==
               dataplane::PortDevice::kAfXdp);
@@ -201,6 +202,7 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
   spec.memory_bytes = from.memory_bytes.value_or(0);
   spec.flows = from.flows;
   spec.huge_pages = from.huge_pages;
+  spec.idle = same_enumerator<dataplane::Idle>(from.idle);
   spec.hash_key = hash_key;
   spec.socket = from.socket;
   spec.directory = from.directory;

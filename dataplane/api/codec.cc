@@ -465,6 +465,7 @@ Startup to_wire(const StartupSpec& spec) {
   message.set_directory(spec.directory);
   message.set_state_file(spec.state_file);
   message.set_instance(spec.instance);
+  message.set_idle(number(spec.idle));
   return message;
 }
 
@@ -491,6 +492,8 @@ std::expected<StartupSpec, std::string> from_wire(const Startup& message) {
   spec.directory = path(message.directory(), "directory", fault);
   spec.state_file = path(message.state_file(), "state file", fault);
   spec.instance = name(message.instance(), "instance", fault);
+  spec.idle =
+      narrow<dataplane::Idle>(message.idle(), 0, number(dataplane::Idle::kPoll), "idle", fault);
   if (fault.any()) {
     return std::unexpected(fault.text());
   }

@@ -54,6 +54,7 @@ void MainLoop::watch_everything() {
   loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
   loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
   loop_.every(std::chrono::milliseconds(250), [this] { check_liveness(); });
+  loop_.every(std::chrono::seconds(1), [this] { counters_->sample_busy(monotonic_ns()); });
   loop_.every(std::chrono::milliseconds(100), [this] { end_drains(); });
 }
 

@@ -16,6 +16,7 @@
 #include "dataplane/process/descriptor.h"
 #include "dataplane/process/device_queues.h"
 #include "dataplane/process/failure.h"
+#include "dataplane/process/receive_interrupt.h"
 #include "dataplane/process/tap_device.h"
 #include "dataplane/process/transmit_queue.h"
 #include "dataplane/process/twin.h"
@@ -23,6 +24,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +54,13 @@ struct PortPlan {
   bool chains = false;  // some port may deliver frames of several segments
 };
 
+class Port;
+// A receive queue, of the worker that polls it.
+struct PolledQueue {
+  Port* port = nullptr;
+  std::uint16_t queue = 0;
+};
+
 class Port {
  public:
   // Makes and starts the device. The failure is one line that says what to do.
@@ -77,8 +86,21 @@ class Port {
   [[nodiscard]] const DeviceQueues& queues() const { return queues_; }
   // Null where the kernel has the interface itself, or is to have none.
   [[nodiscard]] Twin* twin() const { return twin_.get(); }
-  // Readable while there is something to receive; -1 where nothing tells.
-  [[nodiscard]] int wake_descriptor() const { return ring_socket_; }
+  // Readable while the queue has something to receive, or once something came since arm(); -1 where
+  // nothing tells.
+  [[nodiscard]] int wake_descriptor(std::uint16_t queue) const;
+  // Before and after a sleep that the descriptor may end; look for frames between arm() and it. The
+  // queue's worker.
+  void arm(std::uint16_t queue) const {
+    if (!interrupts_.empty()) {
+      interrupts_[queue].arm();
+    }
+  }
+  void disarm(std::uint16_t queue) const {
+    if (!interrupts_.empty()) {
+      interrupts_[queue].disarm();
+    }
+  }
   // Main thread.
   [[nodiscard]] PortCounters counters();
   [[nodiscard]] bool is_link_up() const;
@@ -98,6 +120,8 @@ class Port {
   Result<void> create_pci_device();
   Result<void> open_tap();
   Result<void> start();
+  [[nodiscard]] bool has_interrupts() const;
+  void find_what_tells(const std::set<int>& sockets_before);
   void receive_groups();
   Result<void> open_twin();
   Result<void> join_all_multicast();
@@ -113,9 +137,10 @@ class Port {
   bool started_ = false;
   DeviceQueues queues_;
   Descriptor membership_;
-  int ring_socket_ = -1;      // the driver's, for its drop counter and to wait; not ours to close
-  std::uint64_t missed_ = 0;  // the kernel's counter starts again at each reading
-  std::unique_ptr<TapDevice> tap_;  // the device itself, where it is a tap
+  int ring_socket_ = -1;  // the driver's, for its drop counter and to wait; not ours to close
+  std::vector<ReceiveInterrupt> interrupts_;  // by receive queue; empty: none, or not of all
+  std::uint64_t missed_ = 0;                  // the kernel's counter starts again at each reading
+  std::unique_ptr<TapDevice> tap_;            // the device itself, where it is a tap
   std::unique_ptr<Twin> twin_;
   std::vector<std::unique_ptr<TransmitQueue>> transmit_queues_;  // one, or by worker
   Counter received_, received_bytes_;  // of a tap, which no driver counts for

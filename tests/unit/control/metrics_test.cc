@@ -122,8 +122,20 @@ TEST(Metrics, EveryCounterOfTheDataplanesWorkersAppears) {
   }
   const std::string text = text_of(snapshot);
   for (const NamedCount& counter : snapshot.status.workers[0].counters) {
-    EXPECT_THAT(text, HasSubstr("} " + std::to_string(counter.value) + "\n")) << counter.name;
+    if (counter.name != "busy_ns") {  // in seconds
+      EXPECT_THAT(text, HasSubstr("} " + std::to_string(counter.value) + "\n")) << counter.name;
+    }
   }
+}
+
+TEST(Metrics, HowBusyAWorkerIsStandsInSecondsAndAsAShare) {
+  Snapshot snapshot = sample();
+  snapshot.status.workers.resize(1);
+  snapshot.status.workers[0].counters = {{"busy_ns", 2'500'000'000}};
+  snapshot.status.workers[0].busy_ratio = 0.25;
+  const std::string text = text_of(snapshot);
+  EXPECT_THAT(text, HasSubstr("holdfast_worker_busy_seconds_total{worker=\"0\"} 2.5\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_worker_busy_ratio{worker=\"0\"} 0.25\n"));
 }
 
 TEST(Metrics, OneStateOfEachIsHot) {
