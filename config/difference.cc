@@ -55,7 +55,8 @@ bool same_port(const Port& a, const Port& b) {
   return a.device == b.device && a.interface == b.interface && a.receive_file == b.receive_file &&
          a.transmit_file == b.transmit_file && a.repeat == b.repeat && a.mtu == b.mtu &&
          a.vlan == b.vlan && a.pci_address == b.pci_address && a.socket == b.socket &&
-         a.role == b.role && a.memif_id == b.memif_id && a.mac == b.mac && a.twin == b.twin;
+         a.role == b.role && a.memif_id == b.memif_id && a.mac == b.mac && a.twin == b.twin &&
+         a.bond_mode == b.bond_mode && a.links == b.links;
 }
 
 std::vector<std::string> port_differences(const Config& running, const Config& wanted) {

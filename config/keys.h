@@ -23,7 +23,7 @@ inline constexpr std::array<Key, 10> kDataplaneKeys = {"workers",
                                                        "directory",
                                                        "state_file",
                                                        "instance"};
-inline constexpr std::array<Key, 13> kPortKeys = {"device",
+inline constexpr std::array<Key, 15> kPortKeys = {"device",
                                                   "interface",
                                                   "rx",
                                                   "tx",
@@ -35,7 +35,9 @@ inline constexpr std::array<Key, 13> kPortKeys = {"device",
                                                   "role",
                                                   "id",
                                                   "mac",
-                                                  "twin"};
+                                                  "twin",
+                                                  "mode",
+                                                  "links"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 8> kDefaultsKeys = {
     "check", "balance", "affinity", "drain", "min_capacity", "timeouts", "mode", "mss"};

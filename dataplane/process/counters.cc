@@ -144,6 +144,11 @@ void Counters::read_port(Port& port, seam::PortCounters& out) const {
   add(out.mutable_values(), "transmitted", counters.transmitted);
   add(out.mutable_values(), "transmitted_bytes", counters.transmitted_bytes);
   add(out.mutable_values(), "transmit_errors", counters.transmit_errors);
+  if (const Bond* bond = port.bond(); bond != nullptr) {
+    for (const Bond::LinkState& link : bond->links()) {
+      add(out.mutable_values(), "link_up_" + link.name, link.can_carry ? 1 : 0);
+    }
+  }
   if (const Twin* twin = port.twin(); twin != nullptr) {
     add(out.mutable_values(), "kernel_received", twin->delivered());
     add(out.mutable_values(), "kernel_transmitted", twin->collected());

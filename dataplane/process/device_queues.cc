@@ -189,7 +189,8 @@ Result<DeviceQueues> start_queues(const QueueSetup& setup) {
   if (rte_eth_dev_info_get(setup.device, &info) != 0) {
     return std::unexpected(refused().error());
   }
-  const QueueOffer offer = offer_of(info);
+  QueueOffer offer = offer_of(info);
+  offer.receive = std::min(offer.receive, setup.most_receive);
   QueuePlan plan = plan_queues(offer, setup.workers);
   auto started = configure_and_start(setup, offer, plan);
   QueueSetup plainer = setup;

@@ -62,9 +62,10 @@ struct QueueSetup {
   std::uint16_t device = 0;  // DPDK's number
   std::uint32_t workers = 1;
   RssKey key{};
-  std::uint32_t mtu = 0;    // 0: the device's own
-  bool chains = false;      // as of plan_transmit_offloads()
-  bool interrupts = false;  // of receive queues, where the driver has them
+  std::uint32_t mtu = 0;                    // 0: the device's own
+  bool chains = false;                      // as of plan_transmit_offloads()
+  std::uint16_t most_receive = UINT16_MAX;  // queues
+  bool interrupts = false;                  // of receive queues, where the driver has them
   rte_mempool* pool = nullptr;
 };
 

@@ -20,7 +20,6 @@
 #include <fmt/ranges.h>
 #include <linux/if_packet.h>
 #include <rte_bus_vdev.h>
-#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <sys/socket.h>
 
@@ -85,7 +84,9 @@ Result<void> Port::create() {
     case PortDevice::kAfPacket:
       return create_packet_device();
     case PortDevice::kPci:
-      return create_pci_device();
+      return probe_card(spec_.name, device_);
+    case PortDevice::kBond:
+      return create_bond();
     case PortDevice::kTap:
       return open_tap();
     default:
@@ -119,17 +120,12 @@ Result<void> Port::create_virtual_device() {
   return {};
 }
 
-Result<void> Port::create_pci_device() {
-  if (rte_dev_probe(device_.c_str()) != 0) {
-    return fail(
-        ExitCode::kEnvironment,
-        fmt::format("port {}: DPDK cannot take the device {}, which is bound to {}: everything in "
-                    "its IOMMU group has to be bound so, and its VFIO group be ours to open: {}",
-                    spec_.name,
-                    device_,
-                    bound_driver(device_),
-                    take_eal_log()));
+Result<void> Port::create_bond() {
+  auto bond = Bond::create(spec_, device_);
+  if (!bond) {
+    return std::unexpected(bond.error());
   }
+  bond_ = std::move(*bond);
   return {};
 }
 
@@ -252,6 +248,7 @@ Result<void> Port::start() {
   const bool known = rte_eth_dev_get_port_by_name(device_.c_str(), &id_) == 0;
   setup.device = id_;
   setup.interrupts = has_interrupts();
+  setup.most_receive = bond_ ? 1 : UINT16_MAX;
   auto queues = known ? start_queues(setup) : fail(ExitCode::kEnvironment, take_eal_log());
   if (!queues) {
     return fail(
@@ -360,6 +357,21 @@ std::uint16_t Port::receive_tap(std::span<rte_mbuf*> packets) {
   return count;
 }
 
+bool Port::retry(std::uint32_t worker, std::uint64_t now_ns) {
+  if (bond_ && bond_->has_heartbeat()) [[unlikely]] {
+    keep_bond_alive(worker, now_ns);
+  }
+  return transmit_queue(worker).retry(now_ns);
+}
+
+// LACP's frames leave with our bursts, be they empty.
+void Port::keep_bond_alive(std::uint32_t worker, std::uint64_t now_ns) {
+  if (worker == plan_.index % plan_.workers && now_ns - heartbeat_ns_ >= kBondHeartbeatNs) {
+    heartbeat_ns_ = now_ns;
+    transmit_queue(worker).send_nothing();
+  }
+}
+
 // The driver of af_xdp says always that it is up.
 bool Port::is_link_up() const {
   if (tap_) {
@@ -368,6 +380,9 @@ bool Port::is_link_up() const {
   if (spec_.device == PortDevice::kAfXdp) {
     const auto facts = load_interface(spec_.interface);
     return facts && facts->up;
+  }
+  if (bond_) {
+    return bond_->is_up();
   }
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

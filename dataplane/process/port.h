@@ -8,11 +8,12 @@
 // dispatch behind it. All multicast frames are asked for by a socket of our own, whose membership
 // ends with the process, instead of by link flags, which would outlive a SIGKILL.
 //
-// Owned ports (tap, memif, pci, af_xdp) give the kernel its view by a twin (twin.h).
+// Owned ports (tap, memif, pci, af_xdp, bond) give the kernel its view by a twin (twin.h).
 #pragma once
 
 #include "dataplane/frame.h"
 #include "dataplane/neighborhood.h"
+#include "dataplane/process/bond.h"
 #include "dataplane/process/descriptor.h"
 #include "dataplane/process/device_queues.h"
 #include "dataplane/process/failure.h"
@@ -24,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -77,9 +79,8 @@ class Port {
   std::uint16_t transmit(std::uint32_t worker, std::span<rte_mbuf*> packets) {
     return transmit_queue(worker).transmit(packets);
   }
-  bool retry(std::uint32_t worker, std::uint64_t now_ns) {
-    return transmit_queue(worker).retry(now_ns);
-  }
+  // Calls a bond's driver too, as often as that wants.
+  bool retry(std::uint32_t worker, std::uint64_t now_ns);
 
   [[nodiscard]] const PortSpec& spec() const { return spec_; }
   [[nodiscard]] const Link& link() const { return link_; }
@@ -104,6 +105,8 @@ class Port {
   // Main thread.
   [[nodiscard]] PortCounters counters();
   [[nodiscard]] bool is_link_up() const;
+  // Null where the port is none.
+  [[nodiscard]] const Bond* bond() const { return bond_ ? &*bond_ : nullptr; }
   [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
 
  private:
@@ -114,10 +117,11 @@ class Port {
     return *transmit_queues_[transmit_queues_.size() == 1 ? 0 : worker];
   }
   void make_transmit_queues();
+  void keep_bond_alive(std::uint32_t worker, std::uint64_t now_ns);
   Result<void> create();
   Result<void> create_packet_device();
   Result<void> create_virtual_device();
-  Result<void> create_pci_device();
+  Result<void> create_bond();
   Result<void> open_tap();
   Result<void> start();
   [[nodiscard]] bool has_interrupts() const;
@@ -142,6 +146,8 @@ class Port {
   std::uint64_t missed_ = 0;                  // the kernel's counter starts again at each reading
   std::unique_ptr<TapDevice> tap_;            // the device itself, where it is a tap
   std::unique_ptr<Twin> twin_;
+  std::optional<Bond> bond_;        // the device itself, where it is one
+  std::uint64_t heartbeat_ns_ = 0;  // of one worker
   std::vector<std::unique_ptr<TransmitQueue>> transmit_queues_;  // one, or by worker
   Counter received_, received_bytes_;  // of a tap, which no driver counts for
   std::vector<std::string> notices_;
