@@ -17,6 +17,7 @@ std::string text_of(std::uint64_t value) { return fmt::to_string(value); }
 std::string text_of(const std::optional<std::uint32_t>& value) {
   return value ? fmt::to_string(*value) : "auto";
 }
+std::string text_of(Idle value) { return value == Idle::kSleep ? "sleep" : "poll"; }
 std::string memory_text(const std::optional<std::uint64_t>& value) {
   return value ? size_text(*value) : "auto";
 }
@@ -54,7 +55,8 @@ bool same_port(const Port& a, const Port& b) {
   return a.device == b.device && a.interface == b.interface && a.receive_file == b.receive_file &&
          a.transmit_file == b.transmit_file && a.repeat == b.repeat && a.mtu == b.mtu &&
          a.vlan == b.vlan && a.pci_address == b.pci_address && a.socket == b.socket &&
-         a.role == b.role && a.memif_id == b.memif_id && a.mac == b.mac && a.twin == b.twin;
+         a.role == b.role && a.memif_id == b.memif_id && a.mac == b.mac && a.twin == b.twin &&
+         a.bond_mode == b.bond_mode && a.links == b.links;
 }
 
 std::vector<std::string> port_differences(const Config& running, const Config& wanted) {
@@ -93,6 +95,7 @@ std::vector<std::string> startup_differences(const Config& running, const Config
   }
   comparison.key("flows", &Dataplane::flows);
   comparison.key("huge_pages", &Dataplane::huge_pages);
+  comparison.key("idle", &Dataplane::idle);
   comparison.key("hash_key_file", &Dataplane::hash_key_file);
   comparison.key("socket", &Dataplane::socket);
   comparison.key("directory", &Dataplane::directory);

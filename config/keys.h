@@ -13,16 +13,17 @@ using Key = std::string_view;
 inline constexpr std::array<Key, 9> kRootKeys = {
     "version", "dataplane", "ports", "nat", "defaults", "checks", "services", "control", "include"};
 inline constexpr std::array<Key, 2> kIncludedKeys = {"checks", "services"};
-inline constexpr std::array<Key, 9> kDataplaneKeys = {"workers",
-                                                      "memory",
-                                                      "flows",
-                                                      "huge_pages",
-                                                      "hash_key_file",
-                                                      "socket",
-                                                      "directory",
-                                                      "state_file",
-                                                      "instance"};
-inline constexpr std::array<Key, 13> kPortKeys = {"device",
+inline constexpr std::array<Key, 10> kDataplaneKeys = {"workers",
+                                                       "memory",
+                                                       "flows",
+                                                       "huge_pages",
+                                                       "idle",
+                                                       "hash_key_file",
+                                                       "socket",
+                                                       "directory",
+                                                       "state_file",
+                                                       "instance"};
+inline constexpr std::array<Key, 15> kPortKeys = {"device",
                                                   "interface",
                                                   "rx",
                                                   "tx",
@@ -34,7 +35,9 @@ inline constexpr std::array<Key, 13> kPortKeys = {"device",
                                                   "role",
                                                   "id",
                                                   "mac",
-                                                  "twin"};
+                                                  "twin",
+                                                  "mode",
+                                                  "links"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 8> kDefaultsKeys = {
     "check", "balance", "affinity", "drain", "min_capacity", "timeouts", "mode", "mss"};

@@ -37,9 +37,23 @@ struct Vip {
   auto operator<=>(const Vip&) const = default;
 };
 
-enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull, kTap, kMemif, kPci, kAfXdp };
+enum class PortDevice : std::uint8_t {
+  kAfPacket,
+  kPcap,
+  kRing,
+  kNull,
+  kTap,
+  kMemif,
+  kPci,
+  kAfXdp,
+  kBond,
+};
 // Whether the port's frames are all ours, so that the kernel has to be given its own view of it.
 constexpr bool is_owned(PortDevice device) { return device >= PortDevice::kTap; }
+// How a bond uses its links: all that the switch agrees to (IEEE 802.1AX), or one at a time.
+enum class BondMode : std::uint8_t { kLacp, kActiveBackup };
+// What workers do while no frames come.
+enum class Idle : std::uint8_t { kSleep, kPoll };
 // Which end of a memif makes the socket.
 enum class MemifRole : std::uint8_t { kServer, kClient };
 enum class Mode : std::uint8_t { kNat, kDsr, kIpip, kGue, kGre, kVxlan };
@@ -68,14 +82,16 @@ struct Port {
   std::string receive_file;   // pcap: `rx`
   std::string transmit_file;  // pcap: `tx`
   bool repeat = false;        // pcap
-  std::uint16_t mtu = kDefaultPortMtu;  // but for af_packet and af_xdp: there the interface's
-  Vlan vlan = {};                       // all but af_packet
-  std::string pci_address;              // pci: `address`, as 0000:65:00.0
-  std::string socket;                   // memif
-  MemifRole role = MemifRole::kClient;  // memif
-  std::uint32_t memif_id = 0;           // memif: `id`
-  MacAddress mac{};                     // tap, memif; all zero: made from the names
-  std::string twin;                     // owned: the kernel's view of it; empty: none
+  std::uint16_t mtu = kDefaultPortMtu;   // but for af_packet and af_xdp: there the interface's
+  Vlan vlan = {};                        // all but af_packet
+  std::string pci_address;               // pci: `address`, as 0000:65:00.0
+  std::string socket;                    // memif
+  MemifRole role = MemifRole::kClient;   // memif
+  std::uint32_t memif_id = 0;            // memif: `id`
+  BondMode bond_mode = BondMode::kLacp;  // bond: `mode`
+  std::vector<std::string> links;        // bond: PCI addresses, names of interfaces that are made
+  MacAddress mac{};                      // tap, memif; all zero: made from the names
+  std::string twin;                      // owned: the kernel's view of it; empty: none
   Place place;
 };
 
@@ -84,7 +100,8 @@ struct Dataplane {
   std::optional<std::uint32_t> workers;       // nullopt: auto
   std::optional<std::uint64_t> memory_bytes;  // nullopt: auto
   std::uint64_t flows = 1'000'000;
-  bool huge_pages = true;     // use them when there are any
+  bool huge_pages = true;  // use them when there are any
+  Idle idle = Idle::kSleep;
   std::string hash_key_file;  // 32 hex digits; empty: generated and kept 0600
   std::string socket = "/run/holdfast/dataplane.sock";
   std::string directory = "/var/lib/holdfast/dataplane";

@@ -12,11 +12,11 @@ namespace holdfast::config {
 namespace {
 
 constexpr std::size_t kMostPorts = 16;
-constexpr std::size_t kLongestInterface = 15;  // IFNAMSIZ less its NUL
 
 constexpr std::array kDevices = {Word{"af_packet", PortDevice::kAfPacket},
                                  Word{"pci", PortDevice::kPci},
                                  Word{"af_xdp", PortDevice::kAfXdp},
+                                 Word{"bond", PortDevice::kBond},
                                  Word{"tap", PortDevice::kTap},
                                  Word{"memif", PortDevice::kMemif},
                                  Word{"pcap", PortDevice::kPcap},
@@ -29,6 +29,7 @@ constexpr std::array kRoles = {Word{"server", MemifRole::kServer},
 std::span<const Key> keys_of(PortDevice device) {
   static constexpr std::array<Key, 1> kAfPacket = {"interface"};
   static constexpr std::array<Key, 4> kPci = {"address", "mtu", "vlan", "twin"};
+  static constexpr std::array<Key, 5> kBond = {"mode", "links", "mtu", "vlan", "twin"};
   static constexpr std::array<Key, 3> kAfXdp = {"interface", "vlan", "twin"};
   static constexpr std::array<Key, 5> kTap = {"interface", "mtu", "vlan", "mac", "twin"};
   static constexpr std::array<Key, 7> kMemif = {
@@ -40,6 +41,8 @@ std::span<const Key> keys_of(PortDevice device) {
       return kAfPacket;
     case PortDevice::kPci:
       return kPci;
+    case PortDevice::kBond:
+      return kBond;
     case PortDevice::kAfXdp:
       return kAfXdp;
     case PortDevice::kTap:
@@ -53,42 +56,6 @@ std::span<const Key> keys_of(PortDevice device) {
       break;
   }
   return kOthers;
-}
-
-// `null` is a device here, though YAML reads it as nothing; the parser hands it over as a text.
-Read<std::string> read_interface(const Node& node) {
-  Read<std::string> name = read_text(node);
-  if (!name) {
-    return name;
-  }
-  if (name->size() > kLongestInterface) {
-    return std::unexpected(Complaint{
-        fmt::format("{} is longer than {} characters", quote(*name), kLongestInterface), ""});
-  }
-  const auto unfit = [](unsigned char c) { return c <= ' ' || c >= 0x7f || c == '/' || c == ':'; };
-  if (std::ranges::any_of(*name, unfit) || *name == "." || *name == "..") {
-    return std::unexpected(
-        Complaint{fmt::format("{} is no name of a network interface", quote(*name)), ""});
-  }
-  return name;
-}
-
-// As the kernel writes it: 0000:65:00.0.
-Read<std::string> read_pci_address(const Node& node) {
-  constexpr std::string_view kForm = "xxxx:xx:xx.7";
-  Read<std::string> text = read_text(node);
-  if (!text) {
-    return text;
-  }
-  const auto fits = [](char wanted, char c) {
-    const bool hexadecimal = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-    return wanted == 'x' ? hexadecimal : wanted == '7' ? c >= '0' && c <= '7' : c == wanted;
-  };
-  if (!std::ranges::equal(kForm, *text, fits)) {
-    return std::unexpected(Complaint{quote(*text) + " is no PCI address",
-                                     "write it as `lspci -D` does: \"0000:65:00.0\""});
-  }
-  return text;
 }
 
 constexpr std::uint64_t kMostVlan = 4094;
@@ -199,6 +166,9 @@ void read_device_keys(const Fields& fields, const Node& name, Port& port) {
     fields.set_required("socket", port.socket, path(kLongestSocket));
     fields.set("role", port.role, word(kRoles));
     fields.set("id", port.memif_id, integer(0, UINT32_MAX));
+  }
+  if (has_key("links")) {
+    read_bond(fields, port);
   }
   if (has_key("mtu")) {
     fields.set("mtu", port.mtu, integer(576, 9216));
@@ -317,6 +287,7 @@ void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal) {
   check_repeated(ports, &Port::twin, "twin", spans, journal);
   check_twins(ports, spans, journal);
   check_memifs(ports, spans, journal);
+  check_links(ports, spans, journal);
 }
 
 }  // namespace holdfast::config

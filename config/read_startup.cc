@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kMostPoolAddresses = 65536;
+constexpr std::array kIdles = {Word{"sleep", Idle::kSleep}, Word{"poll", Idle::kPoll}};
 
 std::map<std::string, Place> places_of(const Fields& fields,
                                        std::span<const Key> keys,
@@ -49,6 +50,7 @@ void read_dataplane(const Node& node,
     return read_count(value, {1000, 500'000'000});
   });
   fields.set("huge_pages", dataplane.huge_pages, read_boolean);
+  fields.set("idle", dataplane.idle, word(kIdles));
   fields.set("hash_key_file", dataplane.hash_key_file, path(kLongestPath));
   sockets.dataplane = read_socket(fields, dataplane.socket, sockets);
   fields.set("directory", dataplane.directory, path(kLongestPath));

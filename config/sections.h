@@ -91,6 +91,13 @@ void read_dataplane(const Node& node,
                     SocketPlaces& sockets,
                     Journal& journal);
 void read_control(const Node& node, Control& control, SocketPlaces& sockets, Journal& journal);
+// Names of what a port stands on; a PCI address as the kernel writes it: 0000:65:00.0.
+Read<std::string> read_interface(const Node& node);
+Read<std::string> read_pci_address(const Node& node);
+// A bond's own keys.
+void read_bond(const Fields& fields, Port& port);
+// What is a bond's link is nothing else. `spans`: the ports' keys.
+void check_links(const std::vector<Port>& ports, const std::vector<Span>& spans, Journal& journal);
 void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal);
 // Returns whether every range was read.
 bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal);

@@ -44,9 +44,22 @@ enum class HashFields : std::uint8_t {
   kDestinationPort,  // the destination port alone
 };
 
-enum class PortDevice : std::uint8_t { kAfPacket, kPcap, kRing, kNull, kTap, kMemif, kPci, kAfXdp };
+enum class PortDevice : std::uint8_t {
+  kAfPacket,
+  kPcap,
+  kRing,
+  kNull,
+  kTap,
+  kMemif,
+  kPci,
+  kAfXdp,
+  kBond,
+};
 // Whether the port's frames are all ours, so that the kernel has to be given its own view of it.
 constexpr bool is_owned(PortDevice device) { return device >= PortDevice::kTap; }
+
+// How a bond uses its links: all that the switch agrees to (IEEE 802.1AX), or one at a time.
+enum class BondMode : std::uint8_t { kLacp, kActiveBackup };
 
 // Which end of a memif makes the socket.
 enum class MemifRole : std::uint8_t { kServer, kClient };
@@ -189,20 +202,25 @@ struct GenerationSpec {
 struct PortSpec {
   std::string name;
   PortDevice device = PortDevice::kNull;
-  std::string interface;                // af_packet, af_xdp: the netdev; tap: the one we make
-  std::string receive_file;             // pcap
-  std::string transmit_file;            // pcap
-  bool repeat = false;                  // pcap: read the file endlessly
-  std::uint16_t mtu = kDefaultPortMtu;  // af_packet, af_xdp: unused, it is the netdev's
-  VlanTags vlan = {};                   // all but af_packet
-  std::string pci_address;              // pci: 0000:65:00.0
-  std::string socket;                   // memif
-  MemifRole role = MemifRole::kClient;  // memif
-  std::uint32_t memif_id = 0;           // memif
-  MacAddress mac{};                     // tap, memif; all zero: made from the names
-  std::string twin;                     // owned: the kernel's view of the port; empty: none
+  std::string interface;                 // af_packet, af_xdp: the netdev; tap: the one we make
+  std::string receive_file;              // pcap
+  std::string transmit_file;             // pcap
+  bool repeat = false;                   // pcap: read the file endlessly
+  std::uint16_t mtu = kDefaultPortMtu;   // af_packet, af_xdp: unused, it is the netdev's
+  VlanTags vlan = {};                    // all but af_packet
+  std::string pci_address;               // pci: 0000:65:00.0
+  std::string socket;                    // memif
+  MemifRole role = MemifRole::kClient;   // memif
+  std::uint32_t memif_id = 0;            // memif
+  BondMode bond_mode = BondMode::kLacp;  // bond
+  std::vector<std::string> links;        // bond: PCI addresses, names of taps
+  MacAddress mac{};                      // tap, memif; all zero: made from the names
+  std::string twin;                      // owned: the kernel's view of the port; empty: none
   bool operator==(const PortSpec&) const = default;
 };
+
+// What workers do while no frames come: sleep until some do, or look for them without a rest.
+enum class Idle : std::uint8_t { kSleep, kPoll };
 
 // Fixed for the life of the dataplane process.
 struct StartupSpec {
@@ -211,6 +229,7 @@ struct StartupSpec {
   std::uint64_t memory_bytes = 0;   // 0: from flows
   std::uint64_t flows = 1'000'000;  // capacity over all workers
   bool huge_pages = true;           // use them when there are any
+  Idle idle = Idle::kSleep;
   std::array<std::uint8_t, 16> hash_key{};
   std::string socket;      // writer's seam; "<socket>.ro" is read-only
   std::string directory;   // persisted generations

@@ -69,6 +69,8 @@ struct WorkerCounters {
 
   Counter polls;
   Counter busy_polls;  // polls that found frames
+  Counter busy_ns;     // that they took
+  Counter woken;       // waits that frames on a port ended
 };
 struct alignas(64) WorkerStats : WorkerCounters {};
 

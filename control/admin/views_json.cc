@@ -59,7 +59,8 @@ json::object to_json(const WorkerView& worker) {
           {"generated", counts(worker.generated)},
           {"flows", counts(worker.flows)},
           {"capacity", counts(worker.capacity)},
-          {"unaccounted", worker.unaccounted}};
+          {"unaccounted", worker.unaccounted},
+          {"busy_ratio", worker.busy_ratio}};
 }
 
 json::object to_json(const PortView& port) {

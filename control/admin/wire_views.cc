@@ -81,7 +81,8 @@ WorkerView to_view(const seam::WorkerCounters& worker) {
                        {"prefix_v6", worker.capacity_prefix_v6()},
                        {"nat", worker.capacity_nat()}},
           .unaccounted = worker.unaccounted(),
-          .affinities = {{"v4", worker.affinity_v4()}, {"v6", worker.affinity_v6()}}};
+          .affinities = {{"v4", worker.affinity_v4()}, {"v6", worker.affinity_v6()}},
+          .busy_ratio = worker.busy_ratio()};
 }
 
 PortView to_view(const seam::PortCounters& port) {

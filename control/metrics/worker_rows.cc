@@ -81,6 +81,22 @@ void unaccounted(const Snapshot& snapshot, Series& series) {
   }
 }
 
+void busy_seconds(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    const auto found =
+        std::ranges::find(view.counters, std::string_view("busy_ns"), &NamedCount::name);
+    if (found != view.counters.end()) {
+      series.add(static_cast<double>(found->value) / 1e9, worker_label(view));
+    }
+  }
+}
+
+void busy_ratio(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    series.add(view.busy_ratio, worker_label(view));
+  }
+}
+
 void link_up(const Snapshot& snapshot, Series& series) {
   for (const PortView& port : snapshot.status.ports) {
     series.add(port.link_up ? 1.0 : 0.0, {{"port", port.name}});
@@ -98,14 +114,16 @@ void port(const Snapshot& snapshot, Series& series) {
   }
 }
 
-// One sample per port with a twin and class of frames; the dataplane names the classes.
-void kernel_dropped(const Snapshot& snapshot, Series& series) {
-  constexpr std::string_view kPrefix = "kernel_dropped_";
+// One sample per port and counter of that prefix; what follows it is the label. The dataplane names
+// them.
+template <Name Prefix, Name LabelName>
+void by_label(const Snapshot& snapshot, Series& series) {
   for (const PortView& view : snapshot.status.ports) {
     for (const NamedCount& count : view.counters) {
-      if (count.name.starts_with(kPrefix)) {
+      if (count.name.starts_with(Prefix.view())) {
         series.add(count.value,
-                   {{"port", view.name}, {"class", count.name.substr(kPrefix.size())}});
+                   {{"port", view.name},
+                    {std::string(LabelName.view()), count.name.substr(Prefix.view().size())}});
       }
     }
   }
@@ -214,6 +232,18 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Rounds that found frames.",
      kCounter,
      worker<"busy_polls">},
+    {"holdfast_worker_woken_total",
+     "Waits for frames that a port ended.",
+     kCounter,
+     worker<"woken">},
+    {"holdfast_worker_busy_seconds_total",
+     "Time that rounds with frames took; what is left was idle.",
+     kCounter,
+     busy_seconds},
+    {"holdfast_worker_busy_ratio",
+     "Share of the last second that rounds with frames took, 0 to 1.",
+     kGauge,
+     busy_ratio},
     {"holdfast_drops_total", "Frames dropped, by reason.", kCounter, drops},
     {"holdfast_generated_frames_total",
      "Frames that the dataplane made itself, by kind.",
@@ -233,6 +263,10 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      kGauge,
      unaccounted},
     {"holdfast_port_link_up", "1 while the port has a link.", kGauge, link_up},
+    {"holdfast_port_bond_link_up",
+     "1 while the bond's link can carry frames.",
+     kGauge,
+     by_label<"link_up_", "link">},
     {"holdfast_port_received_frames_total", "Frames received.", kCounter, port<"received">},
     {"holdfast_port_received_bytes_total", "Bytes received.", kCounter, port<"received_bytes">},
     {"holdfast_port_missed_frames_total",
@@ -270,7 +304,7 @@ constexpr std::array kRows = std::to_array<MetricRow>({
     {"holdfast_kernel_rx_dropped_total",
      "Frames for the kernel that found their class's queue full or its interface down.",
      kCounter,
-     kernel_dropped},
+     by_label<"kernel_dropped_", "class">},
 });
 
 }  // namespace

@@ -25,9 +25,12 @@ static_assert(same_enumerator<dataplane::MemifRole>(config::MemifRole::kClient) 
               dataplane::MemifRole::kClient);
 static_assert(same_enumerator<dataplane::MssSpec::Rule>(config::MssRule::kClamp) ==
               dataplane::MssSpec::Rule::kClamp);
+static_assert(same_enumerator<dataplane::Idle>(config::Idle::kPoll) == dataplane::Idle::kPoll);
+static_assert(same_enumerator<dataplane::BondMode>(config::BondMode::kActiveBackup) ==
+              dataplane::BondMode::kActiveBackup);
 static_assert(config::kDefaultPortMtu == dataplane::kDefaultPortMtu);
-static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kAfXdp) ==
-              dataplane::PortDevice::kAfXdp);
+static_assert(same_enumerator<dataplane::PortDevice>(config::PortDevice::kBond) ==
+              dataplane::PortDevice::kBond);
 
 dataplane::Protocol protocol_of(config::Protocol protocol) {
   return protocol == config::Protocol::kTcp ? dataplane::Protocol::kTcp : dataplane::Protocol::kUdp;
@@ -194,6 +197,8 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
                           .socket = port.socket,
                           .role = same_enumerator<dataplane::MemifRole>(port.role),
                           .memif_id = port.memif_id,
+                          .bond_mode = same_enumerator<dataplane::BondMode>(port.bond_mode),
+                          .links = port.links,
                           .mac = port.mac,
                           .twin = port.twin});
   }
@@ -201,6 +206,7 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
   spec.memory_bytes = from.memory_bytes.value_or(0);
   spec.flows = from.flows;
   spec.huge_pages = from.huge_pages;
+  spec.idle = same_enumerator<dataplane::Idle>(from.idle);
   spec.hash_key = hash_key;
   spec.socket = from.socket;
   spec.directory = from.directory;

@@ -273,8 +273,17 @@ dataplane::VlanTags vlan(const Port& message, Fault& fault) {
   return {service, customer};
 }
 
+std::vector<std::string> links(const Port& message, Fault& fault) {
+  std::vector<std::string> found;
+  limit(static_cast<std::size_t>(message.links_size()), kMaxLinks, "links", fault);
+  for (int i = 0; i < message.links_size() && !fault.any(); ++i) {
+    found.push_back(path(message.links(i), "link", fault));
+  }
+  return found;
+}
+
 PortSpec port(const Port& message, Fault& fault) {
-  constexpr std::uint32_t kLastDevice = number(dataplane::PortDevice::kAfXdp);
+  constexpr std::uint32_t kLastDevice = number(dataplane::PortDevice::kBond);
   PortSpec spec{
       .name = name(message.name(), "port name", fault),
       .device = narrow<dataplane::PortDevice>(message.device(), 0, kLastDevice, "device", fault),
@@ -289,10 +298,16 @@ PortSpec port(const Port& message, Fault& fault) {
       .role = narrow<dataplane::MemifRole>(
           message.role(), 0, number(dataplane::MemifRole::kClient), "role", fault),
       .memif_id = message.memif_id(),
+      .bond_mode = narrow<dataplane::BondMode>(
+          message.bond_mode(), 0, number(dataplane::BondMode::kActiveBackup), "bond mode", fault),
+      .links = links(message, fault),
       .mac = mac(message.mac(), "port's MAC address", fault),
       .twin = path(message.twin(), "twin", fault)};
   if (!spec.twin.empty() && !is_owned(spec.device)) {
     fault.say("a twin of a port that is not owned");
+  }
+  if (spec.links.empty() == (spec.device == dataplane::PortDevice::kBond)) {
+    fault.say("links are a bond's, and a bond has some");
   }
   return spec;
 }
@@ -451,6 +466,10 @@ Startup to_wire(const StartupSpec& spec) {
     out.set_vlan(one.vlan.customer());
     out.set_pci_address(one.pci_address);
     out.set_socket(one.socket);
+    out.set_bond_mode(number(one.bond_mode));
+    for (const std::string& link : one.links) {
+      out.add_links(link);
+    }
     out.set_role(number(one.role));
     out.set_memif_id(one.memif_id);
     out.set_mac(mac_to_wire(one.mac));
@@ -465,6 +484,7 @@ Startup to_wire(const StartupSpec& spec) {
   message.set_directory(spec.directory);
   message.set_state_file(spec.state_file);
   message.set_instance(spec.instance);
+  message.set_idle(number(spec.idle));
   return message;
 }
 
@@ -491,6 +511,8 @@ std::expected<StartupSpec, std::string> from_wire(const Startup& message) {
   spec.directory = path(message.directory(), "directory", fault);
   spec.state_file = path(message.state_file(), "state file", fault);
   spec.instance = name(message.instance(), "instance", fault);
+  spec.idle =
+      narrow<dataplane::Idle>(message.idle(), 0, number(dataplane::Idle::kPoll), "idle", fault);
   if (fault.any()) {
     return std::unexpected(fault.text());
   }

@@ -34,6 +34,7 @@ inline constexpr std::size_t kMaxMembers = 10'000;
 inline constexpr std::size_t kMaxBindings = 10'000;
 inline constexpr std::size_t kMaxPools = 10'000;
 inline constexpr std::size_t kMaxPorts = 64;
+inline constexpr std::size_t kMaxLinks = 8;       // of a bond
 inline constexpr std::size_t kMaxNameBytes = 63;  // as the registry keeps them (registry.h)
 inline constexpr std::size_t kMaxPathBytes = 4095;
 inline constexpr std::uint32_t kMaxWorkers = 1024;

@@ -59,7 +59,8 @@ Counters::Counters(const WorkerSurroundings& surroundings,
       workers_(workers),
       publisher_(publisher),
       state_bytes_(state_bytes),
-      bases_(kRegistryCapacity) {
+      bases_(kRegistryCapacity),
+      busy_(workers.size(), Busy{.at_ns = monotonic_ns()}) {
   members_changed();
 }
 
@@ -70,6 +71,16 @@ void Counters::members_changed() {
       const auto index = static_cast<std::uint16_t>(i);
       bases_[i] = {.epoch = records[i].epoch, .values = values_of(index)};
     }
+  }
+}
+
+// A turn counts when it is over: one that began in the span before may make it more than whole.
+void Counters::sample_busy(std::uint64_t now_ns) {
+  for (std::size_t i = 0; i < workers_.size(); ++i) {
+    const std::uint64_t busy_ns = workers_[i]->state().stats.busy_ns.get();
+    const auto span = static_cast<double>(now_ns - busy_[i].at_ns);
+    const double ratio = static_cast<double>(busy_ns - busy_[i].busy_ns) / std::max(span, 1.0);
+    busy_[i] = {.at_ns = now_ns, .busy_ns = busy_ns, .ratio = std::min(ratio, 1.0)};
   }
 }
 
@@ -118,6 +129,7 @@ void Counters::read_worker(Worker& worker, seam::WorkerCounters& out) const {
   out.set_affinity_v6(state.tables.v6.affinities());
   out.set_capacity_nat(state.tables.nat.records().size());
   out.set_unaccounted(static_cast<std::int64_t>(unaccounted(stats)));
+  out.set_busy_ratio(busy_[state.worker].ratio);
 }
 
 void Counters::read_port(Port& port, seam::PortCounters& out) const {
@@ -132,6 +144,11 @@ void Counters::read_port(Port& port, seam::PortCounters& out) const {
   add(out.mutable_values(), "transmitted", counters.transmitted);
   add(out.mutable_values(), "transmitted_bytes", counters.transmitted_bytes);
   add(out.mutable_values(), "transmit_errors", counters.transmit_errors);
+  if (const Bond* bond = port.bond(); bond != nullptr) {
+    for (const Bond::LinkState& link : bond->links()) {
+      add(out.mutable_values(), "link_up_" + link.name, link.can_carry ? 1 : 0);
+    }
+  }
   if (const Twin* twin = port.twin(); twin != nullptr) {
     add(out.mutable_values(), "kernel_received", twin->delivered());
     add(out.mutable_values(), "kernel_transmitted", twin->collected());

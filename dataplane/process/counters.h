@@ -28,6 +28,8 @@ class Counters {
   void members_changed();
   // The nft table (nft_ingress.h) was not there any more.
   void count_guard_loss() { ++guard_losses_; }
+  // Notes what share of the time since the last call each worker was busy. About once a second.
+  void sample_busy(std::uint64_t now_ns);
   // Workers are read between two of their bursts, where P5 holds, unless one does not come round.
   void read(bool with_members, seam::GetCountersReply& reply);
 
@@ -37,6 +39,13 @@ class Counters {
   struct Base {
     std::uint8_t epoch = 0;
     MemberValues values{};
+  };
+
+  // How busy a worker was when it was last asked.
+  struct Busy {
+    std::uint64_t at_ns = 0;
+    std::uint64_t busy_ns = 0;
+    double ratio = 0;
   };
 
   void read_worker(Worker& worker, seam::WorkerCounters& out) const;
@@ -50,6 +59,7 @@ class Counters {
   std::size_t state_bytes_;
   std::uint64_t guard_losses_ = 0;
   std::vector<Base> bases_;
+  std::vector<Busy> busy_;  // by worker
 };
 
 // The member as the seam names it.

@@ -62,6 +62,7 @@ Result<void> configure_and_start(const QueueSetup& setup,
                                  const QueuePlan& plan) {
   rte_eth_conf configuration{};
   configuration.rxmode.mtu = setup.mtu;
+  configuration.intr_conf.rxq = setup.interrupts ? 1U : 0U;
   configuration.txmode.offloads = plan_transmit_offloads(offer.transmit_capabilities, setup.chains);
   RssKey key = setup.key;  // DPDK takes it as writable
   if (plan.receive > 1) {
@@ -188,14 +189,20 @@ Result<DeviceQueues> start_queues(const QueueSetup& setup) {
   if (rte_eth_dev_info_get(setup.device, &info) != 0) {
     return std::unexpected(refused().error());
   }
-  const QueueOffer offer = offer_of(info);
+  QueueOffer offer = offer_of(info);
+  offer.receive = std::min(offer.receive, setup.most_receive);
   QueuePlan plan = plan_queues(offer, setup.workers);
   auto started = configure_and_start(setup, offer, plan);
+  QueueSetup plainer = setup;
+  if (!started && setup.interrupts) {
+    plainer.interrupts = false;
+    started = configure_and_start(plainer, offer, plan);
+  }
   if (!started && plan.receive > 1) {
     plan = {.why_one = fmt::format("software dispatch, the driver refuses {}: {}",
                                    plan.receive,
                                    started.error().text)};
-    started = configure_and_start(setup, offer, plan);
+    started = configure_and_start(plainer, offer, plan);
   }
   if (!started) {
     return std::unexpected(started.error());

@@ -62,8 +62,10 @@ struct QueueSetup {
   std::uint16_t device = 0;  // DPDK's number
   std::uint32_t workers = 1;
   RssKey key{};
-  std::uint32_t mtu = 0;  // 0: the device's own
-  bool chains = false;    // as of plan_transmit_offloads()
+  std::uint32_t mtu = 0;                    // 0: the device's own
+  bool chains = false;                      // as of plan_transmit_offloads()
+  std::uint16_t most_receive = UINT16_MAX;  // queues
+  bool interrupts = false;                  // of receive queues, where the driver has them
   rte_mempool* pool = nullptr;
 };
 
@@ -82,8 +84,8 @@ std::unique_ptr<const ReceiveSpread> foresee(std::span<const DeviceQueues> devic
                                              const RssKey& key,
                                              std::uint32_t workers);
 
-// Configures and starts the device with the queues of the plan; with one of each kind where the
-// driver refuses more. Failure: the driver's reason.
+// Configures and starts the device with the queues of the plan; without interrupts, and with one of
+// each kind, where the driver refuses more. Failure: the driver's reason.
 Result<DeviceQueues> start_queues(const QueueSetup& setup);
 
 }  // namespace holdfast::dataplane

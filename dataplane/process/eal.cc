@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <rte_alarm.h>
+#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -132,6 +133,20 @@ Result<void> start_eal(const MemoryPlan& plan,
   }
   if (rte_thread_register() != 0) {
     return fail(ExitCode::kEnvironment, "DPDK does not take the main thread: " + take_eal_log());
+  }
+  return {};
+}
+
+Result<void> probe_card(const std::string& port, const std::string& pci_address) {
+  if (rte_dev_probe(pci_address.c_str()) != 0) {
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("port {}: DPDK cannot take the device {}, which is bound to {}: everything in "
+                    "its IOMMU group has to be bound so, and its VFIO group be ours to open: {}",
+                    port,
+                    pci_address,
+                    bound_driver(pci_address),
+                    take_eal_log()));
   }
   return {};
 }

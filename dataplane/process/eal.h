@@ -27,6 +27,9 @@ Result<void> start_eal(const MemoryPlan& plan,
                        const BusNeeds& bus,
                        CapabilitySet keep);
 
+// Has DPDK drive a card of the port. Main thread.
+Result<void> probe_card(const std::string& port, const std::string& pci_address);
+
 // Takes the capabilities of the EAL's helper thread, which inherited those that started it, when
 // the devices are open. False: it does not answer.
 bool drop_eal_capabilities();

@@ -54,6 +54,8 @@ void MainLoop::watch_everything() {
   loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
   loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
   loop_.every(std::chrono::milliseconds(250), [this] { check_liveness(); });
+  loop_.every(std::chrono::seconds(1), [this] { counters_->sample_busy(monotonic_ns()); });
+  loop_.every(std::chrono::milliseconds(100), [this] { tend_bonds(); });
   loop_.every(std::chrono::milliseconds(100), [this] { end_drains(); });
 }
 
@@ -160,6 +162,14 @@ void MainLoop::take_link_changes() {
     if (up) {
       announcer_.link_came_up(port);
       resolve_next_hops(Ask::kAll);
+    }
+  }
+}
+
+void MainLoop::tend_bonds() const {
+  for (const auto& port : surroundings_.ports) {
+    if (port->bond() != nullptr) {
+      port->bond()->tend();
     }
   }
 }

@@ -6,14 +6,9 @@
 #include "dataplane/process/privileges.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
-#include <fmt/format.h>
 #include <pthread.h>
 #include <rte_lcore.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 namespace holdfast::dataplane {
 namespace {
@@ -24,32 +19,29 @@ constexpr int kLongestRest = 1000;
 }  // namespace
 
 Result<std::unique_ptr<KernelThread>> KernelThread::start(std::vector<Twin*> twins) {
-  Descriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event.valid()) {
-    return fail(
-        ExitCode::kEnvironment,
-        fmt::format("no file descriptors left: {}: raise the limit (ulimit -n)", strerror(errno)));
+  auto waker = Waker::create();
+  if (!waker) {
+    return std::unexpected(waker.error());
   }
-  return std::unique_ptr<KernelThread>(new KernelThread(std::move(twins), std::move(event)));
+  return std::unique_ptr<KernelThread>(new KernelThread(std::move(twins), std::move(*waker)));
 }
 
-KernelThread::KernelThread(std::vector<Twin*> twins, Descriptor event)
-    : twins_(std::move(twins)), event_(std::move(event)), waker_(event_.get()) {
-  polled_.push_back({.fd = event_.get(), .events = POLLIN, .revents = 0});
+KernelThread::KernelThread(std::vector<Twin*> twins, std::unique_ptr<Waker> waker)
+    : twins_(std::move(twins)), waker_(std::move(waker)) {
+  polled_.push_back({.fd = waker_->descriptor(), .events = POLLIN, .revents = 0});
   for (Twin* twin : twins_) {
     polled_.push_back({.fd = twin->descriptor(), .events = POLLIN, .revents = 0});
-    twin->set_waker(&waker_);
+    twin->set_kernel_waker(waker_.get());
   }
   thread_ = std::thread([this] { run(); });
 }
 
 KernelThread::~KernelThread() {
   stop_.store(true);
-  const std::uint64_t one = 1;
-  [[maybe_unused]] const auto written = ::write(event_.get(), &one, sizeof(one));
+  waker_->wake();
   thread_.join();
   for (Twin* twin : twins_) {
-    twin->set_waker(nullptr);
+    twin->set_kernel_waker(nullptr);
   }
 }
 
@@ -81,15 +73,14 @@ void KernelThread::rest() {
     polled_[i + 1].events = room ? POLLIN : 0;
     timeout = !room || twins_[i]->is_over_budget() ? kWhileWaiting : timeout;
   }
-  waker_.set_asleep(true);
+  waker_->arm();
   const std::uint64_t now = monotonic_ns();
-  if (std::ranges::none_of(twins_, [&](const Twin* twin) { return twin->has_waiting(now); })) {
+  if (!stop_.load() &&
+      std::ranges::none_of(twins_, [&](const Twin* twin) { return twin->has_waiting(now); })) {
     ::poll(polled_.data(), polled_.size(), timeout);
     forget_removed();
   }
-  waker_.set_asleep(false);
-  std::uint64_t count = 0;
-  [[maybe_unused]] const auto size = ::read(event_.get(), &count, sizeof(count));
+  waker_->disarm();
 }
 
 // An interface that somebody removed stays ready for ever: it is left alone until the next start.

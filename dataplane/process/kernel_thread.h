@@ -5,9 +5,9 @@
 // main thread.
 #pragma once
 
-#include "dataplane/process/descriptor.h"
 #include "dataplane/process/failure.h"
 #include "dataplane/process/twin.h"
+#include "dataplane/process/waker.h"
 
 #include <atomic>
 #include <memory>
@@ -28,16 +28,15 @@ class KernelThread {
   ~KernelThread();
 
  private:
-  KernelThread(std::vector<Twin*> twins, Descriptor event);
+  KernelThread(std::vector<Twin*> twins, std::unique_ptr<Waker> waker);
   void run();
   bool serve();
   void rest();
   void forget_removed();
 
   std::vector<Twin*> twins_;
-  Descriptor event_;
-  KernelWaker waker_;
-  std::vector<pollfd> polled_;  // the event, then the twins
+  std::unique_ptr<Waker> waker_;
+  std::vector<pollfd> polled_;  // the waker, then the twins
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -35,6 +35,7 @@ MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
   surroundings_.hasher = &hasher_;
   surroundings_.quiescence = &quiescence_;
   surroundings_.workers = booted_.plan.workers;
+  surroundings_.idle = options.startup.idle;
   foresee_queues();
 }
 
@@ -98,6 +99,13 @@ Result<void> MainLoop::open_descriptors() {
         fmt::format("no file descriptors left: {}: raise the limit (ulimit -n)", strerror(errno)));
   }
   surroundings_.wake_main = wake_.get();
+  for (std::uint32_t i = 0; i < surroundings_.workers; ++i) {
+    auto waker = Waker::create();
+    if (!waker) {
+      return std::unexpected(waker.error());
+    }
+    surroundings_.wakers.push_back(std::move(*waker));
+  }
   return {};
 }
 
@@ -178,8 +186,9 @@ Result<void> MainLoop::start_kernel_thread() {
   std::vector<Twin*> twins;
   for (const auto& port : surroundings_.ports) {
     carriers_.push_back(port->link().up);
-    if (port->twin() != nullptr) {
-      twins.push_back(port->twin());
+    if (Twin* twin = port->twin(); twin != nullptr) {
+      twin->set_worker_waker(surroundings_.wakers[port->link().port % surroundings_.workers].get());
+      twins.push_back(twin);
     }
   }
   if (twins.empty()) {

@@ -60,6 +60,7 @@ class MainLoop {
   void take_netlink();
   void take_link_changes();
   void watch_links();
+  void tend_bonds() const;
   void refresh_neighborhood();
   void take_unresolved(const Address& next_hop);
   enum class Ask : std::uint8_t { kMissing, kAll };

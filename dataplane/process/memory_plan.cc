@@ -3,6 +3,7 @@
 #include "dataplane/process/memory_plan.h"
 
 #include "dataplane/burst.h"
+#include "dataplane/process/port_device.h"
 #include "dataplane/process/twin.h"
 
 #include <algorithm>
@@ -25,6 +26,7 @@ constexpr std::size_t kMiB = 1U << 20U;
 constexpr std::size_t kHugePage = 2 * kMiB;
 constexpr std::size_t kProcessBytes = 64 * kMiB;  // generations, netlink, the binary
 constexpr std::size_t kEalBytes = 32 * kMiB;      // device structures, packet rings' tables
+constexpr std::size_t kBondLinkBytes = 2 * kMiB;  // the driver's buffers for LACP
 constexpr std::size_t kRingHeader = 64;           // TPACKET2_HDRLEN, rounded up
 constexpr std::size_t kEthernetAndTag = 18;
 // struct rte_mbuf, the mempool's header, and room in two rings of pointers whose sizes are powers
@@ -109,15 +111,25 @@ std::uint64_t owned_port_frames(const StartupSpec& startup, std::uint32_t worker
   std::uint64_t frames = 0;
   for (const PortSpec& port : startup.ports) {
     const std::uint64_t queues = port.device == PortDevice::kPci ? workers : 1;
-    frames += is_owned(port.device) ? 2 * queues * kDeviceDescriptors : 0;
+    const std::uint64_t devices = std::max<std::uint64_t>(port.links.size(), 1);
+    frames += is_owned(port.device) ? 2 * devices * queues * kDeviceDescriptors : 0;
     frames += port.twin.empty() ? 0 : kTwinFrames;
   }
   return frames;
 }
 
+std::size_t bond_links(const StartupSpec& startup) {
+  std::size_t links = 0;
+  for (const PortSpec& port : startup.ports) {
+    links += port.links.size();
+  }
+  return links;
+}
+
 // The name of the first one; empty: there is none.
 std::string network_card(const StartupSpec& startup) {
-  const auto found = std::ranges::find(startup.ports, PortDevice::kPci, &PortSpec::device);
+  const auto found = std::ranges::find_if(
+      startup.ports, [](const PortSpec& port) { return !pci_addresses(port).empty(); });
   return found == startup.ports.end() ? std::string() : found->name;
 }
 
@@ -236,7 +248,8 @@ Result<MemoryPlan> plan_memory(const StartupSpec& startup,
   const std::uint64_t mbufs = kMbufsBase + preloaded + owned_port_frames(startup, plan.workers) +
                               pairs(plan.workers) * dispatch_ring_frames(plan.workers);
   plan.mbufs = static_cast<std::uint32_t>(std::min<std::uint64_t>(mbufs, 1U << 26U));
-  plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes;
+  plan.buffer_bytes = plan.mbufs * (plan.mbuf_data_room + kMbufOverhead) + kEalBytes +
+                      bond_links(startup) * kBondLinkBytes;
   plan.worker_bytes =
       plan.workers * kWorkerBytes +
       pairs(plan.workers) *

@@ -2,6 +2,8 @@
 // See placement.h.
 #include "dataplane/process/placement.h"
 
+#include "dataplane/process/port_device.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -154,8 +156,8 @@ std::vector<PortPlace> load_port_places(const StartupSpec& startup) {
   std::vector<PortPlace> places;
   for (const PortSpec& port : startup.ports) {
     PortPlace& place = places.emplace_back(PortPlace{.name = port.name});
-    if (port.device == PortDevice::kPci) {
-      place.node = node_in(fmt::format("/sys/bus/pci/devices/{}/numa_node", port.pci_address));
+    if (const auto cards = pci_addresses(port); !cards.empty()) {
+      place.node = node_in(fmt::format("/sys/bus/pci/devices/{}/numa_node", cards.front()));
     } else if (!port.interface.empty()) {
       place.node = node_in(fmt::format("/sys/class/net/{}/device/numa_node", port.interface));
     }

@@ -20,14 +20,14 @@
 #include <fmt/ranges.h>
 #include <linux/if_packet.h>
 #include <rte_bus_vdev.h>
-#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <sys/socket.h>
 
 namespace holdfast::dataplane {
 namespace {
 
-std::set<int> packet_sockets() {
+// Of this process, with that address family.
+std::set<int> sockets_of(int family) {
   std::set<int> found;
   DIR* folder = ::opendir("/proc/self/fd");
   if (folder == nullptr) {
@@ -38,12 +38,22 @@ std::set<int> packet_sockets() {
     int domain = 0;
     socklen_t size = sizeof(domain);
     if (entry->d_name[0] != '.' && ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-        domain == AF_PACKET) {
+        domain == family) {
       found.insert(fd);
     }
   }
   ::closedir(folder);
   return found;
+}
+
+// The one that is not among `before`; -1: there is none.
+int socket_since(const std::set<int>& before, int family) {
+  for (const int socket : sockets_of(family)) {
+    if (!before.contains(socket)) {
+      return socket;
+    }
+  }
+  return -1;
 }
 
 }  // namespace
@@ -56,9 +66,11 @@ Result<std::unique_ptr<Port>> Port::open(const PortSpec& spec,
   if (auto created = port->create(); !created) {
     return std::unexpected(created.error());
   }
+  const std::set<int> sockets = sockets_of(AF_XDP);
   if (auto started = port->start(); !started) {
     return std::unexpected(started.error());
   }
+  port->find_what_tells(sockets);
   if (auto opened = port->open_twin(); !opened) {
     return std::unexpected(opened.error());
   }
@@ -72,7 +84,9 @@ Result<void> Port::create() {
     case PortDevice::kAfPacket:
       return create_packet_device();
     case PortDevice::kPci:
-      return create_pci_device();
+      return probe_card(spec_.name, device_);
+    case PortDevice::kBond:
+      return create_bond();
     case PortDevice::kTap:
       return open_tap();
     default:
@@ -106,17 +120,12 @@ Result<void> Port::create_virtual_device() {
   return {};
 }
 
-Result<void> Port::create_pci_device() {
-  if (rte_dev_probe(device_.c_str()) != 0) {
-    return fail(
-        ExitCode::kEnvironment,
-        fmt::format("port {}: DPDK cannot take the device {}, which is bound to {}: everything in "
-                    "its IOMMU group has to be bound so, and its VFIO group be ours to open: {}",
-                    spec_.name,
-                    device_,
-                    bound_driver(device_),
-                    take_eal_log()));
+Result<void> Port::create_bond() {
+  auto bond = Bond::create(spec_, device_);
+  if (!bond) {
+    return std::unexpected(bond.error());
   }
+  bond_ = std::move(*bond);
   return {};
 }
 
@@ -147,7 +156,7 @@ Result<void> Port::create_packet_device() {
                                             frame,
                                             std::max(frame, 4096U),
                                             ring_frames);
-  const std::set<int> before = packet_sockets();
+  const std::set<int> before = sockets_of(AF_PACKET);
   if (rte_vdev_init(device_.c_str(), arguments.c_str()) != 0) {
     return fail(ExitCode::kEnvironment,
                 fmt::format("port {}: no packet socket on {}: it needs CAP_NET_RAW, CAP_NET_ADMIN "
@@ -157,9 +166,7 @@ Result<void> Port::create_packet_device() {
                             (2 * std::size_t{frame} * ring_frames) >> 20U,
                             take_eal_log()));
   }
-  for (const int socket : packet_sockets()) {
-    ring_socket_ = before.contains(socket) ? ring_socket_ : socket;
-  }
+  ring_socket_ = socket_since(before, AF_PACKET);
   note_offloads();
   if (ring_frames < kRingFrames) {
     notices_.push_back(
@@ -240,6 +247,8 @@ Result<void> Port::start() {
   }
   const bool known = rte_eth_dev_get_port_by_name(device_.c_str(), &id_) == 0;
   setup.device = id_;
+  setup.interrupts = has_interrupts();
+  setup.most_receive = bond_ ? 1 : UINT16_MAX;
   auto queues = known ? start_queues(setup) : fail(ExitCode::kEnvironment, take_eal_log());
   if (!queues) {
     return fail(
@@ -267,6 +276,33 @@ void Port::make_transmit_queues() {
     transmit_queues_.push_back(tap_ ? std::make_unique<TransmitQueue>(*tap_, users)
                                     : std::make_unique<TransmitQueue>(id_, queue, users));
   }
+}
+
+// How an idle worker may learn of frames.
+void Port::find_what_tells(const std::set<int>& sockets_before) {
+  if (spec_.device == PortDevice::kAfXdp) {
+    ring_socket_ = socket_since(sockets_before, AF_XDP);
+    return;
+  }
+  for (std::uint16_t queue = 0; has_interrupts() && queue < queues_.receive; ++queue) {
+    if (const auto interrupt = ReceiveInterrupt::find(id_, queue)) {
+      interrupts_.push_back(*interrupt);
+    }
+  }
+  if (interrupts_.size() < queues_.receive) {
+    interrupts_.clear();
+  }
+}
+
+bool Port::has_interrupts() const {
+  return spec_.device == PortDevice::kPci && bound_driver(device_) == "vfio-pci";
+}
+
+int Port::wake_descriptor(std::uint16_t queue) const {
+  if (tap_) {
+    return tap_->descriptor();
+  }
+  return interrupts_.empty() ? ring_socket_ : interrupts_[queue].descriptor();
 }
 
 // Neighbour discovery and routing protocols speak to groups. A device that filters none (memif) can
@@ -321,6 +357,21 @@ std::uint16_t Port::receive_tap(std::span<rte_mbuf*> packets) {
   return count;
 }
 
+bool Port::retry(std::uint32_t worker, std::uint64_t now_ns) {
+  if (bond_ && bond_->has_heartbeat()) [[unlikely]] {
+    keep_bond_alive(worker, now_ns);
+  }
+  return transmit_queue(worker).retry(now_ns);
+}
+
+// LACP's frames leave with our bursts, be they empty.
+void Port::keep_bond_alive(std::uint32_t worker, std::uint64_t now_ns) {
+  if (worker == plan_.index % plan_.workers && now_ns - heartbeat_ns_ >= kBondHeartbeatNs) {
+    heartbeat_ns_ = now_ns;
+    transmit_queue(worker).send_nothing();
+  }
+}
+
 // The driver of af_xdp says always that it is up.
 bool Port::is_link_up() const {
   if (tap_) {
@@ -329,6 +380,9 @@ bool Port::is_link_up() const {
   if (spec_.device == PortDevice::kAfXdp) {
     const auto facts = load_interface(spec_.interface);
     return facts && facts->up;
+  }
+  if (bond_) {
+    return bond_->is_up();
   }
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

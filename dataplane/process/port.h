@@ -8,14 +8,16 @@
 // dispatch behind it. All multicast frames are asked for by a socket of our own, whose membership
 // ends with the process, instead of by link flags, which would outlive a SIGKILL.
 //
-// Owned ports (tap, memif, pci, af_xdp) give the kernel its view by a twin (twin.h).
+// Owned ports (tap, memif, pci, af_xdp, bond) give the kernel its view by a twin (twin.h).
 #pragma once
 
 #include "dataplane/frame.h"
 #include "dataplane/neighborhood.h"
+#include "dataplane/process/bond.h"
 #include "dataplane/process/descriptor.h"
 #include "dataplane/process/device_queues.h"
 #include "dataplane/process/failure.h"
+#include "dataplane/process/receive_interrupt.h"
 #include "dataplane/process/tap_device.h"
 #include "dataplane/process/transmit_queue.h"
 #include "dataplane/process/twin.h"
@@ -23,6 +25,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +56,13 @@ struct PortPlan {
   bool chains = false;  // some port may deliver frames of several segments
 };
 
+class Port;
+// A receive queue, of the worker that polls it.
+struct PolledQueue {
+  Port* port = nullptr;
+  std::uint16_t queue = 0;
+};
+
 class Port {
  public:
   // Makes and starts the device. The failure is one line that says what to do.
@@ -68,20 +79,34 @@ class Port {
   std::uint16_t transmit(std::uint32_t worker, std::span<rte_mbuf*> packets) {
     return transmit_queue(worker).transmit(packets);
   }
-  bool retry(std::uint32_t worker, std::uint64_t now_ns) {
-    return transmit_queue(worker).retry(now_ns);
-  }
+  // Calls a bond's driver too, as often as that wants.
+  bool retry(std::uint32_t worker, std::uint64_t now_ns);
 
   [[nodiscard]] const PortSpec& spec() const { return spec_; }
   [[nodiscard]] const Link& link() const { return link_; }
   [[nodiscard]] const DeviceQueues& queues() const { return queues_; }
   // Null where the kernel has the interface itself, or is to have none.
   [[nodiscard]] Twin* twin() const { return twin_.get(); }
-  // Readable while there is something to receive; -1 where nothing tells.
-  [[nodiscard]] int wake_descriptor() const { return ring_socket_; }
+  // Readable while the queue has something to receive, or once something came since arm(); -1 where
+  // nothing tells.
+  [[nodiscard]] int wake_descriptor(std::uint16_t queue) const;
+  // Before and after a sleep that the descriptor may end; look for frames between arm() and it. The
+  // queue's worker.
+  void arm(std::uint16_t queue) const {
+    if (!interrupts_.empty()) {
+      interrupts_[queue].arm();
+    }
+  }
+  void disarm(std::uint16_t queue) const {
+    if (!interrupts_.empty()) {
+      interrupts_[queue].disarm();
+    }
+  }
   // Main thread.
   [[nodiscard]] PortCounters counters();
   [[nodiscard]] bool is_link_up() const;
+  // Null where the port is none.
+  [[nodiscard]] const Bond* bond() const { return bond_ ? &*bond_ : nullptr; }
   [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
 
  private:
@@ -92,12 +117,15 @@ class Port {
     return *transmit_queues_[transmit_queues_.size() == 1 ? 0 : worker];
   }
   void make_transmit_queues();
+  void keep_bond_alive(std::uint32_t worker, std::uint64_t now_ns);
   Result<void> create();
   Result<void> create_packet_device();
   Result<void> create_virtual_device();
-  Result<void> create_pci_device();
+  Result<void> create_bond();
   Result<void> open_tap();
   Result<void> start();
+  [[nodiscard]] bool has_interrupts() const;
+  void find_what_tells(const std::set<int>& sockets_before);
   void receive_groups();
   Result<void> open_twin();
   Result<void> join_all_multicast();
@@ -113,10 +141,13 @@ class Port {
   bool started_ = false;
   DeviceQueues queues_;
   Descriptor membership_;
-  int ring_socket_ = -1;      // the driver's, for its drop counter and to wait; not ours to close
-  std::uint64_t missed_ = 0;  // the kernel's counter starts again at each reading
-  std::unique_ptr<TapDevice> tap_;  // the device itself, where it is a tap
+  int ring_socket_ = -1;  // the driver's, for its drop counter and to wait; not ours to close
+  std::vector<ReceiveInterrupt> interrupts_;  // by receive queue; empty: none, or not of all
+  std::uint64_t missed_ = 0;                  // the kernel's counter starts again at each reading
+  std::unique_ptr<TapDevice> tap_;            // the device itself, where it is a tap
   std::unique_ptr<Twin> twin_;
+  std::optional<Bond> bond_;        // the device itself, where it is one
+  std::uint64_t heartbeat_ns_ = 0;  // of one worker
   std::vector<std::unique_ptr<TransmitQueue>> transmit_queues_;  // one, or by worker
   Counter received_, received_bytes_;  // of a tap, which no driver counts for
   std::vector<std::string> notices_;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -31,6 +32,8 @@ std::string_view driver_of(PortDevice device) {
       return "net_pcap";
     case PortDevice::kRing:
       return "net_ring";
+    case PortDevice::kBond:
+      return "net_bonding";
     case PortDevice::kNull:
     case PortDevice::kTap:
     case PortDevice::kPci:
@@ -63,6 +66,15 @@ std::vector<std::string> packet_interfaces(const StartupSpec& startup) {
     }
   }
   return names;
+}
+
+std::vector<std::string> pci_addresses(const PortSpec& spec) {
+  if (spec.device == PortDevice::kPci) {
+    return {spec.pci_address};
+  }
+  std::vector<std::string> addresses;
+  std::ranges::copy_if(spec.links, std::back_inserter(addresses), is_pci_address);
+  return addresses;
 }
 
 std::string device_name(const PortSpec& spec, PortIndex index) {
@@ -98,6 +110,7 @@ Result<std::string> device_arguments(const PortSpec& spec) {
     case PortDevice::kAfPacket:
     case PortDevice::kTap:
     case PortDevice::kPci:
+    case PortDevice::kBond:
       break;
   }
   return std::string();
@@ -125,27 +138,36 @@ std::string bound_driver(const std::string& pci_address) {
   return error ? std::string() : target.filename().string();
 }
 
+namespace {
+
+Result<void> note_card(const PortSpec& port, const std::string& address, BusNeeds& needs) {
+  const std::string driver = bound_driver(address);
+  const bool uio = driver == "uio_pci_generic";
+  if (driver != "vfio-pci" && !uio) {
+    return fail(ExitCode::kEnvironment,
+                fmt::format("port {}: the device {} is {}, not bound to vfio-pci: `lspci -D` "
+                            "lists what there is, and `driverctl set-override {} vfio-pci` binds "
+                            "it, which takes it from the kernel",
+                            port.name,
+                            address,
+                            driver.empty() ? "not there or bound to nothing" : "bound to " + driver,
+                            address));
+  }
+  needs.pci = true;
+  needs.physical_addresses |= uio;
+  return {};
+}
+
+}  // namespace
+
 Result<BusNeeds> bus_needs(const StartupSpec& startup) {
   BusNeeds needs;
   for (const PortSpec& port : startup.ports) {
-    if (port.device != PortDevice::kPci) {
-      continue;
+    for (const std::string& address : pci_addresses(port)) {
+      if (auto noted = note_card(port, address, needs); !noted) {
+        return std::unexpected(noted.error());
+      }
     }
-    const std::string driver = bound_driver(port.pci_address);
-    const bool uio = driver == "uio_pci_generic";
-    if (driver != "vfio-pci" && !uio) {
-      return fail(
-          ExitCode::kEnvironment,
-          fmt::format("port {}: the device {} is {}, not bound to vfio-pci: `lspci -D` "
-                      "lists what there is, and `driverctl set-override {} vfio-pci` binds "
-                      "it, which takes it from the kernel",
-                      port.name,
-                      port.pci_address,
-                      driver.empty() ? "not there or bound to nothing" : "bound to " + driver,
-                      port.pci_address));
-    }
-    needs.pci = true;
-    needs.physical_addresses |= uio;
   }
   return needs;
 }

@@ -24,6 +24,11 @@ constexpr bool has_netdev(PortDevice device) {
 // The interfaces of the af_packet ports.
 std::vector<std::string> packet_interfaces(const StartupSpec& startup);
 
+// A bond's link is a card when it is written as one.
+inline bool is_pci_address(const std::string& link) { return link.contains(':'); }
+// The cards that the port stands on.
+std::vector<std::string> pci_addresses(const PortSpec& spec);
+
 // DPDK's name of the port's device: the PCI address, or driver and index.
 std::string device_name(const PortSpec& spec, PortIndex index);
 

@@ -65,16 +65,16 @@ CapabilityNeeds capability_needs(std::span<const PortSpec> ports, const BusNeeds
       case PortDevice::kAfXdp:
         needs.starting |= kCapNetRaw | kCapNetAdmin | kCapIpcLock | kCapSysAdmin;
         break;
-      case PortDevice::kPci:
-        needs.starting |= kCapDacOverride;
-        needs.starting |= bus.physical_addresses ? kCapSysRawIo | kCapSysAdmin : 0;
-        break;
       case PortDevice::kTap:
         needs.starting |= kCapNetAdmin;
         break;
       default:
         break;
     }
+    const std::size_t cards = pci_addresses(port).size();
+    needs.starting |= cards == 0 ? 0 : kCapDacOverride;
+    needs.starting |= cards != 0 && bus.physical_addresses ? kCapSysRawIo | kCapSysAdmin : 0;
+    needs.starting |= cards < port.links.size() ? kCapNetAdmin : 0;
     needs.starting |= port.twin.empty() ? 0 : kCapNetAdmin;
   }
   return needs;

@@ -10,6 +10,7 @@
 //   pci, vfio     DAC_OVERRIDE            none                         none
 //   pci, uio      DAC_OVERRIDE,           none                         none
 //                 SYS_RAWIO, SYS_ADMIN
+//   bond          as its links: those of pci, or of tap
 //   with a twin   NET_ADMIN               none                         none
 //   tap           NET_ADMIN               none                         none
 //   others        none                    none                         none

@@ -16,7 +16,7 @@ struct CounterRow {
   Counter Owner::* counter;
 };
 
-inline constexpr std::array<CounterRow<WorkerStats>, 27> kWorkerRows = {{
+inline constexpr std::array<CounterRow<WorkerStats>, 29> kWorkerRows = {{
     {"received", &WorkerStats::received},
     {"released", &WorkerStats::released},
     {"forwarded", &WorkerStats::forwarded},
@@ -44,6 +44,8 @@ inline constexpr std::array<CounterRow<WorkerStats>, 27> kWorkerRows = {{
     {"affinity_full", &WorkerStats::affinity_full},
     {"polls", &WorkerStats::polls},
     {"busy_polls", &WorkerStats::busy_polls},
+    {"busy_ns", &WorkerStats::busy_ns},
+    {"woken", &WorkerStats::woken},
 }};
 
 static_assert(sizeof(WorkerCounters) / sizeof(Counter) ==

@@ -63,6 +63,11 @@ std::uint16_t TransmitQueue::send_waiting() {
   return left;
 }
 
+void TransmitQueue::send_nothing() {
+  const Held held(*this);
+  rte_eth_tx_burst(device_, queue_, nullptr, 0);
+}
+
 bool TransmitQueue::retry(std::uint64_t now_ns) {
   if (waiting_count_.load(std::memory_order_relaxed) == 0) [[likely]] {
     return false;

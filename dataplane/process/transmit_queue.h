@@ -41,6 +41,8 @@ class TransmitQueue {
   // Offers the device again what waits; gives up when it has taken nothing for kLongestWaitNs.
   // Returns whether anything waited. Any of the users, each turn.
   bool retry(std::uint64_t now_ns);
+  // An empty burst, for drivers with frames of their own. Not of a tap. Any of the users.
+  void send_nothing();
 
   // Any thread. What was sent is counted of a tap alone, which no driver counts for.
   [[nodiscard]] std::uint64_t given_up() const { return given_up_.get(); }

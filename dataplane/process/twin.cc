@@ -9,7 +9,6 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 namespace holdfast::dataplane {
 namespace {
@@ -35,15 +34,6 @@ void free_all(rte_ring* ring) {
 }
 
 }  // namespace
-
-// The fence pairs with set_asleep() before the thread's last look at the queues.
-void KernelWaker::wake() {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (asleep_.load(std::memory_order_relaxed) && asleep_.exchange(false)) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = ::write(event_, &one, sizeof(one));
-  }
-}
 
 Result<std::unique_ptr<Twin>> Twin::open(const std::string& name,
                                          const Link& link,
@@ -94,8 +84,8 @@ void Twin::offer(KernelClass kind, rte_mbuf* packet) {
     count_dropped(kind);
     return;
   }
-  if (waker_ != nullptr) {
-    waker_->wake();
+  if (kernel_waker_ != nullptr) {
+    kernel_waker_->wake();
   }
 }
 
@@ -154,6 +144,9 @@ bool Twin::collect() {
     rte_ring_sp_enqueue(outgoing_, packet);
   }
   collected_.add(count);
+  if (count > 0 && worker_waker_ != nullptr) {
+    worker_waker_->wake();
+  }
   return count > 0;
 }
 

@@ -15,6 +15,7 @@
 #include "dataplane/process/failure.h"
 #include "dataplane/process/kernel_class.h"
 #include "dataplane/process/tap_device.h"
+#include "dataplane/process/waker.h"
 #include "dataplane/stats.h"
 
 #include <array>
@@ -33,19 +34,6 @@ namespace holdfast::dataplane {
 inline constexpr std::uint32_t kTwinQueueFrames = 1024;  // of each class, and towards the worker
 inline constexpr std::uint32_t kTwinFrames =
     kTwinQueueFrames * (static_cast<std::uint32_t>(kKernelClasses) + 1);
-
-// Wakes the kernel's thread. Workers call wake() with every frame; it costs a system call only when
-// the thread sleeps.
-class KernelWaker {
- public:
-  explicit KernelWaker(int event) : event_(event) {}
-  void wake();
-  void set_asleep(bool asleep) { asleep_.store(asleep, std::memory_order_seq_cst); }
-
- private:
-  int event_;  // an eventfd
-  std::atomic<bool> asleep_{false};
-};
 
 class Twin {
  public:
@@ -67,8 +55,10 @@ class Twin {
   void count_dropped(KernelClass kind);
   // At most packets.size() frames that the kernel sent; returns how many. The port's worker only.
   std::uint16_t take(std::span<rte_mbuf*> packets);
-  // Before the kernel's thread runs.
-  void set_waker(KernelWaker* waker) { waker_ = waker; }
+  // Whom to wake for frames towards the kernel, and for those from it. Both null: nobody. Before
+  // the kernel's thread runs.
+  void set_kernel_waker(Waker* waker) { kernel_waker_ = waker; }
+  void set_worker_waker(Waker* waker) { worker_waker_ = waker; }
 
   // The kernel's thread: one round in each direction; true when anything moved.
   bool deliver(std::uint64_t now_ns);
@@ -98,7 +88,8 @@ class Twin {
   TapDevice tap_;
   Link link_;
   rte_mempool* pool_;
-  KernelWaker* waker_ = nullptr;
+  Waker* kernel_waker_ = nullptr;
+  Waker* worker_waker_ = nullptr;
   std::array<rte_ring*, kKernelClasses> queues_{};
   rte_ring* outgoing_ = nullptr;
   std::uint64_t budget_at_ns_ = 0;

@@ -12,29 +12,21 @@
 #include "dataplane/vlan.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
-#include <ctime>
 #include <new>
 #include <utility>
 
 #include <fmt/format.h>
 #include <pthread.h>
 #include <rte_lcore.h>
-#include <rte_pause.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 namespace holdfast::dataplane {
 namespace {
 
 constexpr std::align_val_t kRingAlignment{RTE_CACHE_LINE_SIZE};
-constexpr std::uint32_t kPollsBeforeSleep = 64;
-constexpr std::uint32_t kShortestSleepNs = 20'000;
-constexpr std::uint32_t kLongestSleepNs = 100'000;
-constexpr std::uint32_t kTurnsPerSleepStep = 16;
-constexpr std::uint32_t kSleepSteps = 8;  // until a sleep is the longest
-constexpr long kWaitForFramesNs = 1'000'000;
 constexpr std::uint64_t kTellAgainMs = 200;
 constexpr std::size_t kAnnouncementsPerTurn = 16;
 
@@ -52,12 +44,26 @@ void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packe
   }
 }
 
-// So that it is told once: while an error stands, as that of a link which went down, the socket is
-// always ready.
-void take_error(int socket) {
-  int error = 0;
-  socklen_t size = sizeof(error);
-  [[maybe_unused]] const int status = ::getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &size);
+std::vector<PolledQueue> queues_of(const WorkerSurroundings& surroundings, std::uint32_t worker) {
+  std::vector<PolledQueue> queues;
+  for (std::size_t i = 0; i < surroundings.ports.size(); ++i) {
+    Port& port = *surroundings.ports[i];
+    const std::uint16_t count = port.queues().receive;
+    for (std::uint16_t queue = 0; queue < count; ++queue) {
+      if (worker_of_queue(i, queue, count, surroundings.workers) == worker) {
+        queues.push_back({.port = &port, .queue = queue});
+      }
+    }
+  }
+  return queues;
+}
+
+std::vector<Port*> ports_of(const WorkerSurroundings& surroundings, std::uint32_t worker) {
+  std::vector<Port*> ports;
+  for (std::size_t i = worker; i < surroundings.ports.size(); i += surroundings.workers) {
+    ports.push_back(surroundings.ports[i].get());
+  }
+  return ports;
 }
 
 }  // namespace
@@ -105,30 +111,19 @@ Worker::Worker(WorkerSurroundings& surroundings,
     : surroundings_(surroundings),
       index_(index),
       state_(std::make_unique<WorkerState>(shared, index, surroundings.workers)),
+      queues_(queues_of(surroundings, index)),
+      ports_(ports_of(surroundings, index)),
       handed_by_us_(surroundings.workers),
       outboxes_(surroundings.ports.size()),
+      sleeper_(*surroundings.wakers[index],
+               queues_,
+               *surroundings.quiescence,
+               index,
+               surroundings.idle,
+               state_->stats.woken),
       snapshot_(std::make_unique<WorkerStats>()) {
   state_->spread = surroundings.spread;
-  for (std::size_t i = index; i < surroundings.ports.size(); i += surroundings.workers) {
-    ports_.push_back(surroundings.ports[i].get());
-  }
-  for (std::size_t i = 0; i < surroundings.ports.size(); ++i) {
-    Port& port = *surroundings.ports[i];
-    const std::uint16_t count = port.queues().receive;
-    for (std::uint16_t queue = 0; queue < count; ++queue) {
-      if (worker_of_queue(i, queue, count, surroundings.workers) == index) {
-        queues_.push_back({.port = &port, .queue = queue});
-      }
-    }
-  }
   from_kernel_.resize(ports_.size());
-  const bool told = std::ranges::all_of(
-      ports_, [](const Port* port) { return port->wake_descriptor() >= 0 && !port->twin(); });
-  for (const Port* port : ports_) {
-    if (told && surroundings.workers == 1) {
-      wakers_.push_back({.fd = port->wake_descriptor(), .events = POLLIN, .revents = 0});
-    }
-  }
   for (std::uint32_t other = 0; other < surroundings.workers; ++other) {
     if (other != index) {
       handed_to_us_.push_back(rings.from_to(other, index));
@@ -150,12 +145,13 @@ void Worker::run() {
   ::prctl(PR_SET_TIMERSLACK, 1L);  // sleeps end on time, not 50 us later
   rte_thread_register();
   surroundings_.quiescence->online(index_);
-  std::uint32_t empty_turns = 0;
   while (!surroundings_.stop.load(std::memory_order_relaxed)) {
-    empty_turns = turn(monotonic_ns()) ? 0 : empty_turns + 1;
+    const bool busy = turn(monotonic_ns());
     surroundings_.quiescence->quiescent(index_);
-    if (empty_turns > 0) {
-      rest(empty_turns);
+    if (busy) {
+      sleeper_.found_work();
+    } else {
+      sleeper_.rest();
     }
   }
   surroundings_.quiescence->offline(index_);
@@ -165,6 +161,8 @@ void Worker::run() {
 
 bool Worker::turn(std::uint64_t now_ns) {
   const std::uint64_t now_ms = now_ns / 1'000'000;
+  // A turn with work is followed by the next one at once: so it lasted until now.
+  state_->stats.busy_ns.add(busy_ ? now_ns - last_tick_ns() : 0);
   tick_ns_.store(now_ns, std::memory_order_relaxed);
   bool busy = false;
   for (const auto& port : surroundings_.ports) {
@@ -173,7 +171,7 @@ bool Worker::turn(std::uint64_t now_ns) {
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     busy |= ports_[i]->twin() != nullptr && serve_kernel(i);
   }
-  for (const Polled& polled : queues_) {
+  for (const PolledQueue& polled : queues_) {
     busy |= serve_queue(*polled.port, polled.queue, now_ms);
   }
   for (rte_ring* ring : handed_to_us_) {
@@ -185,6 +183,7 @@ bool Worker::turn(std::uint64_t now_ns) {
   serve_released(now_ms);
   state_->stats.polls.add(1);
   state_->stats.busy_polls.add(busy ? 1 : 0);
+  busy_ = busy;
   leave_snapshot();
   return busy;
 }
@@ -265,17 +264,18 @@ void Worker::begin(std::span<rte_mbuf*> packets, Origin origin) {
 void Worker::dispatch() {
   const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
   std::array<bool, kBurstSize> gone{};
-  bool any = false;
+  std::uint64_t owners = 0;
   for (const Slot slot : burst_.live_slots()) {
     const std::uint32_t owner =
         owner_of(burst_, slot, *forwarding->generation, index_, surroundings_.workers);
     if (owner != index_) {
       hand_over(slot, owner);
       gone[slot] = true;
-      any = true;
+      owners |= 1ULL << owner;
     }
   }
-  if (any) {
+  if (owners != 0) {
+    wake(owners);
     keep_own(gone);
   }
 }
@@ -293,6 +293,13 @@ void Worker::hand_over(Slot slot, std::uint32_t owner) {
   const bool released = note.what != FragmentNote::What::kNothing;
   (released ? state_->stats.released : state_->stats.received).add(1);
   state_->stats.drops[static_cast<std::size_t>(Drop::kDispatchFull)].add(1);
+}
+
+// Bit n is worker n.
+void Worker::wake(std::uint64_t owners) {
+  for (; owners != 0; owners &= owners - 1) {
+    surroundings_.wakers[static_cast<std::size_t>(std::countr_zero(owners))]->wake();
+  }
 }
 
 // Frames that stay close ranks and are parsed again: cheaper than moving everything parse wrote.
@@ -440,39 +447,6 @@ void Worker::leave_snapshot() {
     copy_stats(state_->stats, *snapshot_);
     snapshot_wanted_.store(false, std::memory_order_release);
   }
-}
-
-void Worker::rest(std::uint32_t empty_turns) {
-  if (empty_turns <= kPollsBeforeSleep) {
-    rte_pause();
-    return;
-  }
-  const std::uint32_t steps = (empty_turns - kPollsBeforeSleep) / kTurnsPerSleepStep;
-  const timespec length{
-      .tv_sec = 0,
-      .tv_nsec = std::min(kShortestSleepNs * (1 + std::min(steps, kSleepSteps)), kLongestSleepNs)};
-  surroundings_.quiescence->offline(index_);
-  if (steps < kSleepSteps || !wait_for_frames()) {
-    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &length, nullptr);
-  }
-  surroundings_.quiescence->online(index_);
-}
-
-// False when it did not wait. A socket that is ready though the turn after it brought nothing (no
-// buffer is left) must not become a loop without sleep, nor a wait that fails.
-bool Worker::wait_for_frames() {
-  if (wakers_.empty() || std::exchange(woken_, false)) {
-    return false;
-  }
-  const timespec limit{.tv_sec = 0, .tv_nsec = kWaitForFramesNs};
-  const int ready = ::ppoll(wakers_.data(), wakers_.size(), &limit, nullptr);
-  woken_ = ready != 0;
-  for (const pollfd& waker : wakers_) {
-    if (ready > 0 && (waker.revents & POLLERR) != 0) {
-      take_error(waker.fd);
-    }
-  }
-  return ready >= 0;
 }
 
 }  // namespace holdfast::dataplane

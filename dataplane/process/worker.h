@@ -16,16 +16,16 @@
 // The kernel's frames (twin.h) go out before the worker's own of the same turn, and wait for the
 // next turn when the port takes no more: they have no part in P5.
 //
-// Idle: a few empty polls, then sleep, 20 us and longer up to 100 us, offline for publication.
-// Where all that can come are frames of packet sockets, the kernel wakes an idle worker with the
-// first one, and it looks round by itself once in 1 ms.
+// Idle: sleeper.h. Who hands frames over wakes their owner, if that sleeps, once a burst.
 #pragma once
 
 #include "dataplane/burst.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/process/port.h"
 #include "dataplane/process/quiescence.h"
+#include "dataplane/process/sleeper.h"
 #include "dataplane/process/spsc_ring.h"
+#include "dataplane/process/waker.h"
 #include "dataplane/receive_spread.h"
 #include "dataplane/worker_state.h"
 
@@ -36,7 +36,6 @@
 #include <span>
 #include <vector>
 
-#include <poll.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
@@ -71,6 +70,8 @@ struct WorkerSurroundings {
   AddressFilter members;  // whose frames to the kernel are probes' answers
   int wake_main = -1;     // eventfd that ends the main thread's wait
   std::uint32_t workers = 1;
+  Idle idle = Idle::kSleep;
+  std::vector<std::unique_ptr<Waker>> wakers;  // by worker
 };
 
 // Rings between every two workers; null on the diagonal. In memory of our own: of DPDK's named
@@ -136,6 +137,7 @@ class Worker {
   void begin(std::span<rte_mbuf*> packets, Origin origin);
   void dispatch();
   void hand_over(Slot slot, std::uint32_t owner);
+  void wake(std::uint64_t owners);
   void keep_own(const std::array<bool, kBurstSize>& gone);
   void process(std::uint64_t now_ms);
   void finish();
@@ -147,8 +149,6 @@ class Worker {
   void tell(const Notice& notice, std::uint64_t now_ms);
   bool announce();
   void leave_snapshot();
-  void rest(std::uint32_t empty_turns);
-  bool wait_for_frames();
 
   // Outgoing packets of one turn, by port.
   struct Outbox {
@@ -165,21 +165,16 @@ class Worker {
   WorkerSurroundings& surroundings_;
   const std::uint32_t index_;
   std::unique_ptr<WorkerState> state_;
-  // A receive queue that this worker polls.
-  struct Polled {
-    Port* port;
-    std::uint16_t queue;
-  };
-  std::vector<Polled> queues_;
+  std::vector<PolledQueue> queues_;
   std::vector<Port*> ports_;         // whose kernel's frames this worker sends
-  std::vector<pollfd> wakers_;       // of all ports, when nothing else brings frames; else empty
-  bool woken_ = false;               // the last wait did not last
   std::vector<Outbox> from_kernel_;  // of these, what the port has not taken yet
   std::vector<rte_ring*> handed_to_us_;
   std::vector<rte_ring*> handed_by_us_;  // by owner; null for ourselves
   std::vector<Outbox> outboxes_;
   std::array<Told, kToldEntries> told_{};
   Burst burst_;
+  Sleeper sleeper_;
+  bool busy_ = false;  // the last turn
   alignas(64) std::atomic<std::uint64_t> tick_ns_{0};
   std::atomic<bool> snapshot_wanted_{false};
   std::unique_ptr<WorkerStats> snapshot_;

@@ -86,6 +86,18 @@ def test_connections_and_datagrams_pass_through_the_cards(lab, balancer):
     assert all(worker["unaccounted"] == 0 for worker in balancer.status()["workers"])
 
 
+# By uio there is one interrupt for everything, and it is left alone.
+def test_an_idle_worker_is_woken_by_the_cards_where_they_have_interrupts(card, balancer):
+    def woken() -> int:
+        return sum(one["counters"]["woken"] for one in balancer.status()["workers"])
+
+    before = woken()
+    if card.has_iommu:
+        process.wait_until(lambda: woken() > before + 3, "answers to probes to wake the worker")
+    else:
+        assert before == 0
+
+
 def test_no_thread_keeps_a_capability_once_the_cards_are_open(machine, balancer):
     said = machine.run("grep -h -e CapPrm -e CapEff /proc/$(pidof holdfast-dataplane)/task/*/status")
     assert set(said.split()) == {"CapPrm:", "CapEff:", "0" * 16}

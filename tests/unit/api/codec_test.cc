@@ -66,8 +66,14 @@ StartupSpec sample_startup() {
                  .role = dataplane::MemifRole::kServer,
                  .memif_id = 7,
                  .mac = {2, 0, 0, 0, 0, 7},
-                 .twin = {}}};
+                 .twin = {}},
+                {.name = "bond0",
+                 .device = dataplane::PortDevice::kBond,
+                 .bond_mode = dataplane::BondMode::kActiveBackup,
+                 .links = {"0000:66:00.0", "leg0"},
+                 .twin = "bond0"}};
   spec.workers = 2;
+  spec.idle = dataplane::Idle::kPoll;
   spec.hash_key.fill(0x5a);
   spec.socket = "/run/holdfast/dataplane.sock";
   spec.instance = "lab-1";
@@ -273,6 +279,25 @@ TEST(Codec, CountsOverAllServicesBeforeItCopies) {
   EXPECT_THAT(result.error(), HasSubstr("12000 members"));
 }
 
+TEST(Codec, RefusesABondWithoutLinksAndLinksOfWhatIsNone) {
+  const Startup sample = to_wire(sample_startup());
+  const int bond = sample.ports_size() - 1;
+  Startup message = sample;
+  message.mutable_ports(bond)->clear_links();
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = sample;
+  message.mutable_ports(0)->add_links("leg1");
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = sample;
+  message.mutable_ports(bond)->set_bond_mode(2);
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = sample;
+  for (std::size_t i = 0; i < kMaxLinks; ++i) {
+    message.mutable_ports(bond)->add_links("leg");
+  }
+  EXPECT_FALSE(from_wire(message).has_value());
+}
+
 TEST(Codec, RefusesAStartupWithAShortKeyOrTooManyPorts) {
   Startup message = to_wire(sample_startup());
   message.set_hash_key("short");
@@ -281,6 +306,9 @@ TEST(Codec, RefusesAStartupWithAShortKeyOrTooManyPorts) {
   for (std::size_t i = 0; i < kMaxPorts; ++i) {
     *message.add_ports() = message.ports(0);
   }
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = to_wire(sample_startup());
+  message.set_idle(2);
   EXPECT_FALSE(from_wire(message).has_value());
   message = to_wire(sample_startup());
   message.set_socket(std::string("a\0b", 3));

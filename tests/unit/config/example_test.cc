@@ -93,7 +93,9 @@ constexpr std::array<Key, 2> kInterfaceKeys = {"device", "interface"};
 constexpr std::array<Key, 4> kNicKeys = {"address", "mtu", "vlan", "twin"};
 constexpr std::array<Key, 4> kMemifKeys = {"socket", "role", "id", "mac"};
 constexpr std::array<Key, 3> kFileKeys = {"rx", "tx", "repeat"};
-static_assert(kInterfaceKeys.size() + kNicKeys.size() + kMemifKeys.size() + kFileKeys.size() ==
+constexpr std::array<Key, 2> kBondKeys = {"mode", "links"};
+static_assert(kInterfaceKeys.size() + kNicKeys.size() + kBondKeys.size() + kMemifKeys.size() +
+                  kFileKeys.size() ==
               kPortKeys.size());
 
 TEST(Example, HasEveryKeyInItsSection) {
@@ -103,6 +105,7 @@ TEST(Example, HasEveryKeyInItsSection) {
       {"dataplane:", kDataplaneKeys},
       {"  wan0:", kInterfaceKeys},
       {"  nic0:", kNicKeys},
+      {"  bond0:", kBondKeys},
       {"  memif0:", kMemifKeys},
       {"  file0:", kFileKeys},
       {"nat:", kNatKeys},
@@ -138,7 +141,8 @@ TEST(Example, IsValidWithItsCommentedSettings) {
         comment != std::string::npos && line.find_first_not_of(' ') == comment + 2 &&
         line.find(": ", comment) != std::string::npos && line.find(". ") == std::string::npos &&
         line.find("measurements:") == std::string::npos;
-    const bool heads = line == "  # nic0:" || line == "  # memif0:" || line == "  # file0:";
+    const bool heads = line == "  # nic0:" || line == "  # bond0:" || line == "  # memif0:" ||
+                       line == "  # file0:";
     if (setting || heads) {
       line.erase(comment + 2, 2);
     }
@@ -146,7 +150,7 @@ TEST(Example, IsValidWithItsCommentedSettings) {
   }
   const LoadResult result = parse_config(text, "example.yaml");
   ASSERT_TRUE(result) << render(result.error());
-  EXPECT_EQ(result->ports.size(), 9U);
+  EXPECT_EQ(result->ports.size(), 10U);
   EXPECT_FALSE(result->dataplane.state_file.empty());
   EXPECT_FALSE(result->dataplane.hash_key_file.empty());
 }

@@ -327,7 +327,8 @@ TEST(StartupDifferences, NameEveryKeyWithItsPlace) {
   const Config wanted = parsed(
       replaced(replaced(kSmall,
                         "{workers: 2, flows: 64k}",
-                        "{workers: auto, memory: 1GiB, huge_pages: false, socket: /run/x.sock}"),
+                        "{workers: auto, memory: 1GiB, huge_pages: false, socket: /run/x.sock, "
+                        "idle: poll}"),
                "interface: veth-wan",
                "interface: eth0"));
   EXPECT_THAT(
@@ -337,6 +338,7 @@ TEST(StartupDifferences, NameEveryKeyWithItsPlace) {
           "site.yaml:2:28: dataplane.memory cannot change from auto to 1GiB without a restart",
           "dataplane.flows cannot change from 64000 to 1000000 without a restart",
           "site.yaml:2:42: dataplane.huge_pages cannot change from true to false without a restart",
+          "site.yaml:2:82: dataplane.idle cannot change from sleep to poll without a restart",
           "site.yaml:2:61: dataplane.socket cannot change from '/run/holdfast/dataplane.sock' "
           "to '/run/x.sock' without a restart",
           "site.yaml:4:3: port 'wan0' cannot be changed without a restart"));

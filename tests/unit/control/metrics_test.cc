@@ -62,7 +62,10 @@ Snapshot sample() {
   snapshot.status.last_reload.result = "applied";
   snapshot.status.adopted_ms = 12;
   snapshot.status.workers = {sample_worker(0), sample_worker(1)};
-  snapshot.status.ports = {{"wan0", true, {{"received", 5}, {"transmitted", 6}}}};
+  snapshot.status.ports = {
+      {"wan0",
+       true,
+       {{"received", 5}, {"transmitted", 6}, {"link_up_leg0", 1}, {"link_up_leg1", 0}}}};
   snapshot.services = {{.name = "web",
                         .mode = "nat",
                         .vips = {"203.0.113.10", "2001:db8::10"},
@@ -122,8 +125,26 @@ TEST(Metrics, EveryCounterOfTheDataplanesWorkersAppears) {
   }
   const std::string text = text_of(snapshot);
   for (const NamedCount& counter : snapshot.status.workers[0].counters) {
-    EXPECT_THAT(text, HasSubstr("} " + std::to_string(counter.value) + "\n")) << counter.name;
+    if (counter.name != "busy_ns") {  // in seconds
+      EXPECT_THAT(text, HasSubstr("} " + std::to_string(counter.value) + "\n")) << counter.name;
+    }
   }
+}
+
+TEST(Metrics, HowBusyAWorkerIsStandsInSecondsAndAsAShare) {
+  Snapshot snapshot = sample();
+  snapshot.status.workers.resize(1);
+  snapshot.status.workers[0].counters = {{"busy_ns", 2'500'000'000}};
+  snapshot.status.workers[0].busy_ratio = 0.25;
+  const std::string text = text_of(snapshot);
+  EXPECT_THAT(text, HasSubstr("holdfast_worker_busy_seconds_total{worker=\"0\"} 2.5\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_worker_busy_ratio{worker=\"0\"} 0.25\n"));
+}
+
+TEST(Metrics, EveryLinkOfABondSaysWhetherItIsInUse) {
+  const std::string text = text_of(sample());
+  EXPECT_THAT(text, HasSubstr("holdfast_port_bond_link_up{port=\"wan0\",link=\"leg0\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_port_bond_link_up{port=\"wan0\",link=\"leg1\"} 0\n"));
 }
 
 TEST(Metrics, OneStateOfEachIsHot) {

@@ -207,6 +207,18 @@ TEST(MemoryPlan, HasBuffersForACardsQueuesPerWorker) {
   EXPECT_EQ(card->mbufs - plain->mbufs, 2U * 4U * kDeviceDescriptors);
 }
 
+TEST(MemoryPlan, HasBuffersForTheRingsOfEveryLinkOfABond) {
+  StartupSpec spec = startup(1000);
+  const auto plain = plan_memory(spec, {}, 0, machine(kGiB, 0));
+  spec.ports = {{.name = "bond0", .device = PortDevice::kBond, .links = {"leg0", "leg1"}}};
+  const auto bond = plan_memory(spec, {1500}, 0, machine(kGiB, 0));
+  EXPECT_EQ(bond->mbufs - plain->mbufs, 4U * kDeviceDescriptors);
+  spec.ports[0].links[1] = "0000:65:00.0";
+  const auto card = plan_memory(spec, {1500}, 0, machine(kGiB, 0));
+  ASSERT_FALSE(card.has_value());
+  EXPECT_THAT(card.error().text, HasSubstr("port bond0: a network card needs"));
+}
+
 TEST(RingFrame, HoldsTheMtuItWasMadeForAndSaysWhatElse) {
   for (const std::uint16_t mtu : {std::uint16_t{68}, std::uint16_t{1500}, std::uint16_t{9000}}) {
     EXPECT_GE(ring_mtu(ring_frame_bytes(mtu)), mtu);

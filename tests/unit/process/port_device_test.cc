@@ -10,7 +10,9 @@
 namespace holdfast::dataplane {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 PortSpec memif() {
   return {.name = "vm0",
@@ -56,6 +58,37 @@ TEST(PortDevice, RefusesACardThatIsNotThereAndSaysHowToBindOne) {
   ASSERT_FALSE(needs.has_value());
   EXPECT_THAT(needs.error().text, HasSubstr("port nic0: the device ffff:1f:1f.7 is not there"));
   EXPECT_THAT(needs.error().text, HasSubstr("driverctl set-override ffff:1f:1f.7 vfio-pci"));
+}
+
+TEST(PortDevice, StandsOnTheCardsAmongABondsLinks) {
+  const PortSpec bond{.device = PortDevice::kBond,
+                      .links = {"0000:65:00.0", "leg0", "0000:65:00.1"}};
+  EXPECT_EQ(device_name(bond, 3), "net_bonding3");
+  EXPECT_THAT(pci_addresses(bond), ElementsAre("0000:65:00.0", "0000:65:00.1"));
+  const PortSpec card{.device = PortDevice::kPci, .pci_address = "0000:65:00.0"};
+  EXPECT_THAT(pci_addresses(card), ElementsAre("0000:65:00.0"));
+  EXPECT_THAT(pci_addresses(memif()), IsEmpty());
+}
+
+TEST(PortDevice, RefusesALinkOfABondThatIsNotThereByTheBondsName) {
+  StartupSpec startup;
+  startup.ports = {{.name = "bond0", .device = PortDevice::kBond, .links = {"ffff:1f:1f.7"}}};
+  const auto needs = bus_needs(startup);
+  ASSERT_FALSE(needs.has_value());
+  EXPECT_THAT(needs.error().text, HasSubstr("port bond0: the device ffff:1f:1f.7 is not there"));
+}
+
+TEST(Capabilities, OfABondAreThoseOfItsLinks) {
+  const auto starting = [](std::vector<std::string> links) {
+    const PortSpec spec{.device = PortDevice::kBond, .links = std::move(links)};
+    const CapabilityNeeds needs =
+        capability_needs(std::span(&spec, 1), {.pci = true, .physical_addresses = false});
+    EXPECT_EQ(needs.running, 0U);
+    return needs.starting;
+  };
+  EXPECT_EQ(starting({"0000:65:00.0", "0000:65:00.1"}), kCapDacOverride);
+  EXPECT_EQ(starting({"leg0"}), kCapNetAdmin);
+  EXPECT_EQ(starting({"0000:65:00.0", "leg0"}), kCapDacOverride | kCapNetAdmin);
 }
 
 TEST(Capabilities, OfOwnedPortsAreForTheStartAlone) {

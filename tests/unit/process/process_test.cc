@@ -239,6 +239,40 @@ TEST(Process, ACaptureThatRepeatsIsKeptWholeInOrdinaryMemory) {
   EXPECT_GE(counters.mbufs_available(), 4096U);
 }
 
+// Asked again until it is as expected, though not before a second has passed: a worker that sleeps
+// looks round 10 000 times in it at most.
+double busy_ratio_of(seam::Client& client, double least, double most) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  double ratio = -1;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const auto counters = get_counters(client);
+    ratio = counters.workers(0).busy_ratio();
+    const std::uint64_t polls = value_of(counters.workers(0).values(), "polls");
+    if (ratio >= least && ratio <= most && polls > 20'000) {
+      break;
+    }
+  }
+  return ratio;
+}
+
+TEST(Process, AWorkerWithoutFramesIsNotBusyAndOneThatGetsThemWithoutEndIsNothingElse) {
+  const Instance instance;
+  StartupSpec startup = instance.startup();
+  {
+    RunningDataplane idle(instance, startup);
+    seam::Client client = idle.client(1);
+    EXPECT_EQ(busy_ratio_of(client, 0.0, 0.0), 0.0);
+  }
+  startup.ports = {{.name = "one",
+                    .device = PortDevice::kPcap,
+                    .receive_file = instance.path("few.pcap"),
+                    .repeat = true}};
+  write_capture(startup.ports[0].receive_file, 64);
+  RunningDataplane loaded(instance, startup);
+  seam::Client client = loaded.client(1);
+  EXPECT_GT(busy_ratio_of(client, 0.9, 1.0), 0.9);
+}
+
 TEST(Process, TheBuffersOfEightWorkersFitTheirPlan) {
   const Instance instance;
   StartupSpec startup = instance.startup();

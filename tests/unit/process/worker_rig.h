@@ -85,6 +85,9 @@ class Workers {
     surroundings_.hasher = &hasher_;
     surroundings_.quiescence = &quiescence_;
     surroundings_.workers = count;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      surroundings_.wakers.push_back(std::move(*Waker::create()));
+    }
     std::vector<Link> links = {in().link(), out().link()};
     publisher_ = std::make_unique<Publisher>(
         shared_,
@@ -108,6 +111,7 @@ class Workers {
   }
 
   Worker& operator[](std::size_t index) { return *workers_[index]; }
+  Waker& waker(std::size_t worker) { return *surroundings_.wakers[worker]; }
   Publisher& publisher() { return *publisher_; }
   Quiescence& quiescence() { return quiescence_; }
   [[nodiscard]] const SharedState& shared() const { return shared_; }

@@ -4,6 +4,7 @@
 #include "tests/unit/process/worker_rig.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
 namespace holdfast::dataplane {
 namespace {
@@ -65,6 +66,45 @@ TEST(Worker, CountsWhatTheOwnersRingDoesNotTake) {
   }
   workers.expect_accounted();
   EXPECT_EQ(workers.free_mbufs(), level);
+}
+
+TEST(Worker, WakesTheOwnerOfWhatItHandsOverAndOnlyAnOwnerThatSleeps) {
+  Workers workers(2);
+  const auto called = [&](std::size_t worker) {
+    pollfd polled{.fd = workers.waker(worker).descriptor(), .events = POLLIN, .revents = 0};
+    return ::poll(&polled, 1, 0) == 1;
+  };
+  const auto hand_over = [&](std::uint16_t first) {
+    for (std::uint16_t i = 0; i < 64; ++i) {
+      workers.receive(syn(static_cast<std::uint16_t>(first + i)));
+    }
+    const std::uint64_t before = workers[0].state().stats.handed_over.get();
+    while (workers[0].turn(kSecond)) {
+    }
+    EXPECT_GT(workers[0].state().stats.handed_over.get(), before);
+  };
+  hand_over(1024);
+  EXPECT_FALSE(called(1));
+  workers.waker(0).arm();
+  workers.waker(1).arm();
+  hand_over(2048);
+  EXPECT_TRUE(called(1));
+  EXPECT_FALSE(called(0));
+  workers.run();
+}
+
+TEST(Worker, IsBusyFromATurnWithFramesUntilTheNextTurn) {
+  Workers workers(1);
+  const Counter& busy = workers[0].state().stats.busy_ns;
+  workers[0].turn(kSecond);
+  workers[0].turn(kSecond + 700);
+  EXPECT_EQ(busy.get(), 0U);
+  workers.receive(syn(1024));
+  EXPECT_TRUE(workers[0].turn(kSecond + 1000));
+  EXPECT_FALSE(workers[0].turn(kSecond + 1400));
+  EXPECT_EQ(busy.get(), 400U);
+  workers[0].turn(2 * kSecond);  // asleep meanwhile
+  EXPECT_EQ(busy.get(), 400U);
 }
 
 TEST(Worker, AnnouncementsAreGeneratedAndTransmitted) {

@@ -13,6 +13,7 @@ dataplane:
   workers: {workers}
   flows: {flows}
   huge_pages: {huge_pages}
+  idle: {idle}
   socket: "{folder}/dataplane.sock"
   directory: "{folder}/dataplane"
   state_file: "{state_file}"
@@ -116,6 +117,7 @@ class Configuration:
     state_file: str = field(default="")
     more_ports: tuple[str, ...] = ()  # further interfaces
     huge_pages: bool = False
+    idle: str = "sleep"
     check: tuple[str, str] = ("250ms", "200ms")  # interval and timeout
     ports: str = ""  # lines of `ports` instead of those from the interfaces
 
@@ -126,6 +128,7 @@ class Configuration:
             workers=self.workers,
             flows=self.flows,
             huge_pages=str(self.huge_pages).lower(),
+            idle=self.idle,
             interval=self.check[0],
             timeout=self.check[1],
             ports=self.ports or self._packet_ports(),

@@ -4,6 +4,8 @@
     tap      interfaces that the dataplane makes; once it has, they are moved to the fabric's bridges
     memif    shared memory with testpmd, which passes frames on to a veth of the fabric
     af_xdp   the veths themselves
+    bond     two taps each; lag_switch.py is the switch on their other ends, and passes frames on to
+             a veth of the fabric
 
 The twins are made before the dataplane, with their addresses, as an operator would find them after
 a first start.
@@ -14,7 +16,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import process
+from . import lag_switch, process
 from .process import Process
 from .topology import BALANCER_PORTS, BalancerPort, Topology
 
@@ -89,6 +91,51 @@ class XdpTopology(OwnedTopology):
         return f"device: af_xdp, interface: {port.name}"
 
 
+@dataclass
+class BondTopology(OwnedTopology):
+    """The taps stay where the dataplane made them, in the balancer's namespace, because its driver
+    asks for their links by name; the veth stands in a namespace of its own, past the kernel there."""
+
+    mode: str = "lacp"
+    switches: dict[str, Process] = field(default_factory=dict, init=False)
+
+    def _make_namespaces(self) -> None:
+        super()._make_namespaces()
+        self._make_namespace("middle", {})
+
+    def _make_wire(self, port: BalancerPort) -> None:
+        self._link("middle", port.name, f"to-{port.name}", port.bridge)
+        self.quiet(port.name, "middle")
+
+    def links(self, port: BalancerPort) -> tuple[str, str]:
+        return f"{TWINS[port.name]}-a", f"{TWINS[port.name]}-b"
+
+    def _device(self, port: BalancerPort) -> str:
+        return f"device: bond, mode: {self.mode}, links: [{', '.join(self.links(port))}]"
+
+    def connect(self) -> None:
+        for port in BALANCER_PORTS:
+            links = self.links(port)
+            for link in links:
+                process.wait_until(
+                    lambda name=link: name in self.in_namespace("balancer", "ip", "-br", "link"),
+                    f"the dataplane to make {link}",
+                )
+            self.switches[port.name] = Process(
+                self.run,
+                self.namespace("balancer"),
+                ["/usr/bin/python3", lag_switch.__file__,
+                 "lacp" if self.mode == "lacp" else "none",
+                 process.namespace_path(self.namespace("middle")), port.name, *links],
+                self.run.folder / f"switch-{port.name}.log",
+                pipes=True,
+            )  # fmt: skip
+
+    def set_leg(self, link: str, state: str) -> None:
+        """Pulls one link's cable, or puts it back."""
+        self._batch("balancer", [f"link set {link} {state}"])
+
+
 class MemifTopology(OwnedTopology):
     """testpmd stands in a namespace of its own, between a veth of the fabric and the memif."""
 
@@ -98,11 +145,7 @@ class MemifTopology(OwnedTopology):
 
     def _make_wire(self, port: BalancerPort) -> None:
         self._link("middle", port.name, f"to-{port.name}", port.bridge)
-        for role, device in (("middle", port.name), ("fabric", f"to-{port.name}")):
-            self.in_namespace(
-                role, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off",
-                "gro", "off",
-            )  # fmt: skip
+        self.quiet(port.name, "middle")
 
     def _socket(self, port: BalancerPort) -> Path:
         return self.run.folder / f"{TWINS[port.name]}.memif"

@@ -165,10 +165,10 @@ class Topology:
             self.address(port, port.name)
         self.route_by_wan()
 
-    def quiet(self, port: str) -> None:
+    def quiet(self, port: str, where: str = "balancer") -> None:
         """No unfinished checksums and super-frames, which a veth's kernel hands over and a packet
         socket would see. Both ends, because each end's transmission is the other's reception."""
-        for role, device in (("balancer", port), ("fabric", f"to-{port}")):
+        for role, device in ((where, port), ("fabric", f"to-{port}")):
             self.in_namespace(
                 role, "ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off",
                 "gro", "off",
