@@ -53,6 +53,24 @@ class KeptDispositions {
   std::vector<std::pair<MemberId, Disposition>> kept_;
 };
 
+// What read_dispositions() would find after one change, without asking for all: the verb's time is
+// counted until the last worker has seen it.
+void note_disposition(GenerationSpec& spec,
+                      std::string_view service_name,
+                      std::string_view backend,
+                      Disposition disposition) {
+  for (ServiceSpec& service : spec.services) {
+    if (service.name != service_name) {
+      continue;
+    }
+    for (MemberSpec& member : service.members) {
+      if (member.backend == backend) {
+        member.disposition = disposition;
+      }
+    }
+  }
+}
+
 // Brings the specification's dispositions in line with the table.
 void read_dispositions(GenerationSpec& spec,
                        const MemberRegistry& members,
@@ -216,7 +234,7 @@ std::expected<Publisher::DispositionChange, std::string> Publisher::set_disposit
     return std::unexpected(
         fmt::format("no member {}/{} in generation {}", service, backend, generation().number()));
   }
-  read_dispositions(spec_, members_, dispositions_);
+  note_disposition(spec_, service, backend, disposition);
   unsaved_ = true;
   if (!surroundings_.quiescence->wait(surroundings_.quiescence->start(), kPublicationLimit)) {
     return std::unexpected(fmt::format("{}/{} is set, but a worker has not come round within {} s",
