@@ -90,6 +90,8 @@ class Port {
   // Readable while the queue has something to receive, or once something came since arm(); -1 where
   // nothing tells.
   [[nodiscard]] int wake_descriptor(std::uint16_t queue) const;
+  // Whether it is an interrupt, which a driver may set up and a card never raise.
+  [[nodiscard]] bool wakes_by_interrupt() const { return !interrupts_.empty(); }
   // Before and after a sleep that the descriptor may end; look for frames between arm() and it. The
   // queue's worker.
   void arm(std::uint16_t queue) const {

@@ -36,16 +36,18 @@ Sleeper::Sleeper(Waker& waker,
     const int descriptor = one.port->wake_descriptor(one.queue);
     if (descriptor >= 0) {
       telling_.push_back(one);
+      proven_.push_back(!one.port->wakes_by_interrupt());
+      silent_ += proven_.back() ? 0U : 1U;
       polled_.push_back({.fd = descriptor, .events = POLLIN, .revents = 0});
     } else {
-      told_ = Told::kNotAll;
+      ++silent_;
     }
   }
 }
 
 void Sleeper::rest() {
   empty_turns_ = std::min(empty_turns_ + 1, kTurnsUntilWait);
-  const Rest rest = rest_after(empty_turns_, told_);
+  const Rest rest = rest_after(empty_turns_, told());
   if (rest.kind == RestKind::kPoll) {
     return;
   }
@@ -104,8 +106,13 @@ void Sleeper::sleep(const Rest& rest) {
 
 bool Sleeper::take_readiness() {
   bool any = false;
-  for (const pollfd& port : std::span(polled_).subspan(1)) {
+  for (std::size_t i = 0; i < telling_.size(); ++i) {
+    const pollfd& port = polled_[i + 1];
     any |= port.revents != 0;
+    if (port.revents == POLLIN && !proven_[i]) {
+      proven_[i] = true;
+      --silent_;
+    }
     if ((port.revents & POLLERR) != 0) {
       take_error(port.fd);
     }

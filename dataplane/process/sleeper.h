@@ -56,9 +56,11 @@ class Sleeper {
   const std::uint32_t index_;
   const Idle idle_;
   Counter& woken_;
-  Told told_ = Told::kAll;
+  [[nodiscard]] Told told() const { return silent_ == 0 ? Told::kAll : Told::kNotAll; }
+  std::size_t silent_ = 0;            // queues that tell nothing, or have not yet
   std::vector<pollfd> polled_;        // the waker, then the queues that tell
   std::vector<PolledQueue> telling_;  // these
+  std::vector<bool> proven_;          // by queue that tells: it is known to
   std::uint32_t empty_turns_ = 0;
   Armed armed_ = Armed::kNothing;
   bool port_was_ready_ = false;  // in the last wait

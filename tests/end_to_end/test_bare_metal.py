@@ -86,13 +86,14 @@ def test_connections_and_datagrams_pass_through_the_cards(lab, balancer):
     assert all(worker["unaccounted"] == 0 for worker in balancer.status()["workers"])
 
 
-# By uio there is one interrupt for everything, and it is left alone.
+# By uio there is one interrupt for everything, and it is left alone; QEMU's e1000e never raises the
+# one that its driver sets up, and is looked into as often as before.
 def test_an_idle_worker_is_woken_by_the_cards_where_they_have_interrupts(card, balancer):
     def woken() -> int:
         return sum(one["counters"]["woken"] for one in balancer.status()["workers"])
 
     before = woken()
-    if card.has_iommu:
+    if card.has_iommu and card.model.startswith("virtio"):
         process.wait_until(lambda: woken() > before + 3, "answers to probes to wake the worker")
     else:
         assert before == 0
