@@ -5,6 +5,7 @@
 #include "bench/flows.h"
 #include "bench/report.h"
 #include "dataplane/process/clock.h"
+#include "dataplane/process/waker.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -82,6 +83,13 @@ Plane::Plane(const GenerationSpec& spec, std::uint32_t workers, std::uint64_t fl
   surroundings_.hasher = &hasher_;
   surroundings_.quiescence = &quiescence_;
   surroundings_.workers = workers;
+  for (std::uint32_t i = 0; i < workers; ++i) {
+    auto waker = Waker::create();
+    if (!waker) {
+      throw std::bad_alloc();
+    }
+    surroundings_.wakers.push_back(std::move(*waker));
+  }
   publisher_ = std::make_unique<Publisher>(
       shared_, surroundings_, GenerationStore(directory_.path()), build_neighborhood(), false);
   if (const auto started = publisher_->start(spec); !started) {
