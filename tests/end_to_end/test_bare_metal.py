@@ -88,7 +88,9 @@ def test_connections_and_datagrams_pass_through_the_cards(lab, balancer):
 
 # By uio there is one interrupt for everything, and it is left alone; QEMU's e1000e never raises the
 # one that its driver sets up, and is looked into as often as before.
-def test_an_idle_worker_is_woken_by_the_cards_where_they_have_interrupts(card, balancer):
+def test_an_idle_worker_is_woken_by_the_cards_where_they_have_interrupts(machine, balancer):
+    card = machine.card
+
     def woken() -> int:
         return sum(one["counters"]["woken"] for one in balancer.status()["workers"])
 

@@ -141,6 +141,7 @@ class Guest:
     """A running guest in `namespace`, its cards on the taps there."""
 
     def __init__(self, run: RunRecord, namespace: str, card: Card, image: Path, taps: list[str]):
+        self.card = card
         self.folder = run.folder
         self.console = run.folder / "console.log"
         self.console.unlink(missing_ok=True)
