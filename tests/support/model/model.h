@@ -7,7 +7,7 @@
 //   - which pool endpoint a translated flow gets: one of the pool, not in use towards its member;
 //   - when the sweeper ends an idle flow: not before its time, and within a round afterwards;
 //   - in which order half-open translations give way that began before a restart.
-// Taken from the product as opaque: the keyed hash. Not modelled: a full bucket (tests keep tables
+// Taken from the product as opaque: the keyed hash. Not modelled: full buckets (tests keep tables
 // far below that), a pool that ends, an index reused in the registry, several workers, dispatch.
 #pragma once
 

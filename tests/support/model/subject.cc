@@ -17,12 +17,14 @@ using dataplane::RegistryState;
 using dataplane::SharedState;
 using dataplane::WorkerState;
 
+// A flow has no place only where both of its buckets are full, and these may be any two.
 template <typename Table>
-bool has_full_bucket(const Table& table) {
-  return std::ranges::any_of(table.buckets(), [](const auto& bucket) {
+bool may_lack_place(const Table& table) {
+  const auto is_full = [](const auto& bucket) {
     return std::ranges::all_of(bucket.way,
                                [](const auto& entry) { return entry.state != FlowState::kFree; });
-  });
+  };
+  return std::ranges::count_if(table.buckets(), is_full) >= 2;
 }
 
 }  // namespace
@@ -327,8 +329,8 @@ std::vector<ReplyName> Subject::half_open_after_restart() const {
 }
 
 bool Subject::crowded() const {
-  return has_full_bucket(worker_->tables.v4) || has_full_bucket(worker_->tables.v6) ||
-         has_full_bucket(worker_->tables.wide);
+  return may_lack_place(worker_->tables.v4) || may_lack_place(worker_->tables.v6) ||
+         may_lack_place(worker_->tables.wide);
 }
 
 }  // namespace holdfast::testing

@@ -51,7 +51,7 @@ class Subject {
   [[nodiscard]] std::map<ReplyName, Translation> translations() const;
   // Those that have shown one side only, as they would give way right after a restart.
   [[nodiscard]] std::vector<ReplyName> half_open_after_restart() const;
-  // True when a bucket of a flow table is full: what happens next depends on the layout.
+  // True when two buckets of a flow table are full: what happens next depends on the layout.
   [[nodiscard]] bool crowded() const;
 
  private:
