@@ -53,8 +53,8 @@ Story random_story(std::uint64_t seed, std::size_t commands);
 struct Telling {
   std::optional<std::string> difference;  // the first one, in sentences
   Counts counts;                          // over all lives
-  bool crowded = false;                   // left early: two buckets were full, which is not modelled
-  std::uint64_t digest = 0;               // of what became of each frame, see digest.h
+  bool crowded = false;      // left early: two buckets were full, which is not modelled
+  std::uint64_t digest = 0;  // of what became of each frame, see digest.h
 };
 Telling tell(const Story& story);
 
