@@ -16,10 +16,11 @@
 // nothing.
 //
 // Buckets of four entries (one, two or three cache lines); a flow may stand in either of two
-// buckets, and goes into the second only where the first is full: so most flows are found by one
-// cache miss, which with the emptier of the two (Azar et al., STOC'94) would be two. When both are
-// full, one resident moves to its other bucket (one cuckoo step: Pagh & Rodler, ESA'01). Only then
-// is the flow untracked: the hash decides for it, nothing is dropped.
+// buckets. It goes into the first as long as that has more than one place, then into the emptier of
+// the two (Azar et al., STOC'94): so most flows are found by one cache miss instead of two, and
+// both are full as late as possible. When both are full, one resident moves to its other bucket
+// (one cuckoo step: Pagh & Rodler, ESA'01). Only then is the flow untracked: the hash decides for
+// it, nothing is dropped.
 #pragma once
 
 #include "dataplane/burst.h"
@@ -27,6 +28,7 @@
 #include "dataplane/flow_state.h"
 #include "dataplane/prefetch.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -104,10 +106,8 @@ class FlowTable {
       return nullptr;
     }
     const std::array<std::size_t, 2> choice = {first_bucket(hash), second_bucket(hash)};
-    for (const std::size_t bucket : choice) {
-      if (Entry* entry = free_place(buckets_[bucket])) {
-        return entry;
-      }
+    if (Entry* entry = free_place(nearer(choice))) {
+      return entry;
     }
     for (const std::size_t bucket : choice) {
       for (Entry& entry : buckets_[bucket].way) {
@@ -183,6 +183,22 @@ class FlowTable {
       }
     }
     return nullptr;
+  }
+
+  static std::ptrdiff_t count_free(const Bucket& bucket) {
+    return std::ranges::count(bucket.way, FlowState::kFree, &Entry::state);
+  }
+
+  // The bucket for a new entry: the first, but its last place only where the second has no more.
+  // Full only where both are.
+  Bucket& nearer(const std::array<std::size_t, 2>& choice) {
+    Bucket& first = buckets_[choice[0]];
+    const std::ptrdiff_t free = count_free(first);
+    if (free > 1) [[likely]] {
+      return first;
+    }
+    Bucket& second = buckets_[choice[1]];
+    return count_free(second) > free ? second : first;
   }
 
   static Entry* free_place(Bucket& bucket) {

@@ -82,7 +82,7 @@ struct Endpoints {
 
 // An endpoint towards a member, the hash of its replies, and the half-open or expired record that
 // holds it still; kNoRecord for a free one. Not as the replies' key: that is written in small
-// parts, and each copy would wait for them (6 ns).
+// parts, and each copy would wait for them.
 struct PoolEndpoint {
   std::uint64_t reply_hash = 0;
   Endpoints::Place place;

@@ -254,6 +254,7 @@ FlowState state_for_syn(const NatRecord& record) {
   }
   return begin_or_reset(b, i, generation, state, index, now);
 }
+
 // The member's answer to who had the endpoint before: half-open flows give theirs up at once when
 // the pool ends, and the member has not heard of it.
 [[gnu::noinline]] bool is_of_another(const Burst& b, Slot i, const NatRecord& record) {

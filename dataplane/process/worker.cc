@@ -250,7 +250,7 @@ void Worker::serve_released(std::uint64_t now_ms) {
 void Worker::begin(std::span<rte_mbuf*> packets, Origin origin) {
   for (std::size_t i = 0; i < packets.size(); ++i) {
     const auto port = static_cast<PortIndex>(packets[i]->port);
-    // Made in its place: assigned, it would be copied, and wait for its small stores (4 ns).
+    // Made in its place: assigned, it would be copied, and wait for its small stores.
     ::new (&burst_.frame[i]) Frame(to_frame(packets[i], port));
     if (origin == Origin::kWorker) {
       burst_.frame[i].note = note_of(packets[i]);

@@ -153,9 +153,7 @@ TEST(Model, ForetellsEveryPacketOfRandomStories) {
   std::cout << counts.received << " packets in " << told << " stories, " << left_early
             << " left early\n";
   ASSERT_TRUE(held);
-  // Three of a hundred on average, seldom six: the small tables, where a flow finds both of its
-  // buckets full.
-  EXPECT_LE(left_early * 10, told) << "too many stories end in full buckets";
+  EXPECT_LE(left_early * 20, told) << "too many stories end in full buckets";
   if (counts.received > 500'000) {  // not for a story told again
     expect_everything_happened(counts);
   }
