@@ -16,7 +16,7 @@
 // nothing.
 //
 // Buckets of four entries (one, two or three cache lines); a flow may stand in either of two
-// buckets. It goes into the first as long as that has more than one place, then into the emptier of
+// buckets. It goes into the first while that has one flow at most, then into the emptier of
 // the two (Azar et al., STOC'94): so most flows are found by one cache miss instead of two, and
 // both are full as late as possible. When both are full, one resident moves to its other bucket
 // (one cuckoo step: Pagh & Rodler, ESA'01). Only then is the flow untracked: the hash decides for
@@ -189,12 +189,13 @@ class FlowTable {
     return std::ranges::count(bucket.way, FlowState::kFree, &Entry::state);
   }
 
-  // The bucket for a new entry: the first, but its last place only where the second has no more.
-  // Full only where both are.
+  // The bucket for a new entry: the first while it has one entry at most, else the emptier; full
+  // only where both are. Filled further before the second is looked at, both are full sooner, and
+  // flows go without a place at 70 % load.
   Bucket& nearer(const std::array<std::size_t, 2>& choice) {
     Bucket& first = buckets_[choice[0]];
     const std::ptrdiff_t free = count_free(first);
-    if (free > 1) [[likely]] {
+    if (free >= std::ptrdiff_t{kWays} - 1) [[likely]] {
       return first;
     }
     Bucket& second = buckets_[choice[1]];
