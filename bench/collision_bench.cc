@@ -3,9 +3,10 @@
 // turn: inserting them all into an empty table, then looking them up in random order, in bursts of
 // 32. `keyed`: the flow tables and the NAT index with the hash that the product uses. `known`: the
 // same flow table, and a table of chains, with the hash that the flows were picked for and no key.
-// Counters: ns of CPU time per flow (the median over 128 parts), the ratio of colliding to random
-// ones, and the share of the colliding flows that got an entry.
+// Printed: ns of CPU time per flow (the median over 128 parts) of the colliding ones beside the
+// random ones, and the share of the colliding flows that got an entry.
 #include "bench/collisions.h"
+#include "bench/report.h"
 #include "dataplane/flow_table.h"
 #include "dataplane/hash.h"
 #include "dataplane/nat_table.h"
@@ -21,16 +22,12 @@
 #include <string>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-#include <time.h>
-
 namespace holdfast::dataplane::bench {
 namespace {
 
 constexpr std::size_t kFlows = 65'536;
 constexpr unsigned kBucketBits = 15;  // of a flow table for so many flows
-constexpr int kRounds = 5;
-constexpr std::size_t kGroup = 512;  // flows between two readings of the clock, 0.3 us each
+constexpr std::size_t kGroup = 512;   // flows between two readings of the clock, 0.3 us each
 constexpr std::uint16_t kBinding = 1;
 const Address kVip = *Address::parse("203.0.113.10");
 const Address kVip6 = *Address::parse("2001:db8::10");
@@ -213,19 +210,6 @@ struct Cost {
   double tracked = 0;
 };
 
-// Of this thread: others on the machine do not count.
-double cpu_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
-
 // ns per flow, the median over groups of bursts.
 template <typename Work>
 double timed(std::span<const FlowKey> flows, const Work& work) {
@@ -270,31 +254,19 @@ Flows shuffled(Flows flows) {
   return flows;
 }
 
-void run(benchmark::State& state, const Case& one) {
+// Random and colliding flows in turn.
+void run(const Case& one, int rounds, Report& report) {
   const Flows random_order = shuffled(*one.random);
   const Flows colliding_order = shuffled(*one.colliding);
-  std::vector<double> insert_ratio;
-  std::vector<double> find_ratio;
-  std::vector<Cost> random;
-  std::vector<Cost> colliding;
-  for ([[maybe_unused]] auto round : state) {
-    random.push_back(measure(*one.make(), *one.random, random_order));
-    colliding.push_back(measure(*one.make(), *one.colliding, colliding_order));
-    insert_ratio.push_back(colliding.back().insert_ns / random.back().insert_ns);
-    find_ratio.push_back(colliding.back().find_ns / random.back().find_ns);
+  for (int round = 0; round < rounds; ++round) {
+    const Cost random = measure(*one.make(), *one.random, random_order);
+    const Cost colliding = measure(*one.make(), *one.colliding, colliding_order);
+    report.add(one.name + ".insert", "ns/flow", colliding.insert_ns);
+    report.add_beside(one.name + ".insert", random.insert_ns);
+    report.add(one.name + ".find", "ns/flow", colliding.find_ns);
+    report.add_beside(one.name + ".find", random.find_ns);
+    report.add(one.name + ".tracked", "%", 100 * colliding.tracked);
   }
-  const auto middle = [](const std::vector<Cost>& costs, double Cost::* what) {
-    std::vector<double> values(costs.size());
-    std::ranges::transform(costs, values.begin(), [&](const Cost& cost) { return cost.*what; });
-    return median(std::move(values));
-  };
-  state.counters["insert_random"] = middle(random, &Cost::insert_ns);
-  state.counters["insert_colliding"] = middle(colliding, &Cost::insert_ns);
-  state.counters["insert_ratio"] = median(insert_ratio);
-  state.counters["find_random"] = middle(random, &Cost::find_ns);
-  state.counters["find_colliding"] = middle(colliding, &Cost::find_ns);
-  state.counters["find_ratio"] = median(find_ratio);
-  state.counters["tracked"] = middle(colliding, &Cost::tracked);
 }
 
 // The sets, checked: a set that does not collide would measure nothing.
@@ -341,46 +313,43 @@ Maker make_known() {
   return [] { return std::make_unique<Known>(Hasher{}); };
 }
 
-void register_all(const Sets& sets) {
+void run_all(const Sets& sets, const Options& options, Report& report) {
   using Keyed4 = Flow<FlowEntry4, FlowHasher>;
   using Keyed6 = Flow<FlowEntry6, FlowHasher>;
   using KeyedNat = Nat<FlowHasher>;
   const std::vector<Case> cases = {
-      {"keyed/flow4/crc32c", make<Keyed4>(), &sets.random, &sets.crc},
-      {"keyed/flow4/jhash", make<Keyed4>(), &sets.random, &sets.jhash},
-      {"keyed/flow6/jhash", make<Keyed6>(), &sets.random6, &sets.jhash6},
-      {"keyed/nat/crc32c", make<KeyedNat>(), &sets.random, &sets.crc},
-      {"keyed/nat/jhash", make<KeyedNat>(), &sets.random, &sets.jhash},
-      {"keyed/nat6/jhash", make<KeyedNat>(), &sets.random6, &sets.jhash6},
-      {"known/flow4/crc32c", make_known<Flow<FlowEntry4, Crc>, Crc>(), &sets.random, &sets.crc},
-      {"known/flow4/jhash",
+      {"keyed.flow4.crc32c", make<Keyed4>(), &sets.random, &sets.crc},
+      {"keyed.flow4.jhash", make<Keyed4>(), &sets.random, &sets.jhash},
+      {"keyed.flow6.jhash", make<Keyed6>(), &sets.random6, &sets.jhash6},
+      {"keyed.nat.crc32c", make<KeyedNat>(), &sets.random, &sets.crc},
+      {"keyed.nat.jhash", make<KeyedNat>(), &sets.random, &sets.jhash},
+      {"keyed.nat6.jhash", make<KeyedNat>(), &sets.random6, &sets.jhash6},
+      {"known.flow4.crc32c", make_known<Flow<FlowEntry4, Crc>, Crc>(), &sets.random, &sets.crc},
+      {"known.flow4.jhash",
        make_known<Flow<FlowEntry4, Jhash>, Jhash>(),
        &sets.random,
        &sets.jhash},
-      {"known/flow6/jhash",
+      {"known.flow6.jhash",
        make_known<Flow<FlowEntry6, Jhash>, Jhash>(),
        &sets.random6,
        &sets.jhash6},
-      {"known/chains/crc32c", make_known<Chains<Crc>, Crc>(), &sets.random, &sets.crc},
-      {"known/chains/jhash", make_known<Chains<Jhash>, Jhash>(), &sets.random, &sets.jhash},
-      {"known/chains6/jhash", make_known<Chains<Jhash>, Jhash>(), &sets.random6, &sets.jhash6},
+      {"known.chains.crc32c", make_known<Chains<Crc>, Crc>(), &sets.random, &sets.crc},
+      {"known.chains.jhash", make_known<Chains<Jhash>, Jhash>(), &sets.random, &sets.jhash},
+      {"known.chains6.jhash", make_known<Chains<Jhash>, Jhash>(), &sets.random6, &sets.jhash6},
   };
   for (const Case& one : cases) {
-    benchmark::RegisterBenchmark(one.name.c_str(),
-                                 [one](benchmark::State& state) { run(state, one); })
-        ->Iterations(kRounds)
-        ->Unit(benchmark::kMillisecond);
+    if (one.name.starts_with(options.only)) {
+      run(one, options.rounds, report);
+    }
   }
 }
 
 int run(int argc, char** argv) {
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
-    return 2;
-  }
+  const Options options = read_options(argc, argv);
   const Sets sets;
-  register_all(sets);
-  benchmark::RunSpecifiedBenchmarks();
+  Report report;
+  run_all(sets, options, report);
+  report.print();
   return 0;
 }
 

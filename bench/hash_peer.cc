@@ -6,7 +6,6 @@
 #include <array>
 #include <utility>
 
-#include <rte_eal.h>
 #include <rte_hash.h>
 #include <rte_hash_crc.h>
 #include <rte_malloc.h>
@@ -20,23 +19,6 @@ constexpr std::uint64_t kBytesPerEntry = 72;
 constexpr std::size_t kSlack = std::size_t{64} << 20;
 
 }  // namespace
-
-bool start_dpdk() {
-  std::array<std::string, 9> words = {"bench",
-                                      "--no-huge",
-                                      "--no-shconf",
-                                      "--no-pci",
-                                      "--no-telemetry",
-                                      "--log-level=1",
-                                      "-m",
-                                      "64",
-                                      "--lcores=0@0-1"};
-  std::array<char*, 9> pointers{};
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    pointers[i] = words[i].data();
-  }
-  return rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) >= 0;
-}
 
 HashPeer::Key HashPeer::Key::of(const FlowKey& key) {
   return {.source = key.source.v4_bits().wire(),

@@ -17,10 +17,6 @@ struct rte_hash;
 
 namespace holdfast::dataplane::bench {
 
-// Starts DPDK's environment, without devices and huge pages of its own. Once per process. False:
-// it does not start.
-bool start_dpdk();
-
 class HashPeer {
  public:
   struct alignas(16) Key {
@@ -33,7 +29,7 @@ class HashPeer {
   };
 
   // A table with room for `flows` and a quarter more. Null when it cannot be made.
-  // Requires: start_dpdk().
+  // Requires: start_dpdk() (dpdk.h).
   static std::unique_ptr<HashPeer> create(std::uint64_t flows);
   HashPeer(const HashPeer&) = delete;
   HashPeer& operator=(const HashPeer&) = delete;

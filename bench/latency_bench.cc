@@ -3,6 +3,7 @@
 // of their sending inside go there and come back. First as many as it takes, to know its capacity;
 // then half of that, evenly spread. `latency_bench NAME SOCKET [--small] ...`: the other end, which
 // made the socket, is started and named by who calls this.
+#include "bench/dpdk.h"
 #include "bench/report.h"
 #include "dataplane/checksum.h"
 #include "dataplane/headers.h"
@@ -19,7 +20,6 @@
 #include <utility>
 #include <vector>
 
-#include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <x86intrin.h>
@@ -41,27 +41,6 @@ constexpr std::uint64_t kMostUnanswered = 4096;
 [[noreturn]] void fail(const std::string& what) {
   std::cerr << what << "\n";
   std::exit(1);
-}
-
-void start_dpdk(const std::string& socket) {
-  std::vector<std::string> words = {
-      "latency_bench",
-      "--no-huge",
-      "--no-shconf",
-      "--no-pci",
-      "--no-telemetry",
-      "--log-level=1",
-      "-m",
-      "128",
-      "--lcores=0@0-1",
-      "--vdev=net_memif0,role=client,socket-abstract=no,socket=" + socket};
-  std::vector<char*> pointers;
-  for (std::string& word : words) {
-    pointers.push_back(word.data());
-  }
-  if (rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) < 0) {
-    fail("DPDK does not start");
-  }
 }
 
 rte_mempool* open_port() {
@@ -206,7 +185,11 @@ int run(int argc, char** argv) {
   }
   const std::string name = argv[1];
   const Options options = read_options(argc - 2, argv + 2);
-  start_dpdk(argv[2]);
+  if (!start_dpdk(
+          128,
+          {"--vdev=net_memif0,role=client,socket-abstract=no,socket=" + std::string(argv[2])})) {
+    fail("DPDK does not start");
+  }
   Link link(open_port());
   capacity(link, 0.2);  // the other end wakes up
   const double most = capacity(link, 0.5);

@@ -4,6 +4,7 @@
 // flows to a hundred million, at the load that the product plans with. Beside rte_hash's lookup in
 // bulk over as many flows in the same order. A sample is the median over groups of bursts, so that
 // one that was interrupted says nothing.
+#include "bench/dpdk.h"
 #include "bench/flows.h"
 #include "bench/hash_peer.h"
 #include "bench/report.h"
@@ -152,7 +153,7 @@ void measure_all(std::uint32_t flows, bool with_peer, const Options& options, Re
 int run(int argc, char** argv) {
   const Options options = read_options(argc, argv);
   Report report;
-  const bool dpdk = start_dpdk();
+  const bool dpdk = start_dpdk(64);
   for (const std::uint32_t flows : {1'000U, 100'000U, 1'000'000U, 10'000'000U, 100'000'000U}) {
     if (flows > options.most_flows) {
       continue;

@@ -86,7 +86,8 @@ Plane::Plane(const GenerationSpec& spec, std::uint32_t workers, std::uint64_t fl
   for (std::uint32_t i = 0; i < workers; ++i) {
     auto waker = Waker::create();
     if (!waker) {
-      throw std::bad_alloc();
+      std::cerr << waker.error().text << "\n";
+      std::exit(1);
     }
     surroundings_.wakers.push_back(std::move(*waker));
   }

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts that a program of their own measures: pipeline, tables, publication."""
 
-import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 from holdfast_lab.figures import Figures
 
-from measured import record, record_failure, record_ratio, run_program, short, spread
+from measured import record_ratio, run_program, short, spread
 
 
 def bench_lookup(figures: Figures, build: Path) -> None:
@@ -54,32 +52,9 @@ def bench_disposition(figures: Figures, build: Path) -> None:
 
 
 def bench_collisions(figures: Figures, build: Path) -> None:
-    command = [build / "collision_bench", "--benchmark_format=json", "--benchmark_repetitions=3",
-               "--benchmark_min_time=0.1"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        record_failure(figures, "collisions", done.stderr)
-        return
-    runs = [run for run in json.loads(done.stdout)["benchmarks"] if run["run_type"] == "iteration"]
-    by_name: dict[str, list[dict]] = {}
-    for run in runs:
-        by_name.setdefault(run["run_name"].split("/iterations")[0].replace("/", "."), []).append(run)
-    for name, repeated in by_name.items():
-        for step in ("insert", "find"):
-            record(figures, f"{name}.{step}", [run[f"{step}_colliding"] for run in repeated],
-                   "ns/flow", [run[f"{step}_random"] for run in repeated])
-            _record_beside_random(figures, f"{name}.{step}.beside_random",
-                                  [run[f"{step}_ratio"] for run in repeated])
-        tracked = statistics.median(run["tracked"] for run in repeated)
-        figures.note(f"{name}.tracked", short(100 * tracked), "%")
-
-
-def _record_beside_random(figures: Figures, name: str, ratios: list[float]) -> None:
-    value, noise = short(statistics.median(ratios)), short(spread(ratios))
-    if name.startswith("keyed."):
-        figures.at_most(name, value, 2, "ratio", spread=noise)
-    else:
-        figures.note(name, value, "ratio", spread=noise)
+    for one in run_program(figures, build / "collision_bench", "--rounds", "15"):
+        if one["beside"]:
+            record_ratio(figures, f"{one['name']}.beside_random", one["samples"], one["beside"])
 
 
 def bench_wire(figures: Figures, build: Path) -> None:

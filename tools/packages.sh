@@ -12,15 +12,14 @@ packages_for() {
       ;;
     lab) printf '%s\n' python3 iproute2 nftables ethtool procps util-linux nginx-light wrk ;;
     test)
-      printf '%s\n' libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev python3-pytest \
+      printf '%s\n' libgtest-dev libgmock-dev librapidcheck-dev python3-pytest \
         python3-scapy python3-yaml tcpdump curl prometheus clang-19 libclang-rt-19-dev dpdk \
         linux-image-amd64 qemu-system-x86 busybox-static bird2 kmod cpio \
         g++-aarch64-linux-gnu qemu-user
       ;;
     lint) printf '%s\n' clang-format-19 clang-tidy-19 clang-19 shellcheck pyflakes3 ;;
     bench)
-      printf '%s\n' libbenchmark-dev dpdk-dev haproxy libnginx-mod-stream \
-        openvswitch-switch-dpdk
+      printf '%s\n' dpdk-dev haproxy libnginx-mod-stream openvswitch-switch-dpdk
       ;;
   esac
 }
