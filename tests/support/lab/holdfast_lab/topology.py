@@ -127,12 +127,15 @@ class Topology:
 
     def _make_fabric(self) -> None:
         commands = []
-        for bridge, v4, v6 in (
-            ("wan", "203.0.113.1/24", "2001:db8::1/64"),
-            ("lan", "10.0.3.1/24", "2001:db8:3::1/64"),
+        # A bridge without an address of its own takes the lowest of its ports', so that the router
+        # would be another station whenever a cable comes or goes.
+        for bridge, mac, v4, v6 in (
+            ("wan", "02:00:5e:00:00:01", "203.0.113.1/24", "2001:db8::1/64"),
+            ("lan", "02:00:5e:00:00:02", "10.0.3.1/24", "2001:db8:3::1/64"),
         ):
             commands += [
-                f"link add {bridge} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+                f"link add {bridge} address {mac} type bridge"
+                " forward_delay 0 stp_state 0 mcast_snooping 0",
                 f"address add {v4} dev {bridge}",
                 f"address add {v6} dev {bridge} nodad",
                 f"link set {bridge} up",
