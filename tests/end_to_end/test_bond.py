@@ -9,14 +9,12 @@ import pytest
 
 from conftest import SERVICES, owned_vips, running_lab
 from holdfast_lab import owned_ports, process
-from holdfast_lab.balancer import Balancer
-from holdfast_lab.configuration import Configuration
 from holdfast_lab.loads import MessageLoad
 from holdfast_lab.message_client import LoadPlan
 from holdfast_lab.owned_ports import BondTopology
 from holdfast_lab.topology import BALANCER_PORTS
 from test_forwarding import assert_every_message_answered, target
-from test_owned_ports import has_carrier, link_up, ports_of
+from test_owned_ports import has_carrier, link_up, ports_of, running_on_ports
 
 SWITCHOVER_SECONDS = 1.0
 # LACP waits for two seconds that more links may join before it uses one (802.1AX, 6.4.4).
@@ -34,21 +32,11 @@ def lab(request):
 
 @pytest.fixture(scope="module")
 def balancer(lab, binaries):
-    name = f"test-{lab.run.id}"
-    configuration = Configuration(
-        lab.run.folder / f"holdfast-{name}", name, SERVICES, ports=lab.ports()
-    )
-    balancer = Balancer(lab, binaries, configuration).start()
-    try:
-        lab.connect()
-        balancer.wait_ready(30.0)
+    def wait_settled(balancer):
         wait_for_links(lab, balancer)
-        first = MessageLoad(lab, LoadPlan([target(one, 1, 1) for one in SERVICES]))
-        first.wait_answered()
-        first.stop()
+
+    with running_on_ports(lab, binaries, wait_settled, 30.0) as balancer:
         yield balancer
-    finally:
-        balancer.stop()
 
 
 def test_numbered_flows_through_bonds_are_answered_once_by_one_backend_each(lab, balancer):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ports that the dataplane owns, with real TCP and UDP through them, and the kernel behind twins."""
 
+import contextlib
 import json
 import os
 import signal
@@ -44,8 +45,9 @@ def lab(request):
         yield topology
 
 
-@pytest.fixture(scope="module")
-def balancer(lab, binaries):
+@contextlib.contextmanager
+def running_on_ports(lab, binaries, wait_settled=lambda balancer: None, ready_seconds=15.0):
+    """Holdfast on the lab's ports, ready, and all that the kernel asks for at first answered."""
     name = f"test-{lab.run.id}"
     configuration = Configuration(
         lab.run.folder / f"holdfast-{name}", name, SERVICES, ports=lab.ports()
@@ -53,7 +55,8 @@ def balancer(lab, binaries):
     balancer = Balancer(lab, binaries, configuration).start()
     try:
         lab.connect()
-        balancer.wait_ready()
+        balancer.wait_ready(ready_seconds)
+        wait_settled(balancer)
         # The kernel asks for a neighbour once a second: what it asked for before the cables were in.
         first = MessageLoad(lab, LoadPlan([target(one, 1, 1) for one in SERVICES]))
         first.wait_answered()
@@ -61,6 +64,12 @@ def balancer(lab, binaries):
         yield balancer
     finally:
         balancer.stop()
+
+
+@pytest.fixture(scope="module")
+def balancer(lab, binaries):
+    with running_on_ports(lab, binaries) as balancer:
+        yield balancer
 
 
 def test_numbered_flows_through_owned_ports_are_answered_once_by_one_backend_each(lab, balancer):
