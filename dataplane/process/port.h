@@ -99,10 +99,9 @@ class Port {
       interrupts_[queue].arm();
     }
   }
-  void disarm(std::uint16_t queue) const {
-    if (!interrupts_.empty()) {
-      interrupts_[queue].disarm();
-    }
+  // Whether an interrupt came in between.
+  bool disarm(std::uint16_t queue) const {
+    return !interrupts_.empty() && interrupts_[queue].disarm();
   }
   // Main thread.
   [[nodiscard]] PortCounters counters();

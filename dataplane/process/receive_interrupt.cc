@@ -19,10 +19,10 @@ std::optional<ReceiveInterrupt> ReceiveInterrupt::find(std::uint16_t device, std
 
 void ReceiveInterrupt::arm() const { rte_eth_dev_rx_intr_enable(device_, queue_); }
 
-void ReceiveInterrupt::disarm() const {
+bool ReceiveInterrupt::disarm() const {
   rte_eth_dev_rx_intr_disable(device_, queue_);
   std::uint64_t count = 0;
-  [[maybe_unused]] const auto size = ::read(descriptor_, &count, sizeof(count));
+  return ::read(descriptor_, &count, sizeof(count)) == sizeof(count);
 }
 
 }  // namespace holdfast::dataplane

@@ -19,8 +19,8 @@ class ReceiveInterrupt {
   [[nodiscard]] int descriptor() const { return descriptor_; }
   // A frame that came before may go unnoticed: look into the queue behind this.
   void arm() const;
-  // Takes what came meanwhile.
-  void disarm() const;
+  // Takes what came meanwhile: whether it did.
+  bool disarm() const;
 
  private:
   ReceiveInterrupt(std::uint16_t device, std::uint16_t queue, int descriptor)

@@ -24,8 +24,7 @@ namespace holdfast::dataplane {
 class Sleeper {
  public:
   // `waker`: by which others tell the worker `index` that they left it something. `queues`: those
-  // that it receives from. `woken` counts waits that
-  // these ended. All outlive this.
+  // that it receives from. `woken` counts waits that these ended. All outlive this.
   Sleeper(Waker& waker,
           std::span<const PolledQueue> queues,
           Quiescence& quiescence,
@@ -50,6 +49,8 @@ class Sleeper {
   void sleep(const Rest& rest);
   // Whether a port ended the wait; errors are told once.
   bool take_readiness();
+  // The queue at that place of telling_ does tell.
+  void prove(std::size_t place);
 
   Waker& waker_;
   Quiescence& quiescence_;

@@ -23,7 +23,6 @@ _SO_RCVBUFFORCE = 33
 def send(address: str, port: str, rate: str, seconds: str) -> None:
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, _PAYLOAD)
-    sender.connect((address, int(port)))
     data = bytes(_PAYLOAD * _SEGMENTS)
     sent = 0
     start = time.monotonic()
@@ -31,7 +30,7 @@ def send(address: str, port: str, rate: str, seconds: str) -> None:
         ahead = sent / float(rate) - (time.monotonic() - start)
         if ahead > 0:
             time.sleep(ahead)
-        sender.send(data)
+        sender.sendto(data, (address, int(port)))  # not connected: a refusal is not heard
         sent += _SEGMENTS
     print(json.dumps({"sent": sent, "seconds": time.monotonic() - start}))
 
