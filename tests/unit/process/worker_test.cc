@@ -250,7 +250,7 @@ TEST(Port, KeepsWhatAFullRingDoesNotTakeInOrderAndGivesUpAfterAWhile) {
   const unsigned before = workers.free_mbufs();
   const std::size_t held = fill();
   EXPECT_GT(held, kWaitingPackets);
-  for (std::uint16_t i = 0; i < held; ++i) {
+  for (std::size_t i = 0; i < held; ++i) {
     workers.in().retry(0, kSecond);
     ASSERT_EQ(workers.take_number(), i) << "in order, and none lost";
   }
