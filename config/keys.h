@@ -64,6 +64,7 @@ inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
 inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};
 inline constexpr std::array<Key, 7> kBackendKeys = {
     "name", "address", "port", "weight", "tier", "inner_mac", "mtu"};
-inline constexpr std::array<Key, 3> kControlKeys = {"socket", "directory", "metrics"};
+inline constexpr std::array<Key, 4> kControlKeys = {
+    "socket", "directory", "metrics", "allow_large_change"};
 
 }  // namespace holdfast::config

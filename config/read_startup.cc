@@ -67,6 +67,7 @@ void read_control(const Node& node, Control& control, SocketPlaces& sockets, Jou
   if (metrics != nullptr && listens_publicly(control.metrics)) {
     journal.warning(metrics->where, "metrics are open to everybody who reaches this address");
   }
+  fields.set("allow_large_change", control.allow_large_change, read_boolean);
   control.places = places_of(fields, kControlKeys, journal);
 }
 

@@ -151,6 +151,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::shared_ptr<ReloadRun> plan_reload(Caller caller);
   boost::asio::awaitable<void> reload_loop();
   boost::asio::awaitable<VerbResult> reload_once(Caller caller);
+  // Why `wanted` is refused for what it takes away; empty: it is not.
+  [[nodiscard]] std::vector<std::string> refused_as_large(const config::Config& wanted);
   boost::asio::awaitable<VerbResult> apply_config(config::Config config, Caller caller);
   // The generation of `config` by what is known now.
   [[nodiscard]] dataplane::GenerationSpec build_candidate(const config::Config& config) const;

@@ -4,6 +4,7 @@
 // the dataplane refuses, changes nothing.
 #include "config/load.h"
 #include "control/engine/engine.h"
+#include "control/engine/large_change.h"
 #include "control/engine/revisions.h"
 #include "control/publish/build.h"
 #include "control/publish/offload.h"
@@ -127,7 +128,26 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
         {Outcome::kOk, {"the configuration is unchanged: revision " + std::to_string(revision_)}},
         caller);
   }
+  if (std::vector<std::string> large = refused_as_large(*loaded); !large.empty()) {
+    co_return finish_reload("refused", {Outcome::kRefused, std::move(large)}, caller);
+  }
   co_return co_await apply_config(std::move(*loaded), std::move(caller));
+}
+
+std::vector<std::string> Engine::refused_as_large(const config::Config& wanted) {
+  if (revision_ == 0 || wanted.control.allow_large_change) {
+    return {};
+  }
+  const std::vector<ServiceView> views = services();
+  std::vector<std::string> lines =
+      large_changes(config_, wanted, [&](std::string_view service) -> std::optional<std::uint64_t> {
+        const auto view = std::ranges::find(views, service, &ServiceView::name);
+        return view == views.end() ? std::nullopt : view->flows;
+      });
+  if (!lines.empty()) {
+    lines.back() += ": refused unless the file says control.allow_large_change: true";
+  }
+  return lines;
 }
 
 // After a restart of the dataplane its start-up keys are the file's, and not those of the revision

@@ -79,7 +79,7 @@ TEST_F(EngineTest, AcceptsChangedStartUpKeysThatTheDataplaneWasStartedWith) {
 TEST_F(EngineTest, ChangesNothingWhenTheDataplaneRefusesTheGeneration) {
   begin_up();
   forwarder->refusal = "VIP 203.0.113.10 is a local address";
-  write(yaml(member("a", 11) + ", " + member("z", 99)));
+  write(yaml(member("a", 11) + ", " + member("b", 99)));
   const VerbResult result = reload();
   EXPECT_EQ(result.outcome, Outcome::kRefused);
   EXPECT_THAT(result.lines, Contains(HasSubstr("local address")));
