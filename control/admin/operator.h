@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -195,6 +196,29 @@ struct AdminRequest {
   bool force = false;                                 // below the floor too
 };
 
+// A configuration that was accepted, as `holdfast history` lists it.
+struct RevisionView {
+  std::uint64_t number = 0;
+  std::int64_t unix_ms = 0;  // 0: not known
+  std::string who;
+  std::string reason;
+  std::string origin;    // "reload", "rollback to 3"; empty: not known
+  bool running = false;  // what is wanted now
+  std::string problem;   // why it cannot be read; empty: it can
+};
+
+// What a configuration was read of.
+struct SourcesView {
+  std::string name;  // "revision 3", or the main file's path
+  std::vector<config::SourceFile> files;
+};
+
+struct RollbackRequest {
+  std::optional<std::uint64_t> revision;  // nullopt: the one before
+  Caller caller;
+  bool force = false;  // also where much goes at once (control.allow_large_change)
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
@@ -210,6 +234,15 @@ class Operator {
   virtual boost::asio::awaitable<VerbResult> change(AdminRequest request) = 0;
   // Re-reads the configuration; returns when the dataplane acknowledged it or it was refused.
   virtual boost::asio::awaitable<VerbResult> reload(Caller caller) = 0;
+
+  // The revisions kept, the newest first.
+  virtual boost::asio::awaitable<std::vector<RevisionView>> history() = 0;
+  // Of a revision; nullopt: of the files on disk, as far as they can be read.
+  virtual boost::asio::awaitable<std::expected<SourcesView, std::string>> sources(
+      std::optional<std::uint64_t> revision) = 0;
+  // Applies an earlier revision as a new one, whole or not at all. The file on disk stays as it is,
+  // set aside until it changes or a reload is asked for.
+  virtual boost::asio::awaitable<VerbResult> roll_back(RollbackRequest request) = 0;
 };
 
 }  // namespace holdfast::control

@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <boost/json/serialize.hpp>
 #include <sys/socket.h>
@@ -57,7 +60,16 @@ HttpResponse usage(std::string line) {
   return reply(VerbResult{Outcome::kUsage, {std::move(line)}});
 }
 
-enum class Path : std::uint8_t { kStatus, kServices, kBackends, kChange, kReload };
+enum class Path : std::uint8_t {
+  kStatus,
+  kServices,
+  kBackends,
+  kRevisions,
+  kSources,
+  kChange,
+  kReload,
+  kRollback
+};
 
 struct Route {
   std::string_view target;
@@ -66,7 +78,9 @@ struct Route {
   AdminVerb verb = AdminVerb::kDrain;  // of kChange
 };
 
-constexpr std::array<Route, 10> kRoutes = {{
+constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
+
+constexpr std::array<Route, 13> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -77,9 +91,16 @@ constexpr std::array<Route, 10> kRoutes = {{
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
     {"/v1/reload", "POST", Path::kReload},
+    {"/v1/revisions", "GET", Path::kRevisions},
+    {"/v1/revisions/N", "GET", Path::kSources},
+    {"/v1/rollback", "POST", Path::kRollback},
 }};
 
 asio::awaitable<HttpResponse> view(Operator& target, Path path) {
+  if (path == Path::kRevisions) {
+    const std::vector<RevisionView> revisions = co_await target.history();
+    co_return reply(200, revisions_json(revisions));
+  }
   co_await target.refresh(kRefreshLimit);
   if (path == Path::kStatus) {
     co_return reply(200, to_json(target.status()));
@@ -88,6 +109,30 @@ asio::awaitable<HttpResponse> view(Operator& target, Path path) {
     co_return reply(200, services_json(target.services()));
   }
   co_return reply(200, backends_json(target.backends()));
+}
+
+asio::awaitable<HttpResponse> sources(Operator& target, std::string which) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(which.data(), which.data() + which.size(), number);
+  const bool is_number = error == std::errc() && end == which.data() + which.size();
+  if (!is_number && which != "file") {
+    co_return usage("'" + which + "' is neither a revision's number nor file");
+  }
+  const auto files = co_await target.sources(is_number ? std::optional(number) : std::nullopt);
+  if (!files) {
+    co_return usage(files.error());
+  }
+  co_return reply(200, to_json(*files));
+}
+
+asio::awaitable<HttpResponse> roll_back(Operator& target, HttpRequest request) {
+  auto wanted = read_rollback(request.body);
+  if (!wanted) {
+    co_return usage(wanted.error());
+  }
+  wanted->caller.who = request.who;
+  VerbResult result = co_await target.roll_back(std::move(*wanted));
+  co_return reply(result);
 }
 
 asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpRequest request) {
@@ -129,13 +174,23 @@ HttpResponse wrong_method(const Route& route) {
 }  // namespace
 
 asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
-  const auto* const route = std::ranges::find(kRoutes, path_of(request.target), &Route::target);
+  const std::string_view path = path_of(request.target);
+  const auto* const route = path.starts_with(kSourcesOf)
+                                ? std::ranges::find(kRoutes, Path::kSources, &Route::path)
+                                : std::ranges::find(kRoutes, path, &Route::target);
   // A view ignores a query. A verb must not: who writes /v1/drain?dry_run=true means it.
   if (route == kRoutes.end() || (route->method != "GET" && route->target != request.target)) {
     co_return not_found();
   }
   if (route->method != request.method) {
     co_return wrong_method(*route);
+  }
+  if (route->path == Path::kSources) {
+    std::string which(path.substr(kSourcesOf.size()));
+    co_return co_await sources(target, std::move(which));
+  }
+  if (route->path == Path::kRollback) {
+    co_return co_await roll_back(target, std::move(request));
   }
   if (route->method == "GET") {
     co_return co_await view(target, route->path);

@@ -7,6 +7,9 @@
 //   POST /v1/drain /v1/undrain /v1/maintenance /v1/enable /v1/weight /v1/migrate
 //                                  {"objects", ...} (verb_body.h) -> {"outcome", "lines",
 //                                  "members"}
+//   GET  /v1/revisions                             -> those kept, the newest first
+//   GET  /v1/revisions/N /v1/revisions/file        -> {"name", "files": [{"name", "text"}]}
+//   POST /v1/rollback {"revision", "reason", "force"} or nothing -> {"outcome", "lines"}
 //   POST /v1/reload {"reason"} or nothing          -> {"outcome", "lines"}
 //
 // A verb's status is 200, 400 (usage), 409 (refused), 422 (invalid configuration), 504 (timed out),

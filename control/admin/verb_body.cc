@@ -122,6 +122,16 @@ Fault take_weight(const json::value& value, AdminRequest& request) {
   return "";
 }
 
+Fault take_revision(const json::value& value, RollbackRequest& request) {
+  json::error_code error;
+  const auto number = value.is_number() ? value.to_number<std::uint64_t>(error) : 0;
+  if (!value.is_null() && (error || number == 0)) {
+    return "'revision' must be a number from 1 on, or null";
+  }
+  request.revision = value.is_null() ? std::nullopt : std::optional(number);
+  return "";
+}
+
 template <bool AdminRequest::* Flag>
 Fault take_flag(const json::value& value, AdminRequest& request) {
   request.*Flag = value.is_bool() && value.get_bool();
@@ -222,6 +232,37 @@ std::expected<std::string, std::string> read_reason(const std::string& body) {
     }
   }
   return request.caller.reason;
+}
+
+std::expected<RollbackRequest, std::string> read_rollback(const std::string& body) {
+  RollbackRequest request;
+  if (body.empty()) {
+    return request;
+  }
+  const auto object = parsed(body);
+  if (!object) {
+    return std::unexpected(object.error());
+  }
+  AdminRequest common;
+  for (const json::key_value_pair& given : *object) {
+    Fault fault;
+    if (given.key() == "revision") {
+      fault = take_revision(given.value(), request);
+    } else if (given.key() == "reason") {
+      fault = take_reason(given.value(), common);
+    } else if (given.key() == "force") {
+      fault = take_flag<&AdminRequest::force>(given.value(), common);
+    } else {
+      fault =
+          "unknown key " + config::quote(given.key()) + ": there are 'revision', 'reason', 'force'";
+    }
+    if (!fault.empty()) {
+      return std::unexpected(std::move(fault));
+    }
+  }
+  request.caller.reason = std::move(common.caller.reason);
+  request.force = common.force;
+  return request;
 }
 
 }  // namespace holdfast::control

@@ -22,6 +22,9 @@ namespace holdfast::control {
 // Everything but the caller's name. The error is one sentence.
 std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::string& body);
 
+// {"revision": a number, or null for the one before; "reason"; "force"}, or nothing.
+std::expected<RollbackRequest, std::string> read_rollback(const std::string& body);
+
 // A reload's body, which may be empty.
 std::expected<std::string, std::string> read_reason(const std::string& body);
 

@@ -193,6 +193,31 @@ json::object to_json(const VerbResult& result) {
   return object;
 }
 
+json::object to_json(const RevisionView& revision) {
+  json::object object = {{"number", revision.number},
+                         {"unix_ms", revision.unix_ms},
+                         {"who", revision.who},
+                         {"reason", revision.reason},
+                         {"origin", revision.origin},
+                         {"running", revision.running}};
+  if (!revision.problem.empty()) {
+    object.emplace("problem", revision.problem);
+  }
+  return object;
+}
+
+json::object to_json(const SourcesView& sources) {
+  json::array files;
+  for (const config::SourceFile& file : sources.files) {
+    files.push_back({{"name", file.name}, {"text", file.text}});
+  }
+  return {{"name", sources.name}, {"files", std::move(files)}};
+}
+
+json::object revisions_json(std::span<const RevisionView> revisions) {
+  return {{"revisions", list(revisions)}};
+}
+
 json::object services_json(std::span<const ServiceView> services) {
   return {{"services", list(services)}};
 }

@@ -17,10 +17,13 @@ boost::json::object to_json(const StatusView& status);
 boost::json::object to_json(const ServiceView& service);
 boost::json::object to_json(const BackendView& backend);
 boost::json::object to_json(const VerbResult& result);
+boost::json::object to_json(const RevisionView& revision);
+boost::json::object to_json(const SourcesView& sources);
 
-// {"services": [...]} and {"backends": [...]}.
+// {"services": [...]}, {"backends": [...]}, {"revisions": [...]}.
 boost::json::object services_json(std::span<const ServiceView> services);
 boost::json::object backends_json(std::span<const BackendView> backends);
+boost::json::object revisions_json(std::span<const RevisionView> revisions);
 
 // "ok", "failed", "usage", "invalid_configuration", "unreachable", "refused", "timed_out".
 std::string_view outcome_name(Outcome outcome);

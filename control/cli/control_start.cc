@@ -64,13 +64,17 @@ struct Accepted {
   std::uint64_t number = 0;
   std::uint64_t highest = 0;
   std::vector<std::string> notices;
+  RevisionAbout about;
 };
 
 Accepted load_accepted(const std::string& directory, const std::string& config_path) {
   NewestRevision newest = load_newest_revision(directory);
-  Accepted accepted{std::nullopt, 0, newest.highest, std::move(newest.problems)};
-  if (!newest.revision || newest.revision->sources.empty() ||
-      newest.revision->sources.front().name != config_path) {
+  Accepted accepted{std::nullopt, 0, newest.highest, std::move(newest.problems), {}};
+  if (!newest.revision || newest.revision->sources.empty()) {
+    return accepted;
+  }
+  const std::string& made_by = newest.revision->about.config_path;
+  if ((made_by.empty() ? newest.revision->sources.front().name : made_by) != config_path) {
     return accepted;
   }
   auto parsed = config::parse_sources(std::move(newest.revision->sources));
@@ -80,6 +84,7 @@ Accepted load_accepted(const std::string& directory, const std::string& config_p
     return accepted;
   }
   accepted.number = newest.revision->number;
+  accepted.about = std::move(newest.revision->about);
   accepted.config = std::move(*parsed);
   return accepted;
 }
@@ -165,6 +170,7 @@ std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& p
   }
   start.engine.revision = accepted.number;
   start.engine.highest_revision = accepted.highest;
+  start.engine.about = std::move(accepted.about);
   start.engine.notices = std::move(accepted.notices);
   load_orders(where, start.engine);
   start.engine.config_path = place.config;

@@ -7,6 +7,9 @@
 
 #include <array>
 #include <cstdio>
+#include <ctime>
+
+#include <fmt/chrono.h>
 
 namespace holdfast::control {
 namespace {
@@ -32,6 +35,12 @@ std::uint64_t sum(const json::object& counts) {
 // "7 of 8192"
 std::string share(std::uint64_t part, std::uint64_t whole) {
   return std::to_string(part) + " of " + std::to_string(whole);
+}
+
+// "2026-11-26 23:59:59 UTC"; "-" for 0.
+std::string date_text(double unix_ms) {
+  const auto time = static_cast<std::time_t>(unix_ms / 1'000);
+  return time <= 0 ? "-" : fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(time));
 }
 
 std::string milliseconds_text(double seconds) {
@@ -264,6 +273,22 @@ std::string backends_text(const json::object& backends) {
     }
   }
   return table.text() + (drift.empty() ? "" : "\n" + drift);
+}
+
+std::string revisions_text(const json::object& revisions) {
+  Table table({{"REVISION", Align::kRight}, {""}, {"WHEN"}, {"HOW"}, {"WHO"}, {"REASON"}});
+  std::string problems;
+  for (const json::object& revision : objects_field(revisions, "revisions")) {
+    const std::string problem = text_field(revision, "problem");
+    table.add({text_field(revision, "number"),
+               flag_field(revision, "running") ? "runs" : "",
+               date_text(number_field(revision, "unix_ms")),
+               text_field(revision, "origin"),
+               text_field(revision, "who"),
+               text_field(revision, "reason")});
+    problems += problem == "-" ? "" : "cannot be read: " + problem + "\n";
+  }
+  return table.text() + (problems.empty() ? "" : "\n" + problems);
 }
 
 }  // namespace holdfast::control

@@ -12,5 +12,6 @@ namespace holdfast::control {
 std::string status_text(const boost::json::object& status);
 std::string services_text(const boost::json::object& services);
 std::string backends_text(const boost::json::object& backends);
+std::string revisions_text(const boost::json::object& revisions);
 
 }  // namespace holdfast::control

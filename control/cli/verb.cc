@@ -19,6 +19,11 @@ Verb& Verb::optional(const OptionText& text, std::string& value) {
   return *this;
 }
 
+Verb& Verb::optional(const OptionText& text, std::vector<std::string>& values) {
+  app_.add_option(text.names, values, text.help)->type_name(text.type);
+  return *this;
+}
+
 Verb& Verb::required(const OptionText& text, std::string& value) {
   app_.add_option(text.names, value, text.help)->required()->type_name(text.type);
   return *this;

@@ -28,6 +28,7 @@ class Verb {
   Verb(CLI::App& app, const std::string& name, const std::string& help);
 
   Verb& optional(const OptionText& text, std::string& value);
+  Verb& optional(const OptionText& text, std::vector<std::string>& values);
   Verb& required(const OptionText& text, std::string& value);
   Verb& required(const OptionText& text, std::vector<std::string>& values);
   Verb& repeatable(const OptionText& text, std::vector<std::string>& values);

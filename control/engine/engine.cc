@@ -36,6 +36,7 @@ Engine::Engine(EngineParts parts, EngineStart start)
       config_(std::move(start.config)),
       revision_(start.revision),
       highest_revision_(start.highest_revision),
+      about_(std::move(start.about)),
       orders_(std::move(start.orders)),
       journal_lines_(start.journal_lines),
       journal_stale_(start.journal_damaged),
@@ -259,7 +260,7 @@ void Engine::tick() {
     retry_publication_ = Clock::TimePoint::max();
     generation_stale_ = true;
   }
-  if (adopted_ && !reload_ && retry_file_ <= parts_.clock.now()) {
+  if (adopted_ && reloads_.empty() && retry_file_ <= parts_.clock.now()) {
     retry_file_ = Clock::TimePoint::max();
     request_reload({.who = std::string(kStart), .reason = "the dataplane refused it before"});
   }

@@ -5,6 +5,7 @@
 //
 //   engine.cc         life: start, adoption, results, passing time, stop
 //   engine_reload.cc  a configuration becomes the running one, whole or not at all
+//   engine_revisions.cc  those that were, and the way back to them
 //   engine_verbs.cc   the operator's verbs on members, and their journal
 //   engine_views.cc   what operators and metrics see
 #pragma once
@@ -13,6 +14,7 @@
 #include "control/engine/ebb.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
+#include "control/engine/revisions.h"
 #include "control/engine/roster.h"
 #include "control/engine/verb_plan.h"
 #include "control/probe/prober.h"
@@ -22,6 +24,7 @@
 #include "control/publish/tasks.h"
 
 #include <cstdint>
+#include <deque>
 #include <expected>
 #include <functional>
 #include <map>
@@ -41,6 +44,7 @@ struct EngineStart {
   config::Config config;
   std::uint64_t revision = 0;          // of `config`; 0: it was not accepted before, and is saved
   std::uint64_t highest_revision = 0;  // number ever given
+  RevisionAbout about;                 // of the revision
   Orders orders;
   std::size_t journal_lines = 0;     // of the orders, on disk
   bool journal_damaged = false;      // it is written anew with the next change
@@ -104,6 +108,10 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) override;
   boost::asio::awaitable<VerbResult> change(AdminRequest request) override;
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
+  boost::asio::awaitable<std::vector<RevisionView>> history() override;
+  boost::asio::awaitable<std::expected<SourcesView, std::string>> sources(
+      std::optional<std::uint64_t> revision) override;
+  boost::asio::awaitable<VerbResult> roll_back(RollbackRequest request) override;
 
  private:
   // Who asks for the reload of the start, and after a restart of the dataplane: control itself.
@@ -114,8 +122,15 @@ class Engine final : public Operator, private Forwarder::Observer {
 
   struct ReloadRun {
     Caller caller;
+    std::optional<std::uint64_t> back_to;  // a revision; nullopt: the file on disk
+    bool force = false;                    // of a rollback
     bool done = false;
     VerbResult result;
+  };
+  // What a run read: a configuration, and how it becomes a revision.
+  struct Candidate {
+    config::Config config;
+    RevisionAbout about;
   };
 
   // engine.cc
@@ -149,11 +164,15 @@ class Engine final : public Operator, private Forwarder::Observer {
 
   // engine_reload.cc
   std::shared_ptr<ReloadRun> plan_reload(Caller caller);
+  void enqueue(std::shared_ptr<ReloadRun> run);
+  boost::asio::awaitable<VerbResult> result_of(std::shared_ptr<ReloadRun> run);
   boost::asio::awaitable<void> reload_loop();
   boost::asio::awaitable<VerbResult> reload_once(Caller caller);
+  // What of `wanted` cannot run here without a restart, one sentence each.
+  [[nodiscard]] std::vector<std::string> needing_restart(const config::Config& wanted);
   // Why `wanted` is refused for what it takes away; empty: it is not.
   [[nodiscard]] std::vector<std::string> refused_as_large(const config::Config& wanted);
-  boost::asio::awaitable<VerbResult> apply_config(config::Config config, Caller caller);
+  boost::asio::awaitable<VerbResult> apply(Candidate candidate, Caller caller);
   // The generation of `config` by what is known now.
   [[nodiscard]] dataplane::GenerationSpec build_candidate(const config::Config& config) const;
   // Publishes until the dataplane has judged it: an answer that is lost with the connection is
@@ -161,7 +180,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   // Requires: `config` outlives the call.
   using Judged = std::expected<seam::PublishReply, VerbResult>;
   boost::asio::awaitable<Judged> publish_judged(const config::Config* config);
-  boost::asio::awaitable<void> commit(config::Config config, VerbResult* result);
+  boost::asio::awaitable<void> commit(Candidate candidate, VerbResult* result);
   // True when the dataplane was started with this configuration's start-up keys.
   [[nodiscard]] bool started_with(const config::Config& config) const;
   // Control asked, and nobody waits for the answer.
@@ -172,6 +191,12 @@ class Engine final : public Operator, private Forwarder::Observer {
   // Takes what the dataplane said of the file that control asked for itself.
   void note_refusal(const VerbResult& result, const Caller& caller);
   VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
+
+  // engine_revisions.cc
+  boost::asio::awaitable<VerbResult> roll_back_once(std::shared_ptr<ReloadRun> run);
+  [[nodiscard]] RevisionAbout about_now(std::string origin, const Caller& caller) const;
+  // Whether control, whom nobody asked, leaves this file alone because it was set aside.
+  [[nodiscard]] bool leaves_alone(const config::Config& file, const Caller& caller) const;
 
   // engine_verbs.cc
   // Who asked for changes, by what, and how they ended.
@@ -211,6 +236,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   config::Config config_;
   std::uint64_t revision_ = 0;
   std::uint64_t highest_revision_ = 0;
+  RevisionAbout about_;  // of revision_
   Orders orders_;
   std::string orders_unsaved_;  // why; empty: they are on disk
   Clock::TimePoint orders_again_ = Clock::TimePoint::max();
@@ -235,9 +261,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::uint64_t adoption_changes_ = 0;
   seam::HelloReply hello_;
 
-  std::shared_ptr<ReloadRun> reload_;       // running
-  std::shared_ptr<ReloadRun> next_reload_;  // for all who asked since it began
-  bool startup_refused_ = false;            // the last reload, for its start-up keys
+  // The first one runs. One for the file that waits is for all who asked since the last one began.
+  std::deque<std::shared_ptr<ReloadRun>> reloads_;
+  bool startup_refused_ = false;  // the last reload, for its start-up keys
   // Why the dataplane refused a file that control asked for itself; empty: it did not, or an
   // operator's reload came since. Tried again, because nobody waits for the answer.
   std::string file_refusal_;

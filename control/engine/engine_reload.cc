@@ -57,49 +57,62 @@ std::string slots_line(const seam::SlotsMoved& moved) {
 
 }  // namespace
 
+void Engine::enqueue(std::shared_ptr<ReloadRun> run) {
+  reloads_.push_back(std::move(run));
+  if (reloads_.size() == 1) {
+    tasks_.spawn(reload_loop());
+  }
+}
+
 std::shared_ptr<Engine::ReloadRun> Engine::plan_reload(Caller caller) {
+  if (reloads_.size() > 1 && !reloads_.back()->back_to) {
+    const std::shared_ptr<ReloadRun>& waiting = reloads_.back();
+    if (is_automatic(waiting->caller)) {
+      waiting->caller = std::move(caller);
+    }
+    return waiting;
+  }
   auto run = std::make_shared<ReloadRun>();
   run->caller = std::move(caller);
-  if (!reload_) {
-    reload_ = run;
-    tasks_.spawn(reload_loop());
-  } else if (!next_reload_) {
-    next_reload_ = run;
-  } else {
-    if (is_automatic(next_reload_->caller)) {
-      next_reload_->caller = std::move(run->caller);
-    }
-    run = next_reload_;
-  }
+  enqueue(run);
   return run;
+}
+
+asio::awaitable<VerbResult> Engine::result_of(std::shared_ptr<ReloadRun> run) {
+  while (!run->done) {
+    co_await changed_.wait();
+  }
+  co_return run->result;
 }
 
 asio::awaitable<VerbResult> Engine::reload(Caller caller) {
   // The file may have changed since a running reload read it: that one's answer is not ours.
   const std::shared_ptr<ReloadRun> mine = plan_reload(std::move(caller));
-  while (!mine->done) {
-    co_await changed_.wait();
-  }
-  co_return mine->result;
+  co_return co_await result_of(mine);
 }
 
 asio::awaitable<void> Engine::reload_loop() {
-  while (reload_) {
+  while (!reloads_.empty()) {
+    const std::shared_ptr<ReloadRun> run = reloads_.front();
     if (stopping_) {
-      reload_->result = {Outcome::kFailed, {"control is stopping"}};
+      run->result = {Outcome::kFailed, {"control is stopping"}};
     } else {
-      const bool again = is_retry(reload_->caller);
+      const bool again = is_retry(run->caller);
       if (parts_.on_reload_begin && !again) {
         parts_.on_reload_begin();
       }
-      reload_->result = co_await reload_once(reload_->caller);
+      if (run->back_to) {
+        run->result = co_await roll_back_once(run);
+      } else {
+        run->result = co_await reload_once(run->caller);
+      }
       if (parts_.on_reload_end && (!again || file_refusal_.empty())) {
         parts_.on_reload_end("revision " + std::to_string(revision_) + ", last reload " +
                              last_reload_.result);
       }
     }
-    reload_->done = true;
-    reload_ = std::exchange(next_reload_, nullptr);
+    run->done = true;
+    reloads_.pop_front();
     changed_.notify();
   }
 }
@@ -112,26 +125,38 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
     co_return finish_reload(
         "refused", {Outcome::kInvalidConfiguration, rendered(loaded.error())}, caller);
   }
-  std::vector<std::string> fixed = config::startup_differences(config_, *loaded);
-  if (started_with(*loaded)) {
-    fixed.clear();
+  if (leaves_alone(*loaded, caller)) {
+    co_return finish_reload("unchanged",
+                            {Outcome::kOk,
+                             {"the file on disk is the one that the " + about_.origin +
+                              " set aside: revision " + std::to_string(revision_) + " stays"}},
+                            caller);
   }
-  startup_refused_ = !fixed.empty();
-  std::ranges::move(config::control_differences(config_.control, loaded->control),
-                    std::back_inserter(fixed));
-  if (!fixed.empty()) {
+  if (auto fixed = needing_restart(*loaded); !fixed.empty()) {
     co_return finish_reload("refused", {Outcome::kInvalidConfiguration, std::move(fixed)}, caller);
   }
-  if (revision_ != 0 && loaded->sources == config_.sources) {
+  if (revision_ != 0 && loaded->sources == config_.sources && about_.set_aside.empty()) {
     co_return finish_reload(
         "unchanged",
         {Outcome::kOk, {"the configuration is unchanged: revision " + std::to_string(revision_)}},
         caller);
   }
-  if (std::vector<std::string> large = refused_as_large(*loaded); !large.empty()) {
+  if (auto large = refused_as_large(*loaded); !large.empty()) {
     co_return finish_reload("refused", {Outcome::kRefused, std::move(large)}, caller);
   }
-  co_return co_await apply_config(std::move(*loaded), std::move(caller));
+  Candidate candidate{.config = std::move(*loaded), .about = about_now("reload", caller)};
+  co_return co_await apply(std::move(candidate), std::move(caller));
+}
+
+std::vector<std::string> Engine::needing_restart(const config::Config& wanted) {
+  std::vector<std::string> fixed = config::startup_differences(config_, wanted);
+  if (started_with(wanted)) {
+    fixed.clear();
+  }
+  startup_refused_ = !fixed.empty();
+  std::ranges::move(config::control_differences(config_.control, wanted.control),
+                    std::back_inserter(fixed));
+  return fixed;
 }
 
 std::vector<std::string> Engine::refused_as_large(const config::Config& wanted) {
@@ -161,7 +186,8 @@ bool Engine::started_with(const config::Config& config) const {
   return running && *running == startup_spec(config, running->hash_key);
 }
 
-asio::awaitable<VerbResult> Engine::apply_config(config::Config config, Caller caller) {
+asio::awaitable<VerbResult> Engine::apply(Candidate candidate, Caller caller) {
+  const config::Config& config = candidate.config;
   VerbResult result{Outcome::kOk, rendered(config.warnings)};
   if (adopted_ && !publisher_.runs(build_candidate(config))) {
     publishing_reload_ = true;
@@ -185,7 +211,7 @@ asio::awaitable<VerbResult> Engine::apply_config(config::Config config, Caller c
     }
     result.lines.push_back(why + std::string(kDeliveredLater));
   }
-  co_await commit(std::move(config), &result);
+  co_await commit(std::move(candidate), &result);
   co_return finish_reload("applied", std::move(result), caller);
 }
 
@@ -226,8 +252,9 @@ asio::awaitable<Engine::Judged> Engine::publish_judged(const config::Config* con
       {"the dataplane did not say whether it takes this, nothing was changed: " + reason}});
 }
 
-asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) {
-  config_ = std::move(config);
+asio::awaitable<void> Engine::commit(Candidate candidate, VerbResult* result) {
+  config_ = std::move(candidate.config);
+  about_ = std::move(candidate.about);
   revision_ = ++highest_revision_;
   result->lines.push_back("revision " + std::to_string(revision_) + " is in force");
   const std::size_t orders_before = orders_.size();
@@ -237,7 +264,7 @@ asio::awaitable<void> Engine::commit(config::Config config, VerbResult* result) 
   scheduler_.set(roster_.checks());
   generation_stale_ = true;
   publish_if_needed();
-  Revision revision{.number = revision_, .sources = config_.sources};
+  Revision revision{.number = revision_, .about = about_, .sources = config_.sources};
   auto save = [directory = directory_, revision = std::move(revision)] {
     return save_revision(directory, revision);
   };

@@ -308,6 +308,11 @@ std::vector<std::string> Engine::build_notices() const {
     notices.push_back("the configuration on disk is not in force, it is tried again: " +
                       file_refusal_);
   }
+  if (!about_.set_aside.empty()) {
+    notices.push_back(
+        "revision " + std::to_string(revision_) + " (" + about_.origin +
+        ") is in force; the file on disk is another one, and the next reload takes it");
+  }
   add_drift(notices);
   for (const ServiceEntry& service : roster_.services()) {
     if (service.last_resort) {

@@ -5,14 +5,18 @@
 #include "control/publish/durable_file.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <filesystem>
+
+#include <fmt/format.h>
 
 namespace holdfast::control {
 namespace {
 
 constexpr std::size_t kMaxBytes = 24U << 20U;  // above what a configuration may have
-constexpr std::string_view kHeader = "holdfast revision 1\n";
+constexpr std::string_view kHeader = "holdfast revision 2\n";
+constexpr std::string_view kOldHeader = "holdfast revision 1\n";  // has no "about"
 constexpr std::string_view kPrefix = "revision-";
 
 std::optional<std::uint64_t> number_of(std::string_view file) {
@@ -50,6 +54,51 @@ bool take_bytes(std::string_view& text, std::size_t bytes, std::string& out) {
   return take(text, "\n");
 }
 
+struct AboutText {
+  std::string_view key;
+  std::string RevisionAbout::* text;
+};
+constexpr std::array<AboutText, 5> kAboutTexts = {{{"who", &RevisionAbout::who},
+                                                   {"reason", &RevisionAbout::reason},
+                                                   {"origin", &RevisionAbout::origin},
+                                                   {"config", &RevisionAbout::config_path},
+                                                   {"set-aside", &RevisionAbout::set_aside}}};
+
+std::string about_to_text(const RevisionAbout& about) {
+  std::string text = "unix-ms " + std::to_string(about.unix_ms) + '\n';
+  for (const AboutText& one : kAboutTexts) {
+    text += std::string(one.key) + ' ' + about.*one.text + '\n';
+  }
+  return text;
+}
+
+// Keys of newer versions are left out.
+RevisionAbout about_from_text(std::string_view text) {
+  RevisionAbout about;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::string_view key = line.substr(0, line.find(' '));
+    const std::string_view value = line.substr(std::min(key.size() + 1, line.size()));
+    const auto* const known = std::ranges::find(kAboutTexts, key, &AboutText::key);
+    if (known != kAboutTexts.end()) {
+      about.*known->text = value;
+    } else if (key == "unix-ms") {
+      std::from_chars(value.data(), value.data() + value.size(), about.unix_ms);
+    }
+  }
+  return about;
+}
+
+bool take_about(std::string_view& text, RevisionAbout& about) {
+  std::size_t bytes = 0;
+  std::string lines;
+  const bool whole = take(text, "about ") && take_number(text, bytes) && take(text, "\n") &&
+                     take_bytes(text, bytes, lines);
+  about = about_from_text(lines);
+  return whole;
+}
+
 std::string path_of(const std::string& directory, std::uint64_t number) {
   return directory + "/" + std::string(kPrefix) + std::to_string(number);
 }
@@ -70,7 +119,9 @@ std::vector<std::uint64_t> numbers_in(const std::string& directory) {
 }  // namespace
 
 std::string revision_to_text(const Revision& revision) {
+  const std::string about = about_to_text(revision.about);
   std::string out(kHeader);
+  out.append("about ").append(std::to_string(about.size())).append("\n").append(about).append("\n");
   for (const config::SourceFile& file : revision.sources) {
     out += "file " + std::to_string(file.name.size()) + ' ' + std::to_string(file.text.size()) +
            '\n' + file.name + '\n' + file.text + '\n';
@@ -80,8 +131,8 @@ std::string revision_to_text(const Revision& revision) {
 
 std::expected<Revision, std::string> revision_from_text(std::uint64_t number,
                                                         std::string_view text) {
-  Revision revision{.number = number, .sources = {}};
-  bool whole = take(text, kHeader);
+  Revision revision{.number = number, .about = {}, .sources = {}};
+  bool whole = take(text, kOldHeader) || (take(text, kHeader) && take_about(text, revision.about));
   while (whole && !text.empty()) {
     std::size_t name_bytes = 0;
     std::size_t text_bytes = 0;
@@ -110,26 +161,62 @@ std::expected<void, std::string> save_revision(const std::string& directory,
   return {};
 }
 
+std::expected<Revision, std::string> load_revision(const std::string& directory,
+                                                   std::uint64_t number) {
+  const std::string path = path_of(directory, number);
+  const auto text = read_whole(path, kMaxBytes);
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  if (!*text) {
+    return std::unexpected("there is no revision " + std::to_string(number));
+  }
+  auto revision = revision_from_text(number, **text);
+  if (!revision) {
+    return std::unexpected(path + ": " + revision.error());
+  }
+  return revision;
+}
+
 NewestRevision load_newest_revision(const std::string& directory) {
   NewestRevision newest;
   const std::vector<std::uint64_t> numbers = numbers_in(directory);
   newest.highest = numbers.empty() ? 0 : numbers.front();
   for (const std::uint64_t number : numbers) {
-    const std::string path = path_of(directory, number);
-    const auto text = read_whole(path, kMaxBytes);
-    if (!text) {
-      newest.problems.push_back(text.error());
-      continue;
+    auto revision = load_revision(directory, number);
+    if (revision) {
+      newest.revision = std::move(*revision);
+      break;
     }
-    auto revision = revision_from_text(number, text->value_or(""));
-    if (!revision) {
-      newest.problems.push_back(path + ": " + revision.error());
-      continue;
-    }
-    newest.revision = std::move(*revision);
-    break;
+    newest.problems.push_back(revision.error());
   }
   return newest;
+}
+
+std::vector<ListedRevision> list_revisions(const std::string& directory) {
+  std::vector<ListedRevision> listed;
+  for (const std::uint64_t number : numbers_in(directory)) {
+    const auto revision = load_revision(directory, number);
+    listed.push_back({.number = number,
+                      .about = revision ? revision->about : RevisionAbout(),
+                      .problem = revision ? "" : revision.error()});
+  }
+  return listed;
+}
+
+std::string fingerprint(std::span<const config::SourceFile> sources) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  const auto add = [&hash](std::string_view text) {
+    for (const char c : text) {
+      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+    }
+    hash = (hash ^ 0x100U) * 0x100000001b3U;  // where a text ends
+  };
+  for (const config::SourceFile& file : sources) {
+    add(file.name);
+    add(file.text);
+  }
+  return fmt::format("{:016x}", hash);
 }
 
 }  // namespace holdfast::control

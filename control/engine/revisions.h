@@ -10,14 +10,28 @@
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace holdfast::control {
 
+// How a revision came about. Texts are single lines.
+struct RevisionAbout {
+  std::int64_t unix_ms = 0;  // when it was accepted; 0: not known
+  std::string who;
+  std::string reason;
+  std::string origin;       // "reload", "rollback to 3"; empty: not known
+  std::string config_path;  // of the control that accepted it; empty: its main file's
+  // fingerprint() of the file on disk that it was accepted against; empty: of that file itself.
+  std::string set_aside;
+  bool operator==(const RevisionAbout&) const = default;
+};
+
 struct Revision {
   std::uint64_t number = 0;
+  RevisionAbout about;
   std::vector<config::SourceFile> sources;
 };
 
@@ -36,7 +50,24 @@ struct NewestRevision {
 };
 NewestRevision load_newest_revision(const std::string& directory);
 
-// The text form: a line "file NAME-BYTES TEXT-BYTES", then the name and the text, a line each.
+// One of them, or a sentence that says why not.
+std::expected<Revision, std::string> load_revision(const std::string& directory,
+                                                   std::uint64_t number);
+
+// Those in the directory, the newest first.
+struct ListedRevision {
+  std::uint64_t number = 0;
+  RevisionAbout about;
+  std::string problem;  // why it cannot be read; empty: it can
+};
+std::vector<ListedRevision> list_revisions(const std::string& directory);
+
+// Tells texts apart that nobody makes alike on purpose (FNV-1a, 64 bits, hexadecimal).
+std::string fingerprint(std::span<const config::SourceFile> sources);
+
+// The text form: "about BYTES" and as many of "KEY VALUE" lines; then for each file a line
+// "file NAME-BYTES TEXT-BYTES", the name and the text, a line each. Without "about" it is one of an
+// older version.
 std::string revision_to_text(const Revision& revision);
 std::expected<Revision, std::string> revision_from_text(std::uint64_t number,
                                                         std::string_view text);

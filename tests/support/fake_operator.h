@@ -7,6 +7,7 @@
 #include "control/admin/operator.h"
 
 #include <functional>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -26,6 +27,9 @@ class FakeOperator final : public control::Operator {
   control::StatusView status_view;
   std::vector<control::ServiceView> service_views;
   std::vector<control::BackendView> backend_views;
+  std::vector<control::RevisionView> revision_views;
+  std::map<std::uint64_t, control::SourcesView> revisions;
+  control::SourcesView file;
   control::VerbResult result{control::Outcome::kOk, {"done"}};
   bool throws = false;
   std::function<void()> on_backends;  // called before they are listed; may be empty
@@ -52,6 +56,26 @@ class FakeOperator final : public control::Operator {
   }
   boost::asio::awaitable<control::VerbResult> reload(control::Caller caller) override {
     return record({.verb = "reload", .object = "", .caller = std::move(caller), .request = {}});
+  }
+  boost::asio::awaitable<std::vector<control::RevisionView>> history() override {
+    co_return revision_views;
+  }
+  boost::asio::awaitable<std::expected<control::SourcesView, std::string>> sources(
+      std::optional<std::uint64_t> revision) override {
+    if (!revision) {
+      co_return file;
+    }
+    const auto found = revisions.find(*revision);
+    if (found == revisions.end()) {
+      co_return std::unexpected("there is no revision " + std::to_string(*revision));
+    }
+    co_return found->second;
+  }
+  boost::asio::awaitable<control::VerbResult> roll_back(control::RollbackRequest request) override {
+    return record({.verb = "rollback",
+                   .object = request.revision ? std::to_string(*request.revision) : "",
+                   .caller = std::move(request.caller),
+                   .request = {}});
   }
 
  private:

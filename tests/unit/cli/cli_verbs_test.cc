@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs that talk to control, in this process, against the real API server with a fake operator
 // behind it: what they print and how they end.
-#include "control/admin/server.h"
-#include "control/cli/program.h"
-#include "tests/support/event_thread.h"
-#include "tests/support/fake_operator.h"
 #include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
-#include "tests/unit/cli/run_program.h"
+#include "tests/unit/cli/cli_verb_fixture.h"
 
 #include <fstream>
 #include <future>
@@ -25,8 +21,6 @@ namespace holdfast::control {
 namespace {
 
 namespace json = boost::json;
-using testing::EventThread;
-using testing::FakeOperator;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::TempDirectory;
@@ -49,31 +43,7 @@ BackendView backend(const std::string& service, const std::string& name, std::ui
   return view;
 }
 
-class CliVerbsTest : public ::testing::Test {
- protected:
-  void start() {
-    thread_.run([&] {
-      server_ = std::make_unique<AdminServer>(thread_.context().get_executor(), operator_);
-      ASSERT_TRUE(server_->listen(path_));
-    });
-  }
-  ~CliVerbsTest() override {
-    thread_.run([&] { server_.reset(); });
-  }
-  Ran run_with_socket(std::vector<std::string> words) const {
-    words.insert(words.end(), {"--socket", path_});
-    return run(words);
-  }
-  std::vector<FakeOperator::Call> calls() {
-    return thread_.run([&] { return operator_.calls; });
-  }
-
-  TempDirectory directory_;
-  std::string path_ = directory_.file("control.sock");
-  FakeOperator operator_;
-  EventThread thread_;
-  std::unique_ptr<AdminServer> server_;
-};
+using CliVerbsTest = CliVerbFixture;
 
 TEST_F(CliVerbsTest, ListsBackendsInAlignedColumns) {
   operator_.backend_views = {backend("web", "a", 12), backend("web-dsr", "backend-7", 0)};

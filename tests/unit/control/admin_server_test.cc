@@ -138,6 +138,24 @@ TEST_F(AdminServerTest, ReadsEveryKeyOfAVerb) {
   EXPECT_EQ(calls()[1].request.weight, 65'535U);
 }
 
+TEST_F(AdminServerTest, RefusesARollbackThatIsNone) {
+  start();
+  for (const std::string body : {"{\"revision\": 0}",
+                                 "{\"revision\": -1}",
+                                 "{\"revision\": \"3\"}",
+                                 "{\"revision\": 1.5}",
+                                 "{\"revision\": 1, \"revision\": 2}",
+                                 "{\"to\": 3}",
+                                 "{\"force\": 1}",
+                                 "3"}) {
+    EXPECT_THAT(exchange(http_request("POST", "/v1/rollback", body)), StartsWith("HTTP/1.1 400"))
+        << body;
+  }
+  EXPECT_TRUE(calls().empty());
+  EXPECT_THAT(exchange(http_request("POST", "/v1/rollback", "{\"revision\": null}")),
+              StartsWith("HTTP/1.1 200"));
+}
+
 TEST_F(AdminServerTest, ReloadsWithoutABody) {
   start();
   EXPECT_THAT(exchange(http_request("POST", "/v1/reload")), StartsWith("HTTP/1.1 200 "));

@@ -82,6 +82,7 @@ class EngineTest : public ::testing::Test {
                                    : config::load_config(path()).value();
     start.revision = newest.revision ? newest.revision->number : 0;
     start.highest_revision = newest.highest;
+    start.about = newest.revision ? newest.revision->about : RevisionAbout();
     start.orders = std::move(orders);
     start.config_path = path();
     start.directory = directory.path();
