@@ -117,6 +117,7 @@ struct WorkerView {
   std::int64_t unaccounted = 0;          // P5; anything but 0 is a defect
   std::vector<NamedCount> affinities{};  // records, by the table whose room they share
   double busy_ratio = 0;  // of the last second, 0 to 1: the time that bursts with frames took
+  double silent_s = 0;    // since its loop had last come round, when it was asked
 };
 
 struct PortView {

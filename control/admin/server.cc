@@ -2,6 +2,7 @@
 // See server.h.
 #include "control/admin/server.h"
 
+#include "control/admin/readiness.h"
 #include "control/admin/verb_body.h"
 #include "control/admin/views_json.h"
 
@@ -64,6 +65,7 @@ enum class Path : std::uint8_t {
   kStatus,
   kServices,
   kBackends,
+  kHealth,
   kRevisions,
   kSources,
   kChange,
@@ -80,10 +82,11 @@ struct Route {
 
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 13> kRoutes = {{
+constexpr std::array<Route, 14> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
+    {"/v1/health", "GET", Path::kHealth},
     {"/v1/drain", "POST", Path::kChange, AdminVerb::kDrain},
     {"/v1/undrain", "POST", Path::kChange, AdminVerb::kUndrain},
     {"/v1/maintenance", "POST", Path::kChange, AdminVerb::kMaintenance},
@@ -104,6 +107,10 @@ asio::awaitable<HttpResponse> view(Operator& target, Path path) {
   co_await target.refresh(kRefreshLimit);
   if (path == Path::kStatus) {
     co_return reply(200, to_json(target.status()));
+  }
+  if (path == Path::kHealth) {
+    const std::vector<ServiceView> services = target.services();
+    co_return reply(200, health_json(not_ready(target.status(), services)));
   }
   if (path == Path::kServices) {
     co_return reply(200, services_json(target.services()));

@@ -4,6 +4,7 @@
 // audit as Caller.who. Runs on the control thread, over the one Operator.
 //
 //   GET  /v1/status /v1/services /v1/backends      -> the views as JSON
+//   GET  /v1/health                                -> {"ready", "reasons"} (readiness.h)
 //   POST /v1/drain /v1/undrain /v1/maintenance /v1/enable /v1/weight /v1/migrate
 //                                  {"objects", ...} (verb_body.h) -> {"outcome", "lines",
 //                                  "members"}

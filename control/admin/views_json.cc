@@ -60,7 +60,8 @@ json::object to_json(const WorkerView& worker) {
           {"flows", counts(worker.flows)},
           {"capacity", counts(worker.capacity)},
           {"unaccounted", worker.unaccounted},
-          {"busy_ratio", worker.busy_ratio}};
+          {"busy_ratio", worker.busy_ratio},
+          {"silent_s", worker.silent_s}};
 }
 
 json::object to_json(const PortView& port) {
@@ -212,6 +213,10 @@ json::object to_json(const SourcesView& sources) {
     files.push_back({{"name", file.name}, {"text", file.text}});
   }
   return {{"name", sources.name}, {"files", std::move(files)}};
+}
+
+json::object health_json(std::span<const std::string> reasons) {
+  return {{"ready", reasons.empty()}, {"reasons", strings(reasons)}};
 }
 
 json::object revisions_json(std::span<const RevisionView> revisions) {

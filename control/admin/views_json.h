@@ -23,6 +23,8 @@ boost::json::object to_json(const SourcesView& sources);
 // {"services": [...]}, {"backends": [...]}, {"revisions": [...]}.
 boost::json::object services_json(std::span<const ServiceView> services);
 boost::json::object backends_json(std::span<const BackendView> backends);
+// {"ready": no reason against it, "reasons": [...]}.
+boost::json::object health_json(std::span<const std::string> reasons);
 boost::json::object revisions_json(std::span<const RevisionView> revisions);
 
 // "ok", "failed", "usage", "invalid_configuration", "unreachable", "refused", "timed_out".

@@ -82,7 +82,8 @@ WorkerView to_view(const seam::WorkerCounters& worker) {
                        {"nat", worker.capacity_nat()}},
           .unaccounted = worker.unaccounted(),
           .affinities = {{"v4", worker.affinity_v4()}, {"v6", worker.affinity_v6()}},
-          .busy_ratio = worker.busy_ratio()};
+          .busy_ratio = worker.busy_ratio(),
+          .silent_s = worker.silent_s()};
 }
 
 PortView to_view(const seam::PortCounters& port) {

@@ -54,6 +54,7 @@ void add_enable(CLI::App& app, Context& context);
 void add_weight(CLI::App& app, Context& context);
 void add_migrate(CLI::App& app, Context& context);
 void add_reload(CLI::App& app, Context& context);
+void add_health(CLI::App& app, Context& context);
 void add_history(CLI::App& app, Context& context);
 void add_rollback(CLI::App& app, Context& context);
 void add_diff(CLI::App& app, Context& context);

@@ -2,11 +2,16 @@
 // See server.h.
 #include "control/metrics/server.h"
 
+#include "control/admin/readiness.h"
+
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <sys/socket.h>
 
@@ -14,6 +19,8 @@ namespace holdfast::control {
 namespace {
 
 namespace asio = boost::asio;
+
+constexpr std::array<std::string_view, 4> kPaths = {"/metrics", "/livez", "/readyz", "/healthz"};
 
 HttpResponse plain(std::uint16_t status, std::string text) {
   HttpResponse response;
@@ -53,17 +60,27 @@ MetricsServer::MetricsServer(asio::any_io_executor executor, Operator& source, H
 
 HttpResponse MetricsServer::answer(const HttpRequest& request) {
   const std::string_view path = path_of(request.target);  // Prometheus may add `params`
-  const bool metrics = path == "/metrics";
-  if (!metrics && path != "/healthz") {
-    return plain(404, "there are /metrics and /healthz\n");
+  if (std::ranges::find(kPaths, path) == kPaths.end()) {
+    return plain(404, "there are /metrics, /livez, /readyz and /healthz\n");
   }
   if (request.method != "GET") {
     HttpResponse response = plain(405, "GET and HEAD only\n");
     response.allow = "GET, HEAD";
     return response;
   }
+  if (path == "/livez") {
+    return plain(200, "ok\n");
+  }
+  if (path == "/readyz") {
+    const std::vector<ServiceView> services = source_.services();
+    std::string reasons;
+    for (const std::string& reason : not_ready(source_.status(), services)) {
+      reasons += reason + "\n";
+    }
+    return reasons.empty() ? plain(200, "ok\n") : plain(503, reasons);
+  }
   const auto now = std::chrono::steady_clock::now();
-  if (metrics) {
+  if (path == "/metrics") {
     HttpResponse response = plain(200, text_.at(now));
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     return response;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Serves GET and HEAD of /metrics (Prometheus text) and /healthz (200 "ok", else 503 and the
-// reason) over TCP, loopback by default. Control thread.
+// Serves GET and HEAD over TCP, loopback by default: /metrics (Prometheus text), /livez (control
+// runs), /readyz (traffic may come, readiness.h) and /healthz (it forwards by its configuration,
+// liveness.h). The last three answer 200 "ok", else 503 and why not. Control thread.
 #pragma once
 
 #include "control/admin/http.h"

@@ -97,6 +97,12 @@ void busy_ratio(const Snapshot& snapshot, Series& series) {
   }
 }
 
+void silent_seconds(const Snapshot& snapshot, Series& series) {
+  for (const WorkerView& view : snapshot.status.workers) {
+    series.add(view.silent_s, worker_label(view));
+  }
+}
+
 void link_up(const Snapshot& snapshot, Series& series) {
   for (const PortView& port : snapshot.status.ports) {
     series.add(port.link_up ? 1.0 : 0.0, {{"port", port.name}});
@@ -244,6 +250,10 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Share of the last second that rounds with frames took, 0 to 1.",
      kGauge,
      busy_ratio},
+    {"holdfast_worker_silent_seconds",
+     "Time since the worker's loop had last come round; above 1 the node is not ready.",
+     kGauge,
+     silent_seconds},
     {"holdfast_drops_total", "Frames dropped, by reason.", kCounter, drops},
     {"holdfast_generated_frames_total",
      "Frames that the dataplane made itself, by kind.",

@@ -130,6 +130,9 @@ void Counters::read_worker(Worker& worker, seam::WorkerCounters& out) const {
   out.set_capacity_nat(state.tables.nat.records().size());
   out.set_unaccounted(static_cast<std::int64_t>(unaccounted(stats)));
   out.set_busy_ratio(busy_[state.worker].ratio);
+  const std::uint64_t ticked = worker.last_tick_ns();
+  const std::uint64_t now = monotonic_ns();
+  out.set_silent_s(ticked == 0 || now < ticked ? 0 : static_cast<double>(now - ticked) / 1e9);
 }
 
 void Counters::read_port(Port& port, seam::PortCounters& out) const {

@@ -112,7 +112,8 @@ class ControlStartTest : public ::testing::Test {
   void write(const std::string& text) { std::ofstream(path_) << text; }
   void accept(std::uint64_t number, const std::string& text, const std::string& name) {
     ASSERT_TRUE(make_directory(directory_.file("control")));
-    ASSERT_TRUE(save_revision(directory_.file("control"), {.number = number, .about = {}, .sources = {{name, text}}}));
+    ASSERT_TRUE(save_revision(directory_.file("control"),
+                              {.number = number, .about = {}, .sources = {{name, text}}}));
   }
   static std::string service_of(const ControlStart& start) {
     return start.engine.config.services.at(0).name;

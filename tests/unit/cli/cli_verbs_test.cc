@@ -94,6 +94,24 @@ TEST_F(CliVerbsTest, StatusFailsWhileTheConfigurationIsNotInForce) {
   EXPECT_THAT(ran.error, HasSubstr("the configuration is not in force: a VIP is a local address"));
 }
 
+TEST_F(CliVerbsTest, TellsByItsExitCodeWhetherTheNodeIsReady) {
+  operator_.status_view.dataplane_connected = true;
+  operator_.status_view.generation = 1;
+  operator_.service_views = {{.name = "web", .usable = 1}};
+  start();
+  EXPECT_EQ(run_with_socket({"health"}).out, "ready\n");
+  operator_.service_views[0].usable = 0;
+  const Ran ran = run_with_socket({"health"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_EQ(ran.out, "not ready: no service has a backend that takes new flows\n");
+  const Ran quiet = run_with_socket({"health", "--quiet"});
+  EXPECT_EQ(quiet.exit_code, 1);
+  EXPECT_EQ(quiet.out + quiet.error, "");
+  const Ran nobody = run({"health", "-q", "--socket", directory_.file("none")});
+  EXPECT_EQ(nobody.exit_code, 4);
+  EXPECT_EQ(nobody.out + nobody.error, "");
+}
+
 TEST_F(CliVerbsTest, ShowsTheStatus) {
   StatusView& view = operator_.status_view;
   view.version = "0.1.0";

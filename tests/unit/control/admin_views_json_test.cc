@@ -117,7 +117,8 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
                    .flows = {{"v4", 3}},
                    .capacity = {{"v4", 4}},
                    .unaccounted = -1,
-                   .busy_ratio = 0.25}};
+                   .busy_ratio = 0.25,
+                   .silent_s = 0.5}};
   view.ports = {{"wan0", true, {{"rx_packets", 9}}}};
   view.notices = {"no huge pages"};
   EXPECT_EQ(to_json(view), json::parse(R"json({
@@ -131,7 +132,7 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
     "log_lines_dropped": 7, "uptime_s": 0.0, "counters_age_s": 0.25,
     "workers": [{"worker": 1, "counters": {"received": 5}, "drops": {"mtu": 1},
                  "generated": {"reset": 2}, "flows": {"v4": 3}, "capacity": {"v4": 4},
-                 "unaccounted": -1, "busy_ratio": 0.25}],
+                 "unaccounted": -1, "busy_ratio": 0.25, "silent_s": 0.5}],
     "ports": [{"name": "wan0", "link_up": true, "counters": {"rx_packets": 9}}],
     "notices": ["no huge pages"]})json"));
 }

@@ -85,6 +85,23 @@ TEST_F(MetricsServerTest, IsNotHealthyWhileTheConfigurationIsNotInForce) {
   EXPECT_TRUE(response.ends_with("the configuration is not in force: a VIP is a local address\n"));
 }
 
+TEST_F(MetricsServerTest, LivesWhateverTheDataplaneDoes) {
+  thread_.run([&] { operator_.status_view.dataplane_connected = false; });
+  EXPECT_THAT(exchange("GET", "/livez"), StartsWith("HTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(MetricsServerTest, IsReadyWhileAServiceTakesFlowsAndSaysWhyItIsNot) {
+  thread_.run([&] {
+    operator_.status_view.generation = 1;
+    operator_.service_views = {{.name = "web", .usable = 1}};
+  });
+  EXPECT_THAT(exchange("GET", "/readyz"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  thread_.run([&] { operator_.service_views[0].usable = 0; });
+  const auto response = exchange("GET", "/readyz");
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 503 "));
+  EXPECT_TRUE(response.ends_with("\r\n\r\nno service has a backend that takes new flows\n"));
+}
+
 TEST_F(MetricsServerTest, AnswersHeadWithoutABody) {
   const auto response = exchange("HEAD", "/metrics");
   EXPECT_THAT(response, StartsWith("HTTP/1.1 200 OK\r\n"));

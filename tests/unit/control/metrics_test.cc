@@ -136,9 +136,11 @@ TEST(Metrics, HowBusyAWorkerIsStandsInSecondsAndAsAShare) {
   snapshot.status.workers.resize(1);
   snapshot.status.workers[0].counters = {{"busy_ns", 2'500'000'000}};
   snapshot.status.workers[0].busy_ratio = 0.25;
+  snapshot.status.workers[0].silent_s = 0.5;
   const std::string text = text_of(snapshot);
   EXPECT_THAT(text, HasSubstr("holdfast_worker_busy_seconds_total{worker=\"0\"} 2.5\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_worker_busy_ratio{worker=\"0\"} 0.25\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_worker_silent_seconds{worker=\"0\"} 0.5\n"));
 }
 
 TEST(Metrics, EveryLinkOfABondSaysWhetherItIsInUse) {
