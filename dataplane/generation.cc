@@ -335,12 +335,9 @@ class GenerationBuilder {
         .previous = nullptr,
         .members = spec.members};
     const CompiledService* before = find_previous(spec.name);
-    Tiers built = build_tiers(spec, member_ids_[index], before);
-    service.tiers = built;
+    service.tiers = build_tiers(spec, member_ids_[index], before);
     if (before != nullptr) {
-      const bool same = same_tables(*before->tiers, *built);
-      service.tiers = same ? before->tiers : built;
-      if (same) {
+      if (same_slots(*before->tiers, *service.tiers)) {
         keep_previous(*before, service);
       } else {
         service.previous = former_tables(*before->tiers);
@@ -396,7 +393,7 @@ class GenerationBuilder {
     return tiers;
   }
 
-  static bool same_tables(const std::vector<TierTable>& a, const std::vector<TierTable>& b) {
+  static bool same_slots(const std::vector<TierTable>& a, const std::vector<TierTable>& b) {
     return std::ranges::equal(a, b, [](const TierTable& left, const TierTable& right) {
       return left.tier == right.tier && left.v4 == right.v4 && left.slots == right.slots;
     });

@@ -156,6 +156,32 @@ TEST(Generation, UnchangedServicesShareTheirTables) {
   EXPECT_EQ(second->changes[1].change.moved, 0U);
 }
 
+// One that the weights leave without a slot is still what new flows go to when no other takes any.
+TEST(Generation, KnowsAMemberThatCameOrWentWithoutASlot) {
+  Registries r;
+  GenerationSpec spec = three_backends(Mode::kDsr);
+  for (MemberSpec& member : spec.services[0].members) {
+    member.weight = 65'535;
+  }
+  const MemberSpec light{.backend = "light", .address = testing::v4(10, 0, 3, 99), .weight = 1};
+  const auto without = r.build(spec);
+  ASSERT_TRUE(without.has_value()) << without.error();
+  spec.services[0].members.push_back(light);
+  const auto with = r.build(spec, without->generation.get());
+  ASSERT_TRUE(with.has_value()) << with.error();
+  spec.services[0].members.pop_back();
+  const auto again = r.build(spec, with->generation.get());
+  ASSERT_TRUE(again.has_value()) << again.error();
+  const auto table_of = [](const auto& built) -> const TierTable& {
+    return built->generation->services()[0].tiers->back();  // IPv4
+  };
+  EXPECT_TRUE(table_of(with).slots == table_of(without).slots);
+  EXPECT_EQ(table_of(with).members.size(), table_of(without).members.size() + 1);
+  EXPECT_EQ(table_of(again).members, table_of(without).members);
+  EXPECT_EQ(with->changes[0].change.moved, 0U);
+  EXPECT_EQ(with->generation->services()[0].previous, nullptr);
+}
+
 TEST(Generation, AChangedAddressIsANewMemberThatKeepsItsSlots) {
   Registries r;
   const GenerationSpec spec = three_backends(Mode::kDsr);
