@@ -337,13 +337,17 @@ class GenerationBuilder {
     const CompiledService* before = find_previous(spec.name);
     service.tiers = build_tiers(spec, member_ids_[index], before);
     if (before != nullptr) {
-      if (same_slots(*before->tiers, *service.tiers)) {
+      const bool same =
+          service.tiers == before->tiers || same_slots(*before->tiers, *service.tiers);
+      if (same) {
         keep_previous(*before, service);
       } else {
         service.previous = former_tables(*before->tiers);
         service.previous_until_ms = now_ms_ + std::uint64_t{1000} * longest(service.timeouts);
       }
-      changes.push_back(change_of(*before, service));
+      changes.push_back({.service = service.name,
+                         .change = same ? TableChange{} : change_of(*before->tiers, *service.tiers),
+                         .slots = slots_of(*service.tiers)});
     }
     generation_->services_.push_back(std::move(service));
   }
@@ -431,23 +435,28 @@ class GenerationBuilder {
   }
 
   // Sums over the tables now in force; one that is new has moved as a whole.
-  static ServiceChange change_of(const CompiledService& before, const CompiledService& after) {
-    ServiceChange result{.service = after.name, .change = {}, .slots = 0};
-    const auto counterpart = [](const std::vector<TierTable>& tables, const TierTable& of) {
-      const auto found = std::ranges::find_if(tables, [&](const TierTable& table) {
-        return table.tier == of.tier && table.v4 == of.v4;
+  static TableChange change_of(const std::vector<TierTable>& before,
+                               const std::vector<TierTable>& after) {
+    TableChange result;
+    for (const TierTable& table : after) {
+      const auto old = std::ranges::find_if(before, [&](const TierTable& one) {
+        return one.tier == table.tier && one.v4 == table.v4;
       });
-      return found == tables.end() ? nullptr : &*found;
-    };
-    for (const TierTable& table : *after.tiers) {
-      const TierTable* old = counterpart(*before.tiers, table);
       const TableChange change = compare_tables(
-          old == nullptr ? std::span<const std::uint16_t>{} : std::span(old->slots), table.slots);
-      result.change.moved += change.moved;
-      result.change.least += change.least;
-      result.slots += static_cast<std::uint32_t>(table.slots.size());
+          old == before.end() ? std::span<const std::uint16_t>{} : std::span(old->slots),
+          table.slots);
+      result.moved += change.moved;
+      result.least += change.least;
     }
     return result;
+  }
+
+  static std::uint32_t slots_of(const std::vector<TierTable>& tables) {
+    std::uint32_t slots = 0;
+    for (const TierTable& table : tables) {
+      slots += static_cast<std::uint32_t>(table.slots.size());
+    }
+    return slots;
   }
 
   const GenerationSpec& spec_;
