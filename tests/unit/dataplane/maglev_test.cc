@@ -133,7 +133,7 @@ std::vector<std::uint16_t> by_the_book(const Pool& pool, std::uint32_t slots) {
 
 TEST(Maglev, TablesAreThoseOfTheDefinition) {
   std::mt19937 random(7);
-  for (const std::uint32_t slots : {23U, 127U, 131U, 251U, 2039U, 16381U}) {
+  for (const std::uint32_t slots : {23U, 251U, 257U, 521U, 2039U, 16381U, 65537U}) {
     for (const std::uint32_t most : {1U, 2U, 100U, 65'535U, 4'294'967'295U}) {
       Pool pool(std::min<std::size_t>(9, slots - 1));  // names of one digit: in order
       for (MaglevMember& member : pool.members) {
@@ -142,6 +142,18 @@ TEST(Maglev, TablesAreThoseOfTheDefinition) {
       EXPECT_EQ(build_maglev(pool.members, slots, kHasher), by_the_book(pool, slots))
           << slots << " slots, weights up to " << most;
     }
+  }
+}
+
+TEST(Maglev, TablesOfManyMembersAreThoseOfTheDefinition) {
+  for (const std::size_t count : {300UZ, 1000UZ}) {
+    Pool pool(count);
+    std::ranges::sort(pool.members, {}, &MaglevMember::key);
+    EXPECT_EQ(build_maglev(pool.members, 16381, kHasher), by_the_book(pool, 16381)) << count;
+    for (MaglevMember& member : pool.members) {
+      member.weight = 1U + member.index % 7U;
+    }
+    EXPECT_EQ(build_maglev(pool.members, 16381, kHasher), by_the_book(pool, 16381)) << count;
   }
 }
 
