@@ -2,9 +2,27 @@
 // Dispositions by name.
 #include "dataplane/dispositions.h"
 
-#include <map>
+#include <functional>
+#include <string_view>
+#include <unordered_map>
 
 namespace holdfast::dataplane {
+namespace {
+
+struct MemberName {
+  std::string_view service;
+  std::string_view backend;
+  bool operator==(const MemberName&) const = default;
+};
+
+struct NameHash {
+  std::size_t operator()(const MemberName& name) const {
+    constexpr std::hash<std::string_view> kHash;
+    return 31 * kHash(name.service) + kHash(name.backend);
+  }
+};
+
+}  // namespace
 
 std::size_t set_disposition(const MemberRegistry& members,
                             DispositionTable dispositions,
@@ -48,11 +66,10 @@ std::vector<std::string> end_drains(const MemberRegistry& members,
 void apply_dispositions(const GenerationSpec& spec,
                         const MemberRegistry& members,
                         DispositionTable dispositions) {
-  std::map<std::pair<std::string_view, std::string_view>, Disposition> wanted;
+  std::unordered_map<MemberName, Disposition, NameHash> wanted;
   for (const ServiceSpec& service : spec.services) {
     for (const MemberSpec& member : service.members) {
-      wanted.emplace(std::pair(std::string_view(service.name), std::string_view(member.backend)),
-                     member.disposition);
+      wanted.emplace(MemberName{service.name, member.backend}, member.disposition);
     }
   }
   for (std::size_t i = 0; i < members.records().size(); ++i) {

@@ -3,37 +3,16 @@
 #include "dataplane/generation.h"
 
 #include "dataplane/generation_checks.h"
+#include "dataplane/registry_keys.h"
 
 #include <algorithm>
 #include <iterator>
 #include <map>
-#include <tuple>
+#include <unordered_map>
 
 namespace holdfast::dataplane {
 namespace {
 
-using MemberKey = std::tuple<std::string, std::string, Address, std::uint16_t, Mode>;
-using BindingKey =
-    std::tuple<std::string, Address, std::uint8_t, Protocol, std::uint16_t, std::uint16_t>;
-
-MemberKey key_of(const ServiceSpec& service, const MemberSpec& member) {
-  return {service.name, member.backend, member.address, member.port, service.mode};
-}
-MemberKey key_of(const MemberRecord& record) {
-  return {std::string(record.service.view()),
-          std::string(record.backend.view()),
-          record.address,
-          record.port,
-          record.mode};
-}
-BindingKey key_of(const ServiceSpec& service, const BindingSpec& binding) {
-  return {service.name,
-          binding.vip,
-          binding.prefix_bits,
-          binding.protocol,
-          binding.first_port,
-          binding.last_port};
-}
 // The bound beside the MTU; 0: none is put on what a SYN announces.
 std::uint16_t most_mss(const MssSpec& mss, Mode mode) {
   const bool clamps =
@@ -42,14 +21,6 @@ std::uint16_t most_mss(const MssSpec& mss, Mode mode) {
     return 0;
   }
   return mss.most == 0 ? kMostMss : mss.most;
-}
-BindingKey key_of(const BindingRecord& record) {
-  return {std::string(record.service.view()),
-          record.vip,
-          record.prefix_bits,
-          record.protocol,
-          record.first_port,
-          record.last_port};
 }
 
 // What affinity records name a service by.
@@ -78,6 +49,11 @@ class GenerationBuilder {
     for (const PoolSpec& pool : spec.pools) {
       append_range(pool, pool.first.is_v4() ? generation_->pool_v4_ : generation_->pool_v6_);
     }
+    if (previous != nullptr) {
+      for (const CompiledService& service : previous->services_) {
+        services_before_.emplace(service.name, &service);
+      }
+    }
   }
 
   std::expected<BuiltGeneration, std::string> build() {
@@ -102,12 +78,7 @@ class GenerationBuilder {
 
  private:
   bool assign_members() {
-    std::map<MemberKey, std::uint16_t> known;
-    for (std::size_t i = 0; i < members_.records().size(); ++i) {
-      if (members_.records()[i].state != RegistryState::kFree) {
-        known.emplace(key_of(members_.records()[i]), static_cast<std::uint16_t>(i));
-      }
-    }
+    const auto known = index_of<MemberKey>(members_.records());
     for (const ServiceSpec& service : spec_.services) {
       std::vector<std::uint16_t>& ids = member_ids_.emplace_back();
       for (const MemberSpec& member : service.members) {
@@ -128,12 +99,7 @@ class GenerationBuilder {
   }
 
   bool assign_bindings() {
-    std::map<BindingKey, std::uint16_t> known;
-    for (std::size_t i = 0; i < bindings_.records().size(); ++i) {
-      if (bindings_.records()[i].state != RegistryState::kFree) {
-        known.emplace(key_of(bindings_.records()[i]), static_cast<std::uint16_t>(i));
-      }
-    }
+    const auto known = index_of<BindingKey>(bindings_.records());
     for (const ServiceSpec& service : spec_.services) {
       std::vector<std::uint16_t>& ids = binding_ids_.emplace_back();
       std::vector<BindingSpec> bindings = service.bindings;
@@ -224,7 +190,7 @@ class GenerationBuilder {
   }
 
   void compile_members() {
-    std::map<std::string_view, std::uint16_t> services;
+    std::unordered_map<std::string_view, std::uint16_t> services;
     for (std::size_t i = 0; i < spec_.services.size(); ++i) {
       services.emplace(spec_.services[i].name, static_cast<std::uint16_t>(i));
     }
@@ -353,11 +319,8 @@ class GenerationBuilder {
   }
 
   [[nodiscard]] const CompiledService* find_previous(std::string_view name) const {
-    if (previous_ == nullptr) {
-      return nullptr;
-    }
-    const auto found = std::ranges::find(previous_->services_, name, &CompiledService::name);
-    return found == previous_->services_.end() ? nullptr : &*found;
+    const auto found = services_before_.find(name);
+    return found == services_before_.end() ? nullptr : found->second;
   }
 
   // Unchanged members keep their tables without building them again.
@@ -463,6 +426,7 @@ class GenerationBuilder {
   MemberRegistry& members_;
   BindingRegistry& bindings_;
   const Generation* previous_;
+  std::unordered_map<std::string_view, const CompiledService*> services_before_;
   std::uint64_t now_ms_;
   std::unique_ptr<Generation> generation_;
   std::vector<std::vector<std::uint16_t>> member_ids_;  // by service, then as specified
