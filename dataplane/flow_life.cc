@@ -40,6 +40,20 @@ void sweep_table(WorkerState& state,
   }
 }
 
+// Looks at the next record; true when it was over and has ended.
+bool sweep_record(WorkerState& state, const Generation& generation, Stamp now) {
+  NatTable& nat = state.tables.nat;
+  std::size_t& at = state.sweep_position.nat;
+  const auto index = static_cast<std::uint32_t>(at);
+  at = at + 1 == nat.records().size() ? 0 : at + 1;
+  const NatRecord& record = nat.record(index);
+  if (record.state == FlowState::kFree || !expired(record, generation, now)) {
+    return false;
+  }
+  end_nat_flow(state, generation, index);
+  return true;
+}
+
 template <typename Table>
 void count_table(WorkerState& state, Table& table) {
   for (const auto& bucket : table.buckets()) {
@@ -142,6 +156,22 @@ void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_
   state.tables.nat.give(index);
 }
 
+bool reclaim_nat_record(WorkerState& state, const Generation& generation, Stamp now) {
+  WorkerState::Reclaim& reclaim = state.reclaim;
+  if (reclaim.second != now || reclaim.generation != generation.number()) {
+    reclaim = {.second = now,
+               .generation = generation.number(),
+               .visits_left = std::min(state.tables.nat.records().size(), kReclaimVisitsPerSecond)};
+  }
+  for (std::size_t left = std::min(reclaim.visits_left, kReclaimVisits); left > 0; --left) {
+    --reclaim.visits_left;
+    if (sweep_record(state, generation, now)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void WorkerState::count_adopted() {
   count_table(*this, tables.v4);
   count_table(*this, tables.v6);
@@ -171,12 +201,7 @@ void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_m
   sweep_table(state, state.tables.wide, at.wide, generation, elapsed, now);
   const std::size_t total = state.tables.nat.records().size();
   for (std::size_t left = visits(total, elapsed); left > 0; --left) {
-    const auto index = static_cast<std::uint32_t>(at.nat);
-    const NatRecord& record = state.tables.nat.record(index);
-    if (record.state != FlowState::kFree && expired(record, generation, now)) {
-      end_nat_flow(state, generation, index);
-    }
-    at.nat = at.nat + 1 == total ? 0 : at.nat + 1;
+    sweep_record(state, generation, now);
   }
 }
 

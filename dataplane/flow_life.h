@@ -73,6 +73,16 @@ auto* make_room(WorkerState& state,
       [&](const auto& resident) { count_entry_gone(state, resident); });
 }
 
+// Records that a new flow which finds none free looks at, and that all of them do in a second.
+inline constexpr std::size_t kReclaimVisits = 64;
+inline constexpr std::size_t kReclaimVisitsPerSecond = 1'000'000;
+
+// Goes on with the sweep of records until one has ended; false when none was over among those that
+// may be visited. At most kReclaimVisits; in a second no more than there are records, since what
+// was not over when it was looked at is not over before the next one; and kReclaimVisitsPerSecond
+// at most, so that a flood of new flows costs a full table about 5 ms a second.
+bool reclaim_nat_record(WorkerState& state, const Generation& generation, Stamp now);
+
 // Takes a record out of both indexes and frees it.
 void end_nat_flow(WorkerState& state, const Generation& generation, std::uint32_t index);
 

@@ -24,7 +24,7 @@ bool recycle(WorkerState& state, const Generation& generation) {
   return true;
 }
 
-std::uint32_t take_record(WorkerState& state, const Generation& generation) {
+std::uint32_t take_record(WorkerState& state, const Generation& generation, Stamp now) {
   NatTable& nat = state.tables.nat;
   if (nat.half_open_full() && !recycle(state, generation)) {
     return kNoRecord;
@@ -33,7 +33,8 @@ std::uint32_t take_record(WorkerState& state, const Generation& generation) {
   if (index != kNoRecord) {
     return index;
   }
-  return recycle(state, generation) ? nat.take() : kNoRecord;
+  return reclaim_nat_record(state, generation, now) || recycle(state, generation) ? nat.take()
+                                                                                  : kNoRecord;
 }
 
 // The worker's endpoints towards a member, in the order in which they are tried: addresses first,
@@ -307,7 +308,7 @@ bool open_nat_flow(
   if (!endpoint) {
     return b.drop(i, Drop::kNatPoolExhausted);
   }
-  const std::uint32_t index = take_record(state, generation);
+  const std::uint32_t index = take_record(state, generation, stamp_of(now_ms));
   if (index == kNoRecord) {
     return b.drop(i, Drop::kNatTableFull);
   }

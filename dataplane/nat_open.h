@@ -33,8 +33,9 @@ inline constexpr std::uint16_t kSecondsToAnswer = 5;
 // Sets record[slot]. Requires: member[slot] is chosen. False: dropped, in this order, as
 // kTtlExpired for a packet that may not go further, as kNatPoolExhausted when no endpoint was found
 // free and no flow was met that can give way with its own (half-open, UDP after kSecondsToAnswer;
-// or over, but not swept yet), or as kNatTableFull when no record is free and none half-open can
-// give way; only those that this burst has not used can. Every flow begins half-open, UDP until the
+// or over, but not swept yet), or as kNatTableFull when no record is free, none of a flow that is
+// over was met (reclaim_nat_record), and none half-open can give way; only those that this burst
+// has not used can. Every flow begins half-open, UDP until the
 // member has answered: a flood of either replaces its own records, never an established flow.
 bool open_nat_flow(Burst& burst,
                    Slot slot,

@@ -112,6 +112,14 @@ class WorkerState {
     std::size_t nat = 0;
   } sweep_position;
 
+  // How many records new flows may still look at in this second, by the timeouts of this
+  // generation: reclaim_nat_record().
+  struct Reclaim {
+    Stamp second = 0;
+    std::uint64_t generation = 0;
+    std::size_t visits_left = 0;
+  } reclaim;
+
   // Sets the live counts from the tables; once, after validate_tables().
   void count_adopted();
 };

@@ -36,6 +36,13 @@ inline Translated translated(const Outcome& outcome) {
   return result;
 }
 
+// Another client for each number.
+inline Endpoint numbered_client(std::uint32_t number) {
+  Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + number % 50'000));
+  client.address = v4(198, 51, static_cast<std::uint8_t>(100 + number / 50'000), 7);
+  return client;
+}
+
 // Opens a flow whole. The drop reason when its SYN was dropped.
 inline std::optional<dataplane::Drop> establish(Appliance& appliance, const Endpoint& client) {
   const Outcome syn = appliance.send(tcp(client, kVip).syn());

@@ -36,12 +36,6 @@ dataplane::GenerationSpec one_address(bool one_member) {
   return spec;
 }
 
-Endpoint numbered_client(std::uint32_t number) {
-  Endpoint client = kClient.at_port(static_cast<std::uint16_t>(1 + number % 50'000));
-  client.address = v4(198, 51, static_cast<std::uint8_t>(100 + number / 50'000), 7);
-  return client;
-}
-
 struct Opened {
   Endpoint client;
   Translated flow;

@@ -6,6 +6,7 @@
 // What the product may choose freely is not foretold but judged, and then taken over:
 //   - which pool endpoint a translated flow gets: one of the pool, not in use towards its member;
 //   - when the sweeper ends an idle flow: not before its time, and within a round afterwards;
+//   - which of the translations that are over gives way when there is no room for another one;
 //   - in which order half-open translations give way that began before a restart.
 // Taken from the product as opaque: the keyed hash. Not modelled: full buckets (tests keep tables
 // far below that), a pool that ends, an index reused in the registry, several workers, dispatch.
@@ -197,6 +198,8 @@ using Witness = std::function<std::optional<PoolEndpoint>(std::size_t slot)>;
 // Whether the product still has an entry after a burst of one frame.
 using EntryWitness = std::function<bool(const FlowName&)>;
 using MemoryWitness = std::function<bool(const SourceName&)>;
+// Whether the product still has a translation that is over, after the burst.
+using TranslationWitness = std::function<bool(const Translation&)>;
 
 // What a burst's frames told about the neighbourhood: at most eight of each, the first ones.
 struct Hearsay {
@@ -225,12 +228,14 @@ class Model {
                             std::uint64_t now_ms,
                             const Witness& witness,
                             const EntryWitness& entry_stands,
-                            const MemoryWitness& memory_stands);
+                            const MemoryWitness& memory_stands,
+                            const TranslationWitness& translation_stands);
   // The same for the next frames that were held and come again; empty when there are none.
   std::vector<Foretold> run_released(std::uint64_t now_ms,
                                      const Witness& witness,
                                      const EntryWitness& entry_stands,
-                                     const MemoryWitness& memory_stands);
+                                     const MemoryWitness& memory_stands,
+                                     const TranslationWitness& translation_stands);
   // The sweeper came by: those for which `stands` is false are gone. Throws Impossible when one
   // that is not over is gone; or when one that is over still stands and the round is `whole`.
   void sweep(std::uint64_t now_ms,

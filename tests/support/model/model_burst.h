@@ -59,13 +59,15 @@ class BurstRun {
            std::uint64_t now_ms,
            const Witness& witness,
            const EntryWitness& entry_stands,
-           const MemoryWitness& memory_stands)
+           const MemoryWitness& memory_stands,
+           const TranslationWitness& translation_stands)
       : m_(model),
         now_ms_(now_ms),
         now_s_(now_ms / 1000),
         witness_(witness),
         entry_stands_(entry_stands),
-        memory_stands_(memory_stands) {}
+        memory_stands_(memory_stands),
+        translation_stands_(translation_stands) {}
 
   std::vector<Foretold> run(const std::vector<Arriving>& burst);
   std::vector<Foretold> run(const std::vector<Again>& burst);
@@ -155,6 +157,7 @@ class BurstRun {
   bool make_room_in(Width width, FlowState state);
   void open_translation(Travelling& t);
   bool make_room();
+  bool end_one_that_is_over();
   void enter_translation(Travelling& t);
 
   // ICMP errors
@@ -189,6 +192,7 @@ class BurstRun {
   const Witness& witness_;
   const EntryWitness& entry_stands_;
   const MemoryWitness& memory_stands_;
+  const TranslationWitness& translation_stands_;
 };
 
 }  // namespace holdfast::testing

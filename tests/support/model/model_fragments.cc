@@ -62,10 +62,13 @@ std::vector<Foretold> BurstRun::run(const std::vector<Again>& burst) {
 std::vector<Foretold> Model::run_released(std::uint64_t now_ms,
                                           const Witness& witness,
                                           const EntryWitness& entry_stands,
-                                          const MemoryWitness& memory_stands) {
+                                          const MemoryWitness& memory_stands,
+                                          const TranslationWitness& translation_stands) {
   const std::vector<Again> burst = datagrams_.released(kBurst);
-  return burst.empty() ? std::vector<Foretold>{}
-                       : BurstRun(*this, now_ms, witness, entry_stands, memory_stands).run(burst);
+  return burst.empty()
+             ? std::vector<Foretold>{}
+             : BurstRun(*this, now_ms, witness, entry_stands, memory_stands, translation_stands)
+                   .run(burst);
 }
 
 }  // namespace holdfast::testing

@@ -275,8 +275,10 @@ std::vector<Foretold> Model::run(const std::vector<Arriving>& burst,
                                  std::uint64_t now_ms,
                                  const Witness& witness,
                                  const EntryWitness& entry_stands,
-                                 const MemoryWitness& memory_stands) {
-  return BurstRun(*this, now_ms, witness, entry_stands, memory_stands).run(burst);
+                                 const MemoryWitness& memory_stands,
+                                 const TranslationWitness& translation_stands) {
+  return BurstRun(*this, now_ms, witness, entry_stands, memory_stands, translation_stands)
+      .run(burst);
 }
 
 }  // namespace holdfast::testing

@@ -195,12 +195,12 @@ void BurstRun::open_translation(Travelling& t) {
   enter_translation(t);
 }
 
-// Half-open flows have a quarter of the records; the one used least recently gives way, unless
-// this burst has used it.
+// Half-open flows have a quarter of the records; when those are full, the one used least recently
+// gives way, unless this burst has used it. When all are, one that is over, or else that one.
 bool BurstRun::make_room() {
   const std::size_t records = m_.options_.capacity.records;
   const bool share_full = m_.half_open_flows_.size() >= records / 4;
-  if (!share_full && m_.translations_.size() < records) {
+  if (!share_full && (m_.translations_.size() < records || end_one_that_is_over())) {
     return true;
   }
   if (m_.half_open_flows_.empty() ||
@@ -209,6 +209,25 @@ bool BurstRun::make_room() {
   }
   m_.end_translation(m_.half_open_flows_.front());
   return true;
+}
+
+// Which one is the product's choice.
+bool BurstRun::end_one_that_is_over() {
+  bool any = false;
+  for (const auto& [id, flow] : m_.translations_) {
+    if (!m_.is_over(flow, now_s_)) {
+      continue;
+    }
+    if (!translation_stands_(flow)) {
+      m_.end_translation(id);
+      return true;
+    }
+    any = true;
+  }
+  if (any) {
+    throw Impossible("a translation that is over did not give way to a new one");
+  }
+  return false;
 }
 
 void BurstRun::enter_translation(Travelling& t) {

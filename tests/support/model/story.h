@@ -18,6 +18,7 @@ namespace holdfast::testing {
 enum class Happening : std::uint8_t {
   kBurst,
   kWait,      // value: milliseconds
+  kStall,     // the same; in tiny tables the sweeper does not come by
   kDispose,   // a disposition at run time: service, member, value
   kPublish,   // part, service, member, value
   kSurround,  // value: variant

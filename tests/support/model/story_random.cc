@@ -74,7 +74,7 @@ class Author {
       return burst();
     }
     if (what < 57) {
-      command.what = Happening::kWait;
+      command.what = below(4) == 0 ? Happening::kStall : Happening::kWait;
       command.value = milliseconds();
     } else if (what < 60) {
       command.what = Happening::kDispose;
