@@ -66,7 +66,9 @@ class Units:
             if Path(entry["file"]).is_relative_to(root)
             and not Path(entry["file"]).is_relative_to(tree)
         }
-        settings = (root / ".clang-tidy").read_bytes()
+        settings = b"".join(
+            path.read_bytes() for path in (root / ".clang-tidy", root / "tests" / ".clang-tidy")
+        )
         proto = (root / "dataplane" / "api" / "dataplane.proto").read_bytes()
         version = subprocess.run(["clang-tidy-19", "--version"], stdout=subprocess.PIPE).stdout
         self._common = hashlib.sha256(settings + proto + version).digest()

@@ -7,7 +7,7 @@
 #include "control/publish/durable_file.h"
 #include "control/publish/offload.h"
 
-#include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace holdfast::control {
@@ -43,14 +43,15 @@ std::expected<SourcesView, std::string> read_files(const std::string& path) {
     view.files = std::move(loaded->sources);
     return view;
   }
-  auto text = read_whole(path, kMostFileBytes);
-  if (!text) {
-    return std::unexpected(text.error());
+  auto read = read_whole(path, kMostFileBytes);
+  if (!read) {
+    return std::unexpected(read.error());
   }
-  if (!*text) {
+  std::optional<std::string>& text = *read;
+  if (!text) {
     return std::unexpected("there is no " + path);
   }
-  view.files.push_back({.name = path, .text = std::move(**text)});
+  view.files.push_back({.name = path, .text = std::move(*text)});
   return view;
 }
 
@@ -110,7 +111,7 @@ asio::awaitable<VerbResult> Engine::roll_back(RollbackRequest request) {
 }
 
 asio::awaitable<VerbResult> Engine::roll_back_once(std::shared_ptr<ReloadRun> run) {
-  const std::uint64_t number = *run->back_to;
+  const std::uint64_t number = run->back_to.value_or(revision_);
   const Caller caller = run->caller;
   if (number == revision_) {
     co_return finish_reload(

@@ -164,14 +164,15 @@ std::expected<void, std::string> save_revision(const std::string& directory,
 std::expected<Revision, std::string> load_revision(const std::string& directory,
                                                    std::uint64_t number) {
   const std::string path = path_of(directory, number);
-  const auto text = read_whole(path, kMaxBytes);
-  if (!text) {
-    return std::unexpected(text.error());
+  const auto read = read_whole(path, kMaxBytes);
+  if (!read) {
+    return std::unexpected(read.error());
   }
-  if (!*text) {
+  const std::optional<std::string>& text = *read;
+  if (!text) {
     return std::unexpected("there is no revision " + std::to_string(number));
   }
-  auto revision = revision_from_text(number, **text);
+  auto revision = revision_from_text(number, *text);
   if (!revision) {
     return std::unexpected(path + ": " + revision.error());
   }

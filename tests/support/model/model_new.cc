@@ -58,7 +58,7 @@ std::uint64_t BurstRun::hash_of(const Travelling& t) const {
   }
   const Address zero = t.packet.v4 ? v4(0, 0, 0, 0) : Address{};
   key.destination = zero;
-  key.protocol = Protocol{0};
+  key.protocol = Protocol{0};  // NOLINT(clang-analyzer-optin.core.EnumCastOutOfRange): none
   key.source_port = {};
   if (fields == HashFields::kSource) {
     key.destination_port = {};

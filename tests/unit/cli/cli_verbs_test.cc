@@ -22,8 +22,6 @@ namespace {
 
 namespace json = boost::json;
 using ::testing::HasSubstr;
-using ::testing::StartsWith;
-using testing::TempDirectory;
 
 BackendView backend(const std::string& service, const std::string& name, std::uint64_t flows) {
   BackendView view;
