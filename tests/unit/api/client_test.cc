@@ -149,7 +149,11 @@ TEST(Client, EndsByItsDeadlineWhenThePeerSendsEventsForEver) {
 }
 
 TEST(Client, ReportsGarbageACloseAndAnErrorReplyAsText) {
-  Peer garbage([](int connection) { write_all(connection, "\xff\xff\xff\xff junk"); });
+  Peer garbage([](int connection) {
+    FrameDecoder decoder;
+    read_request(connection, decoder);  // else it may be gone before the client has sent its hello
+    write_all(connection, "\xff\xff\xff\xff junk");
+  });
   EXPECT_THAT(Client::connect(garbage.path(), 0, 5s).error(), HasSubstr("limit"));
   Peer closing([](int connection) {
     FrameDecoder decoder;
