@@ -104,6 +104,17 @@ std::string render(std::span<const Diagnostic> diagnostics) {
   return closing.empty() ? out : out + closing + '\n';
 }
 
+std::vector<std::string> rendered_lines(std::span<const Diagnostic> diagnostics) {
+  std::vector<std::string> lines;
+  std::string text = render(diagnostics);
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    lines.push_back(text.substr(0, end));
+    text.erase(0, end + 1);
+  }
+  return lines;
+}
+
 std::string closing_line(std::span<const Diagnostic> diagnostics) {
   const auto errors = static_cast<std::size_t>(
       std::ranges::count(diagnostics, Severity::kError, &Diagnostic::severity));

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace holdfast::config {
 
@@ -41,6 +42,8 @@ std::string render(const Diagnostic& diagnostic);
 
 // Every message in order, then the closing line.
 std::string render(std::span<const Diagnostic> diagnostics);
+// The same as a list of lines, without their ends.
+std::vector<std::string> rendered_lines(std::span<const Diagnostic> diagnostics);
 
 // "2 errors, 1 warning; nothing was applied"; without errors "1 warning"; "" for none at all.
 std::string closing_line(std::span<const Diagnostic> diagnostics);

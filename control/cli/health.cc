@@ -6,6 +6,7 @@
 #include "control/cli/options.h"
 #include "control/cli/program.h"
 #include "control/cli/verb.h"
+#include "control/cli/verb_answer.h"
 
 #include <memory>
 
@@ -34,6 +35,10 @@ void show_health(const Options& options, Context& context) {
     } else {
       context.fail(answer.error().exit_code, answer.error().text);
     }
+    return;
+  }
+  if (!answer->contains("ready")) {  // a control of before, that has no such path
+    print_answer(*answer, options.format, context);
     return;
   }
   context.exit_code = flag_field(*answer, "ready") ? kExitOk : kExitFailed;

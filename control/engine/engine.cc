@@ -271,6 +271,10 @@ void Engine::tick() {
     orders_again_ = Clock::TimePoint::max();
     tasks_.spawn(save_orders_again());
   }
+  if (reloads_.empty() && revision_again_ <= parts_.clock.now()) {
+    revision_again_ = Clock::TimePoint::max();
+    tasks_.spawn(save_running());
+  }
 }
 
 dataplane::GenerationSpec Engine::build_wanted() const {

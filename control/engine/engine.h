@@ -77,8 +77,10 @@ class Engine final : public Operator, private Forwarder::Observer {
   static constexpr std::chrono::seconds kPublishAgain{5};
   // A file that the dataplane refused when control itself asked is tried again after this.
   static constexpr std::chrono::seconds kFileAgain{5};
-  // Orders that could not be written down are tried again after this.
+  // Orders, or a revision, that could not be written down are tried again after this.
   static constexpr std::chrono::seconds kSaveAgain{5};
+  // A reload waits so long for the first counters of a connection.
+  static constexpr std::chrono::seconds kCountersWait{1};
   // A reload whose answer was lost waits this long for the dataplane to come back and judge it.
   static constexpr std::chrono::seconds kVerdictWait{10};
   // It is sent so often at most: one that breaks the connection each time must not do so for ever.
@@ -183,6 +185,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> commit(Candidate candidate, VerbResult* result);
   // True when the dataplane was started with this configuration's start-up keys.
   [[nodiscard]] bool started_with(const config::Config& config) const;
+  // Writes down the revision that is in force, now or, where that fails, some time later.
+  boost::asio::awaitable<void> save_running();
   // Control asked, and nobody waits for the answer.
   static bool is_automatic(const Caller& caller);
   // Control asks again for a file that the dataplane refused: it is never taken unjudged, and the
@@ -236,7 +240,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   config::Config config_;
   std::uint64_t revision_ = 0;
   std::uint64_t highest_revision_ = 0;
-  RevisionAbout about_;  // of revision_
+  RevisionAbout about_;           // of revision_
+  std::string revision_unsaved_;  // why; empty: it is on disk
+  Clock::TimePoint revision_again_ = Clock::TimePoint::max();
   Orders orders_;
   std::string orders_unsaved_;  // why; empty: they are on disk
   Clock::TimePoint orders_again_ = Clock::TimePoint::max();

@@ -20,17 +20,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-std::vector<std::string> rendered(std::span<const config::Diagnostic> diagnostics) {
-  std::vector<std::string> lines;
-  std::string text = config::render(diagnostics);
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    lines.push_back(text.substr(0, end));
-    text.erase(0, end + 1);
-  }
-  return lines;
-}
-
 std::size_t count_of(std::span<const std::string> lines, std::string_view kind) {
   return static_cast<std::size_t>(std::ranges::count_if(
       lines, [kind](const std::string& line) { return line.contains(kind); }));
@@ -123,7 +112,9 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
   config::LoadResult loaded = co_await offload(parts_.disk, std::move(read));
   if (!loaded) {
     co_return finish_reload(
-        "refused", {Outcome::kInvalidConfiguration, rendered(loaded.error())}, caller);
+        "refused",
+        {Outcome::kInvalidConfiguration, config::rendered_lines(loaded.error())},
+        caller);
   }
   if (leaves_alone(*loaded, caller)) {
     co_return finish_reload("unchanged",
@@ -141,8 +132,13 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
         {Outcome::kOk, {"the configuration is unchanged: revision " + std::to_string(revision_)}},
         caller);
   }
+  if (adopted_ && !counters_) {
+    co_await refresh(kCountersWait);  // else nobody could say which VIPs have flows
+  }
   if (auto large = refused_as_large(*loaded); !large.empty()) {
-    co_return finish_reload("refused", {Outcome::kRefused, std::move(large)}, caller);
+    VerbResult result = finish_reload("refused", {Outcome::kRefused, std::move(large)}, caller);
+    retry_file_ = Clock::TimePoint::max();  // fewer flows do not make it meant
+    co_return result;
   }
   Candidate candidate{.config = std::move(*loaded), .about = about_now("reload", caller)};
   co_return co_await apply(std::move(candidate), std::move(caller));
@@ -188,7 +184,7 @@ bool Engine::started_with(const config::Config& config) const {
 
 asio::awaitable<VerbResult> Engine::apply(Candidate candidate, Caller caller) {
   const config::Config& config = candidate.config;
-  VerbResult result{Outcome::kOk, rendered(config.warnings)};
+  VerbResult result{Outcome::kOk, config::rendered_lines(config.warnings)};
   if (adopted_ && !publisher_.runs(build_candidate(config))) {
     publishing_reload_ = true;
     const Judged published = co_await publish_judged(&config);
@@ -264,18 +260,25 @@ asio::awaitable<void> Engine::commit(Candidate candidate, VerbResult* result) {
   scheduler_.set(roster_.checks());
   generation_stale_ = true;
   publish_if_needed();
+  if (co_await save_running(); !revision_unsaved_.empty()) {
+    result->lines.push_back("it could not be kept for the next start: " + revision_unsaved_);
+  }
+  if (orders_.size() != orders_before) {
+    journal_stale_ = true;
+    co_await save_orders("");
+  }
+}
+
+asio::awaitable<void> Engine::save_running() {
   Revision revision{.number = revision_, .about = about_, .sources = config_.sources};
   auto save = [directory = directory_, revision = std::move(revision)] {
     return save_revision(directory, revision);
   };
   const auto saved = co_await offload(parts_.disk, std::move(save));
+  revision_unsaved_ = saved ? "" : saved.error();
+  revision_again_ = saved ? Clock::TimePoint::max() : parts_.clock.now() + kSaveAgain;
   if (!saved) {
     note_disk(saved.error());
-    result->lines.push_back("it could not be kept for the next start: " + saved.error());
-  }
-  if (orders_.size() != orders_before) {
-    journal_stale_ = true;
-    co_await save_orders("");
   }
 }
 
@@ -288,6 +291,9 @@ bool Engine::is_retry(const Caller& caller) const {
 }
 
 void Engine::note_refusal(const VerbResult& result, const Caller& caller) {
+  if (reloads_.front()->back_to && result.outcome != Outcome::kOk) {
+    return;  // it says nothing of the file
+  }
   const bool unjudged =
       result.outcome == Outcome::kTimedOut || result.outcome == Outcome::kUnreachable;
   if (!is_automatic(caller)) {

@@ -7,7 +7,9 @@
 #include "control/publish/durable_file.h"
 #include "control/publish/offload.h"
 
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 namespace holdfast::control {
@@ -29,9 +31,9 @@ std::expected<config::Config, VerbResult> read_revision(const std::string& direc
   }
   auto parsed = config::parse_sources(std::move(revision->sources));
   if (!parsed) {
-    return std::unexpected(VerbResult{Outcome::kInvalidConfiguration,
-                                      {revision_name(number) + " is not valid for this version",
-                                       config::render(parsed.error())}});
+    VerbResult why{Outcome::kInvalidConfiguration, config::rendered_lines(parsed.error())};
+    why.lines.push_back(revision_name(number) + " is not valid for this version");
+    return std::unexpected(std::move(why));
   }
   return std::move(*parsed);
 }
@@ -43,7 +45,9 @@ std::expected<SourcesView, std::string> read_files(const std::string& path) {
     view.files = std::move(loaded->sources);
     return view;
   }
-  auto read = read_whole(path, kMostFileBytes);
+  std::error_code ignored;
+  const std::string behind_links = std::filesystem::canonical(path, ignored).string();
+  auto read = read_whole(ignored ? path : behind_links, kMostFileBytes);
   if (!read) {
     return std::unexpected(read.error());
   }
@@ -90,17 +94,21 @@ asio::awaitable<std::expected<SourcesView, std::string>> Engine::sources(
 }
 
 asio::awaitable<VerbResult> Engine::roll_back(RollbackRequest request) {
+  // Behind a rollback the one before is the one that was left.
+  const std::uint64_t below = about_.back_to != 0 ? about_.back_to : revision_;
   if (!request.revision) {
     const std::vector<RevisionView> known = co_await history();
     for (const RevisionView& one : known) {
-      if (one.number < revision_ && one.problem.empty()) {
+      if (one.number < below && one.problem.empty()) {
         request.revision = one.number;
         break;
       }
     }
   }
   if (!request.revision) {
-    co_return VerbResult{Outcome::kUsage, {"there is no revision before this one"}};
+    co_return VerbResult{Outcome::kUsage,
+                         {"there is no revision before " + std::to_string(below) +
+                          ": `holdfast history` lists them"}};
   }
   auto run = std::make_shared<ReloadRun>();
   run->caller = std::move(request.caller);
@@ -122,6 +130,10 @@ asio::awaitable<VerbResult> Engine::roll_back_once(std::shared_ptr<ReloadRun> ru
   if (!config) {
     co_return finish_reload("refused", config.error(), caller);
   }
+  // Control's own keys need a restart of control and belong to the file.
+  const bool allowed = config->control.allow_large_change;
+  config->control = config_.control;
+  config->control.allow_large_change = allowed;
   auto read_file = [path = config_path_] { return config::load_config(path); };
   const config::LoadResult file = co_await offload(parts_.disk, std::move(read_file));
   if (auto fixed = needing_restart(*config); !fixed.empty()) {
@@ -133,8 +145,9 @@ asio::awaitable<VerbResult> Engine::roll_back_once(std::shared_ptr<ReloadRun> ru
   }
   Candidate candidate{.config = std::move(*config),
                       .about = about_now("rollback to " + std::to_string(number), caller)};
-  if (file && file->sources != candidate.config.sources) {
-    candidate.about.set_aside = fingerprint(file->sources);
+  candidate.about.back_to = number;
+  if (!file || file->sources != candidate.config.sources) {
+    candidate.about.set_aside = file ? fingerprint(file->sources) : std::string(kUnread);
   }
   co_return co_await apply(std::move(candidate), caller);
 }
@@ -145,12 +158,13 @@ RevisionAbout Engine::about_now(std::string origin, const Caller& caller) const 
           .reason = caller.reason,
           .origin = std::move(origin),
           .config_path = config_path_,
-          .set_aside = ""};
+          .set_aside = "",
+          .back_to = 0};
 }
 
 bool Engine::leaves_alone(const config::Config& file, const Caller& caller) const {
   return is_automatic(caller) && !about_.set_aside.empty() &&
-         about_.set_aside == fingerprint(file.sources);
+         (about_.set_aside == kUnread || about_.set_aside == fingerprint(file.sources));
 }
 
 }  // namespace holdfast::control

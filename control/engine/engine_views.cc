@@ -297,6 +297,10 @@ std::vector<std::string> Engine::build_notices() const {
     notices.push_back("drains and weights are not written down, a restart would forget them: " +
                       orders_unsaved_);
   }
+  if (!revision_unsaved_.empty()) {
+    notices.push_back("revision " + std::to_string(revision_) +
+                      " is not written down, a restart would forget it: " + revision_unsaved_);
+  }
   if (!adoption_failure_.empty()) {
     notices.push_back("the dataplane's state could not be adopted, nothing is published: " +
                       adoption_failure_);
@@ -305,8 +309,9 @@ std::vector<std::string> Engine::build_notices() const {
     notices.push_back("the last publication failed: " + publisher_.last_failure());
   }
   if (!file_refusal_.empty()) {
-    notices.push_back("the configuration on disk is not in force, it is tried again: " +
-                      file_refusal_);
+    const bool again = retry_file_ != Clock::TimePoint::max();
+    notices.push_back("the configuration on disk is not in force" +
+                      std::string(again ? ", it is tried again: " : ": ") + file_refusal_);
   }
   if (!about_.set_aside.empty()) {
     notices.push_back(

@@ -18,20 +18,19 @@ std::set<config::Vip> vips_of(const config::Config& config) {
   return vips;
 }
 
+std::string flows_text(std::optional<std::uint64_t> flows) {
+  return flows ? fmt::format("has {} flows", *flows)
+               : "may have flows, which nobody can count now,";
+}
+
 void note_vips(const config::Service& before,
                const std::set<config::Vip>& kept,
-               const FlowsOf& flows_of,
+               std::optional<std::uint64_t> flows,
                std::vector<std::string>& lines) {
-  const std::optional<std::uint64_t> flows = flows_of(before.name);
-  if (flows == 0) {
-    return;
-  }
-  const std::string has =
-      flows ? fmt::format("has {} flows", *flows) : "may have flows, which nobody can count now,";
   for (const config::Vip& vip : before.vips) {
     if (!kept.contains(vip)) {
-      lines.push_back(
-          fmt::format("service {} {} and would lose its VIP {}", before.name, has, vip.text()));
+      lines.push_back(fmt::format(
+          "service {} {} and would lose its VIP {}", before.name, flows_text(flows), vip.text()));
     }
   }
 }
@@ -59,11 +58,19 @@ std::vector<std::string> large_changes(const config::Config& running,
   std::vector<std::string> lines;
   const std::set<config::Vip> kept = vips_of(wanted);
   for (const config::Service& before : running.services) {
-    note_vips(before, kept, flows_of, lines);
+    const std::optional<std::uint64_t> flows = flows_of(before.name);
     const auto after = std::ranges::find(wanted.services, before.name, &config::Service::name);
-    if (after != wanted.services.end()) {
-      note_backends(before, *after, lines);
+    if (after == wanted.services.end()) {
+      if (flows != 0) {
+        lines.push_back(
+            fmt::format("service {} {} and would be taken away", before.name, flows_text(flows)));
+      }
+      continue;
     }
+    if (flows != 0) {
+      note_vips(before, kept, flows, lines);
+    }
+    note_backends(before, *after, lines);
   }
   return lines;
 }

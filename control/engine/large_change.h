@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a new configuration would take away at once and an operator rarely means to: more than half
-// of a service's backends, or a VIP whose service has or may have flows. Pure.
+// of a service's backends, or a service or a VIP of one that has or may have flows. Pure.
 #pragma once
 
 #include "config/model.h"

@@ -18,6 +18,7 @@ constexpr std::size_t kMaxBytes = 24U << 20U;  // above what a configuration may
 constexpr std::string_view kHeader = "holdfast revision 2\n";
 constexpr std::string_view kOldHeader = "holdfast revision 1\n";  // has no "about"
 constexpr std::string_view kPrefix = "revision-";
+constexpr std::uint64_t kHighest = std::uint64_t{1} << 53U;  // what JSON's readers keep exact
 
 std::optional<std::uint64_t> number_of(std::string_view file) {
   if (!file.starts_with(kPrefix)) {
@@ -26,7 +27,7 @@ std::optional<std::uint64_t> number_of(std::string_view file) {
   file.remove_prefix(kPrefix.size());
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(file.data(), file.data() + file.size(), number);
-  if (error != std::errc() || end != file.data() + file.size()) {
+  if (error != std::errc() || end != file.data() + file.size() || number > kHighest) {
     return std::nullopt;
   }
   return number;
@@ -65,11 +66,17 @@ constexpr std::array<AboutText, 5> kAboutTexts = {{{"who", &RevisionAbout::who},
                                                    {"set-aside", &RevisionAbout::set_aside}}};
 
 std::string about_to_text(const RevisionAbout& about) {
-  std::string text = "unix-ms " + std::to_string(about.unix_ms) + '\n';
+  std::string text = "unix-ms " + std::to_string(about.unix_ms) + "\nback-to " +
+                     std::to_string(about.back_to) + '\n';
   for (const AboutText& one : kAboutTexts) {
     text += std::string(one.key) + ' ' + about.*one.text + '\n';
   }
   return text;
+}
+
+template <typename Number>
+void read_number(std::string_view text, Number& number) {
+  std::from_chars(text.data(), text.data() + text.size(), number);
 }
 
 // Keys of newer versions are left out.
@@ -84,7 +91,9 @@ RevisionAbout about_from_text(std::string_view text) {
     if (known != kAboutTexts.end()) {
       about.*known->text = value;
     } else if (key == "unix-ms") {
-      std::from_chars(value.data(), value.data() + value.size(), about.unix_ms);
+      read_number(value, about.unix_ms);
+    } else if (key == "back-to") {
+      read_number(value, about.back_to);
     }
   }
   return about;

@@ -24,10 +24,15 @@ struct RevisionAbout {
   std::string reason;
   std::string origin;       // "reload", "rollback to 3"; empty: not known
   std::string config_path;  // of the control that accepted it; empty: its main file's
-  // fingerprint() of the file on disk that it was accepted against; empty: of that file itself.
+  // fingerprint() of the file on disk that it was accepted against, or kUnread; empty: it is that
+  // file's own.
   std::string set_aside;
+  std::uint64_t back_to = 0;  // of a rollback: the revision that it went back to
   bool operator==(const RevisionAbout&) const = default;
 };
+
+// Stands for a file that could not be read when it was set aside.
+inline constexpr std::string_view kUnread = "unread";
 
 struct Revision {
   std::uint64_t number = 0;

@@ -93,6 +93,30 @@ TEST_F(LargeChangeTest, IsDoneWhereTheFileSaysSo) {
   EXPECT_EQ(reload().outcome, Outcome::kRefused) << "the next file speaks for itself";
 }
 
+TEST_F(LargeChangeTest, ThatRenamesAServiceWithFlowsIsRefused) {
+  begin_up();
+  count_flows(7);
+  std::string text = yaml(kThree);
+  write(text.replace(text.find("name: web"), 9, "name: www"));
+  EXPECT_THAT(reload().lines, ElementsAre(HasSubstr("service web has 7 flows and would be taken")));
+}
+
+TEST_F(LargeChangeTest, OfAVipIsNotDoneLaterWhenTheFlowsHaveEnded) {
+  begin_up();
+  count_flows(7);
+  stop();
+  write(with_vip(yaml(kThree), "203.0.113.11"));
+  begin();
+  forwarder->counters_reply = dataplane->counters_reply;
+  forwarder->connect();
+  pass(1s);
+  EXPECT_THAT(engine->status().not_in_force, HasSubstr("has 7 flows"));
+  forwarder->counters_reply.mutable_members(0)->set_flows(0);
+  pass(20s);
+  EXPECT_EQ(engine->status().revision, 1U);
+  EXPECT_EQ(reload().outcome, Outcome::kOk) << "who asks now, means it";
+}
+
 TEST_F(LargeChangeTest, FoundAtControlsStartIsShownAndNotDone) {
   begin_up();
   stop();

@@ -2,6 +2,7 @@
 // What was accepted before, and the way back to it.
 #include "tests/unit/control/engine_fixture.h"
 
+#include <fstream>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -104,7 +105,63 @@ TEST_F(RevisionsTest, ThatAreNotThereAreRefusedAndNothingChanges) {
 
 TEST_F(RevisionsTest, BeforeTheFirstThereIsNone) {
   begin_up();
-  EXPECT_THAT(roll_back().lines, ElementsAre("there is no revision before this one"));
+  EXPECT_THAT(roll_back().lines, ElementsAre(HasSubstr("there is no revision before 1")));
+}
+
+TEST_F(RevisionsTest, ThatWereLeftAreNotTheOnesBefore) {
+  begin_with_two();
+  roll_back();
+  EXPECT_THAT(roll_back().lines, ElementsAre(HasSubstr("there is no revision before 1")));
+  EXPECT_EQ(roll_back(2).outcome, Outcome::kOk) << "but by their number";
+  EXPECT_EQ(engine->backends().size(), 4U);
+}
+
+TEST_F(RevisionsTest, SetAFileAsideThatCannotBeRead) {
+  begin_with_two();
+  write("services: [\n");
+  roll_back();
+  write(yaml(kFour));
+  stop();
+  begin();
+  forwarder->connect();
+  pass(600ms);
+  EXPECT_EQ(engine->status().revision, 3U);
+  EXPECT_EQ(reload().outcome, Outcome::kOk);
+  EXPECT_EQ(engine->backends().size(), 4U);
+}
+
+TEST_F(RevisionsTest, GoBackOverAChangeOfControlsOwnKeys) {
+  begin_up();
+  write(yaml(kFour, "control: {allow_large_change: true}\n"));
+  EXPECT_EQ(reload().outcome, Outcome::kOk);
+  write(yaml(kThree, "control: {metrics: none}\n"));
+  stop();
+  begin();
+  forwarder->connect();
+  pass(600ms);
+  EXPECT_EQ(roll_back(1).outcome, Outcome::kOk);
+}
+
+TEST_F(RevisionsTest, ThatFailLeaveTheRetryOfTheFileAlone) {
+  begin_up();
+  stop();
+  write(yaml(kFour));
+  begin();
+  forwarder->refusal = "a VIP is a local address";
+  forwarder->connect();
+  pass(1s);
+  EXPECT_EQ(roll_back(9).outcome, Outcome::kUsage);
+  EXPECT_THAT(engine->status().not_in_force, HasSubstr("local address"));
+  forwarder->refusal.clear();
+  pass(6s);
+  EXPECT_EQ(engine->status().revision, 2U);
+}
+
+TEST_F(RevisionsTest, WithNumbersThatNobodyCountsToAreLeftAlone) {
+  std::ofstream(directory.file("revision-18446744073709551615")) << "x";
+  begin_up();
+  EXPECT_EQ(engine->status().revision, 1U);
+  EXPECT_EQ(history().size(), 1U);
 }
 
 TEST_F(RevisionsTest, ThatTheDataplaneRefusesChangeNothing) {
@@ -144,7 +201,8 @@ TEST_F(RevisionsTest, KeepWhatTheyAreAboutAndIgnoreWhatANewerVersionAdds) {
                                .reason = "a b  c",
                                .origin = "rollback to 3",
                                .config_path = "/etc/holdfast.yaml",
-                               .set_aside = "00ff"},
+                               .set_aside = "00ff",
+                               .back_to = 3},
                      .sources = {{"a", "b"}}};
   std::string text = revision_to_text(one);
   EXPECT_EQ(revision_from_text(1, text)->about, one.about);
