@@ -114,7 +114,7 @@ struct Control {
   std::string socket = "/run/holdfast/control.sock";
   std::string directory = "/var/lib/holdfast/control";
   std::string metrics = "127.0.0.1:9180";  // address:port; port 0 picks one; "none" for none
-  // A reload may take more than half of a service's backends, or a VIP that has flows.
+  // A reload may take more than half of a service's backends, or a service or VIP with flows.
   bool allow_large_change = false;
   std::map<std::string, Place> places;  // of the keys that the file sets
 };

@@ -171,7 +171,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<void> reload_loop();
   boost::asio::awaitable<VerbResult> reload_once(Caller caller);
   // What of `wanted` cannot run here without a restart, one sentence each.
-  [[nodiscard]] std::vector<std::string> needing_restart(const config::Config& wanted);
+  [[nodiscard]] std::vector<std::string> needing_restart(const config::Config& wanted) const;
   // Why `wanted` is refused for what it takes away; empty: it is not.
   [[nodiscard]] std::vector<std::string> refused_as_large(const config::Config& wanted);
   boost::asio::awaitable<VerbResult> apply(Candidate candidate, Caller caller);

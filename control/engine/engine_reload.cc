@@ -123,6 +123,9 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
                               " set aside: revision " + std::to_string(revision_) + " stays"}},
                             caller);
   }
+  // Of the file alone: after a restart of the dataplane it is asked for again, a rollback is not.
+  startup_refused_ =
+      !started_with(*loaded) && !config::startup_differences(config_, *loaded).empty();
   if (auto fixed = needing_restart(*loaded); !fixed.empty()) {
     co_return finish_reload("refused", {Outcome::kInvalidConfiguration, std::move(fixed)}, caller);
   }
@@ -144,12 +147,11 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
   co_return co_await apply(std::move(candidate), std::move(caller));
 }
 
-std::vector<std::string> Engine::needing_restart(const config::Config& wanted) {
+std::vector<std::string> Engine::needing_restart(const config::Config& wanted) const {
   std::vector<std::string> fixed = config::startup_differences(config_, wanted);
   if (started_with(wanted)) {
     fixed.clear();
   }
-  startup_refused_ = !fixed.empty();
   std::ranges::move(config::control_differences(config_.control, wanted.control),
                     std::back_inserter(fixed));
   return fixed;

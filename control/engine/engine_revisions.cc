@@ -18,8 +18,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kMostFileBytes = std::size_t{16} << 20U;
-
 std::string revision_name(std::uint64_t number) { return "revision " + std::to_string(number); }
 
 // The files of a revision as a configuration; the error is what the verb answers.
@@ -47,7 +45,7 @@ std::expected<SourcesView, std::string> read_files(const std::string& path) {
   }
   std::error_code ignored;
   const std::string behind_links = std::filesystem::canonical(path, ignored).string();
-  auto read = read_whole(ignored ? path : behind_links, kMostFileBytes);
+  auto read = read_whole(ignored ? path : behind_links, config::LoadOptions().max_bytes);
   if (!read) {
     return std::unexpected(read.error());
   }

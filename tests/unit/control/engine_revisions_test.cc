@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What was accepted before, and the way back to it.
+#include "control/publish/build.h"
+#include "dataplane/api/codec.h"
 #include "tests/unit/control/engine_fixture.h"
 
 #include <fstream>
@@ -155,6 +157,22 @@ TEST_F(RevisionsTest, ThatFailLeaveTheRetryOfTheFileAlone) {
   forwarder->refusal.clear();
   pass(6s);
   EXPECT_EQ(engine->status().revision, 2U);
+}
+
+TEST_F(RevisionsTest, ThatAreRefusedDoNotForgetAFileThatWaitsForTheDataplanesRestart) {
+  begin_with_two();
+  write(yaml(kFour, "dataplane: {workers: 3}\n"));
+  EXPECT_EQ(reload().outcome, Outcome::kInvalidConfiguration);
+  forwarder->refusal = "no";
+  EXPECT_EQ(roll_back().outcome, Outcome::kRefused);
+  forwarder->refusal.clear();
+  forwarder->disconnect();
+  const config::Config wanted = config::load_config(path()).value();
+  forwarder->hello_reply.set_startup(
+      seam::to_wire(startup_spec(wanted, HashKey{1, 2, 3})).SerializeAsString());
+  forwarder->connect();
+  pass(300ms);
+  EXPECT_EQ(engine->status().last_reload.result, "applied");
 }
 
 TEST_F(RevisionsTest, WithNumbersThatNobodyCountsToAreLeftAlone) {
