@@ -66,11 +66,13 @@ struct alignas(16) Address {
     const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(bytes);
     return (words[0] | words[1] | (words[2] ^ mapped_word())) == 0;
   }
-  // Requires: is_v4().
-  [[nodiscard]] constexpr Be32 v4_bits() const {
+  // The last four bytes.
+  [[nodiscard]] constexpr Be32 low_bits() const {
     return Be32::from_wire(std::bit_cast<std::uint32_t>(
         std::array<std::uint8_t, 4>{bytes[12], bytes[13], bytes[14], bytes[15]}));
   }
+  // Requires: is_v4().
+  [[nodiscard]] constexpr Be32 v4_bits() const { return low_bits(); }
   [[nodiscard]] std::string text() const;
 
   // By words: the array's own operators call memcmp.

@@ -109,9 +109,12 @@ bool classify_echo(Burst& b, Slot i, const Generation& generation) {
                                                       const Forwarding& forwarding) {
   const Generation& generation = *forwarding.generation;
   const FlowKey& key = b.key[i];
+  // No VIP is in a pool, and that is the cheaper question.
+  const bool pool = generation.in_pool(key.destination);
   const BoundService* bound =
-      generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
-  const bool pool = bound == nullptr && generation.in_pool(key.destination);
+      pool ? nullptr
+           : generation.bindings().find(
+                 key.destination, key.protocol, key.destination_port.to_host());
   if (bound == nullptr && !pool) {
     return generation.bindings().is_vip(key.destination) ? b.drop(i, Drop::kNoService)
                                                          : b.end(i, Verdict::kKernel);

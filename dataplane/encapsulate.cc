@@ -55,13 +55,15 @@ struct Inner {
   Be16 fragment;  // of the outer header, if that is IPv4
 };
 
-// What the outer IP header says of the packet behind it.
-struct OuterPacket {
-  const Address& source;
-  const Address& destination;
-  std::uint8_t protocol;
-  std::uint16_t length;  // behind the header
-  std::uint64_t hash;    // of the flow
+// What the outer IP header says; `length` is that behind it.
+struct OuterV4 {
+  Be32 source;
+  std::uint16_t length;
+};
+struct OuterV6 {
+  Address source;
+  std::uint16_t length;
+  std::uint64_t hash;  // of the flow
 };
 
 Inner inner_of(const Burst& b, Slot i) {
@@ -169,31 +171,39 @@ std::uint8_t outer_protocol(const TunnelEnd& end, const Inner& inner) {
   }
 }
 
-void put_outer_ip(Writer& out, const Inner& inner, const OuterPacket& outer) {
-  if (!outer.destination.is_v4()) {
-    out.put(Ipv6Header{.version_class_flow = Be32::from_host(
-                           (6U << 28) | (std::uint32_t{inner.service} << 20) |
-                           (static_cast<std::uint32_t>(outer.hash >> 16) & 0xfffff)),
-                       .payload_length = Be16::from_host(outer.length),
-                       .next_header = outer.protocol,
-                       .hop_limit = kOuterTtl,
-                       .source = outer.source.bytes,
-                       .destination = outer.destination.bytes});
-    return;
-  }
-  Ipv4Header ip{.version_and_length = 0x45,
-                .service = inner.service,
-                .total_length =
-                    Be16::from_host(static_cast<std::uint16_t>(outer.length + sizeof(Ipv4Header))),
-                .identification = inner.identification,
-                .fragment = inner.fragment,
-                .ttl = kOuterTtl,
-                .protocol = outer.protocol,
-                .checksum = Be16{},
-                .source = outer.source.v4_bits(),
-                .destination = outer.destination.v4_bits()};
-  ip.checksum = ChecksumSum(std::as_bytes(std::span(&ip, 1))).checksum();
-  out.put(ip);
+void put_outer_ipv6(Writer& out, const Inner& inner, const TunnelEnd& end, const OuterV6& outer) {
+  out.put(Ipv6Header{.version_class_flow =
+                         Be32::from_host((6U << 28) | (std::uint32_t{inner.service} << 20) |
+                                         (static_cast<std::uint32_t>(outer.hash >> 16) & 0xfffff)),
+                     .payload_length = Be16::from_host(outer.length),
+                     .next_header = outer_protocol(end, inner),
+                     .hop_limit = kOuterTtl,
+                     .source = outer.source.bytes,
+                     .destination = end.member.bytes});
+}
+
+// Word by word, summed from registers: a header that is put together in memory waits for its small
+// stores when it is summed, and again when it is copied.
+void put_outer_ipv4(Writer& out, const Inner& inner, const TunnelEnd& end, const OuterV4& outer) {
+  const auto total = static_cast<std::uint16_t>(outer.length + sizeof(Ipv4Header));
+  const auto first = Be32::from_host((0x45U << 24) | (std::uint32_t{inner.service} << 16) | total);
+  const auto second = Be32::from_host((std::uint32_t{inner.identification.to_host()} << 16) |
+                                      inner.fragment.to_host());
+  const auto life =
+      Be16::from_host(static_cast<std::uint16_t>((kOuterTtl << 8) | outer_protocol(end, inner)));
+  const Be32 destination = end.member.v4_bits();
+  ChecksumSum sum;
+  sum.add(first);
+  sum.add(second);
+  sum.add(life);
+  sum.add(outer.source);
+  sum.add(destination);
+  out.put(first);
+  out.put(second);
+  out.put(life);
+  out.put(sum.checksum());
+  out.put(outer.source);
+  out.put(destination);
 }
 
 void put_gue_hops(Writer& out, const TunnelEnd& end, const Inner& inner) {
@@ -233,6 +243,16 @@ std::optional<ChecksumSum> sum_behind_udp(
     return std::nullopt;
   }
   return headers + ChecksumSum(std::span(inner.at, inner.length));
+}
+
+// Addresses and UDP ports of the outer packet.
+FlowKey outer_ends(const Burst& b, Slot i, const TunnelEnd& end) {
+  return {.source = end.member.is_v4() ? Address::v4(tunnel_source4(end.tunnel, b.key[i]))
+                                       : tunnel_source6(end.tunnel, b.key[i]),
+          .destination = end.member,
+          .source_port = Be16::from_host(udp_source_port(b, i, end)),
+          .destination_port = Be16::from_host(end.tunnel.port),
+          .protocol = Protocol::kUdp};
 }
 
 void put_udp(Writer& out, const FlowKey& outer, std::uint16_t length) {
@@ -319,25 +339,26 @@ std::uint16_t tunnel_overhead(const TunnelEnd& end) {
   return static_cast<std::uint16_t>(bytes);
 }
 
-Address tunnel_source(const TunnelSpec& tunnel, const FlowKey& key, bool outer_v4) {
-  const Address& fixed = outer_v4 ? tunnel.source_v4 : tunnel.source_v6;
-  if (fixed != Address{}) {
-    return fixed;
+Be32 tunnel_source4(const TunnelSpec& tunnel, const FlowKey& key) {
+  if (tunnel.source_v4 != Address{}) {
+    return tunnel.source_v4.v4_bits();
+  }
+  const std::uint16_t port = key.source_port.to_host();
+  const std::uint32_t client = (std::uint32_t{key.source.bytes[14]} << 8) | key.source.bytes[15];
+  const std::uint32_t swapped = ((port & 0xffU) << 8) | (port >> 8);
+  return Be32::from_host((172U << 24) | (16U << 16) | (client ^ swapped));
+}
+
+Address tunnel_source6(const TunnelSpec& tunnel, const FlowKey& key) {
+  if (tunnel.source_v6 != Address{}) {
+    return tunnel.source_v6;
   }
   const auto& client = key.source.bytes;
   const std::uint16_t port = key.source_port.to_host();
-  const auto high = static_cast<std::uint8_t>(port >> 8);
-  const auto low = static_cast<std::uint8_t>(port);
-  if (outer_v4) {
-    return Address::v4(
-        Be32::from_host((172U << 24) | (16U << 16) |
-                        (std::uint32_t{static_cast<std::uint8_t>(client[14] ^ low)} << 8) |
-                        static_cast<std::uint8_t>(client[15] ^ high)));
-  }
   Address source{{0x01, 0x00}};
   std::copy(client.begin() + 12, client.end(), source.bytes.begin() + 12);
-  source.bytes[12] ^= high;
-  source.bytes[13] ^= low;
+  source.bytes[12] ^= static_cast<std::uint8_t>(port >> 8);
+  source.bytes[13] ^= static_cast<std::uint8_t>(port);
   return source;
 }
 
@@ -350,24 +371,25 @@ bool encapsulate(Burst& b, Slot i, const TunnelEnd& end) {
   }
   const Inner inner = inner_of(b, i);
   const bool outer_v4 = end.member.is_v4();
-  const FlowKey outer = {.source = tunnel_source(end.tunnel, b.key[i], outer_v4),
-                         .destination = end.member,
-                         .source_port = Be16::from_host(udp_source_port(b, i, end)),
-                         .destination_port = Be16::from_host(end.tunnel.port),
-                         .protocol = Protocol::kUdp};
   const std::size_t outer_ip = outer_v4 ? sizeof(Ipv4Header) : sizeof(Ipv6Header);
-  const auto behind_ip = static_cast<std::uint16_t>(overhead - outer_ip + inner.length);
-  Writer out(frame.data - shift);
-  out.put(
-      EthernetHeader{.destination = {}, .source = {}, .type = outer_v4 ? kEtherIpv4 : kEtherIpv6});
-  put_outer_ip(out,
-               inner,
-               {.source = outer.source,
-                .destination = outer.destination,
-                .protocol = outer_protocol(end, inner),
-                .length = behind_ip,
-                .hash = b.hash[i]});
-  put_between(out, {.end = end, .inner = inner, .outer = outer, .length = behind_ip}, b, i);
+  const auto length = static_cast<std::uint16_t>(overhead - outer_ip + inner.length);
+  std::byte* const at = frame.data - shift;
+  store(at + offsetof(EthernetHeader, type), outer_v4 ? kEtherIpv4 : kEtherIpv6);
+  Writer out(at + sizeof(EthernetHeader));
+  if (outer_v4) {
+    put_outer_ipv4(
+        out, inner, end, {.source = tunnel_source4(end.tunnel, b.key[i]), .length = length});
+  } else {
+    put_outer_ipv6(
+        out,
+        inner,
+        end,
+        {.source = tunnel_source6(end.tunnel, b.key[i]), .length = length, .hash = b.hash[i]});
+  }
+  if (end.mode != Mode::kIpip) {
+    const FlowKey outer = outer_ends(b, i, end);
+    put_between(out, {.end = end, .inner = inner, .outer = outer, .length = length}, b, i);
+  }
   frame.grow_front(shift);
   b.l3_offset[i] = sizeof(EthernetHeader);
   b.l4_offset[i] = static_cast<std::uint16_t>(b.l4_offset[i] + shift);

@@ -40,7 +40,8 @@ std::uint16_t tunnel_overhead(const TunnelEnd& end);
 // Where the outer packet comes from: the configured address of the member's family, else one made
 // from the client's address and port, so that the member's NIC spreads the load over its queues:
 // 172.16.0.0/16 or 0100::/64 (RFC 6666), the construction of Katran.
-Address tunnel_source(const TunnelSpec& tunnel, const FlowKey& key, bool outer_v4);
+Be32 tunnel_source4(const TunnelSpec& tunnel, const FlowKey& key);
+Address tunnel_source6(const TunnelSpec& tunnel, const FlowKey& key);
 
 // Puts the outer headers in front of the slot's packet, behind an Ethernet header of which only the
 // type is written. An outer UDP checksum is derived from the inner one without reading the payload;

@@ -48,6 +48,7 @@ class GenerationBuilder {
     generation_->pools_ = spec.pools;
     for (const PoolSpec& pool : spec.pools) {
       append_range(pool, pool.first.is_v4() ? generation_->pool_v4_ : generation_->pool_v6_);
+      add_pool(pool);
     }
     if (previous != nullptr) {
       for (const CompiledService& service : previous->services_) {
@@ -77,6 +78,21 @@ class GenerationBuilder {
   }
 
  private:
+  void add_pool(const PoolSpec& pool) {
+    Generation& generation = *generation_;
+    if (!pool.first.is_v4()) {
+      generation.has_pools_v6_ = true;
+      return;
+    }
+    const std::uint32_t first = pool.first.v4_bits().to_host();
+    const std::uint64_t end = std::uint64_t{pool.last.v4_bits().to_host()} + 1;
+    const bool none = generation.pools_span_ == 0;
+    const std::uint64_t end_before = generation.pools_begin_ + generation.pools_span_;
+    generation.pools_gapless_ = none || (generation.pools_gapless_ && first == end_before);
+    generation.pools_begin_ = none ? first : std::min(generation.pools_begin_, first);
+    generation.pools_span_ = std::max(end, none ? 0 : end_before) - generation.pools_begin_;
+  }
+
   bool assign_members() {
     const auto known = index_of<MemberKey>(members_.records());
     for (const ServiceSpec& service : spec_.services) {
@@ -445,6 +461,11 @@ std::expected<BuiltGeneration, std::string> build_generation(const GenerationSpe
     return std::unexpected(std::move(defect));
   }
   return GenerationBuilder(spec, members, bindings, hasher, previous, now_ms).build();
+}
+
+bool Generation::is_in_a_pool(const Address& address) const {
+  return std::ranges::any_of(
+      pools_, [&](const PoolSpec& pool) { return pool.first <= address && address <= pool.last; });
 }
 
 }  // namespace holdfast::dataplane

@@ -113,13 +113,13 @@ class Generation {
   [[nodiscard]] bool has_affinity() const { return has_affinity_; }
   [[nodiscard]] std::span<const TunnelSpec> tunnels() const { return tunnels_; }
   [[nodiscard]] std::span<const PoolSpec> pools() const { return pools_; }
+  // Nearly always not, which one comparison tells.
   [[nodiscard]] bool in_pool(const Address& address) const {
-    for (const PoolSpec& pool : pools_) {
-      if (pool.first <= address && address <= pool.last) {
-        return true;
-      }
+    const bool near = address.low_bits().to_host() - pools_begin_ < pools_span_;
+    if (!near && !has_pools_v6_) {
+      return false;
     }
-    return false;
+    return (near && pools_gapless_ && address.is_v4()) || is_in_a_pool(address);
   }
   // The pool addresses of one family, one by one.
   [[nodiscard]] std::span<const Address> pool_addresses(bool v4) const {
@@ -132,6 +132,8 @@ class Generation {
 
  private:
   friend class GenerationBuilder;
+  [[nodiscard]] bool is_in_a_pool(const Address& address) const;
+
   std::uint64_t number_ = 0;
   const FlowHasher* hasher_ = nullptr;
   bool has_affinity_ = false;
@@ -141,6 +143,11 @@ class Generation {
   std::vector<BindingForward> binding_;
   std::vector<TunnelSpec> tunnels_;
   std::vector<PoolSpec> pools_;
+  // All pools of IPv4 lie within so many addresses from this one, in host order; 0: there are none.
+  std::uint32_t pools_begin_ = 0;
+  std::uint64_t pools_span_ = 0;
+  bool pools_gapless_ = false;  // every address within is of a pool
+  bool has_pools_v6_ = false;
   std::vector<Address> pool_v4_;
   std::vector<Address> pool_v6_;
 };

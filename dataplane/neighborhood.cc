@@ -22,6 +22,9 @@ Neighborhood::Neighborhood(std::vector<Link> links,
                            std::span<const Route> routes,
                            std::span<const Neighbor> neighbors)
     : links_(std::move(links)) {
+  for (std::size_t port = 0; port < links_.size(); ++port) {
+    unresolved_.push_back(hop_on(static_cast<PortIndex>(port), nullptr));
+  }
   build_routes(routes);
   build_neighbors(neighbors);
   build_gateways();
@@ -29,7 +32,7 @@ Neighborhood::Neighborhood(std::vector<Link> links,
 
 Neighborhood Neighborhood::everything_via(std::vector<Link> links, PortIndex port, MacAddress mac) {
   Neighborhood result(std::move(links), {}, {});
-  result.everything_via_ = Neighbor{.address = {}, .mac = mac, .port = port};
+  result.everything_via_ = result.hop_on(port, &mac);
   return result;
 }
 
@@ -59,17 +62,20 @@ void Neighborhood::build_neighbors(std::span<const Neighbor> neighbors) {
   neighbors_.resize(std::bit_ceil(2 * neighbors.size() + 1));
   for (const Neighbor& neighbor : neighbors) {
     if (neighbor.port < links_.size()) {
-      neighbors_[neighbor_position(neighbor.address, neighbor.port)] = {.entry = neighbor,
-                                                                        .used = true};
+      neighbors_[neighbor_position(neighbor.address, neighbor.port)] = {
+          .entry = neighbor, .used = true, .hop = hop_on(neighbor.port, &neighbor.mac)};
     }
   }
 }
 
 void Neighborhood::build_gateways() {
-  for (const Route& route : routes_) {
+  route_hops_.resize(routes_.size());
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    const Route& route = routes_[i];
     if (route.refuses || goes_on_link(route)) {
       continue;
     }
+    route_hops_[i] = hop_to_neighbor(route.gateway, route.port);
     const NeighborSlot& slot = neighbors_[neighbor_position(route.gateway, route.port)];
     if (slot.used && !is_gateway(slot.entry.mac, route.port)) {
       gateways_.push_back(slot.entry);
@@ -98,18 +104,22 @@ NextHop Neighborhood::hop_on(PortIndex port, const MacAddress* mac) const {
   return hop;
 }
 
-NextHop Neighborhood::resolve(const Address& destination) const {
+const NextHop& Neighborhood::hop_to_neighbor(const Address& address, PortIndex port) const {
+  const NeighborSlot& slot = neighbors_[neighbor_position(address, port)];
+  return slot.used ? slot.hop : unresolved_[port];
+}
+
+const NextHop& Neighborhood::resolve(const Address& destination) const {
+  static constexpr NextHop kNowhere;
   if (everything_via_) [[unlikely]] {
-    return hop_on(everything_via_->port, &everything_via_->mac);
+    return *everything_via_;
   }
   const auto index = by_prefix_.longest(destination);
   if (!index || routes_[*index].refuses) [[unlikely]] {
-    return {};
+    return kNowhere;
   }
   const Route& route = routes_[*index];
-  const Address& hop = goes_on_link(route) ? destination : route.gateway;
-  const NeighborSlot& slot = neighbors_[neighbor_position(hop, route.port)];
-  return hop_on(route.port, slot.used ? &slot.entry.mac : nullptr);
+  return goes_on_link(route) ? hop_to_neighbor(destination, route.port) : route_hops_[*index];
 }
 
 Address Neighborhood::next_hop_address(const Address& destination) const {

@@ -65,13 +65,15 @@ class Neighborhood {
                std::span<const Route> routes,
                std::span<const Neighbor> neighbors);
 
-  // Replay: every destination resolves to `mac` on the port its index names here.
+  // Replay: every destination resolves to `mac` on the port its index names here. Requires: there
+  // is such a link.
   static Neighborhood everything_via(std::vector<Link> links, PortIndex port, MacAddress mac);
 
   [[nodiscard]] const Link& link(PortIndex port) const { return links_[port]; }
   [[nodiscard]] std::span<const Link> links() const { return links_; }
-  // The hop towards an address, by value: resolved, or why not.
-  [[nodiscard]] NextHop resolve(const Address& destination) const;
+  // The hop towards an address: resolved, or why not. It stands here, because a copy would wait for
+  // the small stores that made it.
+  [[nodiscard]] const NextHop& resolve(const Address& destination) const;
   // The address whose neighbour entry `resolve` needs: the gateway, or the destination itself.
   // Returns all zero when there is no route.
   [[nodiscard]] Address next_hop_address(const Address& destination) const;
@@ -86,6 +88,7 @@ class Neighborhood {
   struct NeighborSlot {
     Neighbor entry;
     bool used = false;
+    NextHop hop;
   };
 
   void build_routes(std::span<const Route> routes);
@@ -93,14 +96,17 @@ class Neighborhood {
   void build_gateways();
   [[nodiscard]] std::size_t neighbor_position(const Address& address, PortIndex port) const;
   [[nodiscard]] NextHop hop_on(PortIndex port, const MacAddress* mac) const;
+  [[nodiscard]] const NextHop& hop_to_neighbor(const Address& address, PortIndex port) const;
 
   std::vector<Link> links_;
   std::vector<Route> routes_;  // those in force; values of by_prefix_ are indexes here
   PrefixTable by_prefix_;
   PrefixTable on_link_;                  // tagged with the port
   std::vector<NeighborSlot> neighbors_;  // open addressing, at least half of it free
+  std::vector<NextHop> unresolved_;      // by port
+  std::vector<NextHop> route_hops_;      // by route; of those through a gateway
   std::vector<Neighbor> gateways_;       // those of routes_ that are resolved, each once
-  std::optional<Neighbor> everything_via_;
+  std::optional<NextHop> everything_via_;
 };
 
 }  // namespace holdfast::dataplane

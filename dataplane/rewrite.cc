@@ -250,7 +250,7 @@ bool has_moved(const Address& client,
                const MacAddress& mac,
                PortIndex port,
                const Neighborhood& hood) {
-  const NextHop hop = hood.resolve(client);
+  const NextHop& hop = hood.resolve(client);
   return hop.state == NextHop::State::kNoNeighbor ||
          (hop.state == NextHop::State::kResolved && hop.port == port && hop.destination != mac);
 }
@@ -278,14 +278,14 @@ void learn_client(const Burst& b, Slot i, const Forwarding& forwarding, WorkerSt
   }
 }
 
-// The way to a client: as the neighbourhood knows it, or as the client's own frames just told.
-NextHop hop_to_client(const Address& client, const Neighborhood& hood, const Notices& notices) {
-  NextHop hop = hood.resolve(client);
-  if (hop.state == NextHop::State::kNoNeighbor) [[unlikely]] {
-    if (const MacAddress* mac = notices.recent.find(hood.next_hop_address(client), hop.port)) {
-      hop.state = NextHop::State::kResolved;
-      hop.destination = *mac;
-    }
+// The way to a client that the neighbourhood does not know: as the client's own frames just told.
+[[gnu::noinline]] NextHop recent_hop(const Address& client,
+                                     NextHop hop,
+                                     const Neighborhood& hood,
+                                     const Notices& notices) {
+  if (const MacAddress* mac = notices.recent.find(hood.next_hop_address(client), hop.port)) {
+    hop.state = NextHop::State::kResolved;
+    hop.destination = *mac;
   }
   return hop;
 }
@@ -306,15 +306,12 @@ bool has_syn(const Burst& b, Slot i) {
   return (b.tcp_flags[i] & kTcpSyn) != 0 && b.piece[i] == Piece::kWhole;
 }
 
-// The hop list of the slot's flow; empty where the service wants none.
+// The hop list of the slot's flow, of `most` at most.
 std::span<const Address> hop_list(const Burst& b,
                                   Slot i,
                                   const Generation& generation,
                                   std::size_t most,
                                   std::span<Address, kMaxHops> room) {
-  if (most == 0) {
-    return {};
-  }
   const CompiledService& service = generation.service(b.service[i]);
   const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
   std::array<MemberId, kMaxHops> places;
@@ -338,26 +335,36 @@ std::span<const Address> hop_list(const Burst& b,
   return refuse_too_big(b, i, mtu, *c.forwarding.generation, c.state, c.now_ms);
 }
 
-// The packet goes to the member behind the outer headers of a tunnel.
-[[gnu::noinline]] bool pass_through_tunnel(
-    Burst& b, Slot i, const MemberForward& member, const NextHop& hop, Context& c) {
-  const Generation& generation = *c.forwarding.generation;
-  const TunnelSpec& tunnel = generation.tunnels()[member.tunnel];
-  std::array<Address, kMaxHops> room;
-  const TunnelEnd end = {.tunnel = tunnel,
-                         .mode = member.mode,
-                         .member = member.address,
-                         .inner_mac = member.inner_mac,
-                         .hops = hop_list(b, i, generation, tunnel.hops, room)};
+bool pass_to_end(Burst& b, Slot i, const TunnelEnd& end, const NextHop& hop, Context& c) {
   const std::uint16_t overhead = tunnel_overhead(end);
   const std::uint32_t mtu = hop.mtu > overhead ? std::uint32_t{hop.mtu} - overhead : 0;
   if (b.l3_length[i] > mtu) [[unlikely]] {
     return refuse_long(b, i, mtu, c);
   }
   if (has_syn(b, i)) [[unlikely]] {
+    const MemberForward& member = c.forwarding.generation->members()[b.member[i].index];
     clamp_mss(b, i, {.most = member.most_mss, .mtu = mtu}, c.state.stats);
   }
   return encapsulate(b, i, end) || b.drop(i, Drop::kNoHeadroom);
+}
+
+[[gnu::noinline]] bool pass_with_hops(
+    Burst& b, Slot i, TunnelEnd end, const NextHop& hop, Context& c) {
+  std::array<Address, kMaxHops> room;
+  end.hops = hop_list(b, i, *c.forwarding.generation, end.tunnel.hops, room);
+  return pass_to_end(b, i, end, hop, c);
+}
+
+// The packet goes to the member behind the outer headers of a tunnel.
+[[gnu::noinline]] bool pass_through_tunnel(
+    Burst& b, Slot i, const MemberForward& member, const NextHop& hop, Context& c) {
+  const TunnelSpec& tunnel = c.forwarding.generation->tunnels()[member.tunnel];
+  const TunnelEnd end = {.tunnel = tunnel,
+                         .mode = member.mode,
+                         .member = member.address,
+                         .inner_mac = member.inner_mac,
+                         .hops = {}};
+  return tunnel.hops == 0 ? pass_to_end(b, i, end, hop, c) : pass_with_hops(b, i, end, hop, c);
 }
 
 // The packet goes to the member whole: as it is, or in a tunnel.
@@ -416,14 +423,20 @@ std::uint32_t narrower_mtu(const Burst& b, Slot i, const NextHop& hop, const Con
   const FlowKey to = translated_key(b, i, *forwarding.generation, c.state.tables.nat);
   learn_client(b, i, forwarding, c.state);
   cut_trailer(b, i);
-  const NextHop hop = b.direction[i] == Direction::kToClient
-                          ? hop_to_client(to.destination, *forwarding.neighborhood, c.state.notices)
-                          : forwarding.member_hops[b.member[i].index];
-  if (hop.state != NextHop::State::kResolved) [[unlikely]] {
-    return refuse_hop(b, i, hop, to.destination, c);
+  const bool to_client = b.direction[i] == Direction::kToClient;
+  const Neighborhood& hood = *forwarding.neighborhood;
+  const NextHop* hop =
+      to_client ? &hood.resolve(to.destination) : &forwarding.member_hops[b.member[i].index];
+  NextHop recent;
+  if (to_client && hop->state == NextHop::State::kNoNeighbor) [[unlikely]] {
+    recent = recent_hop(to.destination, *hop, hood, c.state.notices);
+    hop = &recent;
+  }
+  if (hop->state != NextHop::State::kResolved) [[unlikely]] {
+    return refuse_hop(b, i, *hop, to.destination, c);
   }
   const std::uint16_t length = b.l3_length[i];
-  return pass_translated(b, i, to, hop, c) && send(b, i, hop, length, c);
+  return pass_translated(b, i, to, *hop, c) && send(b, i, *hop, length, c);
 }
 
 [[gnu::always_inline]] inline bool rewrite_whole(Burst& b, Slot i, Context& c) {

@@ -312,8 +312,8 @@ TEST(TunnelSource, IsKatransConstruction) {
                                   .destination = kVip.address,
                                   .source_port = Be16::from_host(14216),
                                   .destination_port = Be16::from_host(80)};
-  EXPECT_EQ(dataplane::tunnel_source({}, key, true), v4(172, 16, 143, 187));
-  EXPECT_EQ(dataplane::tunnel_source({}, key, false),
+  EXPECT_EQ(dataplane::tunnel_source4({}, key), v4(172, 16, 143, 187).v4_bits());
+  EXPECT_EQ(dataplane::tunnel_source6({}, key),
             address("100::288b:78c"));  // 1f03 ^ 3788, 078c
 }
 

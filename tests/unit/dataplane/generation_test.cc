@@ -49,6 +49,40 @@ TEST(Generation, FindsServicesByVipProtocolAndPort) {
   EXPECT_FALSE(built->generation->is_ours(testing::kBackend1.address));
 }
 
+TEST(Generation, KnowsItsPoolsInAnyOrderAndWithGaps) {
+  const auto at = [](const char* text) { return *Address::parse(text); };
+  const auto kinds_of = [&](std::vector<PoolSpec> pools) {
+    Registries r;
+    GenerationSpec spec = three_backends(Mode::kNat);
+    spec.pools = std::move(pools);
+    const auto built = r.build(spec);
+    EXPECT_TRUE(built.has_value());
+    std::string kinds;
+    for (const char* text : {"10.0.9.15",
+                             "10.0.9.16",
+                             "10.0.9.17",
+                             "10.0.9.18",
+                             "10.0.9.19",
+                             "10.0.9.20",
+                             "2001:db8::a00:910",
+                             "2001:db8:9::1"}) {
+      kinds += built && built->generation->in_pool(at(text)) ? 'p' : '-';
+    }
+    return kinds;
+  };
+  const PoolSpec low{at("10.0.9.16"), at("10.0.9.17")};
+  const PoolSpec middle{at("10.0.9.18"), at("10.0.9.18")};
+  const PoolSpec high{at("10.0.9.19"), at("10.0.9.19")};
+  const PoolSpec v6{at("2001:db8:9::1"), at("2001:db8:9::1")};
+  EXPECT_EQ(kinds_of({low}), "-pp-----");
+  EXPECT_EQ(kinds_of({low, middle}), "-ppp----");
+  EXPECT_EQ(kinds_of({low, middle, high}), "-pppp---");
+  EXPECT_EQ(kinds_of({high, low}), "-pp-p---");
+  EXPECT_EQ(kinds_of({low, high}), "-pp-p---");
+  EXPECT_EQ(kinds_of({low, v6, high}), "-pp-p--p");
+  EXPECT_EQ(kinds_of({v6}), "-------p");
+}
+
 // What `migrate` relies on: two members that change keys change places, and nothing else moves.
 TEST(Generation, LeavesEveryOtherSlotAloneWhenTwoMembersChangeKeys) {
   Registries r;
