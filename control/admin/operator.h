@@ -132,11 +132,18 @@ struct ReloadView {
   std::vector<std::string> lines;
 };
 
+// A revision that is taken back unless it is confirmed.
+struct TrialView {
+  std::uint64_t falls_back_to = 0;  // revision
+  double left_s = 0;
+};
+
 struct StatusView {
   std::string version;
   std::string dataplane_version;
   bool dataplane_connected = false;
   std::uint64_t revision = 0;
+  std::optional<TrialView> trial;  // of the revision
   std::uint64_t reloads_applied = 0;
   std::uint64_t reloads_refused = 0;
   std::uint64_t reloads_unchanged = 0;
@@ -220,6 +227,19 @@ struct RollbackRequest {
   bool force = false;  // also where much goes at once (control.allow_large_change)
 };
 
+// A file that is to become the configuration, instead of the one that control reads.
+struct ApplyRequest {
+  std::string path;  // absolute, of a file that control can read
+  Caller caller;
+  std::chrono::milliseconds confirm{0};  // taken back unless confirmed by then; 0: it stays
+  bool force = false;                    // as of a rollback
+};
+
+struct ConfirmRequest {
+  std::optional<std::uint64_t> revision;  // nullopt: whatever is in force
+  Caller caller;
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
@@ -244,6 +264,13 @@ class Operator {
   // Applies an earlier revision as a new one, whole or not at all. The file on disk stays as it is,
   // set aside until it changes or a reload is asked for.
   virtual boost::asio::awaitable<VerbResult> roll_back(RollbackRequest request) = 0;
+  // What that file would change, and whether it would be refused; changes nothing.
+  virtual boost::asio::awaitable<VerbResult> plan(std::string path) = 0;
+  // Applies a file as a reload does, setting the one on disk aside where it is another.
+  virtual boost::asio::awaitable<VerbResult> apply(ApplyRequest request) = 0;
+  // What was applied to be confirmed stays. Asked again when that could not be written down, it
+  // tries again.
+  virtual boost::asio::awaitable<VerbResult> confirm(ConfirmRequest request) = 0;
 };
 
 }  // namespace holdfast::control

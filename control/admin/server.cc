@@ -69,20 +69,20 @@ enum class Path : std::uint8_t {
   kRevisions,
   kSources,
   kChange,
-  kReload,
-  kRollback
+  kConfiguration
 };
 
 struct Route {
   std::string_view target;
   std::string_view method;
   Path path;
-  AdminVerb verb = AdminVerb::kDrain;  // of kChange
+  AdminVerb verb = AdminVerb::kDrain;            // of kChange
+  ConfigVerb config_verb = ConfigVerb::kReload;  // of kConfiguration
 };
 
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 14> kRoutes = {{
+constexpr std::array<Route, 17> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -93,10 +93,13 @@ constexpr std::array<Route, 14> kRoutes = {{
     {"/v1/enable", "POST", Path::kChange, AdminVerb::kEnable},
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
-    {"/v1/reload", "POST", Path::kReload},
+    {"/v1/reload", "POST", Path::kConfiguration, {}, ConfigVerb::kReload},
     {"/v1/revisions", "GET", Path::kRevisions},
     {"/v1/revisions/N", "GET", Path::kSources},
-    {"/v1/rollback", "POST", Path::kRollback},
+    {"/v1/rollback", "POST", Path::kConfiguration, {}, ConfigVerb::kRollback},
+    {"/v1/plan", "POST", Path::kConfiguration, {}, ConfigVerb::kPlan},
+    {"/v1/apply", "POST", Path::kConfiguration, {}, ConfigVerb::kApply},
+    {"/v1/confirm", "POST", Path::kConfiguration, {}, ConfigVerb::kConfirm},
 }};
 
 asio::awaitable<HttpResponse> view(Operator& target, Path path) {
@@ -132,26 +135,45 @@ asio::awaitable<HttpResponse> sources(Operator& target, std::string which) {
   co_return reply(200, to_json(*files));
 }
 
-asio::awaitable<HttpResponse> roll_back(Operator& target, HttpRequest request) {
-  auto wanted = read_rollback(request.body);
-  if (!wanted) {
-    co_return usage(wanted.error());
+// Named and moved in: GCC 12 destroys an aggregate temporary of a co_await twice.
+asio::awaitable<VerbResult> carry_out(Operator& target,
+                                      ConfigVerb verb,
+                                      ConfigBody body,
+                                      Caller caller) {
+  switch (verb) {
+    case ConfigVerb::kRollback: {
+      RollbackRequest request{body.revision, std::move(caller), body.force};
+      co_return co_await target.roll_back(std::move(request));
+    }
+    case ConfigVerb::kPlan:
+      co_return co_await target.plan(std::move(body.path));
+    case ConfigVerb::kApply: {
+      ApplyRequest request{std::move(body.path), std::move(caller), body.confirm, body.force};
+      co_return co_await target.apply(std::move(request));
+    }
+    case ConfigVerb::kConfirm: {
+      ConfirmRequest request{body.revision, std::move(caller)};
+      co_return co_await target.confirm(std::move(request));
+    }
+    case ConfigVerb::kReload:
+      break;
   }
-  wanted->caller.who = request.who;
-  VerbResult result = co_await target.roll_back(std::move(*wanted));
+  co_return co_await target.reload(std::move(caller));
+}
+
+asio::awaitable<HttpResponse> config_verb(Operator& target, ConfigVerb verb, HttpRequest request) {
+  auto body = read_config_body(verb, request.body);
+  if (!body) {
+    co_return usage(body.error());
+  }
+  Caller caller{std::move(request.who), std::move(body->reason)};
+  VerbResult result = co_await carry_out(target, verb, std::move(*body), std::move(caller));
   co_return reply(result);
 }
 
 asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpRequest request) {
-  if (route->path == Path::kReload) {
-    auto reason = read_reason(request.body);
-    if (!reason) {
-      co_return usage(reason.error());
-    }
-    // Named: GCC 12 destroys an aggregate temporary of a co_await twice.
-    Caller caller{request.who, std::move(*reason)};
-    VerbResult result = co_await target.reload(std::move(caller));
-    co_return reply(result);
+  if (route->path == Path::kConfiguration) {
+    co_return co_await config_verb(target, route->config_verb, std::move(request));
   }
   auto change = read_change(route->verb, request.body);
   if (!change) {
@@ -195,9 +217,6 @@ asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
   if (route->path == Path::kSources) {
     std::string which(path.substr(kSourcesOf.size()));
     co_return co_await sources(target, std::move(which));
-  }
-  if (route->path == Path::kRollback) {
-    co_return co_await roll_back(target, std::move(request));
   }
   if (route->method == "GET") {
     co_return co_await view(target, route->path);

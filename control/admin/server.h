@@ -11,6 +11,8 @@
 //   GET  /v1/revisions                             -> those kept, the newest first
 //   GET  /v1/revisions/N /v1/revisions/file        -> {"name", "files": [{"name", "text"}]}
 //   POST /v1/rollback {"revision", "reason", "force"} or nothing -> {"outcome", "lines"}
+//   POST /v1/plan {"path"}, /v1/apply {"path", "confirm_ms", "reason", "force"},
+//        /v1/confirm {"revision", "reason"} or nothing -> {"outcome", "lines"}
 //   POST /v1/reload {"reason"} or nothing          -> {"outcome", "lines"}
 //
 // A verb's status is 200, 400 (usage), 409 (refused), 422 (invalid configuration), 504 (timed out),

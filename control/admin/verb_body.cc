@@ -22,6 +22,8 @@ namespace json = boost::json;
 constexpr std::size_t kMaxObjects = 10'000;
 constexpr std::size_t kMaxObjectBytes = 512;
 constexpr std::size_t kMaxReasonBytes = 256;
+constexpr std::size_t kMaxPathBytes = 4'096;
+constexpr std::int64_t kLeastConfirmMs = 1'000;
 constexpr std::int64_t kYearMs = 365LL * 24 * 3'600'000;
 constexpr std::uint32_t kMaxWeight = 65'535;
 
@@ -122,16 +124,6 @@ Fault take_weight(const json::value& value, AdminRequest& request) {
   return "";
 }
 
-Fault take_revision(const json::value& value, RollbackRequest& request) {
-  json::error_code error;
-  const auto number = value.is_number() ? value.to_number<std::uint64_t>(error) : 0;
-  if (!value.is_null() && (error || number == 0)) {
-    return "'revision' must be a number from 1 on, or null";
-  }
-  request.revision = value.is_null() ? std::nullopt : std::optional(number);
-  return "";
-}
-
 template <bool AdminRequest::* Flag>
 Fault take_flag(const json::value& value, AdminRequest& request) {
   request.*Flag = value.is_bool() && value.get_bool();
@@ -161,14 +153,71 @@ constexpr std::array<BodyField, 9> kFields = {{
     {"force", kEveryVerb, take_flag<&AdminRequest::force>},
 }};
 
-std::string known_keys(AdminVerb verb) {
+Fault take_revision(const json::value& value, ConfigBody& body) {
+  json::error_code error;
+  const auto number = value.is_number() ? value.to_number<std::uint64_t>(error) : 0;
+  if (!value.is_null() && (error || number == 0)) {
+    return "'revision' must be a number from 1 on, or null";
+  }
+  body.revision = value.is_null() ? std::nullopt : std::optional(number);
+  return "";
+}
+
+Fault take_path(const json::value& value, ConfigBody& body) {
+  Fault fault = read_text(value, "path", kMaxPathBytes, body.path);
+  if (fault.empty() && !body.path.starts_with('/')) {
+    fault = "'path' must be absolute";
+  }
+  return fault;
+}
+
+Fault take_confirm(const json::value& value, ConfigBody& body) {
+  const auto confirm = read_ms(value, "confirm_ms", kLeastConfirmMs);
+  body.confirm = confirm.value_or(std::chrono::milliseconds(0));
+  return confirm ? "" : confirm.error();
+}
+
+Fault take_why(const json::value& value, ConfigBody& body) {
+  return read_text(value, "reason", kMaxReasonBytes, body.reason);
+}
+
+Fault take_force(const json::value& value, ConfigBody& body) {
+  body.force = value.is_bool() && value.get_bool();
+  return value.is_bool() ? "" : "'force' must be true or false";
+}
+
+constexpr unsigned bit(ConfigVerb verb) { return 1U << std::to_underlying(verb); }
+constexpr unsigned kOfAFile = bit(ConfigVerb::kPlan) | bit(ConfigVerb::kApply);
+constexpr unsigned kOfARevision = bit(ConfigVerb::kRollback) | bit(ConfigVerb::kConfirm);
+constexpr unsigned kForced = bit(ConfigVerb::kRollback) | bit(ConfigVerb::kApply);
+constexpr unsigned kExplained = ~bit(ConfigVerb::kPlan);
+
+struct ConfigField {
+  std::string_view key;
+  unsigned verbs;  // that have it
+  Fault (*take)(const json::value&, ConfigBody&);
+};
+constexpr std::array<ConfigField, 5> kConfigFields = {{
+    {"path", kOfAFile, take_path},
+    {"revision", kOfARevision, take_revision},
+    {"confirm_ms", bit(ConfigVerb::kApply), take_confirm},
+    {"reason", kExplained, take_why},
+    {"force", kForced, take_force},
+}};
+
+template <typename Fields>
+std::string known_keys(const Fields& fields, unsigned verb) {
   std::string keys;
-  for (const BodyField& field : kFields) {
-    if ((field.verbs & bit(verb)) != 0) {
+  for (const auto& field : fields) {
+    if ((field.verbs & verb) != 0) {
       keys += (keys.empty() ? "'" : ", '") + std::string(field.key) + "'";
     }
   }
   return keys;
+}
+
+std::string unknown_key(std::string_view key, const std::string& known) {
+  return "unknown key " + config::quote(key) + ": there are " + known;
 }
 
 std::expected<json::object, std::string> parsed(const std::string& body) {
@@ -197,8 +246,7 @@ std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::
     const std::string_view key(given.key().data(), given.key().size());
     const auto* const field = std::ranges::find(kFields, key, &BodyField::key);
     if (field == kFields.end() || (field->verbs & bit(verb)) == 0) {
-      return std::unexpected("unknown key " + config::quote(key) + ": there are " +
-                             known_keys(verb));
+      return std::unexpected(unknown_key(key, known_keys(kFields, bit(verb))));
     }
     if (Fault fault = field->take(given.value(), request); !fault.empty()) {
       return std::unexpected(std::move(fault));
@@ -214,55 +262,30 @@ std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::
   return request;
 }
 
-std::expected<std::string, std::string> read_reason(const std::string& body) {
-  if (body.empty()) {
-    return "";
+std::expected<ConfigBody, std::string> read_config_body(ConfigVerb verb, const std::string& body) {
+  ConfigBody read;
+  const bool needs_path = (bit(verb) & kOfAFile) != 0;
+  if (body.empty() && !needs_path) {
+    return read;
   }
   const auto object = parsed(body);
   if (!object) {
     return std::unexpected(object.error());
   }
-  AdminRequest request;
   for (const json::key_value_pair& given : *object) {
-    if (given.key() != "reason") {
-      return std::unexpected("unknown key " + config::quote(given.key()) + ": there is 'reason'");
+    const std::string_view key(given.key().data(), given.key().size());
+    const auto* const field = std::ranges::find(kConfigFields, key, &ConfigField::key);
+    if (field == kConfigFields.end() || (field->verbs & bit(verb)) == 0) {
+      return std::unexpected(unknown_key(key, known_keys(kConfigFields, bit(verb))));
     }
-    if (Fault fault = take_reason(given.value(), request); !fault.empty()) {
+    if (Fault fault = field->take(given.value(), read); !fault.empty()) {
       return std::unexpected(std::move(fault));
     }
   }
-  return request.caller.reason;
-}
-
-std::expected<RollbackRequest, std::string> read_rollback(const std::string& body) {
-  RollbackRequest request;
-  if (body.empty()) {
-    return request;
+  if (needs_path && read.path.empty()) {
+    return std::unexpected("'path' is missing: of the file, absolute");
   }
-  const auto object = parsed(body);
-  if (!object) {
-    return std::unexpected(object.error());
-  }
-  AdminRequest common;
-  for (const json::key_value_pair& given : *object) {
-    Fault fault;
-    if (given.key() == "revision") {
-      fault = take_revision(given.value(), request);
-    } else if (given.key() == "reason") {
-      fault = take_reason(given.value(), common);
-    } else if (given.key() == "force") {
-      fault = take_flag<&AdminRequest::force>(given.value(), common);
-    } else {
-      fault =
-          "unknown key " + config::quote(given.key()) + ": there are 'revision', 'reason', 'force'";
-    }
-    if (!fault.empty()) {
-      return std::unexpected(std::move(fault));
-    }
-  }
-  request.caller.reason = std::move(common.caller.reason);
-  request.force = common.force;
-  return request;
+  return read;
 }
 
 }  // namespace holdfast::control

@@ -14,7 +14,10 @@
 
 #include "control/admin/operator.h"
 
+#include <chrono>
+#include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 
 namespace holdfast::control {
@@ -22,10 +25,18 @@ namespace holdfast::control {
 // Everything but the caller's name. The error is one sentence.
 std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::string& body);
 
-// {"revision": a number, or null for the one before; "reason"; "force"}, or nothing.
-std::expected<RollbackRequest, std::string> read_rollback(const std::string& body);
+// The verbs on configurations.
+enum class ConfigVerb : std::uint8_t { kReload, kRollback, kPlan, kApply, kConfirm };
 
-// A reload's body, which may be empty.
-std::expected<std::string, std::string> read_reason(const std::string& body);
+struct ConfigBody {
+  std::optional<std::uint64_t> revision;  // rollback, confirm; nullopt where null or absent
+  std::string path;                       // plan, apply: absolute
+  std::chrono::milliseconds confirm{0};   // apply, "confirm_ms": from a second to a year; 0: absent
+  std::string reason;                     // not of a plan
+  bool force = false;                     // rollback, apply
+};
+
+// An empty body is one without keys.
+std::expected<ConfigBody, std::string> read_config_body(ConfigVerb verb, const std::string& body);
 
 }  // namespace holdfast::control

@@ -105,6 +105,13 @@ json::array list(std::span<const View> views) {
   return result;
 }
 
+json::value to_json(const std::optional<TrialView>& trial) {
+  if (!trial) {
+    return nullptr;
+  }
+  return {{"falls_back_to", trial->falls_back_to}, {"left_s", trial->left_s}};
+}
+
 }  // namespace
 
 json::object to_json(const StatusView& status) {
@@ -112,6 +119,7 @@ json::object to_json(const StatusView& status) {
           {"dataplane_version", status.dataplane_version},
           {"dataplane_connected", status.dataplane_connected},
           {"revision", status.revision},
+          {"trial", to_json(status.trial)},
           {"generation", known(status.generation)},
           {"reloads_applied", status.reloads_applied},
           {"reloads_refused", status.reloads_refused},

@@ -107,6 +107,7 @@ class Control {
   EngineParts parts() {
     return {.executor = context_.get_executor(),
             .disk = disk_.get_executor(),
+            .reckon = reckon_.get_executor(),
             .clock = clock_,
             .prober = prober_,
             .forwarder = forwarder_,
@@ -161,6 +162,7 @@ class Control {
   std::uint64_t epoch_ = 0;
   asio::io_context context_{1};
   asio::thread_pool disk_{1};
+  asio::thread_pool reckon_{1};
   AsioClock clock_{context_};
   AsioProber prober_{context_, clock_};
   StderrLog sink_{STDERR_FILENO};

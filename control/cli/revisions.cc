@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs `history`, `rollback` and `diff`: the configurations that were accepted, the way back
 // to one, and how they differ.
+#include "control/cli/config_verb.h"
 #include "control/cli/control_client.h"
 #include "control/cli/json_fields.h"
 #include "control/cli/listing.h"
@@ -10,8 +11,6 @@
 #include "control/cli/verb.h"
 #include "control/cli/verb_answer.h"
 
-#include <charconv>
-#include <cstdint>
 #include <memory>
 
 #include <boost/json/serialize.hpp>
@@ -28,17 +27,7 @@ struct Options {
   Connection connection;
   Format format = Format::kTable;
   std::vector<std::string> revisions;
-  std::string reason;
-  bool force = false;
-  std::chrono::milliseconds timeout{30'000};
 };
-
-std::optional<std::uint64_t> number_in(const std::string& text) {
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const bool whole = error == std::errc() && end == text.data() + text.size() && number != 0;
-  return whole ? std::optional(number) : std::nullopt;
-}
 
 // Prints why where there is no answer, or it is none of a view.
 std::optional<json::object> get(const ControlClient& client,
@@ -65,28 +54,6 @@ void show_history(const Options& options, Context& context) {
   if (answer) {
     context.out << (options.format == Format::kJson ? json::serialize(*answer) + "\n"
                                                     : revisions_text(*answer));
-  }
-}
-
-void roll_back(const Options& options, Context& context) {
-  json::object body = {{"reason", options.reason}, {"force", options.force}};
-  if (!options.revisions.empty()) {
-    const auto number = number_in(options.revisions.front());
-    if (!number || options.revisions.size() > 1) {
-      context.fail(kExitUsage, "write one revision's number, as `holdfast history` lists it");
-      return;
-    }
-    body["revision"] = *number;
-  }
-  const auto sockets = find_sockets(options.connection, context);
-  if (!sockets) {
-    return;
-  }
-  const auto answer = ControlClient(sockets->control).post("/v1/rollback", body, options.timeout);
-  if (answer) {
-    print_answer(*answer, options.format, context);
-  } else {
-    context.fail(answer.error().exit_code, answer.error().text);
   }
 }
 
@@ -134,7 +101,7 @@ void show_difference(const Options& options, Context& context) {
     return;
   }
   for (const std::string& word : options.revisions) {
-    if (word != kFile && !number_in(word)) {
+    if (word != kFile && !revision_number(word)) {
       context.fail(kExitUsage, "'" + word + "' is neither a revision's number nor " + kFile);
       return;
     }
@@ -174,18 +141,21 @@ void add_history(CLI::App& app, Context& context) {
 }
 
 void add_rollback(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConfigVerbOptions>();
+  auto revisions = std::make_shared<std::vector<std::string>>();
+  auto force = std::make_shared<bool>(false);
   Verb verb(app, "rollback", "Apply an earlier revision again; the file on disk is set aside");
-  verb.optional({"REVISION", "", "its number; default: the one before"}, options->revisions)
-      .optional({"--reason", "TEXT", "why, for the log and the history"}, options->reason)
-      .flag({"--force", "", "also when much goes at once (control.allow_large_change)"},
-            options->force);
-  add_timeout(verb,
-              "how long to wait; default " + duration_text(options->timeout),
-              [options](std::chrono::milliseconds timeout) { options->timeout = timeout; });
-  add_connection(verb, options->connection);
-  add_format(verb, options->format);
-  verb.runs([options, &context] { roll_back(*options, context); });
+  verb.optional({"REVISION", "", "its number; default: the one before"}, *revisions)
+      .flag({"--force", "", "also when much goes at once (control.allow_large_change)"}, *force);
+  add_reason(verb, *options);
+  add_config_verb_options(verb, *options);
+  verb.runs([options, revisions, force, &context] {
+    if (auto body = body_with_revision(*revisions, context)) {
+      (*body)["reason"] = options->reason;
+      (*body)["force"] = *force;
+      send_config_verb("/v1/rollback", *body, *options, context);
+    }
+  });
 }
 
 void add_diff(CLI::App& app, Context& context) {

@@ -77,6 +77,7 @@ void Engine::start() {
   act_on(roster_.settle("start", now()));
   parts_.forwarder.start(*this);
   plan_tick();
+  resume_trial();
   tasks_.spawn(begin());
 }
 
@@ -267,6 +268,7 @@ void Engine::tick() {
   publish_if_needed();  // once for all weights that changed since the last tick
   poll_counters();
   end_expired_orders();
+  watch_trial();
   if (!orders_unsaved_.empty() && !verb_busy_ && parts_.clock.now() >= orders_again_) {
     orders_again_ = Clock::TimePoint::max();
     tasks_.spawn(save_orders_again());

@@ -5,7 +5,9 @@
 //
 //   engine.cc         life: start, adoption, results, passing time, stop
 //   engine_reload.cc  a configuration becomes the running one, whole or not at all
-//   engine_revisions.cc  those that were, and the way back to them
+//   engine_revisions.cc  those that were, and the way back to them; a file of the operator's
+//   engine_plan.cc    what such a file would change
+//   engine_trial.cc   a revision that is taken back unless it is confirmed
 //   engine_verbs.cc   the operator's verbs on members, and their journal
 //   engine_views.cc   what operators and metrics see
 #pragma once
@@ -14,6 +16,7 @@
 #include "control/engine/ebb.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
+#include "control/engine/plan.h"
 #include "control/engine/revisions.h"
 #include "control/engine/roster.h"
 #include "control/engine/verb_plan.h"
@@ -57,6 +60,7 @@ struct EngineStart {
 struct EngineParts {
   boost::asio::any_io_executor executor;  // the control thread
   boost::asio::any_io_executor disk;      // where blocking work runs
+  boost::asio::any_io_executor reckon;    // where what takes long is reckoned
   Clock& clock;
   Prober& prober;
   Forwarder& forwarder;
@@ -90,6 +94,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   // An adoption that failed is tried again after the first, then later and later up to the most.
   static constexpr std::chrono::milliseconds kAdoptAgainFirst{250};
   static constexpr std::chrono::milliseconds kAdoptAgainMost{5'000};
+  // Whatever a file says: a year.
+  static constexpr std::uint64_t kMostConfirmMs = 365ULL * 24 * 3'600'000;
 
   Engine(EngineParts parts, EngineStart start);
   Engine(const Engine&) = delete;
@@ -114,6 +120,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<std::expected<SourcesView, std::string>> sources(
       std::optional<std::uint64_t> revision) override;
   boost::asio::awaitable<VerbResult> roll_back(RollbackRequest request) override;
+  boost::asio::awaitable<VerbResult> plan(std::string path) override;
+  boost::asio::awaitable<VerbResult> apply(ApplyRequest request) override;
+  boost::asio::awaitable<VerbResult> confirm(ConfirmRequest request) override;
 
  private:
   // Who asks for the reload of the start, and after a restart of the dataplane: control itself.
@@ -124,15 +133,35 @@ class Engine final : public Operator, private Forwarder::Observer {
 
   struct ReloadRun {
     Caller caller;
-    std::optional<std::uint64_t> back_to;  // a revision; nullopt: the file on disk
-    bool force = false;                    // of a rollback
+    std::optional<std::uint64_t> back_to;  // a revision
+    std::string path;                      // of a file that is applied
+    std::chrono::milliseconds confirm{0};  // of an apply; 0: it stays
+    bool force = false;                    // of both
+    std::uint64_t ends_trial_of = 0;       // the revision that is taken back, while it is in force
     bool done = false;
     VerbResult result;
+    // Neither of the two: the file on disk is read again.
+    [[nodiscard]] bool of_the_file() const { return !back_to && path.empty(); }
   };
   // What a run read: a configuration, and how it becomes a revision.
   struct Candidate {
     config::Config config;
     RevisionAbout about;
+    std::vector<std::string> notes{};  // for the answer
+  };
+  using ReadCandidate = std::expected<Candidate, VerbResult>;
+  // What services can take by the file's weights: of members that are not down. One that nobody has
+  // judged yet counts. An operator's drain changes nothing here.
+  using Capacities = std::map<std::string, std::uint64_t>;
+  // The revision in force stays only if somebody confirms it before the deadline, and no service
+  // loses more than a fifth of what it could take meanwhile.
+  struct Trial {
+    std::uint64_t falls_back_to = 0;
+    Clock::TimePoint deadline;
+    std::optional<Capacities> capacities;  // nullopt: not all members are judged yet
+    std::string why;                       // it is taken back; empty: it is not
+    bool ending = false;                   // the way back runs
+    Clock::TimePoint again;                // one that failed is tried
   };
 
   // engine.cc
@@ -172,9 +201,11 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<VerbResult> reload_once(Caller caller);
   // What of `wanted` cannot run here without a restart, one sentence each.
   [[nodiscard]] std::vector<std::string> needing_restart(const config::Config& wanted) const;
-  // Why `wanted` is refused for what it takes away; empty: it is not.
+  // What `wanted` takes away that it must say it means; empty: nothing, or it says so.
+  [[nodiscard]] std::vector<std::string> large_changes_of(const config::Config& wanted);
+  // Why it is refused for that.
   [[nodiscard]] std::vector<std::string> refused_as_large(const config::Config& wanted);
-  boost::asio::awaitable<VerbResult> apply(Candidate candidate, Caller caller);
+  boost::asio::awaitable<VerbResult> take(Candidate candidate, Caller caller);
   // The generation of `config` by what is known now.
   [[nodiscard]] dataplane::GenerationSpec build_candidate(const config::Config& config) const;
   // Publishes until the dataplane has judged it: an answer that is lost with the connection is
@@ -183,6 +214,8 @@ class Engine final : public Operator, private Forwarder::Observer {
   using Judged = std::expected<seam::PublishReply, VerbResult>;
   boost::asio::awaitable<Judged> publish_judged(const config::Config* config);
   boost::asio::awaitable<void> commit(Candidate candidate, VerbResult* result);
+  // Of the dataplane that is connected.
+  [[nodiscard]] std::optional<dataplane::StartupSpec> running_startup() const;
   // True when the dataplane was started with this configuration's start-up keys.
   [[nodiscard]] bool started_with(const config::Config& config) const;
   // Writes down the revision that is in force, now or, where that fails, some time later.
@@ -197,10 +230,36 @@ class Engine final : public Operator, private Forwarder::Observer {
   VerbResult finish_reload(std::string_view kind, VerbResult result, const Caller& caller);
 
   // engine_revisions.cc
-  boost::asio::awaitable<VerbResult> roll_back_once(std::shared_ptr<ReloadRun> run);
+  // A rollback, or an apply.
+  boost::asio::awaitable<VerbResult> install_once(std::shared_ptr<ReloadRun> run);
+  // Reads and judges what the run names.
+  boost::asio::awaitable<ReadCandidate> read_candidate(std::shared_ptr<ReloadRun> run);
+  // The error: what it would fall back to could not be taken.
+  boost::asio::awaitable<ReadCandidate> put_on_trial(Candidate candidate,
+                                                     std::chrono::milliseconds term);
+  // Why `config` cannot be taken by that run; what its force overrode goes into `notes`.
+  [[nodiscard]] std::expected<std::vector<std::string>, VerbResult> objections_to(
+      const config::Config& config, const ReloadRun& run);
   [[nodiscard]] RevisionAbout about_now(std::string origin, const Caller& caller) const;
   // Whether control, whom nobody asked, leaves this file alone because it was set aside.
   [[nodiscard]] bool leaves_alone(const config::Config& file, const Caller& caller) const;
+
+  // engine_plan.cc
+  boost::asio::awaitable<VerbResult> plan_of(config::Config wanted);
+  [[nodiscard]] MemberFlowsOf flows_by_member();
+
+  // engine_trial.cc
+  [[nodiscard]] Capacities capacities_by_name() const;
+  // Of the revision that has just come in force, if it was applied to be confirmed. What was not
+  // healthy `before` cannot be lost.
+  void begin_trial(const Capacities& before);
+  // Of the one that control starts with, whose members have to be judged first.
+  void resume_trial();
+  void watch_trial();
+  // Why a trial ends now; empty: it does not.
+  [[nodiscard]] std::string why_taken_back(const Trial& trial) const;
+  [[nodiscard]] std::string trial_text(const Trial& trial) const;
+  void end_trial(const Caller& caller);
 
   // engine_verbs.cc
   // Who asked for changes, by what, and how they ended.
@@ -240,7 +299,10 @@ class Engine final : public Operator, private Forwarder::Observer {
   config::Config config_;
   std::uint64_t revision_ = 0;
   std::uint64_t highest_revision_ = 0;
-  RevisionAbout about_;           // of revision_
+  RevisionAbout about_;         // of revision_
+  std::optional<Trial> trial_;  // of revision_
+  // One plan at a time is made. Its coroutine may end later than the engine.
+  std::shared_ptr<bool> planning_ = std::make_shared<bool>(false);
   std::string revision_unsaved_;  // why; empty: it is on disk
   Clock::TimePoint revision_again_ = Clock::TimePoint::max();
   Orders orders_;

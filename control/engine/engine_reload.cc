@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "control/engine/engine.h"
 #include "control/engine/large_change.h"
+#include "control/engine/plan.h"
 #include "control/engine/revisions.h"
 #include "control/publish/build.h"
 #include "control/publish/offload.h"
@@ -38,12 +39,6 @@ std::string detail_of(std::span<const std::string> lines) {
   return errors == 1 ? *first : std::to_string(errors) + " errors, first: " + *first;
 }
 
-std::string slots_line(const seam::SlotsMoved& moved) {
-  return "service " + moved.service() + ": " + std::to_string(moved.moved()) + " of " +
-         std::to_string(moved.slots()) + " slots moved, least possible " +
-         std::to_string(moved.least());
-}
-
 }  // namespace
 
 void Engine::enqueue(std::shared_ptr<ReloadRun> run) {
@@ -54,7 +49,7 @@ void Engine::enqueue(std::shared_ptr<ReloadRun> run) {
 }
 
 std::shared_ptr<Engine::ReloadRun> Engine::plan_reload(Caller caller) {
-  if (reloads_.size() > 1 && !reloads_.back()->back_to) {
+  if (reloads_.size() > 1 && reloads_.back()->of_the_file()) {
     const std::shared_ptr<ReloadRun>& waiting = reloads_.back();
     if (is_automatic(waiting->caller)) {
       waiting->caller = std::move(caller);
@@ -90,10 +85,10 @@ asio::awaitable<void> Engine::reload_loop() {
       if (parts_.on_reload_begin && !again) {
         parts_.on_reload_begin();
       }
-      if (run->back_to) {
-        run->result = co_await roll_back_once(run);
-      } else {
+      if (run->of_the_file()) {
         run->result = co_await reload_once(run->caller);
+      } else {
+        run->result = co_await install_once(run);
       }
       if (parts_.on_reload_end && (!again || file_refusal_.empty())) {
         parts_.on_reload_end("revision " + std::to_string(revision_) + ", last reload " +
@@ -144,7 +139,7 @@ asio::awaitable<VerbResult> Engine::reload_once(Caller caller) {
     co_return result;
   }
   Candidate candidate{.config = std::move(*loaded), .about = about_now("reload", caller)};
-  co_return co_await apply(std::move(candidate), std::move(caller));
+  co_return co_await take(std::move(candidate), std::move(caller));
 }
 
 std::vector<std::string> Engine::needing_restart(const config::Config& wanted) const {
@@ -157,16 +152,20 @@ std::vector<std::string> Engine::needing_restart(const config::Config& wanted) c
   return fixed;
 }
 
-std::vector<std::string> Engine::refused_as_large(const config::Config& wanted) {
+std::vector<std::string> Engine::large_changes_of(const config::Config& wanted) {
   if (revision_ == 0 || wanted.control.allow_large_change) {
     return {};
   }
   const std::vector<ServiceView> views = services();
-  std::vector<std::string> lines =
-      large_changes(config_, wanted, [&](std::string_view service) -> std::optional<std::uint64_t> {
+  return large_changes(
+      config_, wanted, [&](std::string_view service) -> std::optional<std::uint64_t> {
         const auto view = std::ranges::find(views, service, &ServiceView::name);
         return view == views.end() ? std::nullopt : view->flows;
       });
+}
+
+std::vector<std::string> Engine::refused_as_large(const config::Config& wanted) {
+  std::vector<std::string> lines = large_changes_of(wanted);
   if (!lines.empty()) {
     lines.back() += ": refused unless the file says control.allow_large_change: true";
   }
@@ -176,17 +175,23 @@ std::vector<std::string> Engine::refused_as_large(const config::Config& wanted) 
 // After a restart of the dataplane its start-up keys are the file's, and not those of the revision
 // that control began with.
 bool Engine::started_with(const config::Config& config) const {
-  seam::Startup message;
-  if (!parts_.forwarder.connected() || !message.ParseFromString(hello_.startup())) {
-    return false;
-  }
-  const auto running = seam::from_wire(message);
+  const auto running = running_startup();
   return running && *running == startup_spec(config, running->hash_key);
 }
 
-asio::awaitable<VerbResult> Engine::apply(Candidate candidate, Caller caller) {
+std::optional<dataplane::StartupSpec> Engine::running_startup() const {
+  seam::Startup message;
+  if (!parts_.forwarder.connected() || !message.ParseFromString(hello_.startup())) {
+    return std::nullopt;
+  }
+  auto running = seam::from_wire(message);
+  return running ? std::optional(std::move(*running)) : std::nullopt;
+}
+
+asio::awaitable<VerbResult> Engine::take(Candidate candidate, Caller caller) {
   const config::Config& config = candidate.config;
-  VerbResult result{Outcome::kOk, config::rendered_lines(config.warnings)};
+  VerbResult result{Outcome::kOk, candidate.notes};
+  std::ranges::move(config::rendered_lines(config.warnings), std::back_inserter(result.lines));
   if (adopted_ && !publisher_.runs(build_candidate(config))) {
     publishing_reload_ = true;
     const Judged published = co_await publish_judged(&config);
@@ -197,7 +202,8 @@ asio::awaitable<VerbResult> Engine::apply(Candidate candidate, Caller caller) {
       co_return finish_reload("refused", std::move(result), caller);
     }
     for (const seam::SlotsMoved& moved : published->slots_moved()) {
-      result.lines.push_back(slots_line(moved));
+      result.lines.push_back(
+          slots_line(moved.service(), moved.moved(), moved.slots(), moved.least()));
     }
   } else if (!adopted_) {
     const std::string why = parts_.forwarder.connected() ? "the dataplane's state is not adopted"
@@ -251,8 +257,22 @@ asio::awaitable<Engine::Judged> Engine::publish_judged(const config::Config* con
 }
 
 asio::awaitable<void> Engine::commit(Candidate candidate, VerbResult* result) {
+  if (trial_ && candidate.about.back_to != trial_->falls_back_to) {
+    result->lines.push_back("nobody had confirmed revision " + std::to_string(revision_));
+  }
+  for (const std::string& note : candidate.notes) {
+    parts_.log.event(
+        Severity::kWarning,
+        "forced",
+        {{"who", candidate.about.who}, {"reason", candidate.about.reason}, {"detail", note}});
+  }
+  const Capacities before = capacities_by_name();
   config_ = std::move(candidate.config);
   about_ = std::move(candidate.about);
+  about_.unix_ms = parts_.unix_ms();
+  if (about_.confirm_ms != 0 && !trial_) {
+    about_.falls_back_to = revision_;  // the one before may have been confirmed meanwhile
+  }
   revision_ = ++highest_revision_;
   result->lines.push_back("revision " + std::to_string(revision_) + " is in force");
   const std::size_t orders_before = orders_.size();
@@ -260,6 +280,10 @@ asio::awaitable<void> Engine::commit(Candidate candidate, VerbResult* result) {
   std::erase_if(orders_, [this](const auto& order) { return !roster_.find(order.first); });
   act_on(roster_.settle("reload", now()));
   scheduler_.set(roster_.checks());
+  begin_trial(before);
+  if (trial_) {
+    result->lines.push_back(trial_text(*trial_));
+  }
   generation_stale_ = true;
   publish_if_needed();
   if (co_await save_running(); !revision_unsaved_.empty()) {
@@ -293,7 +317,7 @@ bool Engine::is_retry(const Caller& caller) const {
 }
 
 void Engine::note_refusal(const VerbResult& result, const Caller& caller) {
-  if (reloads_.front()->back_to && result.outcome != Outcome::kOk) {
+  if (!reloads_.front()->of_the_file() && result.outcome != Outcome::kOk) {
     return;  // it says nothing of the file
   }
   const bool unjudged =
@@ -310,7 +334,8 @@ VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const
   const bool refused = kind == "refused";
   const bool nothing_new =
       result.outcome == Outcome::kUnreachable || result.lines == last_reload_.lines;
-  const bool known = refused && is_retry(caller) && nothing_new;
+  const bool again = is_retry(caller) || reloads_.front()->ends_trial_of != 0;
+  const bool known = refused && again && nothing_new;
   note_refusal(result, caller);
   if (known) {  // neither another reload nor another line
     return result;

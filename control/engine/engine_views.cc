@@ -212,6 +212,10 @@ StatusView Engine::status() {
   view.dataplane_version = hello_.build();
   view.dataplane_connected = parts_.forwarder.connected();
   view.revision = revision_;
+  if (trial_) {
+    view.trial = TrialView{.falls_back_to = trial_->falls_back_to,
+                           .left_s = std::max(seconds(trial_->deadline - time), 0.0)};
+  }
   view.reloads_applied = reloads_applied_;
   view.reloads_refused = reloads_refused_;
   view.reloads_unchanged = reloads_unchanged_;
@@ -317,6 +321,9 @@ std::vector<std::string> Engine::build_notices() const {
     notices.push_back(
         "revision " + std::to_string(revision_) + " (" + about_.origin +
         ") is in force; the file on disk is another one, and the next reload takes it");
+  }
+  if (trial_) {
+    notices.push_back(trial_text(*trial_));
   }
   add_drift(notices);
   for (const ServiceEntry& service : roster_.services()) {

@@ -38,9 +38,12 @@ void note_vips(const config::Service& before,
 void note_backends(const config::Service& before,
                    const config::Service& after,
                    std::vector<std::string>& lines) {
+  std::set<std::string_view> kept;
+  for (const config::Backend& backend : after.backends) {
+    kept.insert(backend.name);
+  }
   const auto removed = std::ranges::count_if(before.backends, [&](const config::Backend& backend) {
-    return std::ranges::find(after.backends, backend.name, &config::Backend::name) ==
-           after.backends.end();
+    return !kept.contains(backend.name);
   });
   if (2 * static_cast<std::size_t>(removed) > before.backends.size()) {
     lines.push_back(fmt::format("service {} would lose {} of its {} backends",

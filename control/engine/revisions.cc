@@ -65,11 +65,22 @@ constexpr std::array<AboutText, 5> kAboutTexts = {{{"who", &RevisionAbout::who},
                                                    {"config", &RevisionAbout::config_path},
                                                    {"set-aside", &RevisionAbout::set_aside}}};
 
+struct AboutNumber {
+  std::string_view key;
+  std::uint64_t RevisionAbout::* number;
+};
+constexpr std::array<AboutNumber, 3> kAboutNumbers = {
+    {{"back-to", &RevisionAbout::back_to},
+     {"confirm-ms", &RevisionAbout::confirm_ms},
+     {"falls-back-to", &RevisionAbout::falls_back_to}}};
+
 std::string about_to_text(const RevisionAbout& about) {
-  std::string text = "unix-ms " + std::to_string(about.unix_ms) + "\nback-to " +
-                     std::to_string(about.back_to) + '\n';
+  std::string text = fmt::format("unix-ms {}\n", about.unix_ms);
+  for (const AboutNumber& one : kAboutNumbers) {
+    text += fmt::format("{} {}\n", one.key, about.*one.number);
+  }
   for (const AboutText& one : kAboutTexts) {
-    text += std::string(one.key) + ' ' + about.*one.text + '\n';
+    text += fmt::format("{} {}\n", one.key, about.*one.text);
   }
   return text;
 }
@@ -88,12 +99,13 @@ RevisionAbout about_from_text(std::string_view text) {
     const std::string_view key = line.substr(0, line.find(' '));
     const std::string_view value = line.substr(std::min(key.size() + 1, line.size()));
     const auto* const known = std::ranges::find(kAboutTexts, key, &AboutText::key);
+    const auto* const number = std::ranges::find(kAboutNumbers, key, &AboutNumber::key);
     if (known != kAboutTexts.end()) {
       about.*known->text = value;
+    } else if (number != kAboutNumbers.end()) {
+      read_number(value, about.*number->number);
     } else if (key == "unix-ms") {
       read_number(value, about.unix_ms);
-    } else if (key == "back-to") {
-      read_number(value, about.back_to);
     }
   }
   return about;
@@ -164,8 +176,10 @@ std::expected<void, std::string> save_revision(const std::string& directory,
   }
   const std::vector<std::uint64_t> numbers = numbers_in(directory);
   for (std::size_t i = kRevisionsKept; i < numbers.size(); ++i) {
-    std::error_code ignored;
-    std::filesystem::remove(path_of(directory, numbers[i]), ignored);
+    if (numbers[i] != revision.about.falls_back_to) {
+      std::error_code ignored;
+      std::filesystem::remove(path_of(directory, numbers[i]), ignored);
+    }
   }
   return {};
 }

@@ -22,12 +22,15 @@ struct RevisionAbout {
   std::int64_t unix_ms = 0;  // when it was accepted; 0: not known
   std::string who;
   std::string reason;
-  std::string origin;       // "reload", "rollback to 3"; empty: not known
+  std::string origin;       // "reload", "rollback to 3", "apply /tmp/new.yaml"; empty: not known
   std::string config_path;  // of the control that accepted it; empty: its main file's
   // fingerprint() of the file on disk that it was accepted against, or kUnread; empty: it is that
   // file's own.
   std::string set_aside;
   std::uint64_t back_to = 0;  // of a rollback: the revision that it went back to
+  // Applied to be confirmed: within how long, else which revision comes back. 0: it stays.
+  std::uint64_t confirm_ms = 0;
+  std::uint64_t falls_back_to = 0;
   bool operator==(const RevisionAbout&) const = default;
 };
 
@@ -42,7 +45,8 @@ struct Revision {
 
 inline constexpr std::size_t kRevisionsKept = 20;
 
-// Requires: `directory` exists; one control at a time (its lock).
+// Older ones than the last kRevisionsKept go, but for the one that it falls back to. Requires:
+// `directory` exists; one control at a time (its lock).
 std::expected<void, std::string> save_revision(const std::string& directory,
                                                const Revision& revision);
 

@@ -44,6 +44,10 @@ void adoption_duration(const Snapshot& snapshot, Series& series) {
   }
 }
 
+void revision_unconfirmed(const Snapshot& snapshot, Series& series) {
+  series.add(snapshot.status.trial ? 1.0 : 0.0);
+}
+
 void notices(const Snapshot& snapshot, Series& series) {
   series.add(snapshot.status.notices.size());
 }
@@ -62,6 +66,10 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Configuration revision in force.",
      kGauge,
      status<&StatusView::revision>},
+    {"holdfast_revision_unconfirmed",
+     "1 while the revision in force is taken back unless somebody confirms it.",
+     kGauge,
+     revision_unconfirmed},
     {"holdfast_generation",
      "Forwarding generation that every worker acknowledged.",
      kGauge,

@@ -34,6 +34,7 @@ class FakeOperator final : public control::Operator {
   bool throws = false;
   std::function<void()> on_backends;  // called before they are listed; may be empty
   std::vector<Call> calls;
+  std::vector<control::ApplyRequest> applied;
 
   control::StatusView status() override { return status_view; }
   std::vector<control::ServiceView> services() override { return service_views; }
@@ -73,6 +74,22 @@ class FakeOperator final : public control::Operator {
   }
   boost::asio::awaitable<control::VerbResult> roll_back(control::RollbackRequest request) override {
     return record({.verb = "rollback",
+                   .object = request.revision ? std::to_string(*request.revision) : "",
+                   .caller = std::move(request.caller),
+                   .request = {}});
+  }
+  boost::asio::awaitable<control::VerbResult> plan(std::string path) override {
+    return record({.verb = "plan", .object = std::move(path), .caller = {}, .request = {}});
+  }
+  boost::asio::awaitable<control::VerbResult> apply(control::ApplyRequest request) override {
+    applied.push_back(request);
+    return record({.verb = "apply",
+                   .object = std::move(request.path),
+                   .caller = std::move(request.caller),
+                   .request = {}});
+  }
+  boost::asio::awaitable<control::VerbResult> confirm(control::ConfirmRequest request) override {
+    return record({.verb = "confirm",
                    .object = request.revision ? std::to_string(*request.revision) : "",
                    .caller = std::move(request.caller),
                    .request = {}});

@@ -2,6 +2,8 @@
 // `history`, `rollback` and `diff` against the real API server with a fake operator behind it.
 #include "tests/unit/cli/cli_verb_fixture.h"
 
+#include <chrono>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,30 @@ TEST_F(CliRevisionsTest, AreRolledBackToByNumberOrToTheOneBefore) {
     EXPECT_EQ(run_with_socket(words).exit_code, 2);
   }
   EXPECT_EQ(calls().size(), 2U);
+}
+
+TEST_F(CliRevisionsTest, AreMadeOfAFileThatControlReads) {
+  EXPECT_EQ(run_with_socket({"plan", "/etc/../etc/b.yaml"}).out, "done\n");
+  EXPECT_EQ(run_with_socket({"apply", "b.yaml", "--confirm", "60s", "--reason", "new"}).exit_code,
+            0);
+  EXPECT_EQ(run_with_socket({"confirm", "4"}).exit_code, 0);
+  ASSERT_EQ(calls().size(), 3U);
+  EXPECT_EQ(calls()[0].object, "/etc/../etc/b.yaml") << "links are followed by control alone";
+  EXPECT_EQ(calls()[1].object, (std::filesystem::current_path() / "b.yaml").string());
+  EXPECT_EQ(calls()[1].caller.reason, "new");
+  EXPECT_EQ(operator_.applied[0].confirm, std::chrono::minutes(1));
+  EXPECT_EQ(calls()[2].object, "4");
+}
+
+TEST_F(CliRevisionsTest, AreNotMadeOfWhatControlCannotRead) {
+  for (const std::string file : {"-", "/dev/fd/63", "/proc/self/fd/3"}) {
+    const Ran ran = run_with_socket({"apply", file});
+    EXPECT_EQ(ran.exit_code, 2);
+    EXPECT_THAT(ran.error, HasSubstr("control reads the file itself"));
+  }
+  EXPECT_THAT(run_with_socket({"apply", "b.yaml", "--confirm", "0s"}).error,
+              HasSubstr("'confirm_ms' must be milliseconds"));
+  EXPECT_TRUE(calls().empty());
 }
 
 TEST_F(CliRevisionsTest, AreComparedLineByLine) {

@@ -156,6 +156,56 @@ TEST_F(AdminServerTest, RefusesARollbackThatIsNone) {
               StartsWith("HTTP/1.1 200"));
 }
 
+TEST_F(AdminServerTest, TakesAFileByItsPath) {
+  start();
+  EXPECT_THAT(exchange(http_request("POST", "/v1/plan", R"({"path": "/etc/new.yaml"})")),
+              StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(
+      exchange(http_request(
+          "POST",
+          "/v1/apply",
+          R"({"path": "/etc/new.yaml", "confirm_ms": 60000, "reason": "b", "force": true})")),
+      StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/confirm", R"({"revision": 4})")),
+              StartsWith("HTTP/1.1 200"));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/confirm")), StartsWith("HTTP/1.1 200"));
+  ASSERT_EQ(calls().size(), 4U);
+  EXPECT_EQ(calls()[0].object, "/etc/new.yaml");
+  EXPECT_EQ(calls()[1].caller.reason, "b");
+  EXPECT_EQ(calls()[2].object, "4");
+  ASSERT_EQ(operator_.applied.size(), 1U);
+  EXPECT_EQ(operator_.applied[0].confirm, std::chrono::minutes(1));
+  EXPECT_TRUE(operator_.applied[0].force);
+}
+
+TEST_F(AdminServerTest, RefusesAFileThatIsNotNamedWell) {
+  start();
+  const std::string path = R"({"path": "/a")";
+  for (const std::string& body : {std::string(),
+                                 std::string("{}"),
+                                 std::string(R"({"path": "a.yaml"})"),
+                                 std::string(R"({"path": ""})"),
+                                 std::string(R"({"path": 3})"),
+                                 std::string(R"({"path": "/a\nb"})"),
+                                 "{\"path\": \"/" + std::string(5'000, 'a') + "\"}",
+                                 path + R"(, "path": "/b"})",
+                                 path + R"(, "confirm_ms": 0})",
+                                 path + R"(, "confirm_ms": 999})",
+                                 path + R"(, "confirm_ms": -1})",
+                                 path + R"(, "confirm_ms": 1e30})",
+                                 path + R"(, "confirm_ms": "60s"})",
+                                 path + R"(, "revision": 3})"}) {
+    EXPECT_THAT(exchange(http_request("POST", "/v1/apply", body)), StartsWith("HTTP/1.1 400"))
+        << body;
+  }
+  EXPECT_THAT(exchange(http_request("POST", "/v1/plan", path + R"(, "force": true})")),
+              StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(exchange(http_request("POST", "/v1/confirm", R"({"path": "/a"})")),
+              StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(exchange(http_request("GET", "/v1/plan")), StartsWith("HTTP/1.1 405"));
+  EXPECT_TRUE(calls().empty());
+}
+
 TEST_F(AdminServerTest, ReloadsWithoutABody) {
   start();
   EXPECT_THAT(exchange(http_request("POST", "/v1/reload")), StartsWith("HTTP/1.1 200 "));

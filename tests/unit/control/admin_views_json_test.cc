@@ -97,6 +97,7 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
   view.dataplane_version = "0.1.0";
   view.dataplane_connected = true;
   view.revision = 3;
+  view.trial = TrialView{.falls_back_to = 2, .left_s = 1.5};
   view.generation = 7;
   view.reloads_applied = 2;
   view.reloads_refused = 1;
@@ -123,7 +124,7 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
   view.notices = {"no huge pages"};
   EXPECT_EQ(to_json(view), json::parse(R"json({
     "version": "0.1.0", "dataplane_version": "0.1.0", "dataplane_connected": true, "revision": 3,
-    "generation": 7, "reloads_applied": 2, "reloads_refused": 1, "reloads_unchanged": 4,
+    "trial": {"falls_back_to": 2, "left_s": 1.5}, "generation": 7, "reloads_applied": 2, "reloads_refused": 1, "reloads_unchanged": 4,
     "last_reload": {"result": "refused", "age_s": 2.5, "lines": ["site.yaml:1:1: error: no"]},
     "adopted_ms": 12.5, "adoption_state_changes": 0, "publish_failures": 0, "disk_errors": 0,
     "mbufs_available": null, "mbufs_total": 8192, "state_bytes": null, "guard_losses": 2,

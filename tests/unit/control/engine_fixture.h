@@ -96,6 +96,7 @@ class EngineTest : public ::testing::Test {
         EngineParts{
             .executor = context.get_executor(),
             .disk = disk,
+            .reckon = disk,
             .clock = clock,
             .prober = prober,
             .forwarder = *forwarder,
