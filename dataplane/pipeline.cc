@@ -89,11 +89,21 @@ std::uint32_t owner_of(const Burst& b,
     return worker_of_pool_port(b.key[i].destination_port, workers);
   }
   // A datagram's pieces meet by its name: only the first one has ports.
-  const std::uint64_t hash = !fragment && generation.has_affinity()
-                                 ? owner_hash(b.key[i], b.hash[i], generation)
-                                 : b.hash[i];
-  // The highest bits of the lower half: the Maglev slot is taken from the upper half, a table's
-  // bucket from the lowest bits.
+  return fragment ? worker_of_hash(b.hash[i], workers)
+                  : owner_of_client(b.key[i], b.hash[i], generation, workers);
+}
+
+std::uint32_t owner_of_client(const FlowKey& key,
+                              std::uint64_t hash,
+                              const Generation& generation,
+                              std::uint32_t workers) {
+  return worker_of_hash(generation.has_affinity() ? owner_hash(key, hash, generation) : hash,
+                        workers);
+}
+
+// The highest bits of the lower half: the Maglev slot is taken from the upper half, a table's
+// bucket from the lowest bits.
+std::uint32_t worker_of_hash(std::uint64_t hash, std::uint32_t workers) {
   return static_cast<std::uint32_t>((((hash >> 16) & 0xffff) * workers) >> 16);
 }
 

@@ -61,6 +61,14 @@ std::uint32_t owner_of(const Burst& burst,
                        std::uint32_t self,
                        std::uint32_t workers);
 
+// The same for what a client sends to a VIP; `hash` is the key's.
+std::uint32_t owner_of_client(const FlowKey& key,
+                              std::uint64_t hash,
+                              const Generation& generation,
+                              std::uint32_t workers);
+// The same for all of a source prefix that has an affinity record; `hash` is prefix_key()'s.
+std::uint32_t worker_of_hash(std::uint64_t hash, std::uint32_t workers);
+
 // Stages 3 to 6 on the live slots. Requires: parse and hash_keys have run. Afterwards every slot
 // has a verdict, forwarded and replied frames carry their egress port in frame.port and their new
 // length, and the counters of received frames and of verdicts are up to date (received, released,

@@ -2,7 +2,10 @@
 // Registry records: labels, plausibility, allocation.
 #include "dataplane/registry.h"
 
+#include "dataplane/fnv.h"
+
 #include <algorithm>
+#include <atomic>
 
 namespace holdfast::dataplane {
 namespace {
@@ -22,6 +25,21 @@ std::optional<std::uint16_t> take_free(std::span<Record> records, std::size_t& c
 
 bool known(RegistryState state) { return state <= RegistryState::kRetired; }
 
+template <typename... Fields>
+std::uint64_t checksum_over(const Fields&... fields) {
+  std::uint64_t hash = kFnvStart;
+  ((hash = fnv1a(std::as_bytes(std::span(&fields, 1)), hash)), ...);
+  return hash;
+}
+
+// The last write of a new record, so that a kill leaves a whole one or none.
+template <typename Record>
+void put_in_force(Record& record) {
+  record.checksum = record.build_checksum();
+  std::atomic_signal_fence(std::memory_order_release);
+  record.state = RegistryState::kActive;
+}
+
 }  // namespace
 
 std::string_view Label::view() const {
@@ -34,9 +52,20 @@ Label Label::of(std::string_view name) {
   return label;
 }
 
+std::uint64_t MemberRecord::build_checksum() const {
+  return checksum_over(service, backend, address, port, mode, epoch);
+}
+
 bool MemberRecord::plausible() const {
+  if (state == RegistryState::kFree) {
+    return true;
+  }
   return known(state) && mode <= Mode::kVxlan && (mtu == 0 || mtu >= least_mtu(true)) &&
-         service.text.back() == '\0' && backend.text.back() == '\0';
+         service.text.back() == '\0' && backend.text.back() == '\0' && checksum == build_checksum();
+}
+
+std::uint64_t BindingRecord::build_checksum() const {
+  return checksum_over(service, vip, first_port, last_port, protocol, prefix_bits);
 }
 
 bool BindingRecord::plausible() const {
@@ -45,7 +74,8 @@ bool BindingRecord::plausible() const {
   }
   const bool binds = protocol == Protocol::kTcp || protocol == Protocol::kUdp;
   return known(state) && (binds || protocol == kNoProtocol) && service.text.back() == '\0' &&
-         first_port <= last_port && prefix_bits <= kWholeAddress && masked(vip, prefix_bits) == vip;
+         first_port <= last_port && prefix_bits <= kWholeAddress &&
+         masked(vip, prefix_bits) == vip && checksum == build_checksum();
 }
 
 std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
@@ -64,7 +94,7 @@ std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
   record.hold_deadline_ms = 0;
   record.drain_deadline_ms = 0;
   ++record.epoch;
-  record.state = RegistryState::kActive;
+  put_in_force(record);
   return MemberId{*index, record.epoch};
 }
 
@@ -81,7 +111,7 @@ std::optional<std::uint16_t> BindingRegistry::allocate(const ServiceSpec& servic
   record.last_port = binding.last_port;
   record.protocol = binding.protocol;
   record.prefix_bits = binding.prefix_bits;
-  record.state = RegistryState::kActive;
+  put_in_force(record);
   return index;
 }
 

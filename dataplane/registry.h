@@ -50,7 +50,10 @@ struct MemberRecord {
   // time, so that the layout stays: always 0 now.
   std::uint64_t hold_deadline_ms = 0;
   std::uint64_t drain_deadline_ms = 0;  // then a member that keeps its flows is reset
+  // Of service, backend, address, port, mode and epoch: in a damaged one flows would go astray.
+  std::uint64_t checksum = 0;
 
+  [[nodiscard]] std::uint64_t build_checksum() const;
   // True when the record, as read from a file that may be damaged, can be used.
   [[nodiscard]] bool plausible() const;
 };
@@ -65,8 +68,10 @@ struct BindingRecord {
   Protocol protocol = Protocol::kTcp;
   RegistryState state = RegistryState::kFree;
   std::uint8_t prefix_bits = kWholeAddress;
-  std::array<std::uint8_t, 9> reserved{};
+  std::uint8_t reserved = 0;
+  std::uint64_t checksum = 0;  // of all above but the state
 
+  [[nodiscard]] std::uint64_t build_checksum() const;
   [[nodiscard]] bool plausible() const;
 };
 static_assert(sizeof(BindingRecord) == 96);

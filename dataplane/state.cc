@@ -3,8 +3,10 @@
 #include "dataplane/state.h"
 
 #include "dataplane/flow_keys.h"
+#include "dataplane/fnv.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -12,7 +14,8 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x31545346444c4f48;  // "HOLDFST1"
+constexpr std::uint64_t kMagic = 0x31545346444c4f48;          // "HOLDFST1"
+constexpr std::uint64_t kUnfilledMagic = 0x30545346444c4f48;  // "HOLDFST0"
 
 struct Header {
   std::uint64_t magic = kMagic;
@@ -26,14 +29,51 @@ struct Header {
 
 static_assert(sizeof(Header) <= 4032);
 
-// FNV-1a over the header's fields: finds damage, not malice.
 std::uint64_t checksum_of(const Header& header) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  const auto bytes = std::as_bytes(std::span(&header, 1)).first(offsetof(Header, checksum));
-  for (const std::byte byte : bytes) {
-    hash = (hash ^ std::to_integer<std::uint64_t>(byte)) * 0x100000001b3;
+  return fnv1a(std::as_bytes(std::span(&header, 1)).first(offsetof(Header, checksum)));
+}
+
+// What can be mapped and indexed, whatever a damaged header says.
+bool plausible(const StateGeometry& geometry) {
+  constexpr std::uint32_t kMostWorkers = 1024;
+  constexpr std::uint64_t kMostBuckets = std::uint64_t{1} << 32U;
+  const auto buckets = [](std::uint64_t count) {
+    return std::has_single_bit(count) && count >= 2 && count <= kMostBuckets;
+  };
+  return geometry.workers >= 1 && geometry.workers <= kMostWorkers &&
+         buckets(geometry.buckets_v4) && buckets(geometry.buckets_v6) &&
+         buckets(geometry.buckets_wide) && geometry.records_nat >= 1 &&
+         geometry.records_nat < kNoRecord;
+}
+
+// The header of a state that this program can read; the error says why it cannot.
+std::expected<Header, std::string> load_header(std::span<const std::byte> memory,
+                                               const HashKey& key,
+                                               const BootId& boot) {
+  Header header;
+  if (memory.size() < sizeof(header)) {
+    return std::unexpected("shorter than its header");
   }
-  return hash;
+  std::memcpy(static_cast<void*>(&header), memory.data(), sizeof(header));
+  if (header.magic == kUnfilledMagic) {
+    return std::unexpected("its process ended while it moved the flows of before into it");
+  }
+  if (header.magic != kMagic) {
+    return std::unexpected("not a state file");
+  }
+  if (header.layout != kStateLayout || header.registry_capacity != kRegistryCapacity) {
+    return std::unexpected("written by another layout version");
+  }
+  if (header.checksum != checksum_of(header) || !plausible(header.geometry)) {
+    return std::unexpected("damaged header");
+  }
+  if (header.key_id != key_id_of(key)) {
+    return std::unexpected("written under another hash key");
+  }
+  if (header.boot != boot) {
+    return std::unexpected("written before the machine last started: its times mean nothing now");
+  }
+  return header;
 }
 
 // Where each part stands, in bytes from the start; every part begins on a cache line.
@@ -144,7 +184,9 @@ void validate_nat(NatTable& nat,
     if (good) {
       const std::uint64_t reply = generation.hasher()(*reply_key_of(record, generation));
       const std::uint64_t forward = generation.hasher()(*client_key_of(nat, index, generation));
-      good = nat.reply().insert(reply, index);
+      // Of two records with one endpoint one would get the other's replies.
+      good = find_reply(nat, generation, reply, *reply_key_of(record, generation)) == kNoRecord &&
+             nat.reply().insert(reply, index);
       if (good && !record.detached && !nat.forward().insert(forward, index)) {
         nat.reply().erase(reply, index);
         good = false;
@@ -194,36 +236,48 @@ std::expected<SharedState, std::string> SharedState::adopt(std::span<std::byte> 
                                                            const StateGeometry& geometry,
                                                            const HashKey& key,
                                                            const BootId& boot) {
-  Header header;
-  if (memory.size() < sizeof(header)) {
-    return std::unexpected("shorter than its header");
-  }
-  std::memcpy(static_cast<void*>(&header), memory.data(), sizeof(header));
-  if (header.magic != kMagic) {
-    return std::unexpected("not a state file");
-  }
-  if (header.layout != kStateLayout || header.registry_capacity != kRegistryCapacity) {
-    return std::unexpected("written by another layout version");
-  }
-  if (header.checksum != checksum_of(header)) {
-    return std::unexpected("damaged header");
-  }
-  if (header.geometry != geometry || memory.size() < geometry.bytes()) {
+  auto state = adopt_resized(memory, key, boot);
+  if (state && (state->geometry() != geometry)) {
     return std::unexpected("other sizes: worker count or `flows` changed");
   }
-  if (header.key_id != key_id_of(key)) {
-    return std::unexpected("written under another hash key");
+  return state;
+}
+
+std::expected<SharedState, std::string> SharedState::adopt_resized(std::span<std::byte> memory,
+                                                                   const HashKey& key,
+                                                                   const BootId& boot) {
+  const auto header = load_header(memory, key, boot);
+  if (!header) {
+    return std::unexpected(header.error());
   }
-  if (header.boot != boot) {
-    return std::unexpected("written before the machine last started: its times mean nothing now");
+  if (memory.size() < header->geometry.bytes()) {
+    return std::unexpected("shorter than its tables");
   }
-  SharedState state(memory, geometry);
+  SharedState state(memory, header->geometry);
   if (!std::ranges::all_of(state.member_records(), &MemberRecord::plausible) ||
       !std::ranges::all_of(state.binding_records(), &BindingRecord::plausible)) {
     return std::unexpected("damaged registry");
   }
   state.mend_dispositions();
   return state;
+}
+
+void SharedState::begin_as(const SharedState& former) {
+  std::memcpy(memory_.data(), &kUnfilledMagic, sizeof(kUnfilledMagic));
+  const Layout layout(geometry_);
+  const std::size_t size = layout.workers - layout.version;
+  std::memcpy(memory_.data() + layout.version, former.memory_.data() + layout.version, size);
+  mended_dispositions_ = former.mended_dispositions_;
+}
+
+void SharedState::complete() {
+  std::atomic_signal_fence(std::memory_order_release);  // a kill leaves what was written before
+  std::memcpy(memory_.data(), &kMagic, sizeof(kMagic));
+}
+
+bool SharedState::is_unfilled(std::span<const std::byte> memory) {
+  return memory.size() >= sizeof(kUnfilledMagic) &&
+         std::memcmp(memory.data(), &kUnfilledMagic, sizeof(kUnfilledMagic)) == 0;
 }
 
 void SharedState::mend_dispositions() {

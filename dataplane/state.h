@@ -23,7 +23,7 @@
 
 namespace holdfast::dataplane {
 
-inline constexpr std::uint32_t kStateLayout = 4;
+inline constexpr std::uint32_t kStateLayout = 5;
 inline constexpr std::size_t kLearnedCapacity = 4096;
 
 // Which boot's monotonic clock the stamps and deadlines in a state count on. All zero: unknown.
@@ -132,6 +132,19 @@ class SharedState {
                                                        const StateGeometry& geometry,
                                                        const HashKey& key,
                                                        const BootId& boot);
+
+  // The same for a state of whatever sizes, which its header tells.
+  static std::expected<SharedState, std::string> adopt_resized(std::span<std::byte> memory,
+                                                               const HashKey& key,
+                                                               const BootId& boot);
+
+  // Takes over what no worker owns: the registries, the dispositions, the learned neighbours. Until
+  // complete() nobody adopts this state, so that a process which ends meanwhile leaves the flows
+  // where they were.
+  void begin_as(const SharedState& former);
+  void complete();
+  // Whether that is a state between begin_as() and complete().
+  static bool is_unfilled(std::span<const std::byte> memory);
 
   [[nodiscard]] std::span<MemberRecord> member_records() const;
   [[nodiscard]] std::span<BindingRecord> binding_records() const;

@@ -6,6 +6,7 @@
 #include "dataplane/process/log.h"
 #include "dataplane/process/notify.h"
 #include "dataplane/process/privileges.h"
+#include "dataplane/rehash.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -146,7 +147,37 @@ void MainLoop::start_publisher() {
   }
 }
 
+// Of a state of other sizes: the flows go to their workers of now.
+void MainLoop::take_former() {
+  const SharedState* const former = booted_.state.former();
+  if (former == nullptr) {
+    return;
+  }
+  const RehashReport report = rehash_tables(
+      *former, booted_.state.state(), publisher_->generation(), stamp_of(start_ns_ / 1'000'000));
+  log_line(LogLevel::kInfo,
+           "state.rehashed",
+           fmt::format("from {} to {} workers: {} flows moved, {} dropped, {} ended because their "
+                       "replies come to another worker now, {} without room",
+                       former->geometry().workers,
+                       booted_.plan.workers,
+                       report.moved,
+                       report.dropped,
+                       report.parted,
+                       report.crowded));
+  if (report.parted + report.crowded != 0) {
+    booted_.notices.push_back(
+        fmt::format("dataplane.workers or dataplane.flows changed: of {} flows {} ended because "
+                    "their replies come to another worker now, {} had no room",
+                    report.moved + report.parted + report.crowded,
+                    report.parted,
+                    report.crowded));
+  }
+  booted_.state.settle();
+}
+
 void MainLoop::adopt_tables() {
+  take_former();
   AdoptionReport total;
   for (const auto& worker : workers_) {
     const AdoptionReport report = validate_tables(
@@ -205,6 +236,8 @@ Result<void> MainLoop::start_kernel_thread() {
 void MainLoop::start_workers() {
   for (const auto& worker : workers_) {
     threads_.emplace_back([&worker] { worker->run(); });
+    const std::string name = fmt::format("worker-{}", threads_.size() - 1);
+    ::pthread_setname_np(threads_.back().native_handle(), name.c_str());
   }
   pin_workers();
   for (const auto& worker : workers_) {

@@ -41,6 +41,7 @@ class MainLoop {
 
   void start_publisher();
   void foresee_queues();
+  void take_former();
   void adopt_tables();
   void start_server();
   Result<void> start_kernel_thread();

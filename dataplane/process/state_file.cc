@@ -4,6 +4,7 @@
 
 #include "dataplane/process/lock.h"
 
+#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -100,6 +101,13 @@ std::size_t size_of(const Descriptor& file) {
   return ::fstat(file.get(), &status) == 0 ? static_cast<std::size_t>(status.st_size) : 0;
 }
 
+// What an earlier process left.
+struct Former {
+  std::optional<MappedState> state;
+  std::string unusable;  // why it is not used; empty: it is, or there is nothing
+  std::string path;      // where it stands; empty: there is nothing
+};
+
 struct Opened {
   Descriptor file;
   std::span<std::byte> memory;
@@ -117,12 +125,23 @@ Result<Opened> open_and_map(const std::string& path, std::size_t size) {
   return Opened{.file = std::move(*file), .memory = *memory};
 }
 
-// Opens a new file at `path`. The old one, put aside, gives way when there is no room for both.
-Result<Opened> open_beside(const std::string& path, std::size_t size) {
-  const std::string aside = path + ".aside";
+void unmap(std::span<std::byte> memory) { ::munmap(memory.data(), memory.size()); }
+
+std::string aside_of(const std::string& path) { return path + ".aside"; }
+
+// Opens a new file at `path`. The old one, put aside, gives way when there is no room for both, and
+// with it what it was to give.
+Result<Opened> open_beside(const std::string& path, std::size_t size, Former& former) {
   auto opened = open_and_map(path, size);
-  if (!opened && opened.error().code == ExitCode::kEnvironment && ::unlink(aside.c_str()) == 0) {
-    opened = open_and_map(path, size);
+  if (!opened && opened.error().code == ExitCode::kEnvironment) {
+    if (former.state) {
+      unmap(former.state->memory);
+      former.state.reset();
+      former.unusable = "there is no room for the state of before beside the new one";
+    }
+    if (::unlink(aside_of(path).c_str()) == 0) {
+      opened = open_and_map(path, size);
+    }
   }
   return opened;
 }
@@ -140,6 +159,55 @@ BootId load_boot_id() {
     }
   }
   return id;
+}
+
+// What stands in the file, of whatever sizes.
+Former map_former(Descriptor file, const std::string& path, const HashKey& key) {
+  Former former;
+  const std::size_t size = size_of(file);
+  if (size == 0) {
+    return former;
+  }
+  former.path = path;
+  auto memory = map(file, path, size);
+  if (!memory) {
+    former.unusable = memory.error().text;
+    return former;
+  }
+  if (auto state = SharedState::adopt_resized(*memory, key, load_boot_id()); state) {
+    former.state.emplace(std::move(file), *memory, *state);
+  } else {
+    former.unusable = state.error();
+    unmap(*memory);
+  }
+  return former;
+}
+
+// Whether the process that made this file ended before the flows of before were in it.
+bool is_unfilled(const Descriptor& file) {
+  std::array<std::byte, 8> start{};
+  return ::pread(file.get(), start.data(), start.size(), 0) == static_cast<ssize_t>(start.size()) &&
+         SharedState::is_unfilled(start);
+}
+
+// What an earlier process left at `path`; where that is not filled yet, what it was to be filled
+// from.
+Former find_former(Descriptor file, const std::string& path, const HashKey& key) {
+  if (!is_unfilled(file)) {
+    return map_former(std::move(file), path, key);
+  }
+  auto aside = open_locked(aside_of(path));
+  return aside ? map_former(std::move(*aside), aside_of(path), key)
+               : Former{.state = {}, .unusable = aside.error().text, .path = aside_of(path)};
+}
+
+// Leaves `path` free, what stood there at `<path>.aside`.
+void make_way(const std::string& path, const Former& former) {
+  if (former.path == path) {
+    ::rename(path.c_str(), aside_of(path).c_str());
+  } else if (!former.path.empty()) {
+    ::unlink(path.c_str());
+  }
 }
 
 // Removes the state in the default place that is not used, unless another process has it.
@@ -184,11 +252,11 @@ std::string default_state_path(const std::string& instance, bool huge_pages) {
                      ::geteuid());
 }
 
-StateFile::StateFile(std::string path,
-                     Descriptor file,
-                     std::span<std::byte> memory,
-                     SharedState state)
-    : path_(std::move(path)), file_(std::move(file)), memory_(memory), state_(state) {}
+StateFile::StateFile(std::string path, MappedState mapped)
+    : path_(std::move(path)),
+      file_(std::move(mapped.file)),
+      memory_(mapped.memory),
+      state_(mapped.state) {}
 
 StateFile::StateFile(StateFile&& other) noexcept
     : path_(std::move(other.path_)),
@@ -196,11 +264,15 @@ StateFile::StateFile(StateFile&& other) noexcept
       memory_(std::exchange(other.memory_, {})),
       state_(other.state_),
       adopted_(other.adopted_),
+      former_(std::exchange(other.former_, std::nullopt)),
       notices_(std::move(other.notices_)) {}
 
 StateFile::~StateFile() {
   if (!memory_.empty()) {
-    ::munmap(memory_.data(), memory_.size());
+    unmap(memory_);
+  }
+  if (former_) {
+    unmap(former_->memory);
   }
 }
 
@@ -208,50 +280,55 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
   const std::string path = startup.state_file.empty()
                                ? default_state_path(startup.instance, plan.huge_state)
                                : startup.state_file;
-  const std::size_t size = plan.state_file_bytes();
-  const BootId boot = load_boot_id();
   auto file = open_locked(path);
   if (!file) {
     return std::unexpected(file.error());
   }
-  std::string unusable;
-  if (const std::size_t old = size_of(*file); old == size) {
-    auto memory = map(*file, path, size);
-    if (!memory) {
-      return std::unexpected(memory.error());
+  Former former = find_former(std::move(*file), path, startup.hash_key);
+  if (former.state && former.state->state.geometry() == plan.geometry &&
+      former.state->memory.size() == plan.state_file_bytes()) {
+    if (former.path != path) {
+      ::rename(former.path.c_str(), path.c_str());
     }
-    if (auto state = SharedState::adopt(*memory, plan.geometry, startup.hash_key, boot); state) {
-      StateFile adopted(path, std::move(*file), *memory, *state);
-      adopted.adopted_ = true;
-      remove_other(path, startup);
-      adopted.note_mended();
-      adopted.note_pages();
-      return adopted;
-    } else {
-      unusable = state.error();
-    }
-    ::munmap(memory->data(), memory->size());
-  } else if (old != 0) {
-    unusable = "other sizes: worker count or `flows` changed";
+    StateFile adopted(path, std::move(*former.state));
+    adopted.adopted_ = true;
+    remove_other(path, startup);
+    adopted.note_mended();
+    adopted.note_pages();
+    return adopted;
   }
-  if (!unusable.empty()) {
-    ::rename(path.c_str(), (path + ".aside").c_str());
-  }
-  file->close();
-  auto opened = open_beside(path, size);
+  make_way(path, former);
+  auto opened = open_beside(path, plan.state_file_bytes(), former);
   if (!opened) {
     return std::unexpected(opened.error());
   }
   const SharedState empty =
-      SharedState::format(opened->memory, plan.geometry, startup.hash_key, boot);
-  StateFile fresh(path, std::move(opened->file), opened->memory, empty);
-  if (!unusable.empty()) {
-    fresh.notices_.push_back(fmt::format(
-        "flows of before are lost: the state file was put aside as {}.aside: {}", path, unusable));
+      SharedState::format(opened->memory, plan.geometry, startup.hash_key, load_boot_id());
+  StateFile fresh(path, {std::move(opened->file), opened->memory, empty});
+  if (former.state) {
+    fresh.state_.begin_as(former.state->state);
+    fresh.former_ = std::move(former.state);
+    fresh.note_mended();
+  } else if (!former.unusable.empty()) {
+    fresh.notices_.push_back(
+        fmt::format("flows of before are lost: the state file was put aside as {}: {}",
+                    aside_of(path),
+                    former.unusable));
   }
   remove_other(path, startup);
   fresh.note_pages();
   return fresh;
+}
+
+// The name may be another user's by now, so that it cannot be removed; the memory is this one's.
+void StateFile::settle() {
+  state_.complete();
+  if (former_) {
+    unmap(former_->memory);
+    [[maybe_unused]] const int emptied = ::ftruncate(former_->file.get(), 0);
+    ::unlink(aside_of(path_).c_str());
+    former_.reset();
+  }
 }
 
 void StateFile::note_mended() {

@@ -12,18 +12,27 @@
 #include "dataplane/state.h"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace holdfast::dataplane {
 
+// A state file that is open and locked, and its memory.
+struct MappedState {
+  Descriptor file;
+  std::span<std::byte> memory;
+  SharedState state;
+};
+
 class StateFile {
  public:
   // Maps the file, adopts what an earlier process left in it, or puts it aside as `<file>.aside`
-  // and starts empty. One in the other of the default places is removed: what stands there is
-  // older, and must not be found by a later start. Its lock makes a second instance fail with the
-  // owner's process id.
+  // and starts with what can be had of it: with all of it but the flows where its sizes are others,
+  // empty where it cannot be used, with the reason among the notices. One in the other of the
+  // default places is removed: what stands there is older, and must not be found by a later start.
+  // Its lock makes a second instance fail with the owner's process id.
   static Result<StateFile> open(const StartupSpec& startup, const MemoryPlan& plan);
   StateFile(StateFile&& other) noexcept;
   StateFile& operator=(StateFile&&) = delete;
@@ -31,11 +40,16 @@ class StateFile {
 
   [[nodiscard]] const SharedState& state() const { return state_; }
   [[nodiscard]] bool adopted() const { return adopted_; }
+  // Where the flows of an earlier process of other sizes still are; nullptr: there is none. Until
+  // settle() a process that ends leaves them there for the next one.
+  [[nodiscard]] const SharedState* former() const { return former_ ? &former_->state : nullptr; }
+  // Gives the memory of `former` back. Requires: what it had is in state().
+  void settle();
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
 
  private:
-  StateFile(std::string path, Descriptor file, std::span<std::byte> memory, SharedState state);
+  StateFile(std::string path, MappedState mapped);
   void note_pages();
   void note_mended();
 
@@ -44,6 +58,7 @@ class StateFile {
   std::span<std::byte> memory_;
   SharedState state_;
   bool adopted_ = false;
+  std::optional<MappedState> former_;
   std::vector<std::string> notices_;
 };
 

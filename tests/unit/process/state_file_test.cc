@@ -33,8 +33,19 @@ struct Files {
     plan.geometry = StateGeometry::from(flows, 1);
     plan.state_bytes = plan.geometry.bytes();
   }
+  void change(std::uint64_t flows, std::uint32_t workers) {
+    plan.geometry = StateGeometry::from(flows, workers);
+    plan.state_bytes = plan.geometry.bytes();
+  }
   [[nodiscard]] Result<StateFile> open() const { return StateFile::open(startup, plan); }
 };
+
+MemberId add_member(const SharedState& state) {
+  const auto id =
+      MemberRegistry(state.member_records()).allocate({.name = "web"}, {.backend = "a"});
+  state.dispositions().set(id.value(), Disposition::kNew);
+  return id.value();
+}
 
 TEST(StateFile, IsAdoptedByTheNextProcess) {
   const Files files;
@@ -42,12 +53,12 @@ TEST(StateFile, IsAdoptedByTheNextProcess) {
     const auto first = files.open();
     ASSERT_TRUE(first.has_value()) << first.error().text;
     EXPECT_FALSE(first->adopted());
-    first->state().member_records()[3].state = RegistryState::kActive;
+    add_member(first->state());
   }
   const auto second = files.open();
   ASSERT_TRUE(second.has_value());
   EXPECT_TRUE(second->adopted());
-  EXPECT_EQ(second->state().member_records()[3].state, RegistryState::kActive);
+  EXPECT_EQ(second->state().member_records()[0].state, RegistryState::kActive);
   const auto mode = std::filesystem::status(files.startup.state_file).permissions();
   EXPECT_EQ(mode, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
@@ -84,8 +95,8 @@ TEST(StateFile, SaysThatDispositionsWereDamaged) {
   {
     const auto first = files.open();
     ASSERT_TRUE(first.has_value());
-    first->state().member_records()[3].state = RegistryState::kActive;
-    first->state().dispositions().set({.index = 3, .epoch = 0}, static_cast<Disposition>(99));
+    const MemberId member = add_member(first->state());
+    first->state().dispositions().set(member, static_cast<Disposition>(99));
   }
   const auto second = files.open();
   ASSERT_TRUE(second.has_value());
@@ -102,16 +113,46 @@ TEST(StateFile, HasOneOwner) {
   EXPECT_THAT(second.error().text, HasSubstr("process " + std::to_string(::getpid())));
 }
 
-TEST(StateFile, OfOtherSizesIsPutAsideWithTheReason) {
+TEST(StateFile, OfOtherSizesGivesItsMembersAtOnceAndItsFlowsUntilTheyAreSettled) {
   Files files;
-  ASSERT_TRUE(files.open().has_value());
-  files.plan.geometry = StateGeometry::from(5000, 1);
-  files.plan.state_bytes = files.plan.geometry.bytes();
-  const auto other = files.open();
-  ASSERT_TRUE(other.has_value());
-  EXPECT_FALSE(other->adopted());
-  EXPECT_THAT(other->notices(), Contains(HasSubstr("other sizes")));
-  EXPECT_TRUE(std::filesystem::exists(files.startup.state_file + ".aside"));
+  {
+    add_member(files.open()->state());
+  }
+  files.change(5000, 3);
+  {
+    auto other = files.open();
+    ASSERT_TRUE(other.has_value());
+    EXPECT_FALSE(other->adopted());
+    ASSERT_NE(other->former(), nullptr);
+    EXPECT_EQ(other->former()->geometry().workers, 1U);
+    EXPECT_EQ(other->state().member_records()[0].backend.view(), "a");
+    EXPECT_FALSE(files.open().has_value()) << "one owner";
+    other->settle();
+    EXPECT_EQ(other->former(), nullptr);
+  }
+  EXPECT_FALSE(std::filesystem::exists(files.startup.state_file + ".aside"));
+  const auto third = files.open();
+  ASSERT_TRUE(third.has_value());
+  EXPECT_TRUE(third->adopted());
+}
+
+TEST(StateFile, OfOtherSizesIsStillThereAfterAProcessThatEndedInBetween) {
+  Files files;
+  {
+    add_member(files.open()->state());
+  }
+  for (const std::uint32_t workers : {2U, 3U}) {
+    files.change(1000, workers);
+    const auto killed = files.open();
+    ASSERT_TRUE(killed.has_value());
+    ASSERT_NE(killed->former(), nullptr) << workers;
+    EXPECT_EQ(killed->former()->geometry().workers, 1U);
+  }
+  files.change(1000, 1);
+  const auto back = files.open();
+  ASSERT_TRUE(back.has_value());
+  EXPECT_TRUE(back->adopted());
+  EXPECT_EQ(back->state().member_records()[0].backend.view(), "a");
 }
 
 TEST(StateFile, UnderAnotherHashKeyIsPutAside) {
