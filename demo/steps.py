@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 from holdfast_lab import process
-from holdfast_lab.loads import SynWatch
+from holdfast_lab.loads import SynWatch, outage_ms
 from holdfast_lab.topology import backend_v4
 
 from stage import MODES, VIPS, Stage, Watched
@@ -17,6 +17,7 @@ from stage import MODES, VIPS, Stage, Watched
 SHARE_TOLERANCE = 5.0  # percentage points; some thousand connections over 65 537 slots
 FAILOVER_LIMIT_MS = 350  # P6, every mode, at a probe interval of 250 ms
 ADOPTION_LIMIT_MS = 2000
+FORWARDING_LIMIT_MS = 3000  # P4
 KILLED = "b"
 DRAINED = ("web", "a")
 
@@ -240,6 +241,31 @@ def _adopted(stage: Stage, adopted: dict[str, dict]) -> bool:
     return status.get("adopted_ms", -1) >= 0
 
 
+def dataplane_dies(stage: Stage) -> None:
+    stage.balancer.cli("drain", "/".join(DRAINED))
+    old = stage.balancer.pid_of("dataplane")
+    living = _living_total(stage)
+    moments: dict[str, float] = {}
+
+    def kill() -> None:
+        moments["killed"] = process.now()
+        os.kill(old, signal.SIGKILL)
+        process.wait_until(
+            lambda: stage.balancer.pid_of("dataplane") not in (0, old),
+            "the dataplane to be started again",
+        )
+
+    watched = stage.watch(6, kill)
+    assert stage.messages is not None
+    outage = outage_ms(stage.messages.report(), moments["killed"])
+    stage.figures.at_most("dataplane killed: forwarding again", outage, FORWARDING_LIMIT_MS, "ms")
+    stage.figures.at_most("dataplane killed: flows moved", watched.moved(), 0, reason=f"of {living}")
+    stage.figures.at_most("dataplane killed: flows broken", watched.broken(), 0)
+    drained = watched.new[DRAINED[0]]["answers"].get(DRAINED[1], 0)
+    stage.figures.at_most("dataplane killed: new flows to what drains", drained, 0)
+    stage.balancer.cli("undrain", "/".join(DRAINED))
+
+
 def accounts(stage: Stage) -> None:
     assert stage.messages is not None
     last = stage.messages.stop()
@@ -275,5 +301,6 @@ STORY = (
     ("SIGHUP: a fourth backend, one weight changed", reload_good),
     ("SIGHUP: a broken file", reload_broken),
     ("control is killed with SIGKILL and started again", control_dies),
+    ("the dataplane is killed with SIGKILL and started again", dataplane_dies),
     ("the accounts", accounts),
 )

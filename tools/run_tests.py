@@ -2,7 +2,8 @@
 """Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
 
 Stages in order: lint, dev (unit, property, packet, process tests), levels (the pure stages compiled
-for other processors of this kind), arm64 (cross-compiled, under qemu), asan, tsan, end-to-end, fuzz.
+for other processors of this kind), arm64 (cross-compiled, under qemu), asan, tsan, end-to-end,
+continuity (the end-to-end tests that are rows of ./run continuity), fuzz.
 With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. With --fuzz-seconds N
 each fuzz target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last
 line is
@@ -27,7 +28,7 @@ import lint  # noqa: E402
 import tidy  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "fuzz")
+STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "continuity", "fuzz")
 QUICK_STAGES = ("lint", "dev", "end-to-end")
 FUZZ_SECONDS = 60  # for one target
 PACKET_FUZZ_SECONDS = 90  # for one that takes frames
@@ -231,24 +232,23 @@ def run_arm64(tally: Tally, trees: Path) -> None:
     run_elsewhere(tally, "arm64", trees / "arm64", told, ARM64_STORIES, ARM64_EMULATOR)
 
 
-def run_end_to_end(tally: Tally, quick: bool, binaries: Path) -> None:
+def run_end_to_end(tally: Tally, stage: str, selection: str, binaries: Path) -> None:
     if not build("dev"):
-        tally.failed.append("end-to-end: building")
+        tally.failed.append(f"{stage}: building")
         return
-    report = binaries / "end-to-end-junit.xml"
+    report = binaries / f"{stage}-junit.xml"
     report.unlink(missing_ok=True)
-    selection = ["-m", "quick"] if quick else []
     done = subprocess.run(
         [
             "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q",
-            "--junitxml", str(report), *selection, str(ROOT / "tests" / "end_to_end"),
+            "--junitxml", str(report), "-m", selection, str(ROOT / "tests" / "end_to_end"),
         ],
         env={**os.environ, "HOLDFAST_BINARIES": str(binaries)},
     )  # fmt: skip
     if report.exists():
-        tally.read_junit("end-to-end", report)
+        tally.read_junit(stage, report)
     if not report.exists() or done.returncode not in (0, 1):
-        tally.failed.append(f"end-to-end: pytest ended with {done.returncode}")
+        tally.failed.append(f"{stage}: pytest ended with {done.returncode}")
 
 
 def write_seeds(tally: Tally, tree: Path) -> Path:
@@ -337,7 +337,9 @@ def run_stage(
         case "tsan":
             run_sanitized(tally, "tsan", "tsan", trees / "tsan")
         case "end-to-end":
-            run_end_to_end(tally, quick, trees / "dev")
+            run_end_to_end(tally, stage, "quick" if quick else "not continuity", trees / "dev")
+        case "continuity":
+            run_end_to_end(tally, stage, "continuity", trees / "dev")
         case "fuzz":
             run_fuzz(tally, trees / "fuzz", asked_fuzz_seconds)
 

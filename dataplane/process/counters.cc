@@ -59,6 +59,7 @@ Counters::Counters(const WorkerSurroundings& surroundings,
       workers_(workers),
       publisher_(publisher),
       state_bytes_(state_bytes),
+      link_losses_(surroundings.ports.size()),
       bases_(kRegistryCapacity),
       busy_(workers.size(), Busy{.at_ns = monotonic_ns()}) {
   members_changed();
@@ -139,6 +140,7 @@ void Counters::read_port(Port& port, seam::PortCounters& out) const {
   const PortCounters counters = port.counters();
   out.set_name(port.spec().name);
   out.set_link_up(counters.link_up);
+  add(out.mutable_values(), "link_losses", link_losses_[port.link().port]);
   add(out.mutable_values(), "received", counters.received);
   add(out.mutable_values(), "received_bytes", counters.received_bytes);
   add(out.mutable_values(), "missed", counters.missed);

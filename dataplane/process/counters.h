@@ -28,6 +28,8 @@ class Counters {
   void members_changed();
   // The nft table (nft_ingress.h) was not there any more.
   void count_guard_loss() { ++guard_losses_; }
+  // A port's link went down.
+  void count_link_loss(PortIndex port) { ++link_losses_.at(port); }
   // Notes what share of the time since the last call each worker was busy. About once a second.
   void sample_busy(std::uint64_t now_ns);
   // Workers are read between two of their bursts, where P5 holds, unless one does not come round.
@@ -58,6 +60,7 @@ class Counters {
   const Publisher& publisher_;
   std::size_t state_bytes_;
   std::uint64_t guard_losses_ = 0;
+  std::vector<std::uint64_t> link_losses_;  // by port
   std::vector<Base> bases_;
   std::vector<Busy> busy_;  // by worker
 };

@@ -159,7 +159,9 @@ void MainLoop::take_link_changes() {
     const std::string& name = surroundings_.ports[port]->spec().name;
     log_line(up ? LogLevel::kInfo : LogLevel::kNotice, up ? "link.up" : "link.down", name);
     server_->broadcast(up ? "link_up" : "link_down", name);
-    if (up) {
+    if (!up) {
+      counters_->count_link_loss(port);
+    } else {
       announcer_.link_came_up(port);
       resolve_next_hops(Ask::kAll);
     }

@@ -2,7 +2,8 @@
 """Fixtures of the end-to-end tests: a lab per module, Holdfast per test.
 
 HOLDFAST_BINARIES names the folder with the programs under test (default: build/dev). Where the
-machine cannot make namespaces every test is skipped, with what is lacking.
+machine cannot make namespaces every test is skipped, with what is lacking. HOLDFAST_FIGURES names
+the file that takes the figures of the tests of continuity.
 """
 
 import contextlib
@@ -19,6 +20,8 @@ from holdfast_lab import environment, run_record  # noqa: E402
 from holdfast_lab.backends import Backend  # noqa: E402
 from holdfast_lab.balancer import Balancer  # noqa: E402
 from holdfast_lab.configuration import Configuration, Service  # noqa: E402
+from holdfast_lab.figures import Figures  # noqa: E402
+from holdfast_lab.promises import Measured  # noqa: E402
 from holdfast_lab.topology import Topology  # noqa: E402
 
 WEIGHTS = {"a": 100, "b": 100, "c": 100}
@@ -27,11 +30,14 @@ DSR = Service("web-dsr", "dsr", ("203.0.113.11",), WEIGHTS)
 NAT_V6 = Service("web6", "nat", ("2001:db8::10",), WEIGHTS)
 DSR_V6 = Service("web6-dsr", "dsr", ("2001:db8::11",), WEIGHTS)
 SERVICES = (NAT, DSR, NAT_V6, DSR_V6)
+FIGURES = Figures()
+MISSED_BEFORE = pytest.StashKey[int]()
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "quick: also run by ./run test --quick")
     config.addinivalue_line("markers", "plain: needs no namespaces, so it always runs")
+    config.addinivalue_line("markers", "continuity(injected): a row of ./run continuity")
     # Before anything is collected: this may start the whole program again in a user namespace.
     config.lacks = _lacks()
 
@@ -52,6 +58,30 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("plain") is None:
                 item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture
+def measured(request) -> Measured:
+    """Figures under the name that the test's marker `continuity` gives, with its parameters."""
+    marker = request.node.get_closest_marker("continuity")
+    parameters = getattr(request.node, "callspec", None)
+    named = {} if parameters is None else parameters.params
+    return Measured(FIGURES, marker.args[0].format(**named))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A test that broke off before its figures is a figure that was missed."""
+    known = item.stash.setdefault(MISSED_BEFORE, len(FIGURES.failed()))
+    report = (yield).get_result()
+    if report.failed and "continuity" in report.keywords and len(FIGURES.failed()) == known:
+        reason = str(getattr(report.longrepr, "reprcrash", report.longrepr)).splitlines()[0]
+        FIGURES.holds(item.name, "broke off", "done", False, reason=reason)
+
+
+def pytest_sessionfinish():
+    if path := os.environ.get("HOLDFAST_FIGURES"):
+        FIGURES.write_json(path)
 
 
 @pytest.fixture(scope="session")

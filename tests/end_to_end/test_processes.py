@@ -3,44 +3,15 @@
 
 import os
 import signal
-import time
 from dataclasses import replace
 
 import pytest
 
-from conftest import DSR, NAT
+from conftest import NAT
 from holdfast_lab import process
 from holdfast_lab.balancer import Balancer
-from holdfast_lab.loads import MessageLoad
-from holdfast_lab.message_client import LoadPlan
-from test_failover import counted
-from test_forwarding import target
 
 TABLE = "table netdev holdfast_"
-
-
-@pytest.mark.quick
-def test_a_killed_control_is_replaced_by_one_that_adopts(lab, balancer):
-    load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
-    load.wait_answered()
-    assert balancer.cli("drain", "web/a").status == 0
-    old = balancer.pid_of("control")
-    os.kill(old, signal.SIGKILL)
-    process.wait_until(lambda: balancer.pid_of("control") not in (0, old), "a new control")
-
-    def adopted() -> bool:
-        return balancer.cli("status").status == 0 and balancer.status().get("adopted_ms", -1) >= 0
-
-    process.wait_until(adopted, "the adoption")
-    time.sleep(1)
-    status = balancer.status()
-    assert status["adoption_state_changes"] == 0
-    assert status["adopted_ms"] <= 2000
-    assert balancer.members()[("web", "a")]["admin"] == "draining"
-    report = load.stop()
-    for what in ("lost", "moved", "broken"):
-        assert counted(report, what) == 0, what
-    balancer.cli("undrain", "web/a")
 
 
 def test_without_control_the_dataplane_is_asked_and_the_cli_says_so(balancer):

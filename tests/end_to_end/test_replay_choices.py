@@ -37,7 +37,8 @@ def differing_choices(first: Replayed, second: Replayed) -> int:
     return sum(a != b for a, b in zip(first.verdicts, second.verdicts))
 
 
-def test_order_of_backends_and_services_does_not_matter(binaries, tmp_path, flows):
+@pytest.mark.continuity("two nodes whose files have another order")
+def test_order_of_backends_and_services_does_not_matter(binaries, tmp_path, flows, measured):
     plain = Replay(binaries, captures.configuration(tmp_path, "plain.yaml")).run(flows)
     names = tuple(captures.BACKENDS)
     differing = 0
@@ -51,8 +52,7 @@ def test_order_of_backends_and_services_does_not_matter(binaries, tmp_path, flow
         result = Replay(binaries, other).run(flows)
         differing += differing_choices(plain, result)
         assert result.raw == plain.raw
-    print(f"differing choices {differing} of {3 * len(plain.verdicts)}")
-    assert differing == 0
+    measured.at_most("differing choices", differing, 0, reason=f"of {3 * len(plain.verdicts)}")
     shares = {v["backend"] for v in plain.verdicts}
     assert len(shares) == 6, "every backend of both families takes part"
 

@@ -58,7 +58,7 @@ def bash(place: Path, script: str, **more) -> subprocess.CompletedProcess:
 def test_help_names_every_verb(copied):
     said = run(copied, "help")
     assert said.returncode == 0
-    for verb in ("demo", "test", "build", "bench", "lint", "lab"):
+    for verb in ("demo", "test", "build", "continuity", "bench", "lint", "lab"):
         assert f"\n  {verb} " in said.stdout
 
 

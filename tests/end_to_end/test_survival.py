@@ -1,99 +1,288 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who survives what: the processes end in every way, and the flows go on."""
+"""Who survives what: every cell of the table in ARCHITECTURE.md, under flows that are counted."""
 
 import os
 import signal
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from conftest import DSR, NAT
-from holdfast_lab import process
-from holdfast_lab.loads import MessageLoad
+from conftest import DSR, NAT, new_configuration, running_balancer
+from holdfast_lab import process, thread_stopper
+from holdfast_lab.loads import MessageLoad, outage_ms
 from holdfast_lab.message_client import LoadPlan
-from test_failover import counted
 from test_forwarding import target
+
+ADOPTED_MS = 2000
+FORWARDING_MS = 3000
+SILENT_S = 5  # after which a stuck worker's process aborts
+ENDINGS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+each_ending = pytest.mark.parametrize("how", ENDINGS)
 
 
 @pytest.fixture
 def load(lab, balancer):
-    load = MessageLoad(lab, LoadPlan([target(NAT, flows=0), target(DSR, flows=0)]))
+    load = MessageLoad(lab, LoadPlan([target(NAT), target(DSR)]))
     load.wait_answered()
     yield load
-    load.stop()
+    load.end()
+
+
+def has_adopted(balancer) -> bool:
+    answer = balancer.cli("status")
+    return answer.status == 0 and balancer.status().get("adopted_ms", -1) >= 0
 
 
 def wait_adopted(balancer) -> None:
-    def adopted() -> bool:
-        answer = balancer.cli("status")
-        return answer.status == 0 and balancer.status().get("adopted_ms", -1) >= 0
-
-    process.wait_until(adopted, "control to answer and to have adopted", 15)
-
-
-def nothing_moved(load) -> None:
-    """Every connection is answered again, by the backend that it had."""
-    report = load.report()
-    answered = report["tcp"]["answered"]
     process.wait_until(
-        lambda: load.report()["tcp"]["answered"] > answered + 80, "answers on every connection"
+        lambda: has_adopted(balancer), "control to answer and to have adopted", 15
     )
-    report = load.report()
-    for what in ("moved", "broken"):
-        assert counted(report, what) == 0, what
+
+
+def end(balancer, name: str, how: str) -> tuple[int, float]:
+    """Ends a process. Returns its id and when."""
+    pid, now = balancer.pid_of(name), process.now()
+    os.kill(pid, ENDINGS[how])
+    return pid, now
+
+
+def wait_new(balancer, name: str, old: int) -> None:
+    process.wait_until(lambda: balancer.pid_of(name) not in (0, old), f"a new {name}", 15)
+
+
+def wait_answered_again(load) -> None:
+    """Until there is an answer to something sent from now on, on every flow."""
+    now = process.now()
+    process.wait_until(
+        lambda: load.report()["oldest_answer_to"] > now, "answers on every flow", 20
+    )
+
+
+def measure_outage(measured, report: dict, ended_at: float) -> None:
+    measured.at_most("forwarding again", outage_ms(report, ended_at), FORWARDING_MS, "ms")
+    measured.none(report, "moved", "broken")
 
 
 @pytest.mark.quick
-def test_control_starts_on_the_accepted_revision_while_the_file_is_broken(balancer, load):
+@pytest.mark.continuity("P3 control ends by {how}")
+@each_ending
+def test_a_control_that_ends_is_replaced_by_one_that_adopts(balancer, load, measured, how):
+    assert balancer.cli("drain", "web/a").status == 0
+    old, _ = end(balancer, "control", how)
+    wait_new(balancer, "control", old)
+    wait_adopted(balancer)
+    wait_answered_again(load)
+    status = balancer.status()
+    measured.at_most("adopted", status["adopted_ms"], ADOPTED_MS, "ms")
+    measured.at_most("state changes", status["adoption_state_changes"], 0)
+    assert balancer.members()[("web", "a")]["admin"] == "draining"
+    measured.none(load.stop(), "lost", "moved", "broken")
+    balancer.cli("undrain", "web/a")
+
+
+@pytest.mark.quick
+@pytest.mark.continuity("P3 control killed while the file is broken")
+def test_control_starts_on_the_accepted_revision_while_the_file_is_broken(
+    balancer, load, measured
+):
     balancer.write("services: [\n")
-    old = balancer.pid_of("control")
-    os.kill(old, signal.SIGKILL)
-    process.wait_until(lambda: balancer.pid_of("control") not in (0, old), "a new control")
+    old, _ = end(balancer, "control", "SIGKILL")
+    wait_new(balancer, "control", old)
     wait_adopted(balancer)
     status = balancer.status()
     assert status["last_reload"]["result"] == "refused"
-    assert status["adoption_state_changes"] == 0
+    measured.at_most("state changes", status["adoption_state_changes"], 0)
     assert balancer.cli("drain", "web/a").status == 0
-    nothing_moved(load)
+    wait_answered_again(load)
+    measured.none(load.stop(), "lost", "moved", "broken")
     balancer.write(balancer.configuration.text())
 
 
-@pytest.mark.quick
-def test_a_killed_dataplane_goes_on_with_the_flows_that_it_had(balancer, load):
-    assert balancer.cli("drain", "web/b").status == 0
-    old = balancer.pid_of("dataplane")
-    os.kill(old, signal.SIGKILL)
-    process.wait_until(lambda: balancer.pid_of("dataplane") not in (0, old), "a new dataplane")
-    process.wait_until(
-        lambda: balancer.members()[("web", "b")]["disposition"] == "keep", "the drain to stand"
-    )
-    nothing_moved(load)
-
-
-def test_both_killed_find_each_other_and_their_state_again(balancer, load):
-    for name in ("control", "dataplane"):
-        os.kill(balancer.pid_of(name), signal.SIGKILL)
-    process.wait_until(lambda: balancer.pid_of("dataplane") != 0, "a new dataplane")
-    wait_adopted(balancer)
-    nothing_moved(load)
-
-
-def test_children_outlive_a_killed_supervisor_and_the_next_one_finds_them(balancer, load):
-    pids = {name: balancer.pid_of(name) for name in ("control", "dataplane")}
-    os.kill(balancer.supervisor.popen.pid, signal.SIGKILL)
-    balancer.supervisor.popen.wait(5)
-    nothing_moved(load)
-    balancer.start()
-    process.wait_until(lambda: balancer.log.read_text().count("event=adopted") >= 2, "adoption")
-    assert {name: balancer.pid_of(name) for name in pids} == pids
-    nothing_moved(load)
-
-
-def test_a_hung_control_leaves_forwarding_on_and_goes_on_itself(balancer, load):
+@pytest.mark.continuity("P3 control hangs (SIGSTOP)")
+def test_a_hung_control_leaves_forwarding_on_and_goes_on_itself(balancer, load, measured):
     control = balancer.pid_of("control")
     os.kill(control, signal.SIGSTOP)
     try:
-        nothing_moved(load)
+        wait_answered_again(load)
     finally:
         os.kill(control, signal.SIGCONT)
     wait_adopted(balancer)
     assert balancer.pid_of("control") == control
+    measured.none(load.stop(), "lost", "moved", "broken")
+
+
+@pytest.mark.quick
+@pytest.mark.continuity("P4 dataplane ends by {how}")
+@each_ending
+def test_a_dataplane_that_ends_goes_on_with_the_flows_that_it_had(balancer, load, measured, how):
+    assert balancer.cli("drain", "web/b").status == 0
+    old, ended_at = end(balancer, "dataplane", how)
+    wait_new(balancer, "dataplane", old)
+    process.wait_until(
+        lambda: balancer.members()[("web", "b")]["disposition"] == "keep", "the drain to stand"
+    )
+    wait_answered_again(load)
+    measure_outage(measured, load.stop(), ended_at)
+
+
+def stop_worker(balancer) -> None:
+    """One worker comes round no more; every other thread goes on."""
+    stopper = process.Process(
+        balancer.lab.run,
+        balancer.lab.namespace("balancer"),
+        ["/usr/bin/python3", thread_stopper.__file__, str(balancer.pid_of("dataplane")), "worker-"],
+        balancer.log.with_name("thread-stopper.log"),
+        pipes=True,
+    )
+    assert stopper.popen.stdout.readline() == b"stopped\n", stopper.said()
+
+
+@pytest.mark.continuity("P4 a worker hangs")
+def test_a_stuck_worker_makes_the_node_not_ready_then_its_process_aborts_and_comes_back(
+    balancer, load, measured
+):
+    old, stuck_at = balancer.pid_of("dataplane"), process.now()
+    stop_worker(balancer)
+    process.wait_until(
+        lambda: "worker" in balancer.cli("health").out, "the node not to be ready", 4
+    )
+    measured.at_most("node not ready", process.now() - stuck_at, 3.0, "s")
+    process.wait_until(lambda: balancer.pid_of("dataplane") != old, "the process to abort", 12)
+    measured.at_most("aborted", process.now() - stuck_at, SILENT_S + 2.0, "s")
+    ended_at = process.now()
+    wait_new(balancer, "dataplane", old)
+    assert "signal=Aborted" in balancer.log.read_text(errors="replace")
+    wait_answered_again(load)
+    measure_outage(measured, load.stop(), ended_at)
+    process.wait_until(lambda: balancer.cli("health").out == "ready\n", "the node to be ready")
+
+
+@pytest.mark.continuity("P4 control and dataplane end by {how}")
+@each_ending
+def test_both_find_each_other_and_their_state_again(balancer, load, measured, how):
+    ended_at = process.now()
+    old = {name: end(balancer, name, how)[0] for name in ("control", "dataplane")}
+    for name, pid in old.items():
+        wait_new(balancer, name, pid)
+    wait_adopted(balancer)
+    wait_answered_again(load)
+    measure_outage(measured, load.stop(), ended_at)
+
+
+@pytest.mark.continuity("P3 control and dataplane hang (SIGSTOP)")
+def test_both_go_on_where_they_were_when_they_hung(balancer, load, measured):
+    pids = {name: balancer.pid_of(name) for name in ("control", "dataplane")}
+    for pid in pids.values():
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(2)  # as long as it takes for datagrams to be lost
+    for pid in pids.values():
+        os.kill(pid, signal.SIGCONT)
+    wait_answered_again(load)
+    assert {name: balancer.pid_of(name) for name in pids} == pids
+    measured.none(load.stop(), "moved", "broken")
+
+
+@pytest.mark.continuity("P3 supervisor killed")
+def test_children_outlive_a_killed_supervisor_and_the_next_one_finds_them(
+    balancer, load, measured
+):
+    pids = {name: balancer.pid_of(name) for name in ("control", "dataplane")}
+    os.kill(balancer.supervisor.popen.pid, signal.SIGKILL)
+    balancer.supervisor.popen.wait(5)
+    wait_answered_again(load)
+    balancer.start()
+    process.wait_until(lambda: balancer.log.read_text().count("event=adopted") >= 2, "adoption")
+    assert {name: balancer.pid_of(name) for name in pids} == pids
+    wait_answered_again(load)
+    measured.none(load.stop(), "lost", "moved", "broken")
+
+
+@pytest.mark.continuity("P3 supervisor hangs (SIGSTOP)")
+def test_children_do_not_notice_that_the_supervisor_hangs(balancer, load, measured):
+    os.kill(balancer.supervisor.pid, signal.SIGSTOP)
+    try:
+        assert balancer.cli("drain", "web/a").status == 0
+        wait_answered_again(load)
+    finally:
+        os.kill(balancer.supervisor.pid, signal.SIGCONT)
+    measured.none(load.stop(), "lost", "moved", "broken")
+    balancer.cli("undrain", "web/a")
+
+
+@pytest.mark.continuity("P4 supervisor ends by SIGTERM")
+def test_a_stop_in_order_and_a_start_go_on_with_the_flows(balancer, load, measured):
+    assert balancer.cli("drain", "web/b").status == 0
+    ended_at = process.now()
+    assert balancer.stop() == 0
+    assert (balancer.pid_of("control"), balancer.pid_of("dataplane")) == (0, 0)
+    assert "holdfast" not in balancer.lab.in_namespace("balancer", "nft", "list", "tables")
+    measured.note("stopped", process.now() - ended_at, "s")
+    started_at = process.now()
+    balancer.start()
+    wait_adopted(balancer)
+    assert balancer.members()[("web", "b")]["disposition"] == "keep"
+    wait_answered_again(load)
+    measure_outage(measured, load.stop(), started_at)
+
+
+@pytest.mark.continuity("P4 worker count {before} -> {after}")
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_flows_go_over_to_another_number_of_workers(lab, binaries, measured, before, after):
+    configuration = replace(new_configuration(lab, (NAT, DSR)), workers=before)
+    with running_balancer(lab, binaries, configuration) as balancer:
+        load = MessageLoad(lab, LoadPlan([target(DSR)] if after > before else [target(NAT), target(DSR)]))
+        try:
+            load.wait_answered()
+            flows = sum(one["flows"] for one in balancer.members().values())
+            assert balancer.stop() == 0
+            balancer.write(replace(configuration, workers=after).text())
+            started_at = process.now()
+            balancer.start()
+            wait_adopted(balancer)
+            wait_answered_again(load)
+            measure_outage(measured, load.stop(), started_at)
+        finally:
+            load.end()
+        said = balancer.log.read_text(errors="replace")
+        assert f"from {before} to {after} workers: {flows} flows moved, 0 dropped" in said
+
+
+def lose_memory(balancer) -> None:
+    """What a boot takes away: processes, shared memory, /run, the firewall."""
+    for name in ("control", "dataplane"):
+        if pid := balancer.pid_of(name):
+            process.kill_whole(pid)
+    folder = balancer.configuration.folder
+    Path(balancer.configuration.shared_memory()).unlink()
+    for path in [*folder.glob("*.sock*"), *(folder / "run").iterdir()]:
+        path.unlink()
+    balancer.lab.in_namespace("balancer", "nft", "flush", "ruleset")
+
+
+@pytest.mark.continuity("P4 host boots again after {how}")
+@each_ending
+def test_a_host_that_boots_again_has_its_configuration_and_its_orders(balancer, measured, how):
+    assert balancer.cli("drain", "web/b", "--reason", "disk").status == 0
+    revision = balancer.status()["revision"]
+    if how == "SIGTERM":
+        assert balancer.stop() == 0
+    else:
+        os.kill(balancer.supervisor.popen.pid, signal.SIGKILL)
+        balancer.supervisor.popen.wait(5)
+    lose_memory(balancer)
+    booted_at = process.now()
+    balancer.start()
+    wait_adopted(balancer)
+    status = balancer.status()
+    assert status["revision"] == revision
+    process.wait_until(
+        lambda: balancer.members()[("web", "b")]["disposition"] == "keep", "the drain to stand"
+    )
+    assert balancer.members()[("web", "b")]["drift"][0]["reason"] == "disk"
+    load = MessageLoad(balancer.lab, LoadPlan([target(NAT), target(DSR)]))
+    load.wait_answered()
+    measured.at_most("forwarding", process.now() - booted_at, 10.0, "s")
+    report = load.stop()
+    measured.at_most("new flows to what drains", report["tcp"]["open"]["web"].get("b", 0), 0)

@@ -57,6 +57,10 @@ class MessageLoad:
         self._process.popen.wait(5)
         return self._last
 
+    def end(self) -> None:
+        """Ends the clients without asking what they saw, if they still run."""
+        self._process.terminate()
+
     def settle(self, until: float) -> dict:
         """Waits until every message sent before `until` is answered or lost; then reports."""
         time.sleep(max(0.0, until + ANSWER_LIMIT_SECONDS + 0.5 - time.time()))
@@ -96,6 +100,12 @@ def seen_between(report: dict, kind: str, start: float, end: float) -> Seen:
         lost={backend: messages for backend, messages in lost.items() if messages},
         slowest_s=max(slow, default=0.0),
     )
+
+
+def outage_ms(report: dict, since: float) -> float:
+    """From a moment to the sending of the last datagram after it that found no answer."""
+    lost = [sent_at for sent_at, *_ in report["udp"]["lost"] if sent_at >= since]
+    return 1e3 * (max(lost, default=since) - since)
 
 
 class NewConnections:

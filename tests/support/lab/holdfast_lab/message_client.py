@@ -80,6 +80,7 @@ class Flow:
         self.partial = b""
         self.retired = False
         self.again_at = 0.0
+        self.answer_to = 0.0  # when the newest answered message was sent
 
     def open(self) -> int:
         family = socket.AF_INET6 if ":" in self.target.address else socket.AF_INET
@@ -190,6 +191,7 @@ class Load:
             expected, sent_at, sent_to = flow.waiting.popleft()
             if expected == number:
                 self.totals.answered += 1
+                flow.answer_to = sent_at
                 self._note_delay(now, now - sent_at)
             else:
                 self._lose(flow, sent_at, sent_to)
@@ -331,6 +333,9 @@ class MessageClient:
         return {
             "time": time.time(),
             "unanswered_flows": sum(1 for flow in flows if not flow.backend and not flow.retired),
+            "oldest_answer_to": min(
+                (flow.answer_to for flow in flows if not flow.retired), default=0.0
+            ),
             "tcp": self.tcp.report(),
             "udp": self.udp.report(),
         }

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import select
 import signal
 import subprocess
 import time
@@ -100,6 +101,18 @@ class Process:
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+def kill_whole(pid: int, limit_seconds: float = 10.0) -> None:
+    """SIGKILLs a process that is nobody's child here, and waits until its last thread is gone:
+    only then are its sockets and locks free."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        if not select.select([process], [], [], limit_seconds)[0]:
+            raise TimeoutError(f"process {pid} does not end")
+    finally:
+        os.close(process)
 
 
 def kill_group(leader: Process) -> None:

@@ -116,6 +116,8 @@ def undo(folder: Path) -> None:
     for kind, name in made:
         if kind == "namespace":
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+        elif kind == "mount":
+            subprocess.run(["umount", "-l", name], capture_output=True)
         elif kind == "file":
             Path(name).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
