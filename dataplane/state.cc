@@ -246,21 +246,35 @@ std::expected<SharedState, std::string> SharedState::adopt(std::span<std::byte> 
 std::expected<SharedState, std::string> SharedState::adopt_resized(std::span<std::byte> memory,
                                                                    const HashKey& key,
                                                                    const BootId& boot) {
-  const auto header = load_header(memory, key, boot);
+  const auto geometry = examine(memory, memory.size(), key, boot);
+  if (!geometry) {
+    return std::unexpected(geometry.error());
+  }
+  SharedState state(memory, *geometry);
+  state.mend_dispositions();
+  return state;
+}
+
+std::expected<StateGeometry, std::string> SharedState::examine(std::span<std::byte> front,
+                                                               std::size_t size,
+                                                               const HashKey& key,
+                                                               const BootId& boot) {
+  const auto header = load_header(front, key, boot);
   if (!header) {
     return std::unexpected(header.error());
   }
-  if (memory.size() < header->geometry.bytes()) {
+  if (size < header->geometry.bytes() || front.size() < front_bytes()) {
     return std::unexpected("shorter than its tables");
   }
-  SharedState state(memory, header->geometry);
+  const SharedState state(front, header->geometry);
   if (!std::ranges::all_of(state.member_records(), &MemberRecord::plausible) ||
       !std::ranges::all_of(state.binding_records(), &BindingRecord::plausible)) {
     return std::unexpected("damaged registry");
   }
-  state.mend_dispositions();
-  return state;
+  return header->geometry;
 }
+
+std::size_t SharedState::front_bytes() { return Layout(StateGeometry{}).workers; }
 
 void SharedState::begin_as(const SharedState& former) {
   std::memcpy(memory_.data(), &kUnfilledMagic, sizeof(kUnfilledMagic));

@@ -138,6 +138,14 @@ class SharedState {
                                                                const HashKey& key,
                                                                const BootId& boot);
 
+  // Says whether the next process of this program could use a state of `size` bytes, by its first
+  // front_bytes(): its sizes, or the error of adopt_resized().
+  static std::expected<StateGeometry, std::string> examine(std::span<std::byte> front,
+                                                           std::size_t size,
+                                                           const HashKey& key,
+                                                           const BootId& boot);
+  static std::size_t front_bytes();
+
   // Takes over what no worker owns: the registries, the dispositions, the learned neighbours. Until
   // complete() nobody adopts this state, so that a process which ends meanwhile leaves the flows
   // where they were.

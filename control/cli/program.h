@@ -54,6 +54,7 @@ void add_enable(CLI::App& app, Context& context);
 void add_weight(CLI::App& app, Context& context);
 void add_migrate(CLI::App& app, Context& context);
 void add_reload(CLI::App& app, Context& context);
+void add_upgrade(CLI::App& app, Context& context);
 void add_health(CLI::App& app, Context& context);
 void add_plan(CLI::App& app, Context& context);
 void add_apply(CLI::App& app, Context& context);

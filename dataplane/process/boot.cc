@@ -237,6 +237,13 @@ Result<Booted> open_files(const StartupSpec& startup,
 
 }  // namespace
 
+Result<std::string> rehearse(const StartupSpec& startup) {
+  if (const auto demands = demands_of(startup); !demands) {
+    return std::unexpected(demands.error());
+  }
+  return examine_state(startup);
+}
+
 Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   const auto account = find_account(user);
   if (!account) {

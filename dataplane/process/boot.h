@@ -38,6 +38,10 @@ struct Booted {
   std::unique_ptr<StartInterruption> interruption;  // until the main loop reads signals
 };
 
+// What can be said of a start without taking anything: the interfaces are there, the flows of the
+// process that runs can be gone on with. A line for the operator.
+Result<std::string> rehearse(const StartupSpec& startup);
+
 // `user` as in find_account(). Requires: SIGTERM and SIGINT are blocked; `startup` outlives the
 // result.
 Result<Booted> boot(const StartupSpec& startup, const std::string& user);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // holdfast-dataplane --startup FILE: forwards until SIGTERM. FILE is the seam's serialised Startup
-// message, written by `holdfast startup`. No other configuration is read here. The first thing it
-// does is to become the build for this processor (level.h).
+// message, written by `holdfast startup`. No other configuration is read here. With --rehearse it
+// says only whether it could: `holdfast upgrade` asks. The first thing it does is to become the
+// build for this processor (level.h).
 #include "dataplane/api/codec.h"
+#include "dataplane/process/boot.h"
 #include "dataplane/process/level.h"
 #include "dataplane/process/process.h"
 
@@ -23,7 +25,7 @@ using holdfast::dataplane::ProcessOptions;
 using holdfast::dataplane::Result;
 
 constexpr std::string_view kUsage =
-    "usage: holdfast-dataplane --startup FILE [--user NAME] | --version";
+    "usage: holdfast-dataplane --startup FILE [--user NAME] [--rehearse] | --version";
 constexpr std::streamsize kLongestStartup = 1 << 20;
 
 Result<holdfast::dataplane::StartupSpec> load_startup(const std::string& path) {
@@ -51,6 +53,10 @@ Result<ProcessOptions> read_arguments(std::span<char*> arguments) {
   std::string startup;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string_view name = arguments[i];
+    if (name == "--rehearse") {
+      options.rehearse = true;
+      continue;
+    }
     if ((name != "--startup" && name != "--user") || i + 1 == arguments.size()) {
       return fail(ExitCode::kUsage, std::string(kUsage));
     }
@@ -76,7 +82,17 @@ Result<void> run(std::span<char*> arguments) {
     return {};
   }
   const auto options = read_arguments(arguments);
-  return options ? holdfast::dataplane::run_process(*options) : std::unexpected(options.error());
+  if (!options) {
+    return std::unexpected(options.error());
+  }
+  if (options->rehearse) {
+    const auto said = holdfast::dataplane::rehearse(options->startup);
+    if (said) {
+      fmt::print("holdfast-dataplane {} ({}): {}\n", HOLDFAST_VERSION, HOLDFAST_LEVEL, *said);
+    }
+    return said ? Result<void>() : std::unexpected(said.error());
+  }
+  return holdfast::dataplane::run_process(*options);
 }
 
 }  // namespace

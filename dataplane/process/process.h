@@ -15,6 +15,7 @@ struct ProcessOptions {
   StartupSpec startup;
   std::string user;     // to become; empty: "holdfast" when there is one
   std::string version;  // of this build
+  bool rehearse = false;
 };
 
 // Runs until it is told to stop. Once per process.

@@ -4,6 +4,7 @@
 
 #include "dataplane/process/lock.h"
 
+#include <algorithm>
 #include <array>
 #include <cctype>
 #include <cerrno>
@@ -242,6 +243,31 @@ StatesFound load_states_found(const StartupSpec& startup) {
     }
   }
   return found;
+}
+
+Result<std::string> examine_state(const StartupSpec& startup) {
+  std::vector<std::string> paths = {startup.state_file};
+  if (startup.state_file.empty()) {
+    paths = {default_state_path(startup.instance, true),
+             default_state_path(startup.instance, false)};
+  }
+  for (const std::string& path : paths) {
+    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    const std::size_t size = file.valid() ? size_of(file) : 0;
+    if (size == 0) {
+      continue;
+    }
+    std::vector<std::byte> front(std::min(size, SharedState::front_bytes()));
+    const ssize_t read = ::pread(file.get(), front.data(), front.size(), 0);
+    front.resize(static_cast<std::size_t>(std::max<ssize_t>(read, 0)));
+    const auto found = SharedState::examine(front, size, startup.hash_key, load_boot_id());
+    if (!found) {
+      return fail(ExitCode::kRefused,
+                  fmt::format("the flows in {} would be lost: {}", path, found.error()));
+    }
+    return fmt::format("the flows in {}, of {} workers, go on", path, found->workers);
+  }
+  return std::string("there is no state file: there are no flows to go on with");
 }
 
 std::string default_state_path(const std::string& instance, bool huge_pages) {

@@ -26,6 +26,10 @@ struct MappedState {
   SharedState state;
 };
 
+// Says whether a process started like that could go on with the flows of the one that runs. Reads
+// the file only, and takes no lock: the other one goes on. What it says is a line for the operator.
+Result<std::string> examine_state(const StartupSpec& startup);
+
 class StateFile {
  public:
   // Maps the file, adopts what an earlier process left in it, or puts it aside as `<file>.aside`
