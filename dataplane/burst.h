@@ -7,6 +7,7 @@
 #include "dataplane/address.h"
 #include "dataplane/drop.h"
 #include "dataplane/frame.h"
+#include "dataplane/move_cause.h"
 #include "dataplane/spec.h"
 #include "dataplane/vlan.h"
 
@@ -121,12 +122,19 @@ struct Burst {
   std::array<bool, kBurstSize> known;                 // track found an entry
   std::array<std::uint32_t, kBurstSize> chosen_slot;  // Maglev slot, kOnRecord or kNoSlot
 
+  // track: flows that have lost their member and choose again, bit n for slot n; of these, whose
+  // they were and why
+  std::uint32_t left = 0;
+  std::array<MemberId, kBurstSize> left_member;
+  std::array<MoveCause, kBurstSize> left_why;
+
   // Makes the first `count` slots live. Requires: count <= kBurstSize; frame[0..count) set.
   void begin(std::uint16_t count) {
     size = count;
     live_count = count;
     aside_count = 0;
     released = 0;
+    left = 0;
     kind.fill(Kind::kOther);  // what is too short for a type keeps it
     piece.fill(Piece::kWhole);
     for (std::uint16_t i = 0; i < count; ++i) {
@@ -173,6 +181,14 @@ struct Burst {
     verdict[slot] = what;
     return false;
   }
+
+  // The slot's flow has lost its member, and goes on at another one if there is any.
+  void leave(Slot slot, MemberId whose, MoveCause why) {
+    left |= 1U << slot;
+    left_member[slot] = whose;
+    left_why[slot] = why;
+  }
+  [[nodiscard]] bool has_left(Slot slot) const { return (left >> slot & 1U) != 0; }
 
   // Takes a frame off the live list without a verdict. Returns false, like drop().
   bool put_aside(Slot slot) {

@@ -55,6 +55,15 @@ std::optional<Choice> choose_in(const TierTable& table,
   return std::nullopt;
 }
 
+// The table before the last change, as long as it is followed.
+const FormerTable* followed_table(const CompiledService& service, bool v4, std::uint64_t now_ms) {
+  return now_ms < service.previous_until_ms ? first_table(service.previous, v4) : nullptr;
+}
+
+MemberId member_of(const FormerTable& table, std::uint64_t hash) {
+  return table.slots[maglev_slot(hash, static_cast<std::uint32_t>(table.slots.size()))];
+}
+
 bool keeps_flows(const DispositionTable& dispositions, MemberId id) {
   const Disposition disposition = dispositions.get(id);
   return disposition == Disposition::kNew || disposition == Disposition::kKeep;
@@ -109,9 +118,7 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
   }
   const std::uint32_t slot = maglev_slot(hash, static_cast<std::uint32_t>(now->slots.size()));
   const MemberId own = id_of(generation, now->slots[slot]);
-  const FormerTable* before =
-      now_ms < service.previous_until_ms ? first_table(service.previous, v4) : nullptr;
-  if (before != nullptr) {
+  if (const FormerTable* before = followed_table(service, v4, now_ms)) {
     const std::uint32_t old_slot =
         maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()));
     const MemberId former = before->slots[old_slot];
@@ -125,6 +132,18 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
     return Choice{.member = own, .slot = slot, .tier = now->tier, .by = ChosenBy::kSlot};
   }
   return choose_member(generation, service, availability, v4, hash);
+}
+
+std::optional<MemberId> home_of(const Generation& generation,
+                                const CompiledService& service,
+                                bool v4,
+                                std::uint64_t hash,
+                                std::uint64_t now_ms) {
+  if (const FormerTable* before = followed_table(service, v4, now_ms)) {
+    return member_of(*before, hash);
+  }
+  const TierTable* now = first_table(service.tiers, v4);
+  return now == nullptr ? std::nullopt : std::optional(own_slot(*now, generation, hash).member);
 }
 
 std::size_t find_alternatives(const Generation& generation,
@@ -142,7 +161,7 @@ std::size_t find_alternatives(const Generation& generation,
     }
   };
   if (const FormerTable* before = first_table(service.previous, v4)) {
-    offer(before->slots[maglev_slot(hash, static_cast<std::uint32_t>(before->slots.size()))]);
+    offer(member_of(*before, hash));
   }
   if (const TierTable* now = first_table(service.tiers, v4)) {
     const auto slots = static_cast<std::uint32_t>(now->slots.size());

@@ -112,6 +112,14 @@ std::optional<Choice> choose_for_unknown(const Generation& generation,
                                          std::uint64_t hash,
                                          std::uint64_t now_ms);
 
+// Where the table that a flow began by leads, whatever has become of that member: the previous one
+// while it is followed, else the one in force; nullopt when there is none.
+std::optional<MemberId> home_of(const Generation& generation,
+                                const CompiledService& service,
+                                bool v4,
+                                std::uint64_t hash,
+                                std::uint64_t now_ms);
+
 // Where else a flow may live, most likely first: at the member that the previous table leads to, at
 // the slot's own, at those of the keyed rehashes; never at `chosen`, none twice. For a hop list.
 // Returns how many of `places` are written. O(places).

@@ -145,6 +145,30 @@ bool enter_flow(Burst& b,
   return follow_hash(b, i, generation, state);
 }
 
+// Counts a flow that goes on at another member than it had, or than the table it began by says. A
+// source's record is right about where its flows live, whatever the tables say.
+[[gnu::noinline]] void count_move(const Burst& b,
+                                  Slot i,
+                                  ChosenBy by,
+                                  const Generation& generation,
+                                  WorkerState& state,
+                                  std::uint64_t now_ms) {
+  const MemberId to = b.member[i];
+  if (b.has_left(i)) {
+    const bool moved = b.left_member[i] != to;
+    MemberMoves& moves = state.moves[b.left_member[i].index];
+    moves.moved[static_cast<std::size_t>(b.left_why[i])].add(moved ? 1 : 0);
+    return;
+  }
+  if (by == ChosenBy::kAffinity || b.piece[i] == Piece::kLater) {
+    return;
+  }
+  const CompiledService& service = generation.service(b.service[i]);
+  const std::uint64_t hash = selection_hash(generation, service, b.key[i], b.hash[i]);
+  const auto home = home_of(generation, service, b.key[i].source.is_v4(), hash, now_ms);
+  state.moves[to.index].untracked.add(home != to ? 1 : 0);
+}
+
 bool select_one(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   if (generation.is_ours(b.key[i].source)) {
@@ -167,8 +191,12 @@ bool select_one(
     follow(b, i, *choice);
     by = choice->by;
   }
-  return nat ? open_nat_flow(b, i, generation, state, now_ms)
-             : enter_flow(b, i, by, generation, state, now_ms);
+  const bool goes_on = nat ? open_nat_flow(b, i, generation, state, now_ms)
+                           : enter_flow(b, i, by, generation, state, now_ms);
+  if ((standing == Standing::kMiddle || b.has_left(i)) && goes_on) [[unlikely]] {
+    count_move(b, i, by, generation, state, now_ms);
+  }
+  return goes_on;
 }
 
 // The flows that earlier frames of a burst may have opened, by their hashes: a frame whose hash is

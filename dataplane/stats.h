@@ -7,6 +7,7 @@
 #pragma once
 
 #include "dataplane/drop.h"
+#include "dataplane/move_cause.h"
 
 #include <array>
 #include <atomic>
@@ -84,6 +85,17 @@ struct MemberStats {
   Counter live_flows;        // goes down too
   Counter entries;           // that name the member: live flows and closed ones in quarantine
   Counter last_new_flow_ms;  // set, not added: the worker's clock at the newest flow
+};
+
+// What became of flows beside their ordinary ends, per member and worker. Apart from MemberStats,
+// which is a cache line that most packets touch.
+struct MemberMoves {
+  std::array<Counter, kMoveCauses>
+      moved;      // flows that the member had, and another one goes on with
+  Counter reset;  // flows that it had, answered with a reset
+  // Packets in the middle of a TCP flow without entry that came to the member, though the table
+  // which their flow began by names another one (home_of() in choose.h).
+  Counter untracked;
 };
 
 }  // namespace holdfast::dataplane

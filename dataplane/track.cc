@@ -64,12 +64,25 @@ bool goes_on(const Burst& b, Slot i, Disposition disposition) {
   }
 }
 
+// Why a packet that is to choose again leaves its flow's member.
+MoveCause why_left(const Burst& b, Slot i) {
+  return starts(b, i) ? MoveCause::kReopened : MoveCause::kReset;
+}
+
+// Answers for a flow that was `member`'s and is over.
+bool reset_flow(Burst& b, Slot i, MemberId member, WorkerState& state) {
+  answer_with_reset(b, i, Drop::kMemberReset, state.stats);
+  state.moves[member.index].reset.add(b.verdict[i] == Verdict::kReply ? 1 : 0);
+  return false;
+}
+
 // What a SYN on an entry, or any packet towards a member that is reset, leads to. True: the packet
 // is of the flow, or of a new one, and then without `entry`.
 template <typename Table, typename Entry>
 [[gnu::noinline]] bool judge_entry(
     Burst& b, Slot i, Table& table, Entry*& entry, WorkerState& state, Stamp now) {
-  const Disposition disposition = state.dispositions.get({entry->member, entry->epoch});
+  const MemberId member{entry->member, entry->epoch};
+  const Disposition disposition = state.dispositions.get(member);
   const bool in_use = entry->state != FlowState::kHalfOpen && disposition == Disposition::kKeep &&
                       age_of(entry->stamp, now) < kQuietSeconds;
   const Found found = in_use ? Found::kStays : judge(b, i, entry->state, disposition);
@@ -79,9 +92,10 @@ template <typename Table, typename Entry>
   end_flow(state, table, *entry);
   entry = nullptr;
   if (found == Found::kReset) {
-    return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
+    return reset_flow(b, i, member, state);
   }
   state.stats.flows_rechosen.add(1);
+  b.leave(i, member, why_left(b, i));
   return true;
 }
 
@@ -189,6 +203,20 @@ void remember_client(const NatRecord& record,
   b.member[i] = {record.member, record.epoch};
 }
 
+// Gives a record up and answers for it; for one that was over already without counting it again.
+[[gnu::noinline]] bool reset_nat_flow(Burst& b,
+                                      Slot i,
+                                      const Generation& generation,
+                                      WorkerState& state,
+                                      std::uint32_t index,
+                                      Stamp now) {
+  const NatRecord& record = state.tables.nat.record(index);
+  const bool was_over = record.ended != 0;
+  give_up_nat_flow(state, generation, index, now);
+  return was_over ? answer_with_reset(b, i, Drop::kMemberReset, state.stats)
+                  : reset_flow(b, i, {record.member, record.epoch}, state);
+}
+
 // What a SYN finds: a flow that the client alone has closed still stands, for its member at least.
 FlowState state_for_syn(const NatRecord& record) {
   return record.state == FlowState::kClosing && !member_is_over(record) ? FlowState::kEstablished
@@ -203,13 +231,13 @@ FlowState state_for_syn(const NatRecord& record) {
                                       std::uint32_t index,
                                       Stamp now) {
   const NatRecord& record = state.tables.nat.record(index);
-  const Disposition disposition = state.dispositions.get({record.member, record.epoch});
-  switch (judge(b, i, state_for_syn(record), disposition)) {
+  const MemberId member{record.member, record.epoch};
+  switch (judge(b, i, state_for_syn(record), state.dispositions.get(member))) {
     case Found::kReset:
-      give_up_nat_flow(state, generation, index, now);
-      return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
+      return reset_nat_flow(b, i, generation, state, index, now);
     case Found::kChooseAgain:
       state.stats.flows_rechosen.add(1);
+      b.leave(i, member, why_left(b, i));
       give_up_nat_flow(state, generation, index, now);
       return true;
     case Found::kStays:
@@ -272,8 +300,7 @@ FlowState state_for_syn(const NatRecord& record) {
   // A flow that was given up is over for its member too, should it still live.
   if (b.is_tcp(i) && (given_up(record) || state.dispositions.get({record.member, record.epoch}) ==
                                               Disposition::kReset)) {
-    give_up_nat_flow(state, generation, index, now);
-    return answer_with_reset(b, i, Drop::kMemberReset, state.stats);
+    return reset_nat_flow(b, i, generation, state, index, now);
   }
   if (record.state == FlowState::kHalfOpen && is_of_another(b, i, record)) [[unlikely]] {
     return b.drop(i, Drop::kNoNatFlow);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stage 4 of 7: track. Finds the member of a known flow.
 //   reads: frame (of TCP), key, hash, tcp_flags, piece, service, binding, prefixed, direction
-//   writes: known, member, record, binding (of replies); frame, kReply (resets)
+//   writes: known, member, record, binding (of replies), left; frame, kReply (resets)
 //   drops: kNoNatFlow, kMemberReset
 // Runs in phases over the burst (prefetch all, then look up all), because a lookup that misses the
 // cache costs more than everything else together. A flow that began under another mode of its

@@ -76,6 +76,7 @@ class WorkerState {
         tables(shared.tables(index)),
         dispositions(shared.dispositions()),
         members(kRegistryCapacity),
+        moves(kRegistryCapacity),
         binding_entries(kRegistryCapacity),
         binding_records(kRegistryCapacity),
         pool_cursor(kRegistryCapacity) {}
@@ -87,6 +88,7 @@ class WorkerState {
   BarrenTiers barren;
   WorkerStats stats;
   std::vector<MemberStats> members;            // by registry index
+  std::vector<MemberMoves> moves;              // likewise
   std::vector<Counter> binding_entries;        // by binding; of either kind, as in MemberStats
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for

@@ -88,6 +88,18 @@ struct BackendView {
   bool retired = false;                                // no longer configured, its flows live on
 };
 
+struct NamedCount {
+  std::string name;
+  std::uint64_t value = 0;
+};
+
+// What became of a service's flows beside their ordinary ends, since the dataplane's start.
+struct MovesView {
+  std::vector<NamedCount> moved;  // flows that went on at another member, by cause
+  std::uint64_t untracked = 0;    // packets of flows without entry that went elsewhere
+  std::uint64_t reset = 0;        // flows
+};
+
 struct ServiceView {
   std::string name;
   std::string mode;
@@ -100,11 +112,7 @@ struct ServiceView {
   std::optional<std::uint64_t> flows = 0;
   std::optional<std::uint64_t> new_flows = 0;
   std::string affinity;  // "10m /24 /56": time and the prefixes of IPv4 and IPv6; empty: none
-};
-
-struct NamedCount {
-  std::string name;
-  std::uint64_t value = 0;
+  std::optional<MovesView> moves{};  // nullopt while the dataplane does not answer
 };
 
 struct WorkerView {

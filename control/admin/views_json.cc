@@ -64,6 +64,10 @@ json::object to_json(const WorkerView& worker) {
           {"silent_s", worker.silent_s}};
 }
 
+json::object to_json(const MovesView& moves) {
+  return {{"moved", counts(moves.moved)}, {"untracked", moves.untracked}, {"reset", moves.reset}};
+}
+
 json::object to_json(const PortView& port) {
   return {{"name", port.name}, {"link_up", port.link_up}, {"counters", counts(port.counters)}};
 }
@@ -157,6 +161,9 @@ json::object to_json(const ServiceView& service) {
                          {"new_flows", known(service.new_flows)}};
   if (!service.affinity.empty()) {
     object.emplace("affinity", service.affinity);
+  }
+  if (service.moves) {
+    object.emplace("moves", to_json(*service.moves));
   }
   return object;
 }

@@ -109,6 +109,10 @@ ServiceView to_view(const seam::Service& service) {
   return view;
 }
 
+MovesView to_view(const seam::ServiceMoves& moves) {
+  return {.moved = counts(moves.moved()), .untracked = moves.untracked(), .reset = moves.reset()};
+}
+
 BackendView to_view(const seam::MemberCounters& member) {
   BackendView view;
   view.service = member.ref().service();

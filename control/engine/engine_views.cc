@@ -202,6 +202,12 @@ std::vector<ServiceView> Engine::services() {
     add(view->flows, backend.flows);
     add(view->new_flows, backend.new_flows);
   }
+  for (const seam::ServiceMoves& moves : counted().moves()) {
+    const auto view = std::ranges::find(views, moves.service(), &ServiceView::name);
+    if (view != views.end()) {
+      view->moves = to_view(moves);
+    }
+  }
   return views;
 }
 

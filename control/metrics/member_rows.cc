@@ -42,6 +42,26 @@ void service(const Snapshot& snapshot, Series& series) {
   }
 }
 
+void moved(const Snapshot& snapshot, Series& series) {
+  for (const ServiceView& view : snapshot.services) {
+    if (!view.moves) {
+      continue;
+    }
+    for (const NamedCount& count : view.moves->moved) {
+      series.add(count.value, {{"service", view.name}, {"cause", count.name}});
+    }
+  }
+}
+
+template <auto Field>
+void moves(const Snapshot& snapshot, Series& series) {
+  for (const ServiceView& view : snapshot.services) {
+    if (view.moves) {
+      series.add(std::invoke(Field, *view.moves), {{"service", view.name}});
+    }
+  }
+}
+
 void bindings(const Snapshot& snapshot, Series& series) {
   std::size_t left = kMemberLimit;
   for (const ServiceView& view : snapshot.services) {
@@ -134,6 +154,18 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Flows begun.",
      kCounter,
      service<&ServiceView::new_flows>},
+    {"holdfast_flows_moved_total",
+     "Flows that went on at another member than before; cause reopened: begun anew by a SYN.",
+     kCounter,
+     moved},
+    {"holdfast_untracked_moves_total",
+     "Packets of TCP flows without entry that went to another member than the table before says.",
+     kCounter,
+     moves<&MovesView::untracked>},
+    {"holdfast_flows_reset_total",
+     "Flows answered with a reset because their member was being reset.",
+     kCounter,
+     moves<&MovesView::reset>},
     {"holdfast_members_omitted",
      "Members without series of their own: there are too many.",
      kGauge,

@@ -60,12 +60,14 @@ Counters::Counters(const WorkerSurroundings& surroundings,
       publisher_(publisher),
       state_bytes_(state_bytes),
       link_losses_(surroundings.ports.size()),
+      moves_(workers, publisher.members().records()),
       bases_(kRegistryCapacity),
       busy_(workers.size(), Busy{.at_ns = monotonic_ns()}) {
   members_changed();
 }
 
 void Counters::members_changed() {
+  moves_.members_changed();
   const std::span<const MemberRecord> records = publisher_.members().records();
   for (std::size_t i = 0; i < records.size(); ++i) {
     if (bases_[i].epoch != records[i].epoch) {
@@ -98,6 +100,9 @@ void Counters::read(bool with_members, seam::GetCountersReply& reply) {
     if (records[i].state != RegistryState::kFree) {
       read_member(static_cast<std::uint16_t>(i), *reply.add_members());
     }
+  }
+  if (with_members) {
+    moves_.read(reply);
   }
   reply.set_generation(publisher_.acknowledged());
   reply.set_mbufs_available(rte_mempool_avail_count(surroundings_.pool));

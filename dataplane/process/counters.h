@@ -5,6 +5,7 @@
 
 #include "dataplane.pb.h"
 #include "dataplane/process/publisher.h"
+#include "dataplane/process/service_moves.h"
 #include "dataplane/process/stats_rows.h"
 #include "dataplane/process/worker.h"
 
@@ -61,6 +62,7 @@ class Counters {
   std::size_t state_bytes_;
   std::uint64_t guard_losses_ = 0;
   std::vector<std::uint64_t> link_losses_;  // by port
+  ServiceMoves moves_;
   std::vector<Base> bases_;
   std::vector<Busy> busy_;  // by worker
 };

@@ -173,12 +173,13 @@ void MainLoop::take_former() {
                     report.parted,
                     report.crowded));
   }
+  adoption_.dropped += report.dropped + report.parted + report.crowded;
   booted_.state.settle();
 }
 
 void MainLoop::adopt_tables() {
   take_former();
-  AdoptionReport total;
+  AdoptionReport& total = adoption_;
   for (const auto& worker : workers_) {
     const AdoptionReport report = validate_tables(
         worker->state().tables, publisher_->generation(), publisher_->dispositions());
@@ -201,6 +202,7 @@ void MainLoop::start_server() {
   HelloFacts facts{.startup = options_.startup,
                    .version = options_.version,
                    .start_monotonic_ns = start_ns_,
+                   .adoption = adoption_,
                    .notices = [this] { return notices(); }};
   publisher_->set_before_swap([this] { counters_->members_changed(); });
   requests_ = std::make_unique<Requests>(

@@ -92,6 +92,7 @@ class MainLoop {
   std::unique_ptr<SeamServer> server_;
   std::vector<std::thread> threads_;
   std::unique_ptr<KernelThread> kernel_thread_;  // null without twins
+  AdoptionReport adoption_;
   std::uint64_t start_ns_ = 0;
   std::uint64_t last_refresh_ns_ = 0;
   std::uint64_t last_liveness_ns_ = 0;

@@ -63,6 +63,8 @@ void Requests::hello(Access access, seam::Reply& reply) const {
   hello.set_pid(static_cast<std::uint64_t>(::getpid()));
   hello.set_start_monotonic_ns(facts_.start_monotonic_ns);
   hello.set_dpdk(rte_version());
+  hello.set_flows_kept(facts_.adoption.kept);
+  hello.set_flows_forgotten(facts_.adoption.dropped);
   for (const std::string& notice : facts_.notices()) {
     hello.add_notices(notice);
   }

@@ -19,6 +19,7 @@ struct HelloFacts {
   StartupSpec startup;
   std::string version;
   std::uint64_t start_monotonic_ns = 0;
+  AdoptionReport adoption;
   std::function<std::vector<std::string>()> notices;
 };
 

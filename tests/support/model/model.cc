@@ -182,6 +182,7 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
   former_.clear();
   for (Member& member : members_) {
     member.counts = {};
+    member.moves = {};
   }
   const auto is_reset = [&](MemberIndex member) {
     return members_[member].disposition == Disposition::kReset;

@@ -146,6 +146,14 @@ inline constexpr std::array kMemberCounters = {
                   &dataplane::MemberStats::last_new_flow_ms}};
 static_assert(sizeof(MemberCounts) == sizeof(std::uint64_t) * kMemberCounters.size());
 
+// What became of a member's flows beside their ordinary ends.
+struct MoveCounts {
+  std::array<std::uint64_t, dataplane::kMoveCauses> moved{};  // away from it, by why
+  std::uint64_t reset = 0;
+  std::uint64_t untracked = 0;  // packets of flows without entry that began elsewhere
+  bool operator==(const MoveCounts&) const = default;
+};
+
 struct Member {
   std::string service;
   std::string backend;
@@ -159,6 +167,7 @@ struct Member {
   std::uint16_t mtu = 0;   // likewise
   dataplane::MssSpec mss;  // likewise
   MemberCounts counts;
+  MoveCounts moves{};
 
   [[nodiscard]] bool is(const std::string& of_service, const dataplane::MemberSpec& spec) const {
     return service == of_service && backend == spec.backend && address == spec.address &&

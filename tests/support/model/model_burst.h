@@ -28,6 +28,8 @@ struct Travelling {
   bool known = false;
   MemberIndex member = 0;
   std::optional<std::uint64_t> flow;  // translation
+  // Whose its flow was that has to choose again, and why.
+  std::optional<std::pair<MemberIndex, dataplane::MoveCause>> left;
 
   [[nodiscard]] bool pending() const { return fate.verdict == Verdict::kPending; }
   void drop(Drop why) {
@@ -113,8 +115,11 @@ class BurstRun {
   void track_reply(Travelling& t);
   void follow(Travelling& t, std::uint64_t id);
 
+  // A flow that was the member's and is over; a translation that may have been so before.
+  void reset_flow(Travelling& t, MemberIndex member);
+  void reset_translation(Travelling& t, std::uint64_t id);
+  void choose_again(Travelling& t, MemberIndex member);
   // A reset is never answered with one.
-  void reset_flow(Travelling& t) { answer_with_reset(t, Drop::kMemberReset); }
   void answer_with_reset(Travelling& t, Drop otherwise);
 
   // select
@@ -149,7 +154,11 @@ class BurstRun {
   struct Choice {
     std::optional<MemberIndex> member;
     bool former = false;
+    bool in_the_middle = false;  // by the tables, of a flow that nobody knows
   };
+  // Where the flow began, if it did before the last change.
+  [[nodiscard]] std::optional<MemberIndex> home(const Travelling& t) const;
+  void count_move(const Travelling& t, bool in_the_middle);
   [[nodiscard]] Choice choose(const Travelling& t);
   [[nodiscard]] Choice choose_in_the_middle(const Travelling& t) const;
   [[nodiscard]] bool table_full(const Travelling& t) const;

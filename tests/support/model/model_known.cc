@@ -160,11 +160,13 @@ void BurstRun::track_entry(Travelling& t) {
   }
   const Disposition disposition = m_.members_[entry.member].disposition;
   switch (judge_entry(entry, now_s_ - entry.seen_s, disposition, t.packet)) {
-    case Judged::kReset:
+    case Judged::kReset: {
+      const MemberIndex member = entry.member;
       m_.end_entry(found);
-      return reset_flow(t);
+      return reset_flow(t, member);
+    }
     case Judged::kChooseAgain:
-      ++m_.counts_.flows_rechosen;
+      choose_again(t, entry.member);
       return m_.end_entry(found);
     case Judged::kStays:
       break;
@@ -199,10 +201,9 @@ void BurstRun::track_translation(Travelling& t) {
                               : flow.state;
   switch (judge(state, m_.members_[flow.member].disposition, t.packet)) {
     case Judged::kReset:
-      m_.give_up(id, now_s_);
-      return reset_flow(t);
+      return reset_translation(t, id);
     case Judged::kChooseAgain:
-      ++m_.counts_.flows_rechosen;
+      choose_again(t, flow.member);
       return m_.give_up(id, now_s_);
     case Judged::kStays:
       break;
@@ -225,8 +226,7 @@ void BurstRun::track_reply(Travelling& t) {
   const Translation& flow = m_.translations_.at(found->second);
   const bool reset = m_.members_[flow.member].disposition == Disposition::kReset;
   if (t.packet.tcp() && (flow.given_up() || reset)) {
-    m_.give_up(found->second, now_s_);
-    return reset_flow(t);
+    return reset_translation(t, found->second);
   }
   if (answers_another(flow, *t.frame, t.packet)) {
     return t.drop(Drop::kNoNatFlow);
@@ -261,6 +261,24 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
   t.known = true;
   t.flow = id;
   t.member = flow.member;
+}
+
+void BurstRun::reset_flow(Travelling& t, MemberIndex member) {
+  answer_with_reset(t, Drop::kMemberReset);
+  m_.members_[member].moves.reset += t.fate.verdict == Verdict::kReply ? 1 : 0;
+}
+
+void BurstRun::reset_translation(Travelling& t, std::uint64_t id) {
+  const Translation& flow = m_.translations_.at(id);
+  const bool was_over = flow.ended;
+  m_.give_up(id, now_s_);
+  was_over ? answer_with_reset(t, Drop::kMemberReset) : reset_flow(t, flow.member);
+}
+
+void BurstRun::choose_again(Travelling& t, MemberIndex member) {
+  using enum dataplane::MoveCause;
+  ++m_.counts_.flows_rechosen;
+  t.left = {member, t.packet.begins() ? kReopened : kReset};
 }
 
 void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {

@@ -114,6 +114,26 @@ std::optional<MemberIndex> BurstRun::formerly_chosen(const Travelling& t, Member
   return member;
 }
 
+std::optional<MemberIndex> BurstRun::home(const Travelling& t) const {
+  const auto former = m_.former_.find(service(t).name);
+  const bool followed = former != m_.former_.end() && now_ms_ < former->second.until_ms;
+  const Tier* before = followed ? first_tier(former->second.tiers, t.packet.v4) : nullptr;
+  const Tier* table = before != nullptr ? before : first_tier(tiers(t), t.packet.v4);
+  return table == nullptr ? std::nullopt
+                          : std::optional(table->slots[slot_of(hash_of(t), table->slots.size())]);
+}
+
+// A flow that goes on elsewhere than it was, or, where nobody knew it, than it began.
+void BurstRun::count_move(const Travelling& t, bool in_the_middle) {
+  if (t.left) {
+    const auto& [before, why] = *t.left;
+    const bool moved = before != t.member;
+    m_.members_[before].moves.moved.at(static_cast<std::size_t>(why)) += moved ? 1 : 0;
+  } else if (in_the_middle && home(t) != t.member) {
+    ++m_.members_[t.member].moves.untracked;
+  }
+}
+
 BurstRun::Choice BurstRun::choose(const Travelling& t) {
   if (const auto member = remembered(t)) {
     ++m_.counts_.affinity_hits;
@@ -135,10 +155,10 @@ BurstRun::Choice BurstRun::choose_in_the_middle(const Travelling& t) const {
   const MemberIndex own = table->slots[slot_of(hash_of(t), table->slots.size())];
   if (const auto member = formerly_chosen(t, own)) {
     // One of another mode would not know what to do with it.
-    return m_.members_[*member].mode == service(t).mode ? Choice{.member = member, .former = true}
-                                                        : Choice{.member = newly_chosen(t)};
+    const bool fits = m_.members_[*member].mode == service(t).mode;
+    return {.member = fits ? member : newly_chosen(t), .former = fits, .in_the_middle = true};
   }
-  return {.member = keeps_flows(own) ? own : newly_chosen(t)};
+  return {.member = keeps_flows(own) ? own : newly_chosen(t), .in_the_middle = true};
 }
 
 bool BurstRun::table_full(const Travelling& t) const { return m_.is_full(m_.width_of(t.name())); }
@@ -150,7 +170,11 @@ void BurstRun::open_entry(Travelling& t) {
   }
   if (t.packet.later()) {  // as its first one without an entry: by the table in force
     const auto member = choice.former ? newly_chosen(t) : choice.member;
-    return member ? void(t.member = *member) : t.drop(Drop::kNoBackend);
+    if (!member) {
+      return t.drop(Drop::kNoBackend);
+    }
+    t.member = *member;
+    return count_move(t, false);
   }
   const FlowState state = first_state(t.packet);
   const bool tracked = has_share(t, state) && make_room_in(m_.width_of(t.name()), state);
@@ -172,6 +196,7 @@ void BurstRun::open_entry(Travelling& t) {
     }
   }
   t.member = *choice.member;
+  count_move(t, choice.in_the_middle);
 }
 
 void BurstRun::open_translation(Travelling& t) {
@@ -260,6 +285,7 @@ void BurstRun::enter_translation(Travelling& t) {
   m_.translations_.emplace(id, flow);
   m_.count_begin(t.member, now_ms_);
   t.flow = id;
+  count_move(t, false);
 }
 
 // The last 64 neighbours are remembered whether or not the hearsay has room for them.

@@ -85,6 +85,11 @@ std::string difference_of(const Member& is, const Member& expected) {
   for (const MemberCounter& counter : kMemberCounters) {
     c.number(counter.name, is.counts.*counter.ours, expected.counts.*counter.ours);
   }
+  for (std::size_t i = 0; i < dataplane::kMoveCauses; ++i) {
+    c.number(dataplane::kMoveCauseNames.at(i), is.moves.moved.at(i), expected.moves.moved.at(i));
+  }
+  c.number("flows reset", is.moves.reset, expected.moves.reset);
+  c.number("untracked moves", is.moves.untracked, expected.moves.untracked);
   return c.text();
 }
 

@@ -208,6 +208,12 @@ Member Subject::member(MemberIndex index) const {
   for (const MemberCounter& counter : kMemberCounters) {
     member.counts.*counter.ours = (s.*counter.theirs).get();
   }
+  const dataplane::MemberMoves& moves = worker_->moves[index];
+  for (std::size_t why = 0; why < dataplane::kMoveCauses; ++why) {
+    member.moves.moved.at(why) = moves.moved.at(why).get();
+  }
+  member.moves.reset = moves.reset.get();
+  member.moves.untracked = moves.untracked.get();
   return member;
 }
 

@@ -24,11 +24,13 @@ TEST(ViewsJson, WritesEveryFieldOfAService) {
                          2,
                          12,
                          400,
-                         "10m /24 /56"};
+                         "10m /24 /56",
+                         MovesView{{{"reset", 1}, {"reopened", 2}}, 3, 4}};
   EXPECT_EQ(to_json(view), json::parse(R"json({
     "name": "web", "mode": "nat", "vips": ["203.0.113.10"], "ports": ["tcp/80", "udp/5000-5010"],
     "slots": 65537, "backends": 3, "usable": 2, "flows": 12, "new_flows": 400,
-    "affinity": "10m /24 /56"})json"));
+    "affinity": "10m /24 /56",
+    "moves": {"moved": {"reset": 1, "reopened": 2}, "untracked": 3, "reset": 4}})json"));
 }
 
 TEST(ViewsJson, WritesEveryFieldOfABackend) {

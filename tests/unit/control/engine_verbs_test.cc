@@ -101,6 +101,12 @@ TEST_F(EngineTest, PollsCountersAndRefreshesThemOnRequest) {
   EXPECT_EQ(engine->services().at(0).usable, 3U);
   EXPECT_EQ(engine->services().at(0).flows, 84U);
   EXPECT_EQ(engine->services().at(0).new_flows, 2000U);
+  EXPECT_FALSE(engine->services().at(0).moves);
+  seam::ServiceMoves& moves = *forwarder->counters_reply.add_moves();
+  moves.set_service("web");
+  moves.set_reset(3);
+  EXPECT_TRUE(get(engine->refresh(100ms)));
+  EXPECT_EQ(engine->services().at(0).moves->reset, 3U);
   pass(100ms);
   EXPECT_DOUBLE_EQ(engine->status().counters_age_s, 0.1);
 }

@@ -69,7 +69,8 @@ Snapshot sample() {
   snapshot.services = {{.name = "web",
                         .mode = "nat",
                         .vips = {"203.0.113.10", "2001:db8::10"},
-                        .ports = {"tcp/80", "tcp/443"}}};
+                        .ports = {"tcp/80", "tcp/443"},
+                        .moves = MovesView{{{"reset", 5}, {"reopened", 0}}, 6, 7}}};
   snapshot.backends = {sample_backend("a"), sample_backend("b")};
   snapshot.backends.push_back(sample_backend("a"));
   snapshot.backends.back().address = "2001:db8::1";
@@ -170,6 +171,15 @@ TEST(Metrics, RetiredMemberIsToldFromItsSuccessorByItsAddress) {
           R"(holdfast_member_retired{service="web",backend="a",address="[2001:db8::1]:8080"} 1)"));
 }
 
+TEST(Metrics, CountsMovesByServiceAndCauseAlsoAtZero) {
+  const std::string text = text_of(sample());
+  EXPECT_THAT(text, HasSubstr("holdfast_flows_moved_total{service=\"web\",cause=\"reset\"} 5\n"));
+  EXPECT_THAT(text,
+              HasSubstr("holdfast_flows_moved_total{service=\"web\",cause=\"reopened\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_untracked_moves_total{service=\"web\"} 6\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_flows_reset_total{service=\"web\"} 7\n"));
+}
+
 TEST(Metrics, LeavesOutWhatIsNotKnown) {
   Snapshot snapshot = sample();
   snapshot.status.workers.clear();
@@ -181,6 +191,7 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
     backend.packets_to_client = backend.bytes_to_client = std::nullopt;
   }
   snapshot.services[0].flows = snapshot.services[0].new_flows = std::nullopt;
+  snapshot.services[0].moves.reset();
   const std::string text = text_of(snapshot);
   for (const char* name : {"holdfast_drops_total",
                            "holdfast_adoption_duration_seconds",
@@ -191,6 +202,9 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
                            "holdfast_guard_losses_total",
                            "holdfast_service_flows",
                            "holdfast_service_new_flows_total",
+                           "holdfast_flows_moved_total",
+                           "holdfast_untracked_moves_total",
+                           "holdfast_flows_reset_total",
                            "holdfast_member_flows",
                            "holdfast_member_new_flows_total",
                            "holdfast_member_packets_total",

@@ -111,6 +111,7 @@ class Workers {
   }
 
   Worker& operator[](std::size_t index) { return *workers_[index]; }
+  [[nodiscard]] std::span<const std::unique_ptr<Worker>> all() const { return workers_; }
   Waker& waker(std::size_t worker) { return *surroundings_.wakers[worker]; }
   Publisher& publisher() { return *publisher_; }
   Quiescence& quiescence() { return quiescence_; }
