@@ -20,6 +20,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -96,7 +97,15 @@ HttpRequest make_request(Parser& parser, std::string who) {
   return {.method = head ? "GET" : std::string(message.method_string()),
           .target = std::string(message.target()),
           .body = std::move(message.body()),
-          .who = std::move(who)};
+          .who = std::move(who),
+          .accept = std::string(message[http::field::accept]),
+          .last_event_id = std::string(message["Last-Event-ID"])};
+}
+
+// Without a length: the connection's end is the stream's.
+std::string stream_head(const HttpResponse& response) {
+  return "HTTP/1.1 200 OK\r\nServer: holdfast\r\nContent-Type: " + response.content_type +
+         "\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n";
 }
 
 }  // namespace
@@ -117,6 +126,8 @@ struct HttpServer::State {
                                         std::string who);
   static asio::awaitable<HttpResponse> ask(Ptr self, HttpRequest request);
   static asio::awaitable<bool> send(Ptr self, Stream& stream, Message message);
+  static asio::awaitable<void> send_stream(Ptr self, Stream& stream, HttpResponse response);
+  static asio::awaitable<bool> send_piece(Ptr self, Stream& stream, std::string piece);
   void admit(const Ptr& self, Protocol::socket socket);
 
   HttpHandler handler;
@@ -124,6 +135,7 @@ struct HttpServer::State {
   Acceptor acceptor;
   asio::steady_timer pause;
   std::list<Stream> streams;
+  std::size_t endless = 0;  // of these, how many are sent pieces
   bool stopped = false;
 };
 
@@ -196,6 +208,13 @@ asio::awaitable<bool> HttpServer::State::exchange(Ptr self,
   if (self->stopped) {
     co_return false;
   }
+  if (response.stream && !head && self->endless < self->limits.streams) {
+    co_await send_stream(self, stream, std::move(response));
+    co_return false;
+  }
+  if (response.stream && !head) {
+    response = plain(503, "too many streams\n");
+  }
   Message message = make_message(std::move(response), version, head);
   message.keep_alive(keep_alive);
   const bool sent = co_await send(self, stream, std::move(message));
@@ -208,6 +227,37 @@ asio::awaitable<HttpResponse> HttpServer::State::ask(Ptr self, HttpRequest reque
   } catch (const std::exception&) {
     co_return plain(500, "internal error\n");
   }
+}
+
+// A peer that does not take a piece in time is cut off; one that has gone shows with the next.
+asio::awaitable<void> HttpServer::State::send_stream(Ptr self,
+                                                     Stream& stream,
+                                                     HttpResponse response) {
+  ++self->endless;
+  std::string head = stream_head(response);
+  bool more = co_await send_piece(self, stream, std::move(head));
+  while (more && !self->stopped) {
+    std::optional<std::string> piece;
+    try {
+      piece = co_await response.stream();
+    } catch (const std::exception&) {
+      piece.reset();
+    }
+    if (!piece || self->stopped) {
+      break;
+    }
+    more = co_await send_piece(self, stream, std::move(*piece));
+  }
+  --self->endless;
+}
+
+asio::awaitable<bool> HttpServer::State::send_piece(Ptr self, Stream& stream, std::string piece) {
+  beast::error_code error;
+  stream.expires_after(self->limits.response);
+  co_await asio::async_write(
+      stream, asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+  stream.expires_never();
+  co_return !error;
 }
 
 asio::awaitable<bool> HttpServer::State::send(Ptr self, Stream& stream, Message message) {

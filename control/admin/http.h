@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,14 +23,21 @@ struct HttpRequest {
   std::string method;  // HEAD arrives as GET; its response's body is not sent
   std::string target;  // as in the request line
   std::string body;
-  std::string who;  // over a Unix socket the peer's user, "uid=1000(ops)"; over TCP empty
+  std::string who;       // over a Unix socket the peer's user, "uid=1000(ops)"; over TCP empty
+  std::string accept{};  // what media types the peer takes
+  std::string last_event_id{};  // of a stream of server-sent events that broke off
 };
+
+// What follows a response's head, piece by piece, for as long as there is more: waits for the next
+// one, and is asked again once the peer has taken it. nullopt: that was all.
+using HttpStream = std::function<boost::asio::awaitable<std::optional<std::string>>()>;
 
 struct HttpResponse {
   std::uint16_t status = 200;
   std::string body;
   std::string content_type = "application/json";
   std::string allow;  // for 405: the methods that the path knows
+  HttpStream stream;  // instead of a body, until the connection ends; may be empty
 };
 
 // A target without its query.
@@ -44,8 +52,9 @@ struct HttpLimits {
   std::size_t header_bytes = 8 * 1024;
   std::size_t body_bytes = 64 * 1024;
   std::size_t connections = 64;               // one more is answered 503 and closed
+  std::size_t streams = 16;                   // likewise, of these
   std::chrono::milliseconds request{5'000};   // from a request's first wait to its last byte
-  std::chrono::milliseconds response{5'000};  // to take the response
+  std::chrono::milliseconds response{5'000};  // to take the response, or a piece of a stream
 };
 
 class HttpServer {

@@ -100,6 +100,41 @@ struct MovesView {
   std::uint64_t reset = 0;        // flows
 };
 
+struct ServiceMovesView {
+  std::string service;
+  MovesView moves;
+};
+
+// Frames that were held back, came again, and were dropped, for whatever reason; over all workers.
+struct FramesView {
+  std::uint64_t held = 0;
+  std::uint64_t released = 0;
+  std::uint64_t dropped = 0;
+};
+
+// An entry of the ledger (engine/ledger.h): an event, and what has come of it so far.
+struct EventView {
+  std::uint64_t number = 0;
+  std::uint64_t change = 0;  // number of its last change
+  std::int64_t unix_ms = 0;
+  std::string kind;
+  std::string object;
+  std::string who;
+  std::string reason;
+  std::optional<std::uint64_t> forgotten{};  // flows that a restart could not keep
+  std::vector<ServiceMovesView> services{};  // those of which anything moved
+  FramesView frames{};
+  bool settled = false;  // nothing has come of it for a while
+};
+
+struct EventsView {
+  std::uint64_t life = 0;    // which run of control numbers them
+  std::uint64_t change = 0;  // number of the last change
+  bool gap = false;          // some that were asked for are kept no more
+  bool over = false;         // control is stopping
+  std::vector<EventView> events;
+};
+
 struct ServiceView {
   std::string name;
   std::string mode;
@@ -258,6 +293,12 @@ class Operator {
   virtual std::vector<BackendView> backends() = 0;
   // Asks the dataplane for fresh counters first, for at most `limit`.
   virtual boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) = 0;
+
+  // The ledger's entries that have changed since that change, at once or when there are any, but
+  // within `limit`. Of another life's change: all.
+  virtual boost::asio::awaitable<EventsView> events(std::uint64_t life,
+                                                    std::uint64_t change,
+                                                    std::chrono::milliseconds limit) = 0;
 
   // All or nothing, idempotent. Returns when every worker sees it.
   virtual boost::asio::awaitable<VerbResult> change(AdminRequest request) = 0;

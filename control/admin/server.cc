@@ -2,6 +2,7 @@
 // See server.h.
 #include "control/admin/server.h"
 
+#include "control/admin/event_stream.h"
 #include "control/admin/readiness.h"
 #include "control/admin/verb_body.h"
 #include "control/admin/views_json.h"
@@ -67,6 +68,7 @@ enum class Path : std::uint8_t {
   kBackends,
   kHealth,
   kRevisions,
+  kEvents,
   kSources,
   kChange,
   kConfiguration
@@ -82,7 +84,7 @@ struct Route {
 
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 17> kRoutes = {{
+constexpr std::array<Route, 18> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -94,6 +96,7 @@ constexpr std::array<Route, 17> kRoutes = {{
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
     {"/v1/reload", "POST", Path::kConfiguration, {}, ConfigVerb::kReload},
+    {"/v1/events", "GET", Path::kEvents},
     {"/v1/revisions", "GET", Path::kRevisions},
     {"/v1/revisions/N", "GET", Path::kSources},
     {"/v1/rollback", "POST", Path::kConfiguration, {}, ConfigVerb::kRollback},
@@ -184,6 +187,14 @@ asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpReq
   co_return reply(result);
 }
 
+asio::awaitable<HttpResponse> events(Operator& target, HttpRequest request) {
+  if (request.target.ends_with("?follow") || request.accept.contains("text/event-stream")) {
+    co_return follow_events(target, request.last_event_id);
+  }
+  const EventsView all = co_await target.events(0, 0, std::chrono::milliseconds(0));
+  co_return reply(200, events_json(all.events));
+}
+
 HttpResponse not_found() {
   std::string known;
   for (const Route& route : kRoutes) {
@@ -217,6 +228,9 @@ asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
   if (route->path == Path::kSources) {
     std::string which(path.substr(kSourcesOf.size()));
     co_return co_await sources(target, std::move(which));
+  }
+  if (route->path == Path::kEvents) {
+    co_return co_await events(target, std::move(request));
   }
   if (route->method == "GET") {
     co_return co_await view(target, route->path);

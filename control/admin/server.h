@@ -8,6 +8,8 @@
 //   POST /v1/drain /v1/undrain /v1/maintenance /v1/enable /v1/weight /v1/migrate
 //                                  {"objects", ...} (verb_body.h) -> {"outcome", "lines",
 //                                  "members"}
+//   GET  /v1/events                                -> the ledger; with ?follow, or where the peer
+//                                  accepts text/event-stream, as a stream (event_stream.h)
 //   GET  /v1/revisions                             -> those kept, the newest first
 //   GET  /v1/revisions/N /v1/revisions/file        -> {"name", "files": [{"name", "text"}]}
 //   POST /v1/rollback {"revision", "reason", "force"} or nothing -> {"outcome", "lines"}

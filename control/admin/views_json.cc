@@ -222,6 +222,31 @@ json::object to_json(const RevisionView& revision) {
   return object;
 }
 
+json::object to_json(const EventView& event) {
+  json::array services;
+  for (const ServiceMovesView& one : event.services) {
+    json::object moves = to_json(one.moves);
+    moves.emplace("service", one.service);
+    services.emplace_back(std::move(moves));
+  }
+  json::object object = {{"number", event.number},
+                         {"unix_ms", event.unix_ms},
+                         {"kind", event.kind},
+                         {"object", event.object},
+                         {"who", event.who},
+                         {"reason", event.reason},
+                         {"services", std::move(services)},
+                         {"frames",
+                          {{"held", event.frames.held},
+                           {"released", event.frames.released},
+                           {"dropped", event.frames.dropped}}},
+                         {"settled", event.settled}};
+  if (event.forgotten) {
+    object.emplace("forgotten", *event.forgotten);
+  }
+  return object;
+}
+
 json::object to_json(const SourcesView& sources) {
   json::array files;
   for (const config::SourceFile& file : sources.files) {
@@ -237,6 +262,8 @@ json::object health_json(std::span<const std::string> reasons) {
 json::object revisions_json(std::span<const RevisionView> revisions) {
   return {{"revisions", list(revisions)}};
 }
+
+json::object events_json(std::span<const EventView> events) { return {{"events", list(events)}}; }
 
 json::object services_json(std::span<const ServiceView> services) {
   return {{"services", list(services)}};

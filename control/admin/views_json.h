@@ -19,6 +19,7 @@ boost::json::object to_json(const BackendView& backend);
 boost::json::object to_json(const VerbResult& result);
 boost::json::object to_json(const RevisionView& revision);
 boost::json::object to_json(const SourcesView& sources);
+boost::json::object to_json(const EventView& event);
 
 // {"services": [...]}, {"backends": [...]}, {"revisions": [...]}.
 boost::json::object services_json(std::span<const ServiceView> services);
@@ -26,6 +27,7 @@ boost::json::object backends_json(std::span<const BackendView> backends);
 // {"ready": no reason against it, "reasons": [...]}.
 boost::json::object health_json(std::span<const std::string> reasons);
 boost::json::object revisions_json(std::span<const RevisionView> revisions);
+boost::json::object events_json(std::span<const EventView> events);
 
 // "ok", "failed", "usage", "invalid_configuration", "unreachable", "refused", "timed_out".
 std::string_view outcome_name(Outcome outcome);

@@ -5,6 +5,7 @@
 #include "control/cli/program.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <exception>
 #include <optional>
@@ -12,11 +13,13 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -39,6 +42,9 @@ using Stream = beast::basic_stream<Local>;
 using Request = http::request<http::string_body>;
 
 constexpr std::uint64_t kLargestAnswer = std::uint64_t{256} << 20U;
+
+constexpr std::string_view kHeadEnd = "\r\n\r\n";
+constexpr std::size_t kLargestHead = 16 * 1024;
 
 constexpr std::size_t kShownBytes = 200;  // of an answer that is not control's
 
@@ -85,6 +91,49 @@ asio::awaitable<Incoming> exchange(asio::any_io_executor executor, Outgoing out)
   in.error = in.error && unsent ? unsent : in.error;
   in.body = std::move(parser.get().body());
   co_return in;
+}
+
+// What a stream is asked for with, and who takes it.
+struct Followed {
+  std::string socket;
+  std::string request;
+  std::function<bool(std::string_view)> take;
+  std::chrono::milliseconds limit;
+};
+
+// Returns how it ended; no error when the taker has had enough.
+asio::awaitable<error_code> follow_stream(asio::any_io_executor executor, Followed what) {
+  error_code error;
+  Stream stream(std::move(executor));
+  stream.socket().connect(Local::endpoint(what.socket), error);
+  if (error) {
+    co_return error;
+  }
+  stream.expires_after(what.limit);
+  co_await asio::async_write(
+      stream, asio::buffer(what.request), asio::redirect_error(asio::use_awaitable, error));
+  std::string head;
+  std::array<char, 4096> piece;
+  bool more = !error;
+  while (more) {
+    stream.expires_after(what.limit);
+    const std::size_t got = co_await stream.async_read_some(
+        asio::buffer(piece), asio::redirect_error(asio::use_awaitable, error));
+    const std::string_view came(piece.data(), got);
+    if (head.ends_with(kHeadEnd)) {
+      more = !error && what.take(came);
+      continue;
+    }
+    head += came;
+    const std::size_t end = head.find(kHeadEnd);
+    more = !error && head.size() < kLargestHead;
+    if (end != std::string::npos) {
+      const std::string rest = head.substr(end + kHeadEnd.size());
+      head.resize(end + kHeadEnd.size());
+      more = !error && (rest.empty() || what.take(rest));
+    }
+  }
+  co_return error;
 }
 
 ClientFailure failure(const Outgoing& out, const error_code& error) {
@@ -152,6 +201,24 @@ std::chrono::milliseconds ControlClient::left(std::chrono::milliseconds limit) c
   const auto spent =
       std::chrono::duration_cast<milliseconds>(std::chrono::steady_clock::now() - start_);
   return in_all_ ? std::min(limit, *in_all_ - spent) : limit;
+}
+
+ClientFailure ControlClient::follow(const std::string& target,
+                                    const std::string& more,
+                                    const std::function<bool(std::string_view)>& take,
+                                    std::chrono::milliseconds limit) const {
+  asio::io_context context(1);
+  Followed followed{.socket = socket_,
+                    .request = "GET " + target + " HTTP/1.1\r\nHost: holdfast\r\n" + more + "\r\n",
+                    .take = take,
+                    .limit = limit};
+  error_code end;
+  asio::co_spawn(context,
+                 follow_stream(context.get_executor(), std::move(followed)),
+                 [&end](const std::exception_ptr&, error_code error) { end = error; });
+  context.run();
+  return end ? failure({.socket = socket_, .request = {}, .limit = limit}, end)
+             : ClientFailure{kExitOk, ""};
 }
 
 std::expected<json::object, ClientFailure> ControlClient::get(

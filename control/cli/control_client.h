@@ -6,8 +6,10 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <boost/json/object.hpp>
@@ -32,6 +34,13 @@ class ControlClient {
   std::expected<boost::json::object, ClientFailure> post(const std::string& target,
                                                          const boost::json::object& body,
                                                          std::chrono::milliseconds limit) const;
+  // The text after the head of an endless answer, piece by piece as it comes, until `take` says
+  // false or the connection ends; then why it ended. One that is silent for `limit` has ended.
+  // `more` are header lines, each with its end.
+  ClientFailure follow(const std::string& target,
+                       const std::string& more,
+                       const std::function<bool(std::string_view)>& take,
+                       std::chrono::milliseconds limit) const;
 
  private:
   // What is left of `in_all`, at most `limit`.

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <map>
 
 #include <fmt/chrono.h>
 
@@ -209,6 +210,29 @@ std::string since_text(const json::object& backend) {
   return backend.contains("since_s") ? age_text(backend, "since_s") : "-";
 }
 
+// "3 reset, 2 reopened" over all services; "0" when nothing moved.
+std::string moved_text(const json::object& event) {
+  std::map<std::string, std::uint64_t> causes;
+  for (const json::object& service : objects_field(event, "services")) {
+    for (const auto& [cause, count] : object_field(service, "moved")) {
+      causes[std::string(cause)] += count.is_number() ? count.to_number<std::uint64_t>() : 0;
+    }
+  }
+  std::string text;
+  for (const auto& [cause, count] : causes) {
+    text += (text.empty() ? "" : ", ") + std::to_string(count) + " " + cause;
+  }
+  return text.empty() ? "0" : text;
+}
+
+std::uint64_t sum_over_services(const json::object& event, std::string_view key) {
+  std::uint64_t sum = 0;
+  for (const json::object& service : objects_field(event, "services")) {
+    sum += count_field(service, key);
+  }
+  return sum;
+}
+
 }  // namespace
 
 std::string status_text(const json::object& status) {
@@ -289,6 +313,43 @@ std::string revisions_text(const json::object& revisions) {
     problems += problem == "-" ? "" : "cannot be read: " + problem + "\n";
   }
   return table.text() + (problems.empty() ? "" : "\n" + problems);
+}
+
+std::string events_text(const json::object& events) {
+  Table table({{"EVENT", Align::kRight},
+               {"WHEN"},
+               {"WHAT"},
+               {"OF"},
+               {"MOVED"},
+               {"RESET", Align::kRight},
+               {"UNTRACKED", Align::kRight},
+               {"WHO"},
+               {"WHY"}});
+  for (const json::object& event : objects_field(events, "events")) {
+    table.add({text_field(event, "number"),
+               date_text(number_field(event, "unix_ms")),
+               text_field(event, "kind"),
+               text_field(event, "object"),
+               moved_text(event),
+               std::to_string(sum_over_services(event, "reset")),
+               std::to_string(sum_over_services(event, "untracked")),
+               text_field(event, "who"),
+               text_field(event, "reason")});
+  }
+  return table.text();
+}
+
+std::string event_line(const json::object& event) {
+  const json::object& frames = object_field(event, "frames");
+  return text_field(event, "number") + " " + date_text(number_field(event, "unix_ms")) + " " +
+         text_field(event, "kind") + " " + text_field(event, "object") + ": moved " +
+         moved_text(event) + ", reset " + std::to_string(sum_over_services(event, "reset")) +
+         ", untracked " + std::to_string(sum_over_services(event, "untracked")) + ", frames held " +
+         std::to_string(count_field(frames, "held")) + ", released " +
+         std::to_string(count_field(frames, "released")) + ", dropped " +
+         std::to_string(count_field(frames, "dropped")) +
+         (flag_field(event, "settled") ? ", settled" : "") + " (" + text_field(event, "who") +
+         "; " + text_field(event, "reason") + ")\n";
 }
 
 }  // namespace holdfast::control

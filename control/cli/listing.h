@@ -13,5 +13,8 @@ std::string status_text(const boost::json::object& status);
 std::string services_text(const boost::json::object& services);
 std::string backends_text(const boost::json::object& backends);
 std::string revisions_text(const boost::json::object& revisions);
+std::string events_text(const boost::json::object& events);
+// One entry of the ledger as it stands, in a line.
+std::string event_line(const boost::json::object& event);
 
 }  // namespace holdfast::control

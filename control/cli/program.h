@@ -59,6 +59,7 @@ void add_health(CLI::App& app, Context& context);
 void add_plan(CLI::App& app, Context& context);
 void add_apply(CLI::App& app, Context& context);
 void add_confirm(CLI::App& app, Context& context);
+void add_events(CLI::App& app, Context& context);
 void add_history(CLI::App& app, Context& context);
 void add_rollback(CLI::App& app, Context& context);
 void add_diff(CLI::App& app, Context& context);

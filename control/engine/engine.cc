@@ -59,7 +59,8 @@ Engine::Engine(EngineParts parts, EngineStart start)
           parts_.clock,
           parts_.prober,
           [this](const CheckSpec& check, const ProbeResult& result) { on_result(check, result); }),
-      started_(parts_.clock.now()) {
+      started_(parts_.clock.now()),
+      ledger_(static_cast<std::uint64_t>(parts_.unix_ms())) {
   roster_ = Roster(config_, {}, orders_, now());
 }
 
@@ -116,6 +117,7 @@ void Engine::on_connect() {
                    {{"build", hello_.build()},
                     {"pid", std::to_string(hello_.pid())},
                     {"generation", std::to_string(hello_.generation())}});
+  enter_connection();
   tasks_.spawn(adopt());
 }
 
@@ -127,11 +129,18 @@ void Engine::on_disconnect(const std::string& reason) {
   publisher_.disconnect(reason);
   changed_.notify();
   parts_.log.event(Severity::kWarning, "dataplane.disconnected", {{"reason", reason}});
+  enter({.kind = "dataplane_lost", .reason = reason});
 }
 
 void Engine::on_event(const seam::Event& event) {
   parts_.log.event(
       Severity::kInfo, "dataplane.event", {{"what", event.what()}, {"detail", event.detail()}});
+  if (event.what() == "drain_deadline") {
+    enter({.kind = event.what(),
+           .object = event.detail(),
+           .reason = "the dataplane ended it",
+           .services = {event.detail().substr(0, event.detail().find('/'))}});
+  }
 }
 
 // A dataplane that cannot say what it runs is asked again, for as long as this connection lasts.
@@ -173,6 +182,9 @@ void Engine::finish_adoption(const RunningState& running) {
                    {{"generation", std::to_string(running.generation.number)},
                     {"state_changes", std::to_string(adoption_changes_)},
                     {"ms", std::to_string(adopted_ms_)}});
+  enter({.kind = "adopted",
+         .reason = "generation " + std::to_string(running.generation.number) + ", " +
+                   std::to_string(adoption_changes_) + " state changes"});
   poll_counters();
   changed_.notify();
   if (std::exchange(startup_refused_, false)) {
@@ -232,6 +244,7 @@ void Engine::act_on(const Roster::Outcome& outcome) {
                       {"from", shown_text(change.before)},
                       {"to", shown_text(change.after)},
                       {"cause", change.cause}});
+    enter(change);
   }
 }
 
@@ -267,6 +280,9 @@ void Engine::tick() {
   }
   publish_if_needed();  // once for all weights that changed since the last tick
   poll_counters();
+  if (ledger_.settle(parts_.clock.now())) {
+    changed_.notify();
+  }
   end_expired_orders();
   watch_trial();
   if (!orders_unsaved_.empty() && !verb_busy_ && parts_.clock.now() >= orders_again_) {
@@ -345,6 +361,7 @@ asio::awaitable<void> Engine::poll_loop() {
       counters_at_ = parts_.clock.now();
       polls_answered_ = mine;
       note_ebbs();
+      count_moves();
     }
     changed_.notify();
   }

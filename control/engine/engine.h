@@ -10,6 +10,7 @@
 //   engine_trial.cc   a revision that is taken back unless it is confirmed
 //   engine_verbs.cc   the operator's verbs on members, and their journal
 //   engine_views.cc   what operators and metrics see
+//   engine_ledger.cc  the events that can move flows, and what moved
 #pragma once
 
 #include "control/admin/operator.h"
@@ -17,6 +18,7 @@
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
 #include "control/engine/plan.h"
+#include "control/engine/ledger.h"
 #include "control/engine/revisions.h"
 #include "control/engine/roster.h"
 #include "control/engine/verb_plan.h"
@@ -114,6 +116,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::vector<ServiceView> services() override;
   std::vector<BackendView> backends() override;
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) override;
+  boost::asio::awaitable<EventsView> events(std::uint64_t life,
+                                            std::uint64_t change,
+                                            std::chrono::milliseconds limit) override;
   boost::asio::awaitable<VerbResult> change(AdminRequest request) override;
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
   boost::asio::awaitable<std::vector<RevisionView>> history() override;
@@ -293,6 +298,15 @@ class Engine final : public Operator, private Forwarder::Observer {
   [[nodiscard]] std::string not_in_force() const;
   void add_drift(std::vector<std::string>& notices) const;
 
+  // engine_ledger.cc
+  void enter(LedgerEvent event);
+  // A member came, went or was reset by itself, and not because an operator said so.
+  void enter(const StateChange& change);
+  void enter_connection();
+  void enter_verb(const VerbRun& run);
+  void enter_reload(const Caller& caller);
+  void count_moves();
+
   EngineParts parts_;
   std::string config_path_;
   std::string directory_;
@@ -355,6 +369,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   std::uint64_t polls_begun_ = 0;
   std::uint64_t polls_answered_ = 0;  // the last one that was
 
+  Ledger ledger_;
+  std::uint64_t dataplane_pid_ = 0;       // of the one that was connected last; 0: none yet
+  std::uint64_t dataplane_start_ns_ = 0;  // likewise
   Lateness lateness_;
   std::uint64_t disk_errors_ = 0;
 };

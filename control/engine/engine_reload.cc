@@ -353,6 +353,9 @@ VerbResult Engine::finish_reload(std::string_view kind, VerbResult result, const
                     {"reason", caller.reason},
                     {"warnings", std::to_string(count_of(result.lines, ": warning: "))},
                     {"detail", detail_of(result.lines)}});
+  if (kind == "applied") {
+    enter_reload(caller);
+  }
   generation_stale_ = true;  // what is wanted may run already: then nothing is owed any more
   publish_if_needed();
   return result;

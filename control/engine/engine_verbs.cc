@@ -77,6 +77,7 @@ asio::awaitable<void> Engine::carry_out(VerbRun* run) {
         "in force, but not written down: a restart before that succeeds forgets it: " + disk_error);
   }
   const std::uint64_t losses = publisher_.losses();
+  enter_verb(*run);
   act_on_orders(*run);
   co_await deliver(losses, &run->result);
 }

@@ -30,6 +30,10 @@ class FakeOperator final : public control::Operator {
   std::vector<control::RevisionView> revision_views;
   std::map<std::uint64_t, control::SourcesView> revisions;
   control::SourcesView file;
+  control::EventsView events_view;
+  bool endless_events = false;
+  std::vector<control::EventView> later_events;
+  std::vector<std::uint64_t> asked_changes;  // behind which events were asked for
   control::VerbResult result{control::Outcome::kOk, {"done"}};
   bool throws = false;
   std::function<void()> on_backends;  // called before they are listed; may be empty
@@ -45,6 +49,22 @@ class FakeOperator final : public control::Operator {
     return backend_views;
   }
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds) override { co_return true; }
+  // Those that changed since; over when there are none, unless they are told again and again.
+  boost::asio::awaitable<control::EventsView> events(std::uint64_t life,
+                                                     std::uint64_t change,
+                                                     std::chrono::milliseconds) override {
+    control::EventsView view = events_view;
+    std::erase_if(view.events, [&](const control::EventView& event) {
+      return !endless_events && life == view.life && event.change <= change;
+    });
+    view.over = view.events.empty();
+    if (view.over) {  // what comes later is told to whoever asks again
+      events_view.events.insert(events_view.events.end(), later_events.begin(), later_events.end());
+      later_events.clear();
+    }
+    asked_changes.push_back(life == view.life ? change : 0);
+    co_return view;
+  }
   boost::asio::awaitable<control::VerbResult> change(control::AdminRequest request) override {
     std::string objects;
     for (const std::string& object : request.objects) {

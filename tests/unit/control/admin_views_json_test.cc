@@ -33,6 +33,25 @@ TEST(ViewsJson, WritesEveryFieldOfAService) {
     "moves": {"moved": {"reset": 1, "reopened": 2}, "untracked": 3, "reset": 4}})json"));
 }
 
+TEST(ViewsJson, WritesEveryFieldOfAnEvent) {
+  const EventView view{.number = 3,
+                       .change = 9,
+                       .unix_ms = 1'700'000'000'000,
+                       .kind = "drain",
+                       .object = "web/a",
+                       .who = "uid=0(root)",
+                       .reason = "disk",
+                       .forgotten = 5,
+                       .services = {{"web", MovesView{{{"reset", 1}}, 2, 4}}},
+                       .frames = {6, 7, 8},
+                       .settled = true};
+  EXPECT_EQ(to_json(view), json::parse(R"json({
+    "number": 3, "unix_ms": 1700000000000, "kind": "drain", "object": "web/a",
+    "who": "uid=0(root)", "reason": "disk", "forgotten": 5, "settled": true,
+    "services": [{"service": "web", "moved": {"reset": 1}, "untracked": 2, "reset": 4}],
+    "frames": {"held": 6, "released": 7, "dropped": 8}})json"));
+}
+
 TEST(ViewsJson, WritesEveryFieldOfABackend) {
   const BackendView view{
       .service = "web",
