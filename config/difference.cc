@@ -83,6 +83,26 @@ std::vector<std::string> port_differences(const Config& running, const Config& w
   return lines;
 }
 
+std::vector<std::string> routes_differences(const Config& running, const Config& wanted) {
+  const auto& before = running.routes;
+  const auto& after = wanted.routes;
+  if (!before && !after) {
+    return {};
+  }
+  if (!after) {
+    return {"'routes' cannot be removed without a restart"};
+  }
+  const std::string place = after->place.text();
+  if (!before) {
+    return {fmt::format("{}: 'routes' cannot be added without a restart", place)};
+  }
+  if (before->device == after->device && before->protocol == after->protocol &&
+      before->table == after->table) {
+    return {};
+  }
+  return {fmt::format("{}: 'routes' cannot be changed without a restart", place)};
+}
+
 }  // namespace
 
 std::vector<std::string> startup_differences(const Config& running, const Config& wanted) {
@@ -103,6 +123,7 @@ std::vector<std::string> startup_differences(const Config& running, const Config
   comparison.key("instance", &Dataplane::instance);
   std::vector<std::string> lines = comparison.take();
   std::ranges::move(port_differences(running, wanted), std::back_inserter(lines));
+  std::ranges::move(routes_differences(running, wanted), std::back_inserter(lines));
   return lines;
 }
 

@@ -10,8 +10,16 @@ namespace holdfast::config {
 
 using Key = std::string_view;
 
-inline constexpr std::array<Key, 9> kRootKeys = {
-    "version", "dataplane", "ports", "nat", "defaults", "checks", "services", "control", "include"};
+inline constexpr std::array<Key, 10> kRootKeys = {"version",
+                                                  "dataplane",
+                                                  "ports",
+                                                  "nat",
+                                                  "routes",
+                                                  "defaults",
+                                                  "checks",
+                                                  "services",
+                                                  "control",
+                                                  "include"};
 inline constexpr std::array<Key, 2> kIncludedKeys = {"checks", "services"};
 inline constexpr std::array<Key, 10> kDataplaneKeys = {"workers",
                                                        "memory",
@@ -39,12 +47,13 @@ inline constexpr std::array<Key, 15> kPortKeys = {"device",
                                                   "mode",
                                                   "links"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
-inline constexpr std::array<Key, 8> kDefaultsKeys = {
-    "check", "balance", "affinity", "drain", "min_capacity", "timeouts", "mode", "mss"};
+inline constexpr std::array<Key, 3> kRoutesKeys = {"device", "protocol", "table"};
+inline constexpr std::array<Key, 9> kDefaultsKeys = {
+    "check", "balance", "affinity", "drain", "min_capacity", "announce", "timeouts", "mode", "mss"};
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 13> kServiceKeys = {"name",
+inline constexpr std::array<Key, 14> kServiceKeys = {"name",
                                                      "vips",
                                                      "ports",
                                                      "mode",
@@ -55,11 +64,13 @@ inline constexpr std::array<Key, 13> kServiceKeys = {"name",
                                                      "check",
                                                      "drain",
                                                      "min_capacity",
+                                                     "announce",
                                                      "timeouts",
                                                      "backends"};
 inline constexpr std::array<Key, 5> kTunnelKeys = {"source", "port", "hops", "vni", "inner_mac"};
 inline constexpr std::array<Key, 3> kBalanceKeys = {"type", "slots", "hash"};
 inline constexpr std::array<Key, 3> kAffinityKeys = {"time", "prefix", "prefix6"};
+inline constexpr std::array<Key, 1> kAnnounceKeys = {"healthy"};
 inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
 inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};
 inline constexpr std::array<Key, 7> kBackendKeys = {

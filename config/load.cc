@@ -226,6 +226,9 @@ void Loader::read_main(const Node& root) {
   if (const Node* node = fields.find("nat")) {
     draft_.pools_complete = read_nat(*node, draft_.pools, journal_);
   }
+  if (const Node* node = fields.find("routes")) {
+    read_routes(*node, draft_, journal_);
+  }
   if (const Node* node = fields.find("defaults")) {
     defaults_ = read_defaults(*node, journal_);
   }

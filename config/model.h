@@ -148,6 +148,19 @@ struct Check {
   std::vector<StatusRange> status{{200, 299}};  // http
 };
 
+// Routes to the VIPs that are ready, in the kernel's tables, for a routing daemon.
+struct Routes {
+  std::string device = "holdfast";  // that is made for them
+  std::uint8_t protocol = 240;      // by which the daemon knows them
+  std::uint32_t table = 254;        // main
+  Place place;
+};
+
+// What a service's VIPs need of it to be offered to others.
+struct Announce {
+  std::uint32_t healthy = 1;  // backends that take new flows; 0: the service has no say
+};
+
 // The modes ipip, gue, gre and vxlan.
 struct Tunnel {
   std::vector<IpAddress> source;  // of the outer header, one per family; else made from the client
@@ -226,6 +239,7 @@ struct Service {
   bool has_check = true;  // `check: none` turns probing off: always up
   Drain drain;
   MinCapacity min_capacity;
+  Announce announce;
   Timeouts timeouts;
   std::vector<Backend> backends;
   Place place;
@@ -243,6 +257,7 @@ struct Config {
   Dataplane dataplane;
   std::vector<Port> ports;
   Nat nat;
+  std::optional<Routes> routes;  // nullopt: none are made
   std::vector<Service> services;
   Control control;
   std::vector<std::string> files;    // the main file, then its includes, as read

@@ -139,6 +139,9 @@ class ServiceReader {
       read_drain(*node, title_, service.drain, journal_);
     }
     fields_.set("min_capacity", service.min_capacity, read_min_capacity);
+    if (const Node* node = fields_.find("announce")) {
+      read_announce(*node, title_, service.announce, journal_);
+    }
     if (const Node* node = fields_.find("timeouts")) {
       read_timeouts(*node, title_, service.timeouts, journal_);
     }
@@ -393,6 +396,9 @@ Defaults read_defaults(const Node& node, Journal& journal) {
     read_timeouts(*value, "'defaults'", defaults.timeouts, journal);
   }
   fields.set("min_capacity", defaults.min_capacity, read_min_capacity);
+  if (const Node* value = fields.find("announce")) {
+    read_announce(*value, "'defaults'", defaults.announce, journal);
+  }
   fields.set("mss", defaults.mss, read_mss);
   defaults.mode_known = fields.set_if_there("mode", defaults.mode, read_mode);
   return defaults;
@@ -423,6 +429,7 @@ void read_services(const Node& node,
     draft.service.has_check = defaults.has_check;
     draft.service.drain = defaults.drain;
     draft.service.min_capacity = defaults.min_capacity;
+    draft.service.announce = defaults.announce;
     draft.service.timeouts = defaults.timeouts;
     ServiceReader(item, number, templates, draft, journal).read();
     services.push_back(std::move(draft));

@@ -53,6 +53,7 @@ bool check_ceilings(const Draft& draft, Journal& journal) {
 
 void check_rules(const Draft& draft, Journal& journal) {
   check_sockets(draft, journal);
+  check_routes(draft, journal);
   check_service_names(draft, journal);
   if (!check_ceilings(draft, journal)) {
     return;

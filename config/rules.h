@@ -26,11 +26,13 @@ void check_rules(const Draft& draft, Journal& journal);
 void check_not_local(const Draft& draft, std::span<const LocalAddress> local, Journal& journal);
 
 // The parts: rules_service.cc within each service, rules_address.cc between all of them,
-// rules_tunnel.cc what the tunnel modes need, rules_socket.cc between the two processes.
+// rules_tunnel.cc what the tunnel modes need, rules_socket.cc between the two processes,
+// read_routes.cc between routes and ports.
 void check_service(const ServiceDraft& service, const Draft& draft, Journal& journal);
 void check_tunnel(const ServiceDraft& service, Journal& journal);
 void check_overlaps(const Draft& draft, Journal& journal);
 void check_roles(const Draft& draft, Journal& journal);
 void check_sockets(const Draft& draft, Journal& journal);
+void check_routes(const Draft& draft, Journal& journal);
 
 }  // namespace holdfast::config

@@ -26,6 +26,7 @@ struct Defaults {
   Affinity affinity;
   Drain drain;
   MinCapacity min_capacity;
+  Announce announce;
   Timeouts timeouts;
   Mss mss;
   Mode mode = Service{}.mode;
@@ -81,6 +82,7 @@ struct SocketPlaces {
 struct Draft {
   Config config;
   SocketPlaces sockets;
+  Span routes_device;  // or `routes`, when its device is the default
   std::vector<ServiceDraft> services;
   std::vector<PoolDraft> pools;
   bool pools_complete = true;
@@ -101,12 +103,14 @@ void check_links(const std::vector<Port>& ports, const std::vector<Span>& spans,
 void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal);
 // Returns whether every range was read.
 bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal);
+void read_routes(const Node& node, Draft& draft, Journal& journal);
 
 Defaults read_defaults(const Node& node, Journal& journal);
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal);
 // A map, or none.
 void read_affinity(const Node& node, std::string_view owner, Affinity& affinity, Journal& journal);
 void read_drain(const Node& node, std::string_view owner, Drain& drain, Journal& journal);
+void read_announce(const Node& node, std::string_view owner, Announce& announce, Journal& journal);
 // Only the keys that the mode has; others are refused by name.
 void read_tunnel(
     const Node& node, std::string_view owner, Mode mode, Tunnel& tunnel, Journal& journal);

@@ -111,6 +111,7 @@ std::optional<std::uint16_t> BindingRegistry::allocate(const ServiceSpec& servic
   record.last_port = binding.last_port;
   record.protocol = binding.protocol;
   record.prefix_bits = binding.prefix_bits;
+  record.routed = 0;
   put_in_force(record);
   return index;
 }

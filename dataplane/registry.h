@@ -68,8 +68,8 @@ struct BindingRecord {
   Protocol protocol = Protocol::kTcp;
   RegistryState state = RegistryState::kFree;
   std::uint8_t prefix_bits = kWholeAddress;
-  std::uint8_t reserved = 0;
-  std::uint64_t checksum = 0;  // of all above but the state
+  std::uint8_t routed = 0;  // 1: its VIP has a route (routed.h)
+  std::uint64_t checksum = 0;  // of all above but the state and `routed`
 
   [[nodiscard]] std::uint64_t build_checksum() const;
   [[nodiscard]] bool plausible() const;

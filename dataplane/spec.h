@@ -98,6 +98,13 @@ struct BindingSpec {
   constexpr bool operator==(const BindingSpec&) const = default;
 };
 
+// A VIP or a prefix of them.
+struct VipPrefix {
+  Address address;                    // no bit is set behind the leading ones
+  std::uint8_t bits = kWholeAddress;  // as in prefix.h
+  constexpr auto operator<=>(const VipPrefix&) const = default;
+};
+
 // Prefixes of VIPs, in bits of the family: /8 to /32 and /16 to /128.
 inline constexpr std::uint8_t kLeastPrefix4 = 8;
 inline constexpr std::uint8_t kLeastPrefix6 = 16;
@@ -219,6 +226,14 @@ struct PortSpec {
   bool operator==(const PortSpec&) const = default;
 };
 
+// Where the routes to VIPs are made (process/vip_routes.h).
+struct RoutesSpec {
+  std::string device;           // a TUN device of that name; empty: there are no routes
+  std::uint8_t protocol = 240;  // rtm_protocol
+  std::uint32_t table = 254;    // the main one
+  bool operator==(const RoutesSpec&) const = default;
+};
+
 // What workers do while no frames come: sleep until some do, or look for them without a rest.
 enum class Idle : std::uint8_t { kSleep, kPoll };
 
@@ -230,6 +245,7 @@ struct StartupSpec {
   std::uint64_t flows = 1'000'000;  // capacity over all workers
   bool huge_pages = true;           // use them when there are any
   Idle idle = Idle::kSleep;
+  RoutesSpec routes;
   std::array<std::uint8_t, 16> hash_key{};
   std::string socket;      // writer's seam; "<socket>.ro" is read-only
   std::string directory;   // persisted generations

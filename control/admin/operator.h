@@ -206,8 +206,10 @@ struct StatusView {
   std::optional<std::uint64_t> mbufs_total;
   std::optional<std::uint64_t> state_bytes;
   std::optional<std::uint64_t> guard_losses;  // of the nft table, found and put back
-  std::string not_in_force;                   // why the configuration is not; empty: it is
-  double counters_age_s = 0;                  // of the buffers, workers and ports
+  std::optional<std::uint64_t> routes;  // to VIPs, as the kernel has them; nullopt: none are made
+  std::optional<std::uint64_t> routes_discarded;  // packets that the machine sent to VIPs
+  std::string not_in_force;                       // why the configuration is not; empty: it is
+  double counters_age_s = 0;                      // of the buffers, workers and ports
   std::vector<WorkerView> workers;
   std::vector<PortView> ports;
   std::vector<std::string> notices;  // degraded modes, drift: one line each

@@ -137,6 +137,8 @@ json::object to_json(const StatusView& status) {
           {"mbufs_total", known(status.mbufs_total)},
           {"state_bytes", known(status.state_bytes)},
           {"guard_losses", known(status.guard_losses)},
+          {"routes", known(status.routes)},
+          {"routes_discarded", known(status.routes_discarded)},
           {"not_in_force", status.not_in_force},
           {"probe_lateness_p99_s", status.probe_lateness_p99_s},
           {"probes_skipped", status.probes_skipped},

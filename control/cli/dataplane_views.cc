@@ -96,6 +96,10 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
   view.mbufs_total = answers.counters.mbufs_total();
   view.state_bytes = answers.counters.state_bytes();
   view.guard_losses = answers.counters.guard_losses();
+  if (answers.counters.has_routes()) {
+    view.routes = answers.counters.routes().routes();
+    view.routes_discarded = answers.counters.routes().discarded();
+  }
   for (const seam::WorkerCounters& worker : answers.counters.workers()) {
     view.workers.push_back(to_view(worker));
   }

@@ -102,9 +102,11 @@ std::string facts(const json::object& status) {
   if (text_field(status, "generation") == "-") {
     return control_facts(status);  // the dataplane does not answer
   }
+  const std::string routes = text_field(status, "routes");
   return control_facts(status) + "generation " + text_field(status, "generation") +
          "; free packet buffers " +
-         share(count_field(status, "mbufs_available"), count_field(status, "mbufs_total")) + "\n";
+         share(count_field(status, "mbufs_available"), count_field(status, "mbufs_total")) +
+         (routes == "-" ? "" : "; routes to " + routes + " VIPs") + "\n";
 }
 
 std::string workers_text(const json::object& status) {

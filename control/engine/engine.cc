@@ -55,6 +55,14 @@ Engine::Engine(EngineParts parts, EngineStart start)
                 "dispositions.refused",
                 {{"count", std::to_string(refused.size())}, {"first", refused.front()}});
           }),
+      routes_(parts_.forwarder,
+              tasks_,
+              [this](std::size_t now, std::size_t before) {
+                parts_.log.event(
+                    Severity::kInfo,
+                    "routes",
+                    {{"vips", std::to_string(now)}, {"before", std::to_string(before)}});
+              }),
       scheduler_(
           parts_.clock,
           parts_.prober,
@@ -174,6 +182,8 @@ void Engine::finish_adoption(const RunningState& running) {
   adoption_changes_ = take_over(running);
   adopted_ = true;
   publish_if_needed();
+  routes_.tell_again();
+  offer_vips();
   const std::chrono::duration<double, std::milli> took =
       parts_.clock.now() - (first ? started_ : connected_at_);
   adopted_ms_ = took.count();
@@ -246,6 +256,9 @@ void Engine::act_on(const Roster::Outcome& outcome) {
                       {"cause", change.cause}});
     enter(change);
   }
+  if (!outcome.changes.empty()) {
+    offer_vips();
+  }
 }
 
 std::chrono::milliseconds Engine::reset_in(const Member& member) const {
@@ -279,6 +292,7 @@ void Engine::tick() {
     request_reload({.who = std::string(kStart), .reason = "the dataplane refused it before"});
   }
   publish_if_needed();  // once for all weights that changed since the last tick
+  offer_vips();
   poll_counters();
   if (ledger_.settle(parts_.clock.now())) {
     changed_.notify();
@@ -332,6 +346,8 @@ void Engine::report_publication(std::uint64_t number, const Publisher::Outcome& 
     return;
   }
   failure_logged_.clear();
+  routes_.tell_again();  // it may have the VIPs only now
+  offer_vips();
   generation_stale_ = true;  // looked at once more: note_delivery(), or the next one
   parts_.log.event(Severity::kInfo,
                    "published",

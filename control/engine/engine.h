@@ -9,11 +9,13 @@
 //   engine_plan.cc    what such a file would change
 //   engine_trial.cc   a revision that is taken back unless it is confirmed
 //   engine_verbs.cc   the operator's verbs on members, and their journal
+//   engine_routes.cc  which VIPs are offered to others
 //   engine_views.cc   what operators and metrics see
 //   engine_ledger.cc  the events that can move flows, and what moved
 #pragma once
 
 #include "control/admin/operator.h"
+#include "control/decide/ready_vips.h"
 #include "control/engine/ebb.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
@@ -26,6 +28,7 @@
 #include "control/probe/scheduler.h"
 #include "control/publish/forwarder.h"
 #include "control/publish/publisher.h"
+#include "control/publish/route_keeper.h"
 #include "control/publish/tasks.h"
 
 #include <cstdint>
@@ -287,6 +290,12 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<std::string> save_orders(std::string lines);
   boost::asio::awaitable<void> save_orders_again();
 
+  // engine_routes.cc
+  [[nodiscard]] std::vector<OfferedService> offered_services() const;
+  // Tells the dataplane which VIPs are to have a route, where it does not know.
+  void offer_vips();
+  void add_routes(std::vector<std::string>& notices) const;
+
   // engine_views.cc
   // `counters`: the member's, or nullptr when there are none.
   [[nodiscard]] BackendView view_of(MemberPlace place, const seam::MemberCounters* counters) const;
@@ -330,6 +339,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   Tasks tasks_;
   Condition changed_;  // something that a coroutine of ours waits for
   Publisher publisher_;
+  RouteKeeper routes_;
   Scheduler scheduler_;
   Clock::Ticket tick_;
   bool stopping_ = false;

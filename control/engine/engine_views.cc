@@ -254,6 +254,10 @@ void Engine::add_counters(StatusView& view) const {
   view.mbufs_total = counters_->mbufs_total();
   view.state_bytes = counters_->state_bytes();
   view.guard_losses = counters_->guard_losses();
+  if (counters_->has_routes()) {
+    view.routes = counters_->routes().routes();
+    view.routes_discarded = counters_->routes().discarded();
+  }
   view.counters_age_s = seconds(parts_.clock.now() - counters_at_);
   for (const seam::WorkerCounters& worker : counters_->workers()) {
     view.workers.push_back(to_view(worker));
@@ -332,6 +336,7 @@ std::vector<std::string> Engine::build_notices() const {
     notices.push_back(trial_text(*trial_));
   }
   add_drift(notices);
+  add_routes(notices);
   for (const ServiceEntry& service : roster_.services()) {
     if (service.last_resort) {
       notices.push_back("service " + service.name +

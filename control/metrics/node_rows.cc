@@ -130,6 +130,14 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "kernel; it is put back.",
      kCounter,
      status<&StatusView::guard_losses>},
+    {"holdfast_routes",
+     "VIPs that the kernel has a route to, for a routing daemon.",
+     kGauge,
+     status<&StatusView::routes>},
+    {"holdfast_routes_discarded_packets_total",
+     "Packets that the machine itself sent to VIPs with a route; nobody forwards them.",
+     kCounter,
+     status<&StatusView::routes_discarded>},
     {"holdfast_notices", "Degraded modes in force; `holdfast status` names them.", kGauge, notices},
 });
 

@@ -83,13 +83,13 @@ ServiceSpec build_service(const config::Service& service, const ServiceDecision&
                    .bindings = {},
                    .members = {}};
   for (const config::Vip& vip : service.vips) {
-    const std::size_t before = vip.address.v6 ? 0 : dataplane::kMappedBits;
+    const dataplane::VipPrefix prefix = vip_prefix(vip);
     for (const config::ServicePort& port : service.ports) {
-      spec.bindings.push_back({.vip = to_dataplane(vip.address),
+      spec.bindings.push_back({.vip = prefix.address,
                                .protocol = protocol_of(port.protocol),
                                .first_port = port.first,
                                .last_port = port.last,
-                               .prefix_bits = static_cast<std::uint8_t>(before + vip.length)});
+                               .prefix_bits = prefix.bits});
     }
   }
   const std::vector<std::string> keys = keys_of(service, decision);
@@ -120,6 +120,12 @@ Address to_dataplane(const config::IpAddress& address) {
   std::array<std::uint8_t, 4> bytes{};
   std::copy_n(address.bytes.begin(), bytes.size(), bytes.begin());
   return Address::v4(dataplane::Be32::from_wire(std::bit_cast<std::uint32_t>(bytes)));
+}
+
+dataplane::VipPrefix vip_prefix(const config::Vip& vip) {
+  const std::size_t before = vip.address.v6 ? 0 : dataplane::kMappedBits;
+  return {.address = to_dataplane(vip.address),
+          .bits = static_cast<std::uint8_t>(before + vip.length)};
 }
 
 dataplane::AffinitySpec build_affinity(const config::Affinity& affinity) {
@@ -212,6 +218,11 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
   spec.directory = from.directory;
   spec.state_file = from.state_file;
   spec.instance = from.instance;
+  if (config.routes) {
+    spec.routes = {.device = config.routes->device,
+                   .protocol = config.routes->protocol,
+                   .table = config.routes->table};
+  }
   return spec;
 }
 

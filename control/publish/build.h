@@ -16,6 +16,7 @@
 namespace holdfast::control {
 
 dataplane::Address to_dataplane(const config::IpAddress& address);
+dataplane::VipPrefix vip_prefix(const config::Vip& vip);
 dataplane::AffinitySpec build_affinity(const config::Affinity& affinity);
 
 // The whole forwarding state. Requires: `decisions` has one entry per service and, in each, one per

@@ -72,6 +72,9 @@ class Forwarder {
   // dataplane refused, one sentence each.
   virtual Answer<std::vector<std::string>> set_dispositions(
       std::vector<DispositionChange> changes) = 0;
+  // These VIPs have a route from now on, and no others. The value is how many routes there are: a
+  // VIP that the dataplane does not forward has none. A dataplane that makes none refuses.
+  virtual Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) = 0;
   virtual Answer<RunningState> running() = 0;
   virtual Answer<seam::GetCountersReply> counters() = 0;
 };

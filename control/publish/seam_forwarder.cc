@@ -380,6 +380,19 @@ Forwarder::Answer<std::vector<std::string>> SeamForwarder::set_dispositions(
   co_return refused;
 }
 
+Forwarder::Answer<std::uint32_t> SeamForwarder::set_routes(std::vector<dataplane::VipPrefix> vips) {
+  if (connected_ && !seam::has_routes(hello_.version())) {
+    co_return std::unexpected("the dataplane is older than control and makes no routes");
+  }
+  seam::Request request;
+  *request.mutable_set_routes() = seam::to_wire(std::span<const dataplane::VipPrefix>(vips));
+  AnyReply reply = co_await call(std::move(request), settings_.call_limit);
+  if (!reply) {
+    co_return std::unexpected(std::move(reply.error().text));
+  }
+  co_return reply->set_routes().routes();
+}
+
 Forwarder::Answer<RunningState> SeamForwarder::running() {
   seam::Request request;
   request.mutable_get_generation();

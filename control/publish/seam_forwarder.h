@@ -52,6 +52,7 @@ class SeamForwarder final : public Forwarder {
   Answer<seam::PublishReply> publish(dataplane::GenerationSpec generation) override;
   Answer<std::vector<std::string>> set_dispositions(
       std::vector<DispositionChange> changes) override;
+  Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) override;
   Answer<RunningState> running() override;
   Answer<seam::GetCountersReply> counters() override;
 

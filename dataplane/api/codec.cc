@@ -312,6 +312,12 @@ PortSpec port(const Port& message, Fault& fault) {
   return spec;
 }
 
+dataplane::RoutesSpec routes(const Routes& message, Fault& fault) {
+  return {.device = name(message.device(), "routes' device", fault),
+          .protocol = narrow<std::uint8_t>(message.protocol(), 1, 255, "protocol", fault),
+          .table = message.table()};
+}
+
 void write(const ServiceSpec& spec, Service& message) {
   message.set_name(spec.name);
   message.set_mode(number(spec.mode));
@@ -485,6 +491,11 @@ Startup to_wire(const StartupSpec& spec) {
   message.set_state_file(spec.state_file);
   message.set_instance(spec.instance);
   message.set_idle(number(spec.idle));
+  if (!spec.routes.device.empty()) {
+    message.mutable_routes()->set_device(spec.routes.device);
+    message.mutable_routes()->set_protocol(spec.routes.protocol);
+    message.mutable_routes()->set_table(spec.routes.table);
+  }
   return message;
 }
 
@@ -513,6 +524,9 @@ std::expected<StartupSpec, std::string> from_wire(const Startup& message) {
   spec.instance = name(message.instance(), "instance", fault);
   spec.idle =
       narrow<dataplane::Idle>(message.idle(), 0, number(dataplane::Idle::kPoll), "idle", fault);
+  if (message.has_routes()) {
+    spec.routes = routes(message.routes(), fault);
+  }
   if (fault.any()) {
     return std::unexpected(fault.text());
   }

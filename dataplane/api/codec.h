@@ -13,20 +13,24 @@
 
 #include <cstdint>
 #include <expected>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace holdfast::seam {
 
 // Protocol versions that this build speaks. Version 2 brings, in a generation: prefixes of VIPs,
-// affinity, mss rules, members' mtu and slot_key; in SetDisposition: reset_in_ms. A field that a
-// peer may not ignore makes a new version.
+// affinity, mss rules, members' mtu and slot_key; in SetDisposition: reset_in_ms. Version 3:
+// SetRoutes. A field that a peer may not ignore makes a new version.
 inline constexpr std::uint32_t kVersionMin = 1;
-inline constexpr std::uint32_t kVersionMax = 2;
+inline constexpr std::uint32_t kVersionMax = 3;
 
 // Whether a dataplane with which that version was agreed upon ends drains by itself. Another one
 // would not see the deadline.
 constexpr bool has_deadlines(std::uint32_t version) { return version >= 2; }
+// Whether it makes routes to VIPs.
+constexpr bool has_routes(std::uint32_t version) { return version >= 3; }
 
 // Ceilings of one generation, over all its services (design.md §2).
 inline constexpr std::size_t kMaxServices = 10'000;
@@ -52,6 +56,9 @@ std::expected<void, std::string> fits_version(const dataplane::GenerationSpec& s
 
 Generation to_wire(const dataplane::GenerationSpec& spec);
 std::expected<dataplane::GenerationSpec, std::string> from_wire(const Generation& message);
+
+SetRoutes to_wire(std::span<const dataplane::VipPrefix> vips);
+std::expected<std::set<dataplane::VipPrefix>, std::string> from_wire(const SetRoutes& message);
 
 Startup to_wire(const dataplane::StartupSpec& spec);
 std::expected<dataplane::StartupSpec, std::string> from_wire(const Startup& message);

@@ -111,6 +111,18 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
   return {};
 }
 
+Result<void> open_routes(const StartupSpec& startup, Booted& booted) {
+  if (startup.routes.device.empty()) {
+    return {};
+  }
+  auto routes = VipRoutes::open(startup.routes);
+  if (!routes) {
+    return std::unexpected(routes.error());
+  }
+  booted.routes = std::move(*routes);
+  return {};
+}
+
 // Their drivers cut a frame that is longer than a buffer into segments.
 bool may_chain(const StartupSpec& startup) {
   return std::ranges::any_of(startup.ports, [](const PortSpec& port) {
@@ -228,6 +240,7 @@ Result<Booted> open_files(const StartupSpec& startup,
                 .sockets = std::move(*sockets),
                 .state = std::move(*state),
                 .mirror = nullptr,
+                .routes = nullptr,
                 .pool = nullptr,
                 .ports = {},
                 .running_capabilities = 0,
@@ -264,7 +277,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   note_memory(startup, *booted);
   place_memory(startup, *booted);
   raise_lock_limit();
-  const CapabilityNeeds needs = capability_needs(startup.ports, demands->bus);
+  const CapabilityNeeds needs = capability_needs(startup, demands->bus);
   booted->running_capabilities = needs.running;
   auto dropped = drop_privileges(*account, needs.starting);
   if (!dropped) {
@@ -276,6 +289,9 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   booted->interruption =
       std::make_unique<StartInterruption>(needs.running, [&startup] { clean_up(startup); });
   if (auto opened = open_mirror(*demands, *booted); !opened) {
+    return std::unexpected(opened.error());
+  }
+  if (auto opened = open_routes(startup, *booted); !opened) {
     return std::unexpected(opened.error());
   }
   if (auto started = start_eal(*plan, startup.instance, demands->bus, needs.starting); !started) {

@@ -15,6 +15,7 @@
 #include "dataplane/process/seam_socket.h"
 #include "dataplane/process/start_interruption.h"
 #include "dataplane/process/state_file.h"
+#include "dataplane/process/vip_routes.h"
 #include "dataplane/spec.h"
 
 #include <memory>
@@ -31,6 +32,7 @@ struct Booted {
   SeamSockets sockets;
   StateFile state;
   std::unique_ptr<NeighborMirror> mirror;  // null where the kernel has no interface of ours
+  std::unique_ptr<VipRoutes> routes;       // null without `routes`
   FramePoolMemory pool;
   std::vector<std::unique_ptr<Port>> ports;
   CapabilitySet running_capabilities = 0;

@@ -7,6 +7,7 @@
 #include "dataplane/process/publisher.h"
 #include "dataplane/process/service_moves.h"
 #include "dataplane/process/stats_rows.h"
+#include "dataplane/process/vip_routes.h"
 #include "dataplane/process/worker.h"
 
 #include <array>
@@ -31,6 +32,8 @@ class Counters {
   void count_guard_loss() { ++guard_losses_; }
   // A port's link went down.
   void count_link_loss(PortIndex port) { ++link_losses_.at(port); }
+  // nullptr: there are none. Requires: they outlive this, else.
+  void set_routes(const VipRoutes* routes) { routes_ = routes; }
   // Notes what share of the time since the last call each worker was busy. About once a second.
   void sample_busy(std::uint64_t now_ns);
   // Workers are read between two of their bursts, where P5 holds, unless one does not come round.
@@ -63,6 +66,7 @@ class Counters {
   std::uint64_t guard_losses_ = 0;
   std::vector<std::uint64_t> link_losses_;  // by port
   ServiceMoves moves_;
+  const VipRoutes* routes_ = nullptr;
   std::vector<Base> bases_;
   std::vector<Busy> busy_;  // by worker
 };

@@ -51,6 +51,10 @@ void MainLoop::watch_everything() {
     });
     loop_.every(kGuardEvery, [this] { watch_guard(); });
   }
+  if (routes_) {
+    loop_.every(std::chrono::milliseconds(10), [this] { routes_->discard(); });
+    loop_.every(kGuardEvery, [this] { mend_routes(); });
+  }
   loop_.every(std::chrono::milliseconds(10), [this] { tick(); });
   loop_.every(std::chrono::milliseconds(200), [this] { publisher_->settle(); });
   loop_.every(std::chrono::milliseconds(250), [this] { check_liveness(); });
@@ -64,6 +68,7 @@ std::vector<std::string> MainLoop::notices() const {
   for (const std::string& text :
        {persisted_notice_,
         nft_notice_,
+        routes_notice_,
         publisher_->store_notice(),
         mirror_ ? mirror_->local_address_in(publisher_->spec()) : std::string(),
         log_lines_lost() == 0 ? std::string()
@@ -78,6 +83,7 @@ std::vector<std::string> MainLoop::notices() const {
 void MainLoop::published() {
   protect_addresses();
   announcer_.generation_changed(publisher_->generation());
+  offer_routes();
   note_members();
   if (mirror_) {
     resolve_next_hops(Ask::kMissing);
@@ -265,6 +271,10 @@ void MainLoop::check_liveness() {
   for (const auto& worker : workers_) {
     const std::uint64_t seen = std::max(worker->last_tick_ns(), alive_since_ns_);
     longest = std::max(longest, now - std::min(seen, now));
+  }
+  if (stuck_ != (longest >= kSilentIsSick)) {
+    stuck_ = !stuck_;
+    offer_routes();
   }
   if (longest < kSilentIsSick) {
     notify_alive();

@@ -31,6 +31,7 @@ MainLoop::MainLoop(const ProcessOptions& options, Booted booted)
       nft_(options.startup.instance, guard(packet_interfaces(options.startup), load_vlan)),
       start_ns_(monotonic_ns()) {
   mirror_ = std::move(booted_.mirror);
+  routes_ = std::move(booted_.routes);
   surroundings_.ports = std::move(booted_.ports);
   surroundings_.pool = booted_.pool.get();
   surroundings_.hasher = &hasher_;
@@ -205,8 +206,12 @@ void MainLoop::start_server() {
                    .adoption = adoption_,
                    .notices = [this] { return notices(); }};
   publisher_->set_before_swap([this] { counters_->members_changed(); });
+  counters_->set_routes(routes_.get());
   requests_ = std::make_unique<Requests>(
       *publisher_, *counters_, std::move(facts), [this] { published(); });
+  if (routes_) {
+    requests_->set_routes(*routes_, [this] { offer_routes(); });
+  }
   server_ = std::make_unique<SeamServer>(
       loop_,
       std::move(booted_.sockets),
@@ -277,6 +282,7 @@ void MainLoop::run() {
   if (mirror_) {
     resolve_next_hops(Ask::kAll);
   }
+  offer_routes();
   notify_ready(fmt::format("forwarding generation {}", publisher_->acknowledged()));
   log_line(LogLevel::kInfo,
            "ready",
@@ -287,6 +293,7 @@ void MainLoop::run() {
   loop_.run();
   notify_stopping();
   log_line(LogLevel::kInfo, "stopping", "on request; flows stay in the state file");
+  withdraw_routes();
   stop_workers();
   publisher_->save_rest();
   nft_.remove();

@@ -16,6 +16,7 @@
 #include "dataplane/process/quiescence.h"
 #include "dataplane/process/requests.h"
 #include "dataplane/process/server.h"
+#include "dataplane/process/vip_routes.h"
 #include "dataplane/process/worker.h"
 
 #include <cstdint>
@@ -56,6 +57,10 @@ class MainLoop {
   void published();
   void note_members();
   void protect_addresses();
+  void offer_routes();
+  void note_routes_problem();
+  void mend_routes();
+  void withdraw_routes();
   void watch_guard();
   void take_worker_notices();
   void take_netlink();
@@ -84,6 +89,7 @@ class MainLoop {
   std::unique_ptr<DispatchRings> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Counters> counters_;
+  std::unique_ptr<VipRoutes> routes_;  // null without `routes`
   NftIngress nft_;
   Announcer announcer_;
   ResolutionProbe resolution_;
@@ -97,7 +103,9 @@ class MainLoop {
   std::uint64_t last_refresh_ns_ = 0;
   std::uint64_t last_liveness_ns_ = 0;
   std::uint64_t alive_since_ns_ = 0;  // workers are not judged on silence before this
+  bool stuck_ = false;                // a worker has not come round for too long
   std::string nft_notice_;
+  std::string routes_notice_;
   std::string persisted_notice_;
 };
 

@@ -206,6 +206,19 @@ std::vector<NetlinkRoute> parse_route(const nlmsghdr* message) {
   return routes;
 }
 
+std::optional<NetlinkRouteName> parse_route_name(const nlmsghdr* message) {
+  const auto* header = header_of<rtmsg>(message);
+  if (header == nullptr || (header->rtm_family != AF_INET && header->rtm_family != AF_INET6)) {
+    return std::nullopt;
+  }
+  const Attributes attributes(message, sizeof(*header));
+  const int family = header->rtm_family;
+  return NetlinkRouteName{
+      .prefix = address_in(family, attributes.get(RTA_DST)).value_or(any_address(family)),
+      .length = header->rtm_dst_len,
+      .interface_index = attributes.number(RTA_OIF).value_or(0)};
+}
+
 std::optional<NetlinkNeighbor> parse_neighbor(const nlmsghdr* message) {
   const auto* header = header_of<ndmsg>(message);
   if (header == nullptr) {

@@ -42,6 +42,13 @@ struct NetlinkRoute {
   bool refuses = false;  // no hop: interface 0, no gateway
 };
 
+// What a route is, of whatever table: its prefix, and the interface where it has one hop.
+struct NetlinkRouteName {
+  Address prefix;
+  std::uint8_t length = 0;
+  std::uint32_t interface_index = 0;
+};
+
 struct NetlinkNeighbor {
   Address address;
   std::uint32_t interface_index = 0;
@@ -53,6 +60,7 @@ std::optional<NetlinkLink> parse_link(const nlmsghdr* message);
 std::optional<NetlinkAddress> parse_address(const nlmsghdr* message);
 // Every hop of the route, first one first.
 std::vector<NetlinkRoute> parse_route(const nlmsghdr* message);
+std::optional<NetlinkRouteName> parse_route_name(const nlmsghdr* message);
 std::optional<NetlinkNeighbor> parse_neighbor(const nlmsghdr* message);
 
 }  // namespace holdfast::dataplane

@@ -54,9 +54,12 @@ bool become(const Account& account) {
 
 }  // namespace
 
-CapabilityNeeds capability_needs(std::span<const PortSpec> ports, const BusNeeds& bus) {
+CapabilityNeeds capability_needs(const StartupSpec& startup, const BusNeeds& bus) {
   CapabilityNeeds needs;
-  for (const PortSpec& port : ports) {
+  if (!startup.routes.device.empty()) {
+    needs = {.starting = kCapNetAdmin, .running = kCapNetAdmin};
+  }
+  for (const PortSpec& port : startup.ports) {
     switch (port.device) {
       case PortDevice::kAfPacket:
         needs.starting |= kCapNetRaw | kCapNetAdmin | kCapIpcLock;

@@ -13,16 +13,17 @@
 //   bond          as its links: those of pci, or of tap
 //   with a twin   NET_ADMIN               none                         none
 //   tap           NET_ADMIN               none                         none
+//   with routes   NET_ADMIN               NET_ADMIN                    none
 //   others        none                    none                         none
 //
 // NET_RAW opens the packet sockets; NET_ADMIN sets the link flags at their start, changes the nft
-// ingress table with each generation and makes TAP interfaces. BPF and PERFMON load the XDP
-// program. Until the start is over one more thread keeps what the main thread keeps after it: that
-// which ends a start on request, and takes the nft table away (start_interruption.h). DAC_OVERRIDE
-// opens the card's VFIO group or UIO device, which belong to root; without an IOMMU the card is
-// given physical addresses, which SYS_ADMIN reads, and virtio's old interface I/O ports
-// (SYS_RAWIO). Before anything else, no_new_privs is set and the bounding set emptied, so nothing
-// that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
+// ingress table with each generation, makes TAP interfaces, and routes to VIPs (vip_routes.h). BPF
+// and PERFMON load the XDP program. Until the start is over one more thread keeps what the main
+// thread keeps after it: that which ends a start on request, and takes the nft table away
+// (start_interruption.h). DAC_OVERRIDE opens the card's VFIO group or UIO device, which belong to
+// root; without an IOMMU the card is given physical addresses, which SYS_ADMIN reads, and virtio's
+// old interface I/O ports (SYS_RAWIO). Before anything else, no_new_privs is set and the bounding
+// set emptied, so nothing that is gone comes back. IPC_LOCK lets the driver lock its packet rings.
 #pragma once
 
 #include "dataplane/process/failure.h"
@@ -30,7 +31,6 @@
 #include "dataplane/spec.h"
 
 #include <cstdint>
-#include <span>
 #include <string>
 
 namespace holdfast::dataplane {
@@ -44,12 +44,12 @@ inline constexpr CapabilitySet kCapIpcLock = 1ULL << 14U;
 inline constexpr CapabilitySet kCapSysRawIo = 1ULL << 17U;
 inline constexpr CapabilitySet kCapSysAdmin = 1ULL << 21U;
 
-// Capabilities that each kind of port needs; see the table above.
+// Capabilities that the ports and routes need; see the table above.
 struct CapabilityNeeds {
   CapabilitySet starting = 0;
   CapabilitySet running = 0;
 };
-CapabilityNeeds capability_needs(std::span<const PortSpec> ports, const BusNeeds& bus);
+CapabilityNeeds capability_needs(const StartupSpec& startup, const BusNeeds& bus);
 
 struct Account {
   unsigned uid = 0;

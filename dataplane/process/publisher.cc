@@ -5,6 +5,7 @@
 #include "dataplane/affinity.h"
 #include "dataplane/dispositions.h"
 #include "dataplane/process/clock.h"
+#include "dataplane/routed.h"
 
 #include <algorithm>
 #include <map>
@@ -128,6 +129,7 @@ std::expected<std::vector<ServiceChange>, std::string> Publisher::build(
   }
   take_back_given_up();
   apply_dispositions(spec, members_, dispositions_);
+  forget_unbound_routes(bindings_);
   if (before_swap_) {
     before_swap_();
   }
@@ -244,6 +246,10 @@ std::expected<Publisher::DispositionChange, std::string> Publisher::set_disposit
   }
   return DispositionChange{.members = members, .visible_ns = nanoseconds_since(start)};
 }
+
+void Publisher::set_routed_vips(const std::set<VipPrefix>& vips) { set_routed(bindings_, vips); }
+
+std::set<VipPrefix> Publisher::routed_vips() const { return dataplane::routed_vips(bindings_); }
 
 std::vector<std::string> Publisher::end_drains() {
   std::vector<std::string> ended =

@@ -22,6 +22,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -71,6 +72,9 @@ class Publisher {
                                                                 std::string_view backend,
                                                                 Disposition disposition,
                                                                 std::uint64_t reset_in_ms = 0);
+  // Which VIPs have a route from now on; of those that are bound.
+  void set_routed_vips(const std::set<VipPrefix>& vips);
+  [[nodiscard]] std::set<VipPrefix> routed_vips() const;
   // Resets the members whose drains have reached their deadline; returns their names. Call several
   // times a second.
   std::vector<std::string> end_drains();

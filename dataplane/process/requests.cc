@@ -30,7 +30,8 @@ Requests::Requests(Publisher& publisher,
       published_(std::move(published)) {}
 
 void Requests::handle(const seam::Request& request, Access access, seam::Reply& reply) {
-  const bool writes = request.has_publish() || request.has_set_disposition();
+  const bool writes =
+      request.has_publish() || request.has_set_disposition() || request.has_set_routes();
   if (writes && access != Access::kWrite) {
     return refuse(reply, "this session is for reading: another control is the writer");
   }
@@ -45,10 +46,33 @@ void Requests::handle(const seam::Request& request, Access access, seam::Reply& 
       return get_generation(reply);
     case seam::Request::kGetCounters:
       return counters_.read(request.get_counters().members(), *reply.mutable_get_counters());
+    case seam::Request::kSetRoutes:
+      return set_vips(request.set_routes(), reply);
     case seam::Request::BODY_NOT_SET:
       break;
   }
   refuse(reply, "unknown request");
+}
+
+void Requests::set_routes(const VipRoutes& routes, std::function<void()> offer) {
+  routes_ = &routes;
+  offer_routes_ = std::move(offer);
+}
+
+void Requests::set_vips(const seam::SetRoutes& request, seam::Reply& reply) {
+  const auto vips = seam::from_wire(request);
+  if (!vips) {
+    return refuse(reply, vips.error());
+  }
+  if (routes_ == nullptr) {
+    return refuse(reply, "the dataplane was started without `routes`: restart it");
+  }
+  publisher_.set_routed_vips(*vips);
+  offer_routes_();
+  if (!routes_->problem().empty()) {
+    return refuse(reply, routes_->problem());
+  }
+  reply.mutable_set_routes()->set_routes(static_cast<std::uint32_t>(routes_->size()));
 }
 
 void Requests::hello(Access access, seam::Reply& reply) const {

@@ -6,6 +6,7 @@
 #include "dataplane/process/counters.h"
 #include "dataplane/process/publisher.h"
 #include "dataplane/process/server.h"
+#include "dataplane/process/vip_routes.h"
 
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,9 @@ class Requests {
            HelloFacts facts,
            std::function<void()> published);
 
+  // `offer` brings the kernel's routes in line with the publisher's routed VIPs.
+  void set_routes(const VipRoutes& routes, std::function<void()> offer);
+
   void handle(const seam::Request& request, Access access, seam::Reply& reply);
 
  private:
@@ -38,11 +42,14 @@ class Requests {
   void publish(const seam::Publish& request, seam::Reply& reply);
   void set_disposition(const seam::SetDisposition& request, seam::Reply& reply);
   void get_generation(seam::Reply& reply) const;
+  void set_vips(const seam::SetRoutes& request, seam::Reply& reply);
 
   Publisher& publisher_;
   Counters& counters_;
   HelloFacts facts_;
   std::function<void()> published_;
+  const VipRoutes* routes_ = nullptr;  // null: the start-up specification has none
+  std::function<void()> offer_routes_;
 };
 
 }  // namespace holdfast::dataplane

@@ -23,6 +23,7 @@ namespace {
 
 // The kernel's queue towards us. Its default of 500 frames is a burst of 5 ms at 100 kpps.
 constexpr int kQueueFrames = 4096;
+constexpr int kQueuePackets = 64;  // of a TUN: nobody waits for them
 constexpr std::size_t kMostSegments = 16;
 
 ifreq request_for(const std::string& name) {
@@ -53,14 +54,16 @@ bool bring_up(int socket, ifreq request) {
   return ::ioctl(socket, SIOCSIFFLAGS, &request) == 0;
 }
 
-std::string why_no_device() {
+std::string why_no_device(TapPlan::Kind kind) {
   switch (errno) {
     case EPERM:
-      return "it needs CAP_NET_ADMIN, or an interface made for this user (`ip tuntap add`)";
+      return kind == TapPlan::Kind::kTun
+                 ? "it needs CAP_NET_ADMIN"
+                 : "it needs CAP_NET_ADMIN, or an interface made for this user (`ip tuntap add`)";
     case EBUSY:
       return "another process holds that interface";
     case EINVAL:
-      return "there is an interface of that name that is no tap: choose another";
+      return "there is another interface of that name: choose another name";
     default:
       return strerror(errno);
   }
@@ -77,10 +80,12 @@ Result<TapDevice> TapDevice::open(const TapPlan& plan) {
                             strerror(errno)));
   }
   ifreq request = request_for(plan.name);
-  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  request.ifr_flags =
+      static_cast<short>((plan.kind == TapPlan::Kind::kTun ? IFF_TUN : IFF_TAP) | IFF_NO_PI);
   if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
-    return fail(ExitCode::kEnvironment,
-                fmt::format("cannot make the interface {}: {}", plan.name, why_no_device()));
+    return fail(
+        ExitCode::kEnvironment,
+        fmt::format("cannot make the interface {}: {}", plan.name, why_no_device(plan.kind)));
   }
   TapDevice device(std::move(fd));
   if (auto set = device.set_up(plan); !set) {
@@ -89,18 +94,25 @@ Result<TapDevice> TapDevice::open(const TapPlan& plan) {
   return device;
 }
 
+// Somebody may have made the TUN before, to stay: then it would keep its routes without us.
+bool TapDevice::set_persistence(const TapPlan& plan) const {
+  if (plan.stays || plan.kind == TapPlan::Kind::kTun) {
+    return ::ioctl(fd_.get(), TUNSETPERSIST, plan.stays ? 1UL : 0UL) == 0;
+  }
+  return true;
+}
+
 Result<void> TapDevice::set_up(const TapPlan& plan) {
   const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const ifreq named = request_for(plan.name);
   ifreq mtu = named;
   mtu.ifr_mtu = plan.mtu;
   ifreq queue = named;
-  queue.ifr_qlen = kQueueFrames;
-  const bool set = (!plan.stays || ::ioctl(fd_.get(), TUNSETPERSIST, 1UL) == 0) &&
-                   (!plan.mac || set_mac(socket.get(), named, *plan.mac)) &&
-                   ::ioctl(socket.get(), SIOCSIFMTU, &mtu) == 0 &&
-                   ::ioctl(socket.get(), SIOCSIFTXQLEN, &queue) == 0 &&
-                   bring_up(socket.get(), named);
+  queue.ifr_qlen = plan.kind == TapPlan::Kind::kTun ? kQueuePackets : kQueueFrames;
+  const bool set =
+      set_persistence(plan) && (!plan.mac || set_mac(socket.get(), named, *plan.mac)) &&
+      ::ioctl(socket.get(), SIOCSIFMTU, &mtu) == 0 &&
+      ::ioctl(socket.get(), SIOCSIFTXQLEN, &queue) == 0 && bring_up(socket.get(), named);
   index_ = ::if_nametoindex(plan.name.c_str());
   if (!set || index_ == 0) {
     return fail(ExitCode::kEnvironment,

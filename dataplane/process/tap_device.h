@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A kernel TAP interface and our end of it, made through /dev/net/tun: what is written here the
-// kernel receives, what it sends is read here. Opened by the main thread; then each direction
-// belongs to one thread.
+// A kernel TAP (or TUN) interface and our end of it, made through /dev/net/tun: what is written
+// here the kernel receives, what it sends is read here. Opened by the main thread; then each
+// direction belongs to one thread.
 //
 // Ours, and not DPDK's exception paths: net_virtio_user needs vhost-net, which not every kernel
 // has, and net_tap wakes its queues by signals, replaces the interface's qdiscs and asks for its
@@ -23,10 +23,12 @@
 namespace holdfast::dataplane {
 
 struct TapPlan {
+  enum class Kind : std::uint8_t { kTap, kTun };  // frames, or packets without a link header
   std::string name;
+  Kind kind = Kind::kTap;
   std::uint16_t mtu = 1500;
   std::optional<MacAddress> mac;  // of the interface; nullopt: the kernel chooses
-  // Whether it stays, with its addresses and routes, when the process ends.
+  // Whether it stays, with its addresses and routes, when the process ends. A TUN never does.
   bool stays = false;
 };
 
@@ -53,6 +55,7 @@ class TapDevice {
  private:
   explicit TapDevice(Descriptor fd) : fd_(std::move(fd)) {}
   Result<void> set_up(const TapPlan& plan);
+  [[nodiscard]] bool set_persistence(const TapPlan& plan) const;
 
   Descriptor fd_;
   std::uint32_t index_ = 0;

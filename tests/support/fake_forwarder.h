@@ -86,6 +86,13 @@ class FakeForwarder final : public control::Forwarder {
     }
     co_return refused;
   }
+  Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) override {
+    if (!routes_failure.empty()) {
+      co_return std::unexpected(routes_failure);
+    }
+    routes.push_back(std::move(vips));
+    co_return static_cast<std::uint32_t>(routes.back().size());
+  }
   Answer<control::RunningState> running() override {
     ++adoptions;
     if (!running_failure.empty()) {
@@ -114,12 +121,14 @@ class FakeForwarder final : public control::Forwarder {
   std::string refusal;              // what publications are refused with
   std::string disposition_failure;  // what sending dispositions fails with
   std::set<std::string> unknown;    // backends whose dispositions are refused
+  std::string routes_failure;       // what sending routes fails with
   std::string running_failure;      // what asking for the running state fails with
   dataplane::GenerationSpec in_force;
   std::map<std::pair<std::string, std::string>, dataplane::Disposition> shown;
   std::map<std::pair<std::string, std::string>, std::chrono::milliseconds> resets;
   std::vector<dataplane::GenerationSpec> publications;
   std::vector<control::DispositionChange> changes;
+  std::vector<std::vector<dataplane::VipPrefix>> routes;  // as told, the newest last
   seam::GetCountersReply counters_reply;
   seam::HelloReply hello_reply;
   std::size_t polls = 0;

@@ -77,6 +77,7 @@ StartupSpec sample_startup() {
   spec.hash_key.fill(0x5a);
   spec.socket = "/run/holdfast/dataplane.sock";
   spec.instance = "lab-1";
+  spec.routes = {.device = "holdfast", .protocol = 77, .table = 1000};
   return spec;
 }
 
@@ -294,6 +295,35 @@ TEST(Codec, RefusesABondWithoutLinksAndLinksOfWhatIsNone) {
   message = sample;
   for (std::size_t i = 0; i < kMaxLinks; ++i) {
     message.mutable_ports(bond)->add_links("leg");
+  }
+  EXPECT_FALSE(from_wire(message).has_value());
+}
+
+TEST(Codec, RefusesRoutesWithoutDeviceOrProtocol) {
+  Startup message = to_wire(sample_startup());
+  message.mutable_routes()->clear_device();
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = to_wire(sample_startup());
+  message.mutable_routes()->set_protocol(256);
+  EXPECT_FALSE(from_wire(message).has_value());
+  message.clear_routes();
+  EXPECT_EQ(from_wire(message)->routes, dataplane::RoutesSpec{});
+}
+
+TEST(Codec, CarriesVipsWithARouteAndRefusesWhatIsNone) {
+  const Address vip = Address::v4(dataplane::Be32::from_host(0xcb00710a));
+  const std::vector<dataplane::VipPrefix> vips = {{vip, 120}, {vip}};
+  const SetRoutes sample = to_wire(std::span<const dataplane::VipPrefix>(vips));
+  EXPECT_THAT(from_wire(sample).value(), ::testing::ElementsAreArray(vips));
+  SetRoutes message = sample;
+  message.mutable_vips(0)->set_prefix_bits(129);
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = sample;
+  message.mutable_vips(1)->set_address("short");
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = sample;
+  for (std::size_t i = 0; i < kMaxBindings; ++i) {
+    *message.add_vips() = sample.vips(0);
   }
   EXPECT_FALSE(from_wire(message).has_value());
 }

@@ -344,6 +344,23 @@ TEST(StartupDifferences, NameEveryKeyWithItsPlace) {
           "site.yaml:4:3: port 'wan0' cannot be changed without a restart"));
 }
 
+TEST(StartupDifferences, NameRoutesThatComeGoOrChange) {
+  const auto with = [](const std::string& routes) {
+    return parsed(replaced(kSmall, "ports:\n", routes + "ports:\n"));
+  };
+  const Config none = parsed(kSmall);
+  const Config some = with("routes: {device: hf0}\n");
+  EXPECT_THAT(startup_differences(some, with("routes: {protocol: 240, device: hf0}\n")), IsEmpty());
+  EXPECT_THAT(startup_differences(none, some),
+              ElementsAre("site.yaml:3:9: 'routes' cannot be added without a restart"));
+  EXPECT_THAT(startup_differences(some, none),
+              ElementsAre("'routes' cannot be removed without a restart"));
+  for (const char* other : {"{}", "{device: hf0, protocol: 5}", "{device: hf0, table: 7}"}) {
+    EXPECT_THAT(startup_differences(some, with("routes: " + std::string(other) + "\n")),
+                ElementsAre("site.yaml:3:9: 'routes' cannot be changed without a restart"));
+  }
+}
+
 TEST(StartupDifferences, NamePortsThatComeGoOrMove) {
   const Config running = parsed(kSmall);
   const Config renamed = parsed(replaced(kSmall, "lan0: {", "dmz0: {"));

@@ -200,6 +200,7 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
                            "holdfast_mbufs",
                            "holdfast_state_bytes",
                            "holdfast_guard_losses_total",
+                           "holdfast_routes",
                            "holdfast_service_flows",
                            "holdfast_service_new_flows_total",
                            "holdfast_flows_moved_total",

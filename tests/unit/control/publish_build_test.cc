@@ -127,7 +127,15 @@ TEST(StartupSpec, CarriesEveryStartUpKey) {
   EXPECT_TRUE(spec.ports[0].repeat);
   EXPECT_EQ(spec.ports[0].mtu, 9000);
   EXPECT_EQ(spec.ports[0].vlan, dataplane::VlanTags(200, 100));
+  EXPECT_EQ(spec.routes, dataplane::RoutesSpec{});
   EXPECT_TRUE(seam::from_wire(seam::to_wire(spec)).has_value());
+}
+
+TEST(StartupSpec, HasRoutesWhereTheConfigurationAsksForThem) {
+  config::Config config = sample();
+  config.routes = {.device = "hf0", .protocol = 77, .table = 1000, .place = {}};
+  const auto spec = startup_spec(config, {});
+  EXPECT_EQ(spec.routes, (dataplane::RoutesSpec{.device = "hf0", .protocol = 77, .table = 1000}));
 }
 
 TEST(HashKey, IsMadeOnceKeptAndOnlyReadableByItsOwner) {

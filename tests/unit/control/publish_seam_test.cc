@@ -193,7 +193,7 @@ TEST_F(SeamForwarderTest, GivesAnOlderDataplaneOnlyWhatItUnderstands) {
         auto reply = good(request);
         if (request.has_hello()) {
           EXPECT_EQ(request.hello().version_min(), 1U);
-          EXPECT_EQ(request.hello().version_max(), 2U);
+          EXPECT_EQ(request.hello().version_max(), seam::kVersionMax);
           reply->mutable_hello()->set_version(version);
         } else if (request.has_publish()) {
           published.push_back(request.publish().generation().number());

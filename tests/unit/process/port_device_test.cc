@@ -80,9 +80,10 @@ TEST(PortDevice, RefusesALinkOfABondThatIsNotThereByTheBondsName) {
 
 TEST(Capabilities, OfABondAreThoseOfItsLinks) {
   const auto starting = [](std::vector<std::string> links) {
-    const PortSpec spec{.device = PortDevice::kBond, .links = std::move(links)};
+    StartupSpec startup;
+    startup.ports = {{.device = PortDevice::kBond, .links = std::move(links)}};
     const CapabilityNeeds needs =
-        capability_needs(std::span(&spec, 1), {.pci = true, .physical_addresses = false});
+        capability_needs(startup, {.pci = true, .physical_addresses = false});
     EXPECT_EQ(needs.running, 0U);
     return needs.starting;
   };
@@ -93,8 +94,9 @@ TEST(Capabilities, OfABondAreThoseOfItsLinks) {
 
 TEST(Capabilities, OfOwnedPortsAreForTheStartAlone) {
   const auto needs = [](PortDevice device, const std::string& twin, bool uio) {
-    const PortSpec spec{.device = device, .twin = twin};
-    return capability_needs(std::span(&spec, 1), {.pci = true, .physical_addresses = uio});
+    StartupSpec startup;
+    startup.ports = {{.device = device, .twin = twin}};
+    return capability_needs(startup, {.pci = true, .physical_addresses = uio});
   };
   EXPECT_EQ(needs(PortDevice::kMemif, "", false).starting, 0U);
   EXPECT_EQ(needs(PortDevice::kMemif, "vm0", false).starting, kCapNetAdmin);
@@ -106,6 +108,15 @@ TEST(Capabilities, OfOwnedPortsAreForTheStartAlone) {
     EXPECT_EQ(needs(device, "twin", true).running, 0U);
   }
   EXPECT_EQ(needs(PortDevice::kAfPacket, "", false).running, kCapNetAdmin);
+}
+
+TEST(Capabilities, OfRoutesAreNetAdminForAsLongAsTheProcessRuns) {
+  StartupSpec startup;
+  startup.ports = {{.device = PortDevice::kNull}};
+  EXPECT_EQ(capability_needs(startup, {}).starting, 0U);
+  startup.routes.device = "holdfast";
+  EXPECT_EQ(capability_needs(startup, {}).starting, kCapNetAdmin);
+  EXPECT_EQ(capability_needs(startup, {}).running, kCapNetAdmin);
 }
 
 }  // namespace

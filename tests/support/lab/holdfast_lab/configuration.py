@@ -20,7 +20,7 @@ dataplane:
   instance: "{instance}"
 ports:
 {ports}nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
-checks:
+{more}checks:
   web:
     type: http
     port: {http}
@@ -46,6 +46,7 @@ _SERVICE = """\
     check: web
     drain: {{deadline: {drain_deadline}, then: reset}}
     timeouts: {{closing: 2s, udp: 5s}}
+    announce: {{healthy: {healthy}}}
     backends:
 """
 
@@ -68,6 +69,7 @@ class Service:
     tunnel: str = ""  # keys of the service's `tunnel`
     outer: int = 0  # family of the backends behind a tunnel; 0: as the VIPs
     mtu: int = 0  # of the way to each backend; 0: the port's
+    healthy: int = 1  # backends that its VIPs need for a route
 
     def with_weights(self, weights: dict[str, int]) -> "Service":
         return replace(self, weights=weights)
@@ -84,6 +86,7 @@ class Service:
             mode=self.mode,
             slots=self.slots,
             drain_deadline=self.drain_deadline,
+            healthy=self.healthy,
         )
         if self.tunnel:
             text = text.replace("    backends:\n", f"    tunnel: {{{self.tunnel}}}\n    backends:\n")
@@ -120,6 +123,7 @@ class Configuration:
     idle: str = "sleep"
     check: tuple[str, str] = ("250ms", "200ms")  # interval and timeout
     ports: str = ""  # lines of `ports` instead of those from the interfaces
+    more: str = ""  # further lines of the top level
 
     def text(self) -> str:
         head = _TEXT.format(
@@ -132,6 +136,7 @@ class Configuration:
             interval=self.check[0],
             timeout=self.check[1],
             ports=self.ports or self._packet_ports(),
+            more=self.more,
             state_file=self.state_file or self.shared_memory(),
             pool_v4=topology.NAT_POOL_V4,
             pool_v6=topology.NAT_POOL_V6,
