@@ -5,6 +5,8 @@
 #include "control/engine/engine.h"
 
 #include <algorithm>
+#include <set>
+#include <span>
 #include <utility>
 
 namespace holdfast::control {
@@ -12,6 +14,8 @@ namespace holdfast::control {
 namespace asio = boost::asio;
 
 namespace {
+
+constexpr std::size_t kNamedMembers = 8;  // in an entry about many
 
 FramesView frames_of(const seam::GetCountersReply& counters) {
   FramesView frames;
@@ -86,11 +90,19 @@ void Engine::enter_connection() {
 void Engine::enter_verb(const VerbRun& run) {
   LedgerEvent event{
       .kind = std::string(run.verb), .who = run.caller.who, .reason = run.caller.reason};
+  std::set<std::string> services;
   for (const PlannedChange& change : run.changes) {
+    services.insert(change.name.first);
+  }
+  for (const PlannedChange& change :
+       std::span(run.changes).first(std::min(run.changes.size(), kNamedMembers))) {
     event.object += (event.object.empty() ? "" : " ") + label(change.name);
-    if (std::ranges::find(event.services, change.name.first) == event.services.end()) {
-      event.services.push_back(change.name.first);
-    }
+  }
+  if (run.changes.size() > kNamedMembers) {
+    event.object += " and " + std::to_string(run.changes.size() - kNamedMembers) + " more";
+  }
+  if (services.size() <= Ledger::kServices) {  // else it is about all of them
+    event.services.assign(services.begin(), services.end());
   }
   enter(std::move(event));
 }

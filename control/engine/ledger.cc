@@ -93,8 +93,12 @@ void Ledger::grow(const std::string& service, const MovesView& growth, Clock::Ti
   }
   auto& services = entry->view.services;
   auto found = std::ranges::find(services, service, &ServiceMovesView::service);
+  if (found == services.end() && services.size() >= kServices) {
+    found = std::ranges::find(services, kOthers, &ServiceMovesView::service);
+  }
   if (found == services.end()) {
-    found = services.insert(found, {.service = service, .moves = {}});
+    const bool named = services.size() < kServices;
+    found = services.insert(found, {.service = named ? service : std::string(kOthers)});
   }
   add(found->moves, growth);
   entry->view.settled = false;

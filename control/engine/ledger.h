@@ -38,6 +38,9 @@ struct LedgerEvent {
 class Ledger {
  public:
   static constexpr std::size_t kKept = 500;
+  // Services of which an event says what moved, by their names; others together, as kOthers.
+  static constexpr std::size_t kServices = 200;
+  static constexpr std::string_view kOthers = "*";
   // An event of which nothing has come for so long has settled.
   static constexpr std::chrono::seconds kSettled{10};
   // What is told twice, by two who saw it, within this time is one event.

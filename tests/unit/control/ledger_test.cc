@@ -136,6 +136,20 @@ TEST_F(LedgerTest, KeepsALimitedNumberAndSaysWhenSomeAreGone) {
   EXPECT_FALSE(ledger.since(10).gap);
 }
 
+TEST_F(LedgerTest, NamesSoManyServicesAndCountsTheOthersTogether) {
+  count({});
+  open("reload");
+  LedgerTotals all;
+  for (std::size_t i = 0; i < Ledger::kServices + 5; ++i) {
+    all.services["s" + std::to_string(i)] = {.moved = {{"reset", 2}}};
+  }
+  count(all);
+  EXPECT_EQ(event(1).services.size(), Ledger::kServices + 1);
+  EXPECT_EQ(event(1).services.back().service, Ledger::kOthers);
+  EXPECT_EQ(event(1).services.back().moves.moved.at(0).value, 10U);
+  EXPECT_EQ(moved(1), 2 * (Ledger::kServices + 5));
+}
+
 TEST_F(LedgerTest, WhatTwoSawIsOneEvent) {
   open("drain_deadline", {"web"}, "web/a");
   open("drain_deadline", {"web"}, "web/a");
