@@ -78,7 +78,7 @@ class Mover {
 
   void move_record(const NatTable& former, std::uint32_t index) {
     NatRecord record = former.record(index);
-    const FlowKey client = *client_key_of(former, index, generation_);
+    const FlowKey client = client_key_of(former, index, generation_).value_or(FlowKey{});
     const std::uint64_t hash = generation_.hasher()(client);
     const std::uint32_t owner = worker_of_pool_port(record.pool_port, workers());
     const bool parted =

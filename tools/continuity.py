@@ -5,8 +5,8 @@
 
 Runs the tests that carry the marker `continuity` (tests/end_to_end) and the tests of WITHOUT_TRAFFIC,
 and prints one line per figure: what was done to the running system, what was measured, the target.
-P1 to P5 are the promises that the README makes; a line without one is a fault. Exit status 0 when
-every figure meets its target, 77 when this machine can make no namespaces.
+docs/operations.md says what the promises P1 to P5 are; a line without one is a fault of the machine.
+Exit status 0 when every figure meets its target, 77 when this machine can make no namespaces.
 """
 
 import argparse
@@ -49,6 +49,16 @@ WITHOUT_TRAFFIC = (
         "control_tests",
         "*OfAThousandDamagedFiles*",
         "P1 1000 damaged configuration files: crashes, partial applies",
+    ),
+    Unit(
+        "control_tests",
+        "*AnOlderDataplane*",
+        "P3 control upgraded beside a dataplane of the release before: calls that fail",
+    ),
+    Unit(
+        "process_tests",
+        "*AControlOfTheReleaseBefore*",
+        "P3 dataplane upgraded beside a control of the release before: refused",
     ),
     Unit(
         "control_tests",

@@ -37,6 +37,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kAnswerLimit{1'000};
 constexpr std::chrono::milliseconds kAskAgain{5};
 constexpr std::chrono::milliseconds kRehearsalLimit{10'000};
+// Whoever starts it has waited longer each time that the new one ended.
+constexpr std::chrono::milliseconds kReturnLimit{30'000};
 
 struct Options {
   Connection connection;
@@ -195,7 +197,7 @@ class Upgrade {
       return;  // it was never ended
     }
     end_all_of(place);
-    const auto before = wait_for_other(socket_, old, options_.timeout);
+    const auto before = wait_for_other(socket_, old, std::max(options_.timeout, kReturnLimit));
     context_.error << (before ? "the program of before runs again\n"
                               : "the program of before does not come up either\n");
   }

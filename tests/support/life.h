@@ -9,9 +9,11 @@
 #include "tests/support/appliance.h"
 #include "tests/support/second_life.h"
 
-#include <array>
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <string>
 #include <utility>
@@ -19,20 +21,22 @@
 
 namespace holdfast::testing {
 
-// Memory for a state, 64-byte aligned, as long as it takes.
+// Zeroed memory for a state, 64-byte aligned, of exactly this size.
 class StateMemory {
  public:
-  explicit StateMemory(std::size_t size) : size_(size), lines_(size / 64 + 1) {}
-  [[nodiscard]] std::span<std::byte> bytes() {
-    return {reinterpret_cast<std::byte*>(lines_.data()), size_};
+  explicit StateMemory(std::size_t size)
+      : size_(size), memory_(static_cast<std::byte*>(::operator new(size, kAlignment))) {
+    std::ranges::fill(bytes(), std::byte{0});
   }
+  [[nodiscard]] std::span<std::byte> bytes() { return {memory_.get(), size_}; }
 
  private:
-  struct alignas(64) Line {
-    std::array<std::byte, 64> bytes;
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free {
+    void operator()(std::byte* memory) const { ::operator delete(memory, kAlignment); }
   };
   std::size_t size_;
-  std::vector<Line> lines_;
+  std::unique_ptr<std::byte[], Free> memory_;
 };
 
 // What became of a frame.

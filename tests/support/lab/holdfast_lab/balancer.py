@@ -25,17 +25,10 @@ class Answer:
 
 
 class Balancer:
-    """Requires: `binaries` holds `holdfast` and `holdfast-dataplane`. `dataplane` is another one."""
+    """Requires: `binaries` holds `holdfast` and `holdfast-dataplane`."""
 
-    def __init__(
-        self,
-        lab: topology.Topology,
-        binaries: Path,
-        configuration: Configuration,
-        dataplane: Path | None = None,
-    ):
+    def __init__(self, lab: topology.Topology, binaries: Path, configuration: Configuration):
         self.lab = lab
-        self.dataplane = dataplane
         self.binaries = binaries
         self.configuration = configuration
         self.file = configuration.folder / "holdfast.yaml"
@@ -55,7 +48,6 @@ class Balancer:
     def start(self) -> "Balancer":
         command = [str(self.binaries / "holdfast"), "run", "--config", str(self.file)]
         command += ["--run-directory", str(self.configuration.folder / "run")]
-        command += ["--dataplane", str(self.dataplane)] if self.dataplane else []
         self.supervisor = Process(
             self.lab.run, self.lab.namespace("balancer"), command, self.log
         )
