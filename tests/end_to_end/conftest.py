@@ -71,12 +71,15 @@ def measured(request) -> Measured:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
-    """A test that broke off before its figures is a figure that was missed."""
+    """A test that broke off before its figures is a figure that was missed; a skipped one is one
+    that nobody can judge here."""
     known = item.stash.setdefault(MISSED_BEFORE, len(FIGURES.failed()))
     report = (yield).get_result()
     if report.failed and "continuity" in report.keywords and len(FIGURES.failed()) == known:
         reason = str(getattr(report.longrepr, "reprcrash", report.longrepr)).splitlines()[0]
         FIGURES.holds(item.name, "broke off", "done", False, reason=reason)
+    elif report.skipped and "continuity" in report.keywords:
+        FIGURES.not_judged(item.name, "done", str(report.longrepr[-1]))
 
 
 def pytest_sessionfinish():

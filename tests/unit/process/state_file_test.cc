@@ -164,6 +164,24 @@ TEST(StateFile, UnderAnotherHashKeyIsPutAside) {
   EXPECT_THAT(other->notices(), Contains(HasSubstr("another hash key")));
 }
 
+TEST(StateFile, IsExaminedBesideItsOwner) {
+  Files files;
+  const auto none = examine_state(files.startup);
+  ASSERT_TRUE(none.has_value());
+  EXPECT_THAT(*none, HasSubstr("there are no flows"));
+  const auto owner = files.open();
+  ASSERT_TRUE(owner.has_value());
+  add_member(owner->state());
+  const auto said = examine_state(files.startup);
+  ASSERT_TRUE(said.has_value()) << said.error().text;
+  EXPECT_THAT(*said, HasSubstr("of 1 workers, go on"));
+  files.startup.hash_key = {8};
+  const auto refused = examine_state(files.startup);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, ExitCode::kRefused);
+  EXPECT_THAT(refused.error().text, HasSubstr("would be lost: written under another hash key"));
+}
+
 TEST(StateFile, FollowsNoLink) {
   const Files files;
   std::filesystem::create_symlink("/etc/passwd", files.startup.state_file);
