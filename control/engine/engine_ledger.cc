@@ -108,8 +108,8 @@ void Engine::enter_verb(const VerbRun& run) {
 }
 
 void Engine::enter_reload(const Caller& caller) {
-  const bool back = !reloads_.empty() && reloads_.front()->back_to.has_value();
-  enter({.kind = back ? "rollback" : "reload",
+  const ReloadRun& run = *reloads_.front();
+  enter({.kind = run.back_to ? "rollback" : run.path.empty() ? "reload" : "apply",
          .object = "revision " + std::to_string(revision_),
          .who = caller.who,
          .reason = caller.reason});

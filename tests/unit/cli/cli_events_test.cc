@@ -86,8 +86,11 @@ TEST_F(CliEventsTest, AreFollowedAndAskedForAgainBehindTheLastOne) {
           "released 0, dropped 0 (-; -)\n"
           "2 2023-11-14 22:13:21 UTC drain web/a: moved 2 reopened, 4 reset, reset 5, untracked "
           "1, frames held 0, released 0, dropped 0, settled (uid=0(root); disk)\n"));
-  EXPECT_EQ(thread_.run([&] { return operator_.asked_changes; }),
-            (std::vector<std::uint64_t>{0, 0, 5, 5}));
+  // The server goes on asking until it sees that the reader has gone.
+  std::vector<std::uint64_t> asked = thread_.run([&] { return operator_.asked_changes; });
+  ASSERT_GE(asked.size(), 4U);
+  asked.resize(4);
+  EXPECT_EQ(asked, (std::vector<std::uint64_t>{0, 0, 5, 5}));
 }
 
 TEST_F(CliEventsTest, WithoutControlEndAsNotReachable) {
