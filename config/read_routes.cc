@@ -29,7 +29,7 @@ Read<std::uint32_t> read_table(const Node& node) {
     return std::unexpected(std::move(complaint));
   }
   if (*number == kLocalTable) {
-    return std::unexpected(Complaint{"table 255 is for the machine's own addresses", ""});
+    return std::unexpected(Complaint{"255 is for the machine's own addresses", ""});
   }
   return static_cast<std::uint32_t>(*number);
 }

@@ -57,12 +57,7 @@ Engine::Engine(EngineParts parts, EngineStart start)
           }),
       routes_(parts_.forwarder,
               tasks_,
-              [this](std::size_t now, std::size_t before) {
-                parts_.log.event(
-                    Severity::kInfo,
-                    "routes",
-                    {{"vips", std::to_string(now)}, {"before", std::to_string(before)}});
-              }),
+              [this](std::size_t now, std::size_t before) { report_routes(now, before); }),
       scheduler_(
           parts_.clock,
           parts_.prober,

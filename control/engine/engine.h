@@ -294,6 +294,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   [[nodiscard]] std::vector<OfferedService> offered_services() const;
   // Tells the dataplane which VIPs are to have a route, where it does not know.
   void offer_vips();
+  void report_routes(std::size_t now, std::size_t before);
   void add_routes(std::vector<std::string>& notices) const;
 
   // engine_views.cc

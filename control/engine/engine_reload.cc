@@ -286,6 +286,7 @@ asio::awaitable<void> Engine::commit(Candidate candidate, VerbResult* result) {
   }
   generation_stale_ = true;
   publish_if_needed();
+  offer_vips();
   if (co_await save_running(); !revision_unsaved_.empty()) {
     result->lines.push_back("it could not be kept for the next start: " + revision_unsaved_);
   }

@@ -40,6 +40,15 @@ void Engine::offer_vips() {
   }
 }
 
+void Engine::report_routes(std::size_t now, std::size_t before) {
+  changed_.notify();
+  if (now != before) {
+    parts_.log.event(Severity::kInfo,
+                     "routes",
+                     {{"vips", std::to_string(now)}, {"before", std::to_string(before)}});
+  }
+}
+
 void Engine::add_routes(std::vector<std::string>& notices) const {
   if (!config_.routes) {
     return;

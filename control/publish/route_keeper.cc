@@ -26,6 +26,7 @@ void RouteKeeper::tell_again() {
 }
 
 asio::awaitable<void> RouteKeeper::loop() {
+  std::size_t told = reported_;
   while (told_ != wanted_ && forwarder_.connected()) {
     const Vips sent = wanted_;
     const std::uint64_t epoch = epoch_;
@@ -38,11 +39,10 @@ asio::awaitable<void> RouteKeeper::loop() {
     if (epoch == epoch_) {
       told_ = sent;
     }
-    if (sent.size() != reported_) {
-      report_(sent.size(), std::exchange(reported_, sent.size()));
-    }
+    told = sent.size();
   }
   sending_ = false;
+  report_(told, std::exchange(reported_, told));
 }
 
 }  // namespace holdfast::control

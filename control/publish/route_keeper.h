@@ -19,7 +19,7 @@ namespace holdfast::control {
 class RouteKeeper {
  public:
   using Vips = std::set<dataplane::VipPrefix>;
-  // Told a change: how many are wanted now, and how many were told before.
+  // Told when it is no longer busy: how many the dataplane was told, and the time before.
   using Report = std::function<void(std::size_t now, std::size_t before)>;
 
   // Requires: `forwarder` and `tasks` outlive it; `tasks` is joined before it goes.
@@ -30,6 +30,8 @@ class RouteKeeper {
   void want(Vips vips);
   // What was told counts no longer: the dataplane is another one, or its VIPs are.
   void tell_again();
+  // What is wanted is on its way.
+  [[nodiscard]] bool busy() const { return sending_; }
   // Why the dataplane did not take the last ones; empty: it did.
   [[nodiscard]] const std::string& failure() const { return failure_; }
 

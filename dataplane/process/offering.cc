@@ -18,7 +18,8 @@ void MainLoop::offer_routes() {
   }
   const std::size_t before = routes_->size();
   const bool forwards = !threads_.empty() && !stuck_;
-  static_cast<void>(routes_->set(forwards ? publisher_->routed_vips() : std::set<VipPrefix>()));
+  [[maybe_unused]] const auto told =
+      routes_->set(forwards ? publisher_->routed_vips() : std::set<VipPrefix>());
   if (routes_->size() != before) {
     log_line(LogLevel::kInfo,
              "routes.changed",
@@ -48,7 +49,7 @@ void MainLoop::mend_routes() {
 
 void MainLoop::withdraw_routes() {
   if (routes_) {
-    static_cast<void>(routes_->set({}));
+    [[maybe_unused]] const auto told = routes_->set({});
   }
 }
 

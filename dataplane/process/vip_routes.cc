@@ -45,7 +45,7 @@ bool is_unicast(std::span<const unsigned char> packet) {
 void VipRoutes::CloseSocket::operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
 
 VipRoutes::VipRoutes(RoutesSpec spec, TapDevice device)
-    : spec_(std::move(spec)), device_(std::move(device)) {}
+    : spec_(std::move(spec)), index_(device.interface_index()), device_(std::move(device)) {}
 
 VipRoutes::~VipRoutes() = default;
 
@@ -137,7 +137,7 @@ std::size_t VipRoutes::write(char* at, const Step& step, std::uint32_t sequence)
   route->rtm_type = RTN_UNICAST;
   const auto bytes = std::span(step.vip.address.bytes).last(v4 ? 4 : 16);
   mnl_attr_put(message, RTA_DST, bytes.size(), bytes.data());
-  mnl_attr_put_u32(message, RTA_OIF, device_->interface_index());
+  mnl_attr_put_u32(message, RTA_OIF, index_);
   mnl_attr_put_u32(message, RTA_TABLE, spec_.table);
   return message->nlmsg_len;  // aligned, as every attribute is
 }
@@ -197,18 +197,20 @@ bool VipRoutes::mend() {
     return true;
   }
   if (installed_ != wanted_) {
-    static_cast<void>(set(std::exchange(wanted_, {})));
+    [[maybe_unused]] const auto outcome = set(std::exchange(wanted_, {}));
   }
   return loss != Loss::kNone && !wanted_.empty();
 }
 
 bool VipRoutes::make_device_again() {
   device_.reset();
+  index_ = 0;
   auto device = TapDevice::open({.name = spec_.device, .kind = TapPlan::Kind::kTun});
   if (!device) {
     problem_ = device.error().text;
     return false;
   }
+  index_ = device->interface_index();
   device_ = std::move(*device);
   return true;
 }
@@ -238,10 +240,9 @@ VipRoutes::Loss VipRoutes::read_events() {
 // A device that is set down loses its routes of IPv4 without a word of them; when it comes up again
 // they are put back.
 VipRoutes::Loss VipRoutes::loss_in(const nlmsghdr* message) {
-  const std::uint32_t index = device_ ? device_->interface_index() : 0;
   if (message->nlmsg_type == RTM_NEWLINK || message->nlmsg_type == RTM_DELLINK) {
     const auto link = parse_link(message);
-    if (!link || link->index != index || index == 0) {
+    if (!link || link->index != index_ || index_ == 0) {
       return Loss::kNone;
     }
     if (link->gone) {
@@ -252,7 +253,7 @@ VipRoutes::Loss VipRoutes::loss_in(const nlmsghdr* message) {
     return came_up ? Loss::kRoutes : Loss::kNone;
   }
   const auto gone = message->nlmsg_type == RTM_DELROUTE ? parse_route_name(message) : std::nullopt;
-  if (!gone || gone->interface_index != index) {
+  if (!gone || gone->interface_index != index_) {
     return Loss::kNone;
   }
   const VipPrefix vip{

@@ -76,6 +76,7 @@ class VipRoutes {
   bool make_device_again();
 
   RoutesSpec spec_;
+  std::uint32_t index_ = 0;  // of the device; 0: there is none
   std::optional<TapDevice> device_;
   Socket requests_;
   Socket events_;

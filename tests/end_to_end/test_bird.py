@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, new_configuration, running_balancer, running_lab
 from holdfast_lab import process
 from holdfast_lab.configuration import Service
-from holdfast_lab.loads import MessageLoad, seen_between
+from holdfast_lab.loads import MessageLoad, outage_ms, seen_between
 from holdfast_lab.message_client import LoadPlan
 from holdfast_lab.route_watch import RouteWatch
 from holdfast_lab.router import Bird, example, fabric_router, wait_route
@@ -57,11 +57,12 @@ def test_a_killed_dataplane_is_left_by_the_router_at_once(lab, balancer, announc
     gone6 = watch.wait_for(VIP6, gone=True, since=killed)
     back = watch.wait_for(VIP, gone=False, since=gone)
     watch.wait_for(VIP6, gone=False, since=gone6)
-    seen = seen_between(load.settle(time.time()), "udp", killed, time.time())
+    report = load.settle(time.time())
+    seen = seen_between(report, "udp", killed, time.time())
     print(
         f"router left it {(gone - killed) * 1e3:.0f} ms (IPv6 {(gone6 - killed) * 1e3:.0f} ms) after"
-        f" the kill, came back after {back - killed:.2f} s; {sum(seen.lost.values())} of"
-        f" {seen.answered} datagrams lost, {len(seen.moved)} flows moved"
+        f" the kill, came back after {back - killed:.2f} s; no datagram was answered for"
+        f" {outage_ms(report, killed):.0f} ms, {len(seen.moved)} flows moved"
     )
     assert seen.moved == {}
     load.stop()

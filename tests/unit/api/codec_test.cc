@@ -356,7 +356,8 @@ TEST(Codec, ChoosesTheHighestCommonVersionAndNamesBothRangesWhenThereIsNone) {
 TEST(Codec, ChoosesTheOlderVersionWithAPeerOfTheReleaseBefore) {
   EXPECT_EQ(choose_version(1, 1), 1U);
   EXPECT_EQ(choose_version(1, 2), 2U);
-  EXPECT_EQ(choose_version(2, 3), 2U);
+  EXPECT_EQ(choose_version(2, 3), 3U);
+  EXPECT_EQ(choose_version(3, 4), 3U);
 }
 
 TEST(Codec, SaysWhichServiceAsksForMoreThanAnOlderVersionCarries) {

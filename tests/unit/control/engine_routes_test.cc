@@ -46,7 +46,7 @@ TEST_F(EngineRoutesTest, WithdrawsItInTheMomentOfTheVerdictNotWithTheNextTick) {
   begin_up();
   ASSERT_THAT(routed(), ElementsAre(vip));
   prober.dead = {11, 12};
-  while (shown("a") == kNew || shown("b") == kNew) {
+  while (view("a").health != "down" || view("b").health != "down") {
     pass(10ms);
   }
   EXPECT_THAT(routed(), IsEmpty());
