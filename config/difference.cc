@@ -103,6 +103,16 @@ std::vector<std::string> routes_differences(const Config& running, const Config&
   return {fmt::format("{}: 'routes' cannot be changed without a restart", place)};
 }
 
+std::vector<std::string> pair_differences(const Config& running, const Config& wanted) {
+  if (running.pair.has_value() == wanted.pair.has_value() &&
+      (!wanted.pair || running.pair->start == wanted.pair->start)) {
+    return {};
+  }
+  return {wanted.pair ? fmt::format("{}: 'pair' cannot be added or changed without a restart",
+                                    wanted.pair->place.text())
+                      : "'pair' cannot be removed without a restart"};
+}
+
 }  // namespace
 
 std::vector<std::string> startup_differences(const Config& running, const Config& wanted) {
@@ -124,6 +134,7 @@ std::vector<std::string> startup_differences(const Config& running, const Config
   std::vector<std::string> lines = comparison.take();
   std::ranges::move(port_differences(running, wanted), std::back_inserter(lines));
   std::ranges::move(routes_differences(running, wanted), std::back_inserter(lines));
+  std::ranges::move(pair_differences(running, wanted), std::back_inserter(lines));
   return lines;
 }
 

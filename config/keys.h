@@ -10,11 +10,12 @@ namespace holdfast::config {
 
 using Key = std::string_view;
 
-inline constexpr std::array<Key, 10> kRootKeys = {"version",
+inline constexpr std::array<Key, 11> kRootKeys = {"version",
                                                   "dataplane",
                                                   "ports",
                                                   "nat",
                                                   "routes",
+                                                  "pair",
                                                   "defaults",
                                                   "checks",
                                                   "services",
@@ -47,6 +48,7 @@ inline constexpr std::array<Key, 15> kPortKeys = {"device",
                                                   "mode",
                                                   "links"};
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
+inline constexpr std::array<Key, 1> kPairKeys = {"start"};
 inline constexpr std::array<Key, 3> kRoutesKeys = {"device", "protocol", "table"};
 inline constexpr std::array<Key, 9> kDefaultsKeys = {
     "check", "balance", "affinity", "drain", "min_capacity", "announce", "timeouts", "mode", "mss"};

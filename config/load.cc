@@ -229,6 +229,9 @@ void Loader::read_main(const Node& root) {
   if (const Node* node = fields.find("routes")) {
     read_routes(*node, draft_, journal_);
   }
+  if (const Node* node = fields.find("pair")) {
+    read_pair(*node, draft_.config.pair, journal_);
+  }
   if (const Node* node = fields.find("defaults")) {
     defaults_ = read_defaults(*node, journal_);
   }

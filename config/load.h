@@ -54,8 +54,8 @@ struct Endpoints {
 std::optional<Endpoints> load_endpoints(std::string_view path);
 
 // What a reload from `running` to `wanted` would have to change but cannot, one sentence for each
-// start-up key (dataplane.*, ports, routes), with the place in `wanted` where there is one. Empty:
-// reload.
+// start-up key (dataplane.*, ports, routes, pair), with the place in `wanted` where there is one.
+// Empty: reload.
 std::vector<std::string> startup_differences(const Config& running, const Config& wanted);
 
 // The same for control's own keys (control.*): they need a restart of control only.

@@ -156,6 +156,13 @@ struct Routes {
   Place place;
 };
 
+// One of two nodes that share their VIPs: the other one may have them now.
+enum class Role : std::uint8_t { kActive, kStandby };
+struct Pair {
+  Role start = Role::kStandby;  // until somebody says which it is
+  Place place;
+};
+
 // What a service's VIPs need of it to be offered to others.
 struct Announce {
   std::uint32_t healthy = 1;  // backends that take new flows; 0: the service has no say
@@ -258,6 +265,7 @@ struct Config {
   std::vector<Port> ports;
   Nat nat;
   std::optional<Routes> routes;  // nullopt: none are made
+  std::optional<Pair> pair;      // nullopt: the node is alone
   std::vector<Service> services;
   Control control;
   std::vector<std::string> files;    // the main file, then its includes, as read

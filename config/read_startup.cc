@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads what is fixed when a process starts: dataplane and control; and the nat pool.
+// Reads what is fixed when a process starts: dataplane, control and pair; and the nat pool.
 #include "config/ip.h"
 #include "config/sections.h"
 
@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kMostPoolAddresses = 65536;
+constexpr std::array kRoles = {Word{"active", Role::kActive}, Word{"standby", Role::kStandby}};
 constexpr std::array kIdles = {Word{"sleep", Idle::kSleep}, Word{"poll", Idle::kPoll}};
 
 std::map<std::string, Place> places_of(const Fields& fields,
@@ -69,6 +70,12 @@ void read_control(const Node& node, Control& control, SocketPlaces& sockets, Jou
   }
   fields.set("allow_large_change", control.allow_large_change, read_boolean);
   control.places = places_of(fields, kControlKeys, journal);
+}
+
+void read_pair(const Node& node, std::optional<Pair>& pair, Journal& journal) {
+  const Fields fields(node, "'pair'", kPairKeys, journal);
+  pair.emplace().place = journal.place(node.where);
+  fields.set("start", pair->start, word(kRoles));
 }
 
 bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal) {

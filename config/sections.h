@@ -9,6 +9,7 @@
 #include "config/tree.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -104,6 +105,7 @@ void read_ports(const Node& node, std::vector<Port>& ports, Journal& journal);
 // Returns whether every range was read.
 bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal);
 void read_routes(const Node& node, Draft& draft, Journal& journal);
+void read_pair(const Node& node, std::optional<Pair>& pair, Journal& journal);
 
 Defaults read_defaults(const Node& node, Journal& journal);
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal);

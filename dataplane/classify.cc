@@ -55,11 +55,13 @@ void learn(Notices& notices, const std::optional<LearnedNeighbor>& learned, Port
   }
 }
 
-// Whether to answer for the address on this port, by the rule by which it is announced. Prefixes
-// are routed to us: an on-link address in one may be a router's, or any other host's.
+// Whether to answer for the address on this port, by the rule by which it is announced: not while
+// the other node of a pair does. Prefixes are routed to us: an on-link address in one may be a
+// router's, or any other host's.
 bool answers_for(const Address& address, const Forwarding& forwarding, PortIndex port) {
   const Generation& generation = *forwarding.generation;
-  return (generation.bindings().is_single_vip(address) || generation.in_pool(address)) &&
+  return !forwarding.standby &&
+         (generation.bindings().is_single_vip(address) || generation.in_pool(address)) &&
          forwarding.neighborhood->on_link(address, port);
 }
 

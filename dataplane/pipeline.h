@@ -38,6 +38,8 @@ struct Forwarding {
   std::span<const NextHop> member_hops;  // by registry index: the hop towards each member
   // False where frames come from a file: destination and source MACs are not judged.
   bool check_macs = true;
+  // True of one of a pair that must not answer for addresses which the other one has.
+  bool standby = false;
 };
 
 // The hop towards every member of the generation; its mtu is the lower one of the port's and the

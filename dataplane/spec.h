@@ -226,6 +226,15 @@ struct PortSpec {
   bool operator==(const PortSpec&) const = default;
 };
 
+// Whether this node speaks for its addresses: answers ARP and ND for VIPs and pools, announces
+// them, makes routes to VIPs. Of a pair one does; the other forwards what comes nevertheless.
+enum class Role : std::uint8_t { kAlone, kActive, kStandby };
+
+constexpr std::string_view role_name(Role role) {
+  constexpr std::array<std::string_view, 3> kNames = {"alone", "active", "standby"};
+  return role <= Role::kStandby ? kNames[static_cast<std::size_t>(role)] : "unknown";
+}
+
 // Where the routes to VIPs are made (process/vip_routes.h).
 struct RoutesSpec {
   std::string device;           // a TUN device of that name; empty: there are no routes
@@ -246,6 +255,7 @@ struct StartupSpec {
   bool huge_pages = true;           // use them when there are any
   Idle idle = Idle::kSleep;
   RoutesSpec routes;
+  Role role = Role::kAlone;  // of one of a pair: until it is told
   std::array<std::uint8_t, 16> hash_key{};
   std::string socket;      // writer's seam; "<socket>.ro" is read-only
   std::string directory;   // persisted generations

@@ -27,7 +27,7 @@ struct Header {
   std::uint64_t checksum = 0;  // of all above
 };
 
-static_assert(sizeof(Header) <= 4032);
+static_assert(sizeof(Header) <= 3968);
 
 std::uint64_t checksum_of(const Header& header) {
   return fnv1a(std::as_bytes(std::span(&header, 1)).first(offsetof(Header, checksum)));
@@ -78,6 +78,7 @@ std::expected<Header, std::string> load_header(std::span<const std::byte> memory
 
 // Where each part stands, in bytes from the start; every part begins on a cache line.
 struct Layout {
+  std::size_t role = 3968;
   std::size_t version = 4032;  // of the dispositions; the last line of the header's page
   std::size_t members = 4096;
   std::size_t bindings;
@@ -323,6 +324,15 @@ DispositionTable SharedState::dispositions() const {
   const Layout layout(geometry_);
   return {part<DispositionTable::Cell>(memory_, layout.dispositions, kRegistryCapacity),
           part<DispositionTable::Version>(memory_, layout.version, 1).front()};
+}
+
+Role SharedState::role() const {
+  const Role role = part<Role>(memory_, Layout(geometry_).role, 1).front();
+  return role <= Role::kStandby ? role : Role::kAlone;
+}
+
+void SharedState::set_role(Role role) const {
+  part<Role>(memory_, Layout(geometry_).role, 1).front() = role;
 }
 
 std::span<LearnedEntry> SharedState::learned() const {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shared state: everything that must outlive the dataplane process, as one region of memory
 // without pointers (design.md §2, "The state file"). A header, the member and binding registries,
-// the dispositions, learned neighbours, and one set of flow tables per worker. The process maps it
-// from a file; tests and replay use the heap. The registries, dispositions and learned neighbours
-// are written by the main thread, each worker's tables by that worker; dispositions are read by
-// all. Pure.
+// the dispositions, the node's role, learned neighbours, and one set of flow tables per worker. The
+// process maps it from a file; tests and replay use the heap. The registries, dispositions and
+// learned neighbours are written by the main thread, each worker's tables by that worker;
+// dispositions are read by all. Pure.
 #pragma once
 
 #include "dataplane/address.h"
@@ -158,6 +158,9 @@ class SharedState {
   [[nodiscard]] std::span<BindingRecord> binding_records() const;
   [[nodiscard]] DispositionTable dispositions() const;
   [[nodiscard]] std::span<LearnedEntry> learned() const;
+  // The role that the node was told; kAlone: none yet.
+  [[nodiscard]] Role role() const;
+  void set_role(Role role) const;
   [[nodiscard]] WorkerTables tables(std::uint32_t worker) const;
   // All that tables() looks at.
   [[nodiscard]] std::span<std::byte> memory_of(std::uint32_t worker) const;

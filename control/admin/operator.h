@@ -208,8 +208,10 @@ struct StatusView {
   std::optional<std::uint64_t> guard_losses;  // of the nft table, found and put back
   std::optional<std::uint64_t> routes;  // to VIPs, as the kernel has them; nullopt: none are made
   std::optional<std::uint64_t> routes_discarded;  // packets that the machine sent to VIPs
-  std::string not_in_force;                       // why the configuration is not; empty: it is
-  double counters_age_s = 0;                      // of the buffers, workers and ports
+  std::optional<DriftView> drained;               // the node as a whole
+  std::string role;           // of one of a pair: active, standby; empty: alone, or not known
+  std::string not_in_force;   // why the configuration is not; empty: it is
+  double counters_age_s = 0;  // of the buffers, workers and ports
   std::vector<WorkerView> workers;
   std::vector<PortView> ports;
   std::vector<std::string> notices;  // degraded modes, drift: one line each
@@ -247,6 +249,18 @@ struct AdminRequest {
   std::chrono::milliseconds ttl{0};                   // drain, maintenance, weight; 0: until undone
   bool dry_run = false;                               // say what would change
   bool force = false;                                 // below the floor too
+};
+
+// What the node as a whole is told.
+enum class NodeVerb : std::uint8_t { kDrain, kUndrain, kActive, kStandby, kCount };
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(NodeVerb::kCount)>
+    kNodeVerbNames = {"drain", "undrain", "active", "standby"};
+constexpr std::string_view verb_name(NodeVerb verb) {
+  return kNodeVerbNames[std::to_underlying(verb)];
+}
+struct NodeRequest {
+  NodeVerb verb = NodeVerb::kDrain;
+  Caller caller;
 };
 
 // A configuration that was accepted, as `holdfast history` lists it.
@@ -304,6 +318,8 @@ class Operator {
 
   // All or nothing, idempotent. Returns when every worker sees it.
   virtual boost::asio::awaitable<VerbResult> change(AdminRequest request) = 0;
+  // Idempotent. Returns when the dataplane has done it. A drain is written down, a role is not.
+  virtual boost::asio::awaitable<VerbResult> order_node(NodeRequest request) = 0;
   // Re-reads the configuration; returns when the dataplane acknowledged it or it was refused.
   virtual boost::asio::awaitable<VerbResult> reload(Caller caller) = 0;
 

@@ -27,6 +27,10 @@ std::vector<std::string> not_ready(const StatusView& status,
           fmt::format("worker {} has not come round for {:.1f} s", worker.worker, worker.silent_s));
     }
   }
+  if (const auto& drained = status.drained) {
+    reasons.push_back("the node is drained by " + drained->who +
+                      (drained->reason.empty() ? "" : " (" + drained->reason + ")"));
+  }
   const auto takes_flows = [](const ServiceView& service) { return service.usable > 0; };
   if (std::ranges::none_of(services, takes_flows)) {
     reasons.emplace_back("no service has a backend that takes new flows");

@@ -71,6 +71,7 @@ enum class Path : std::uint8_t {
   kEvents,
   kSources,
   kChange,
+  kNode,
   kConfiguration
 };
 
@@ -80,11 +81,12 @@ struct Route {
   Path path;
   AdminVerb verb = AdminVerb::kDrain;            // of kChange
   ConfigVerb config_verb = ConfigVerb::kReload;  // of kConfiguration
+  NodeVerb node = NodeVerb::kDrain;              // of kNode
 };
 
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 18> kRoutes = {{
+constexpr std::array<Route, 22> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -95,6 +97,10 @@ constexpr std::array<Route, 18> kRoutes = {{
     {"/v1/enable", "POST", Path::kChange, AdminVerb::kEnable},
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
+    {"/v1/node/drain", "POST", Path::kNode, {}, {}, NodeVerb::kDrain},
+    {"/v1/node/undrain", "POST", Path::kNode, {}, {}, NodeVerb::kUndrain},
+    {"/v1/node/active", "POST", Path::kNode, {}, {}, NodeVerb::kActive},
+    {"/v1/node/standby", "POST", Path::kNode, {}, {}, NodeVerb::kStandby},
     {"/v1/reload", "POST", Path::kConfiguration, {}, ConfigVerb::kReload},
     {"/v1/events", "GET", Path::kEvents},
     {"/v1/revisions", "GET", Path::kRevisions},
@@ -174,9 +180,24 @@ asio::awaitable<HttpResponse> config_verb(Operator& target, ConfigVerb verb, Htt
   co_return reply(result);
 }
 
+// Its body has what a reload's has: a reason, or nothing.
+asio::awaitable<HttpResponse> node_verb(Operator& target, NodeVerb verb, HttpRequest request) {
+  auto body = read_config_body(ConfigVerb::kReload, request.body);
+  if (!body) {
+    co_return usage(body.error());
+  }
+  Caller caller{std::move(request.who), std::move(body->reason)};
+  NodeRequest order{verb, std::move(caller)};
+  VerbResult result = co_await target.order_node(std::move(order));
+  co_return reply(result);
+}
+
 asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpRequest request) {
   if (route->path == Path::kConfiguration) {
     co_return co_await config_verb(target, route->config_verb, std::move(request));
+  }
+  if (route->path == Path::kNode) {
+    co_return co_await node_verb(target, route->node, std::move(request));
   }
   auto change = read_change(route->verb, request.body);
   if (!change) {

@@ -139,6 +139,8 @@ json::object to_json(const StatusView& status) {
           {"guard_losses", known(status.guard_losses)},
           {"routes", known(status.routes)},
           {"routes_discarded", known(status.routes_discarded)},
+          {"drained", status.drained ? json::value(to_json(*status.drained)) : json::value()},
+          {"role", status.role},
           {"not_in_force", status.not_in_force},
           {"probe_lateness_p99_s", status.probe_lateness_p99_s},
           {"probes_skipped", status.probes_skipped},

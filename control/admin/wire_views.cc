@@ -67,6 +67,12 @@ std::string affinity_text(const dataplane::AffinitySpec& affinity) {
          std::to_string(affinity.prefix_v4) + " /" + std::to_string(affinity.prefix_v6);
 }
 
+std::string role_text(std::uint32_t role) {
+  const auto known = seam::role_from_wire(role);
+  return known && *known != dataplane::Role::kAlone ? std::string(dataplane::role_name(*known))
+                                                    : std::string();
+}
+
 WorkerView to_view(const seam::WorkerCounters& worker) {
   return {.worker = worker.worker(),
           .counters = counts(worker.values()),

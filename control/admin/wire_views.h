@@ -13,6 +13,8 @@ namespace holdfast::control {
 // "10m /24 /56": the time and the prefixes of IPv4 and IPv6; empty without affinity.
 std::string affinity_text(const dataplane::AffinitySpec& affinity);
 
+// Empty: alone.
+std::string role_text(std::uint32_t role);
 WorkerView to_view(const seam::WorkerCounters& worker);
 PortView to_view(const seam::PortCounters& port);
 // A service as the dataplane knows it: name, mode, VIPs, ports, slots; no backends, no flows.

@@ -5,6 +5,7 @@
 #include "config/load.h"
 #include "control/cli/child_lock.h"
 #include "control/cli/program.h"
+#include "control/engine/node_order.h"
 #include "control/engine/orders.h"
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
@@ -112,6 +113,17 @@ void load_orders(const std::string& directory, EngineStart& start) {
   }
 }
 
+void load_node_order(const std::string& directory, EngineStart& start) {
+  const std::string path = directory + "/node";
+  const auto text = read_whole(path, kMaxOrdersBytes);
+  const auto order = text ? read_node_order(text->value_or("")) : std::unexpected(text.error());
+  if (order) {
+    start.drained = *order;
+  } else {
+    start.notices.push_back(path + ": whether the node was drained is not known: " + order.error());
+  }
+}
+
 std::string find_directory(const StartPlace& place, const config::LoadResult& file) {
   if (!place.directory.empty()) {
     return place.directory;
@@ -173,6 +185,7 @@ std::expected<ControlStart, StartFailure> load_control_start(const StartPlace& p
   start.engine.about = std::move(accepted.about);
   start.engine.notices = std::move(accepted.notices);
   load_orders(where, start.engine);
+  load_node_order(where, start.engine);
   start.engine.config_path = place.config;
   start.engine.directory = where;
   start.settings = file ? file->control : start.engine.config.control;

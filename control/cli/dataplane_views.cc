@@ -96,6 +96,7 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
   view.mbufs_total = answers.counters.mbufs_total();
   view.state_bytes = answers.counters.state_bytes();
   view.guard_losses = answers.counters.guard_losses();
+  view.role = role_text(answers.counters.role());
   if (answers.counters.has_routes()) {
     view.routes = answers.counters.routes().routes();
     view.routes_discarded = answers.counters.routes().discarded();
@@ -120,6 +121,7 @@ json::object dataplane_status(const DataplaneAnswers& answers) {
              "publish_failures",
              "disk_errors",
              "not_in_force",
+             "drained",
              "probe_lateness_p99_s",
              "probes_skipped",
              "log_lines_suppressed",

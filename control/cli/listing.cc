@@ -103,10 +103,12 @@ std::string facts(const json::object& status) {
     return control_facts(status);  // the dataplane does not answer
   }
   const std::string routes = text_field(status, "routes");
+  const std::string role = text_field(status, "role");
   return control_facts(status) + "generation " + text_field(status, "generation") +
          "; free packet buffers " +
          share(count_field(status, "mbufs_available"), count_field(status, "mbufs_total")) +
-         (routes == "-" ? "" : "; routes to " + routes + " VIPs") + "\n";
+         (routes == "-" ? "" : "; routes to " + routes + " VIPs") +
+         (role == "-" ? "" : "; " + role + " of a pair") + "\n";
 }
 
 std::string workers_text(const json::object& status) {

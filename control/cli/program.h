@@ -53,6 +53,7 @@ void add_maintenance(CLI::App& app, Context& context);
 void add_enable(CLI::App& app, Context& context);
 void add_weight(CLI::App& app, Context& context);
 void add_migrate(CLI::App& app, Context& context);
+void add_node(CLI::App& app, Context& context);
 void add_reload(CLI::App& app, Context& context);
 void add_upgrade(CLI::App& app, Context& context);
 void add_health(CLI::App& app, Context& context);

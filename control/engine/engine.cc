@@ -65,6 +65,7 @@ Engine::Engine(EngineParts parts, EngineStart start)
       started_(parts_.clock.now()),
       ledger_(static_cast<std::uint64_t>(parts_.unix_ms())) {
   roster_ = Roster(config_, {}, orders_, now());
+  drained_ = std::move(start.drained);
 }
 
 Engine::~Engine() = default;
@@ -200,6 +201,7 @@ void Engine::finish_adoption(const RunningState& running) {
 // Returns how much of the running state had to change: dispositions, and the generation as one.
 std::size_t Engine::take_over(const RunningState& running) {
   publisher_.adopt(running);
+  settle_role(running.role);
   roster_.adopt(running, now());
   const Roster::Outcome outcome = roster_.settle("adopted", now());
   std::size_t changes = 0;
@@ -294,6 +296,10 @@ void Engine::tick() {
   }
   end_expired_orders();
   watch_trial();
+  if (!verb_busy_ && node_again_ <= parts_.clock.now()) {
+    node_again_ = Clock::TimePoint::max();
+    tasks_.spawn(save_node_order());
+  }
   if (!orders_unsaved_.empty() && !verb_busy_ && parts_.clock.now() >= orders_again_) {
     orders_again_ = Clock::TimePoint::max();
     tasks_.spawn(save_orders_again());

@@ -10,6 +10,7 @@
 //   engine_trial.cc   a revision that is taken back unless it is confirmed
 //   engine_verbs.cc   the operator's verbs on members, and their journal
 //   engine_routes.cc  which VIPs are offered to others
+//   engine_node.cc    what the node as a whole is told
 //   engine_views.cc   what operators and metrics see
 //   engine_ledger.cc  the events that can move flows, and what moved
 #pragma once
@@ -19,8 +20,9 @@
 #include "control/engine/ebb.h"
 #include "control/engine/event_log.h"
 #include "control/engine/lateness.h"
-#include "control/engine/plan.h"
 #include "control/engine/ledger.h"
+#include "control/engine/node_order.h"
+#include "control/engine/plan.h"
 #include "control/engine/revisions.h"
 #include "control/engine/roster.h"
 #include "control/engine/verb_plan.h"
@@ -54,9 +56,10 @@ struct EngineStart {
   std::uint64_t highest_revision = 0;  // number ever given
   RevisionAbout about;                 // of the revision
   Orders orders;
-  std::size_t journal_lines = 0;     // of the orders, on disk
-  bool journal_damaged = false;      // it is written anew with the next change
-  std::vector<std::string> notices;  // degraded modes found so far, for the status
+  std::size_t journal_lines = 0;      // of the orders, on disk
+  bool journal_damaged = false;       // it is written anew with the next change
+  std::optional<OrderStamp> drained;  // the node as a whole
+  std::vector<std::string> notices;   // degraded modes found so far, for the status
   std::string config_path;
   std::string directory;
 };
@@ -123,6 +126,7 @@ class Engine final : public Operator, private Forwarder::Observer {
                                             std::uint64_t change,
                                             std::chrono::milliseconds limit) override;
   boost::asio::awaitable<VerbResult> change(AdminRequest request) override;
+  boost::asio::awaitable<VerbResult> order_node(NodeRequest request) override;
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
   boost::asio::awaitable<std::vector<RevisionView>> history() override;
   boost::asio::awaitable<std::expected<SourcesView, std::string>> sources(
@@ -297,6 +301,14 @@ class Engine final : public Operator, private Forwarder::Observer {
   void report_routes(std::size_t now, std::size_t before);
   void add_routes(std::vector<std::string>& notices) const;
 
+  // engine_node.cc
+  boost::asio::awaitable<VerbResult> take_role(NodeRequest request);
+  boost::asio::awaitable<VerbResult> drain_node(NodeRequest request);
+  boost::asio::awaitable<void> save_node_order();
+  // After an adoption: the newest word holds, whoever has it.
+  void settle_role(dataplane::Role running);
+  boost::asio::awaitable<void> tell_role();
+
   // engine_views.cc
   // `counters`: the member's, or nullptr when there are none.
   [[nodiscard]] BackendView view_of(MemberPlace place, const seam::MemberCounters* counters) const;
@@ -341,6 +353,10 @@ class Engine final : public Operator, private Forwarder::Observer {
   Condition changed_;  // something that a coroutine of ours waits for
   Publisher publisher_;
   RouteKeeper routes_;
+  std::optional<OrderStamp> drained_;  // the node as a whole
+  std::string node_unsaved_;           // why; empty: it is on disk
+  Clock::TimePoint node_again_ = Clock::TimePoint::max();
+  std::optional<dataplane::Role> role_;  // as last told or found; nullopt: alone, or not known
   Scheduler scheduler_;
   Clock::Ticket tick_;
   bool stopping_ = false;

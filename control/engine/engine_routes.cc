@@ -36,7 +36,7 @@ std::vector<OfferedService> Engine::offered_services() const {
 
 void Engine::offer_vips() {
   if (adopted_ && config_.routes) {
-    routes_.want(ready_vips(offered_services()));
+    routes_.want(drained_ ? RouteKeeper::Vips() : ready_vips(offered_services()));
   }
 }
 
@@ -50,7 +50,7 @@ void Engine::report_routes(std::size_t now, std::size_t before) {
 }
 
 void Engine::add_routes(std::vector<std::string>& notices) const {
-  if (!config_.routes) {
+  if (!config_.routes || drained_) {
     return;
   }
   if (!routes_.failure().empty()) {

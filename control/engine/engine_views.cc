@@ -238,6 +238,11 @@ StatusView Engine::status() {
   view.uptime_s = seconds(time - started_);
   add_counters(view);
   view.not_in_force = not_in_force();
+  if (drained_) {
+    view.drained = control::view_of(*drained_, Clock::TimePoint::max(), now());
+    view.drained->what = "drained";
+    view.drained->file = "not drained";
+  }
   view.notices = build_notices();
   return view;
 }
@@ -254,6 +259,7 @@ void Engine::add_counters(StatusView& view) const {
   view.mbufs_total = counters_->mbufs_total();
   view.state_bytes = counters_->state_bytes();
   view.guard_losses = counters_->guard_losses();
+  view.role = role_text(counters_->role());
   if (counters_->has_routes()) {
     view.routes = counters_->routes().routes();
     view.routes_discarded = counters_->routes().discarded();
@@ -276,6 +282,11 @@ std::string Engine::not_in_force() const {
 
 // What operators ordered beside the file; a host that is drained must not hide everything else.
 void Engine::add_drift(std::vector<std::string>& notices) const {
+  if (drained_) {
+    notices.push_back("the node is drained by " + drained_->who +
+                      (drained_->reason.empty() ? "" : " (" + drained_->reason + ")") +
+                      ", until `holdfast node undrain`");
+  }
   std::size_t drifting = 0;
   for (const auto& [name, orders] : orders_) {
     const auto place = roster_.find(name);
@@ -310,6 +321,10 @@ std::vector<std::string> Engine::build_notices() const {
   if (!orders_unsaved_.empty()) {
     notices.push_back("drains and weights are not written down, a restart would forget them: " +
                       orders_unsaved_);
+  }
+  if (!node_unsaved_.empty()) {
+    notices.push_back("the drain of the node is not written down, a restart would forget it: " +
+                      node_unsaved_);
   }
   if (!revision_unsaved_.empty()) {
     notices.push_back("revision " + std::to_string(revision_) +

@@ -52,6 +52,16 @@ void notices(const Snapshot& snapshot, Series& series) {
   series.add(snapshot.status.notices.size());
 }
 
+void drained(const Snapshot& snapshot, Series& series) {
+  series.add(snapshot.status.drained ? 1.0 : 0.0);
+}
+
+void standby(const Snapshot& snapshot, Series& series) {
+  if (!snapshot.status.role.empty()) {
+    series.add(snapshot.status.role == "standby" ? 1.0 : 0.0);
+  }
+}
+
 constexpr std::array kRows = std::to_array<MetricRow>({
     {"holdfast_build_info", "Versions of the two processes; always 1.", kGauge, build_info},
     {"holdfast_uptime_seconds",
@@ -138,6 +148,14 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Packets that the machine itself sent to VIPs with a route; nobody forwards them.",
      kCounter,
      status<&StatusView::routes_discarded>},
+    {"holdfast_node_drained",
+     "1 while the node as a whole is drained: not ready, and without routes.",
+     kGauge,
+     drained},
+    {"holdfast_node_standby",
+     "1 while this node of a pair leaves its VIPs to the other one.",
+     kGauge,
+     standby},
     {"holdfast_notices", "Degraded modes in force; `holdfast status` names them.", kGauge, notices},
 });
 

@@ -218,6 +218,10 @@ dataplane::StartupSpec startup_spec(const config::Config& config, const HashKey&
   spec.directory = from.directory;
   spec.state_file = from.state_file;
   spec.instance = from.instance;
+  if (config.pair) {
+    spec.role = config.pair->start == config::Role::kActive ? dataplane::Role::kActive
+                                                            : dataplane::Role::kStandby;
+  }
   if (config.routes) {
     spec.routes = {.device = config.routes->device,
                    .protocol = config.routes->protocol,

@@ -41,6 +41,7 @@ struct RunningMember {
 struct RunningState {
   dataplane::GenerationSpec generation;  // number 0: none yet
   std::vector<RunningMember> members;
+  dataplane::Role role = dataplane::Role::kAlone;
 };
 
 class Forwarder {
@@ -75,6 +76,8 @@ class Forwarder {
   // These VIPs have a route from now on, and no others. The value is how many routes there are: a
   // VIP that the dataplane does not forward has none. A dataplane that makes none refuses.
   virtual Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) = 0;
+  // Makes the node what `role` says, at once. A dataplane that was started alone refuses.
+  virtual Answer<dataplane::Role> set_role(dataplane::Role role) = 0;
   virtual Answer<RunningState> running() = 0;
   virtual Answer<seam::GetCountersReply> counters() = 0;
 };

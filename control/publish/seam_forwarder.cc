@@ -34,6 +34,7 @@ std::expected<RunningState, std::string> read_running(const seam::GetGenerationR
     return std::unexpected("the dataplane's generation: " + generation.error());
   }
   state.generation = std::move(*generation);
+  state.role = seam::role_from_wire(reply.role()).value_or(dataplane::Role::kAlone);
   for (const seam::MemberEntry& entry : reply.members()) {
     const auto address = seam::address_from_wire(entry.ref().address());
     const auto disposition = seam::disposition_from_wire(entry.disposition());
@@ -391,6 +392,19 @@ Forwarder::Answer<std::uint32_t> SeamForwarder::set_routes(std::vector<dataplane
     co_return std::unexpected(std::move(reply.error().text));
   }
   co_return reply->set_routes().routes();
+}
+
+Forwarder::Answer<dataplane::Role> SeamForwarder::set_role(dataplane::Role role) {
+  if (connected_ && !seam::has_routes(hello_.version())) {
+    co_return std::unexpected("the dataplane is older than control and is always active");
+  }
+  seam::Request request;
+  request.mutable_set_role()->set_role(static_cast<std::uint32_t>(std::to_underlying(role)));
+  AnyReply reply = co_await call(std::move(request), settings_.call_limit);
+  if (!reply) {
+    co_return std::unexpected(std::move(reply.error().text));
+  }
+  co_return role;
 }
 
 Forwarder::Answer<RunningState> SeamForwarder::running() {

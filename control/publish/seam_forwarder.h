@@ -53,6 +53,7 @@ class SeamForwarder final : public Forwarder {
   Answer<std::vector<std::string>> set_dispositions(
       std::vector<DispositionChange> changes) override;
   Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) override;
+  Answer<dataplane::Role> set_role(dataplane::Role role) override;
   Answer<RunningState> running() override;
   Answer<seam::GetCountersReply> counters() override;
 

@@ -491,6 +491,7 @@ Startup to_wire(const StartupSpec& spec) {
   message.set_state_file(spec.state_file);
   message.set_instance(spec.instance);
   message.set_idle(number(spec.idle));
+  message.set_role(number(spec.role));
   if (!spec.routes.device.empty()) {
     message.mutable_routes()->set_device(spec.routes.device);
     message.mutable_routes()->set_protocol(spec.routes.protocol);
@@ -524,6 +525,11 @@ std::expected<StartupSpec, std::string> from_wire(const Startup& message) {
   spec.instance = name(message.instance(), "instance", fault);
   spec.idle =
       narrow<dataplane::Idle>(message.idle(), 0, number(dataplane::Idle::kPoll), "idle", fault);
+  if (const auto role = role_from_wire(message.role())) {
+    spec.role = *role;
+  } else {
+    fault.say(role.error());
+  }
   if (message.has_routes()) {
     spec.routes = routes(message.routes(), fault);
   }

@@ -22,14 +22,14 @@ namespace holdfast::seam {
 
 // Protocol versions that this build speaks. Version 2 brings, in a generation: prefixes of VIPs,
 // affinity, mss rules, members' mtu and slot_key; in SetDisposition: reset_in_ms. Version 3:
-// SetRoutes. A field that a peer may not ignore makes a new version.
+// SetRoutes, SetRole. A field that a peer may not ignore makes a new version.
 inline constexpr std::uint32_t kVersionMin = 1;
 inline constexpr std::uint32_t kVersionMax = 3;
 
 // Whether a dataplane with which that version was agreed upon ends drains by itself. Another one
 // would not see the deadline.
 constexpr bool has_deadlines(std::uint32_t version) { return version >= 2; }
-// Whether it makes routes to VIPs.
+// Whether it makes routes to VIPs, and can stand by.
 constexpr bool has_routes(std::uint32_t version) { return version >= 3; }
 
 // Ceilings of one generation, over all its services (design.md §2).
@@ -68,6 +68,8 @@ std::string to_wire(const dataplane::Address& address);
 std::expected<dataplane::Address, std::string> address_from_wire(std::string_view bytes);
 
 std::expected<dataplane::Disposition, std::string> disposition_from_wire(std::uint32_t value);
+
+std::expected<dataplane::Role, std::string> role_from_wire(std::uint32_t value);
 
 // "new", "keep", "avoid", "reset", "hold".
 std::string_view disposition_name(dataplane::Disposition disposition);

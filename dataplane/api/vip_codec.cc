@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See codec.h. Messages about the VIPs that a node offers.
+// See codec.h. Messages about the VIPs that a node offers, and whether it does.
 #include "dataplane/api/codec.h"
 
 namespace holdfast::seam {
@@ -32,6 +32,13 @@ std::expected<std::set<dataplane::VipPrefix>, std::string> from_wire(const SetRo
     vips.insert({.address = *address, .bits = static_cast<std::uint8_t>(one.prefix_bits())});
   }
   return vips;
+}
+
+std::expected<dataplane::Role, std::string> role_from_wire(std::uint32_t value) {
+  if (value > static_cast<std::uint32_t>(dataplane::Role::kStandby)) {
+    return std::unexpected("role is " + std::to_string(value) + ", not 0 to 2");
+  }
+  return static_cast<dataplane::Role>(value);
 }
 
 }  // namespace holdfast::seam

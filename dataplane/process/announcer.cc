@@ -20,14 +20,31 @@ void Announcer::generation_changed(const Generation& generation) {
     now.insert(pool.begin(), pool.end());
   }
   for (const Address& address : now) {
-    if (!ours_.contains(address)) {
+    if (speaks_ && !ours_.contains(address)) {
       queue_.push_back({.address = address, .only = std::nullopt});
     }
   }
   ours_ = std::move(now);
 }
 
+void Announcer::speak(bool speaks) {
+  speaks_ = speaks;
+  queue_.clear();
+  repeat();
+}
+
+void Announcer::repeat() {
+  for (const Address& address : ours_) {
+    if (speaks_) {
+      queue_.push_back({.address = address, .only = std::nullopt});
+    }
+  }
+}
+
 void Announcer::link_came_up(PortIndex port) {
+  if (!speaks_) {
+    return;
+  }
   std::erase_if(queue_, [&](const Item& item) { return item.only == port; });
   for (const Address& address : ours_) {
     queue_.push_back({.address = address, .only = port});

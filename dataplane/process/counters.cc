@@ -109,6 +109,7 @@ void Counters::read(bool with_members, seam::GetCountersReply& reply) {
   reply.set_mbufs_total(surroundings_.pool->size);
   reply.set_state_bytes(state_bytes_);
   reply.set_guard_losses(guard_losses_);
+  reply.set_role(static_cast<std::uint32_t>(publisher_.role()));
   if (routes_ != nullptr) {
     reply.mutable_routes()->set_routes(static_cast<std::uint32_t>(routes_->size()));
     reply.mutable_routes()->set_discarded(routes_->discarded());

@@ -246,6 +246,10 @@ void MainLoop::resolve_next_hops(Ask ask) {
 
 void MainLoop::tick() {
   take_worker_notices();
+  if (announce_again_ns_ != 0 && monotonic_ns() >= announce_again_ns_) {
+    announce_again_ns_ = 0;
+    announcer_.repeat();
+  }
   if (announcer_.pending()) {
     announcer_.send_some(publisher_->neighborhood(), *workers_.front());
   }

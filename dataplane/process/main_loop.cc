@@ -136,6 +136,7 @@ void MainLoop::start_publisher() {
                                            std::move(store),
                                            std::move(neighborhood),
                                            mirror_ != nullptr);
+  begin_role();
   if (mirror_) {
     mirror_->take_changed();
     publisher_->set_objection(
@@ -209,6 +210,9 @@ void MainLoop::start_server() {
   counters_->set_routes(routes_.get());
   requests_ = std::make_unique<Requests>(
       *publisher_, *counters_, std::move(facts), [this] { published(); });
+  if (options_.startup.role != Role::kAlone) {
+    requests_->set_roles([this](Role role) { take_role(role); });
+  }
   if (routes_) {
     requests_->set_routes(*routes_, [this] { offer_routes(); });
   }
@@ -294,6 +298,7 @@ void MainLoop::run() {
   notify_stopping();
   log_line(LogLevel::kInfo, "stopping", "on request; flows stay in the state file");
   withdraw_routes();
+  publisher_->forget_role();  // who starts it again says what it is to be
   stop_workers();
   publisher_->save_rest();
   nft_.remove();

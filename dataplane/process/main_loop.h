@@ -57,6 +57,8 @@ class MainLoop {
   void published();
   void note_members();
   void protect_addresses();
+  void begin_role();
+  void take_role(Role role);
   void offer_routes();
   void note_routes_problem();
   void mend_routes();
@@ -102,8 +104,9 @@ class MainLoop {
   std::uint64_t start_ns_ = 0;
   std::uint64_t last_refresh_ns_ = 0;
   std::uint64_t last_liveness_ns_ = 0;
-  std::uint64_t alive_since_ns_ = 0;  // workers are not judged on silence before this
-  bool stuck_ = false;                // a worker has not come round for too long
+  std::uint64_t alive_since_ns_ = 0;     // workers are not judged on silence before this
+  std::uint64_t announce_again_ns_ = 0;  // 0: not
+  bool stuck_ = false;                   // a worker has not come round for too long
   std::string nft_notice_;
   std::string routes_notice_;
   std::string persisted_notice_;

@@ -104,6 +104,8 @@ Publisher::Publisher(const SharedState& shared,
     : surroundings_(surroundings),
       store_(std::move(store)),
       check_macs_(check_macs),
+      shared_(shared),
+      role_(shared.role()),
       members_(shared.member_records()),
       bindings_(shared.binding_records()),
       dispositions_(shared.dispositions()),
@@ -181,7 +183,8 @@ void Publisher::swap(std::shared_ptr<const Generation> generation) {
   next->forwarding = {.generation = next->generation.get(),
                       .neighborhood = next->neighborhood.get(),
                       .member_hops = next->hops,
-                      .check_macs = check_macs_};
+                      .check_macs = check_macs_,
+                      .standby = role_ == Role::kStandby};
   surroundings_.forwarding.store(&next->forwarding, std::memory_order_seq_cst);
   if (live_) {
     replaced_.push_back(
@@ -265,6 +268,14 @@ void Publisher::set_neighborhood(Neighborhood neighborhood) {
   neighborhood_ = std::make_shared<const Neighborhood>(std::move(neighborhood));
   swap(live_->generation);
   reclaim();
+}
+
+void Publisher::set_role(Role role) {
+  shared_.set_role(role);
+  if (std::exchange(role_, role) != role && live_) {
+    swap(live_->generation);
+    reclaim();
+  }
 }
 
 void Publisher::settle() {

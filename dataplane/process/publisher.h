@@ -79,6 +79,11 @@ class Publisher {
   // times a second.
   std::vector<std::string> end_drains();
   void set_neighborhood(Neighborhood neighborhood);
+  // The node's role, which a restart finds again. Workers see a change within a turn.
+  void set_role(Role role);
+  // The next process is not told what this one was.
+  void forget_role() const { shared_.set_role(Role::kAlone); }
+  [[nodiscard]] Role role() const { return role_; }
 
   // Frees what no worker sees, acknowledges, saves, and gives back retired members and bindings
   // without flows. Call a few times a second.
@@ -130,6 +135,8 @@ class Publisher {
   WorkerSurroundings& surroundings_;
   GenerationStore store_;
   const bool check_macs_;
+  SharedState shared_;
+  Role role_ = Role::kAlone;
   MemberRegistry members_;
   BindingRegistry bindings_;
   DispositionTable dispositions_;

@@ -30,8 +30,8 @@ Requests::Requests(Publisher& publisher,
       published_(std::move(published)) {}
 
 void Requests::handle(const seam::Request& request, Access access, seam::Reply& reply) {
-  const bool writes =
-      request.has_publish() || request.has_set_disposition() || request.has_set_routes();
+  const bool writes = request.has_publish() || request.has_set_disposition() ||
+                      request.has_set_routes() || request.has_set_role();
   if (writes && access != Access::kWrite) {
     return refuse(reply, "this session is for reading: another control is the writer");
   }
@@ -48,6 +48,8 @@ void Requests::handle(const seam::Request& request, Access access, seam::Reply& 
       return counters_.read(request.get_counters().members(), *reply.mutable_get_counters());
     case seam::Request::kSetRoutes:
       return set_vips(request.set_routes(), reply);
+    case seam::Request::kSetRole:
+      return set_role(request.set_role(), reply);
     case seam::Request::BODY_NOT_SET:
       break;
   }
@@ -73,6 +75,18 @@ void Requests::set_vips(const seam::SetRoutes& request, seam::Reply& reply) {
     return refuse(reply, routes_->problem());
   }
   reply.mutable_set_routes()->set_routes(static_cast<std::uint32_t>(routes_->size()));
+}
+
+void Requests::set_role(const seam::SetRole& request, seam::Reply& reply) {
+  const auto role = seam::role_from_wire(request.role());
+  if (!role || *role == Role::kAlone) {
+    return refuse(reply, "a role is 1 (active) or 2 (standby)");
+  }
+  if (!take_role_) {
+    return refuse(reply, "the dataplane was started without `pair`: restart it");
+  }
+  take_role_(*role);
+  reply.mutable_set_role();
 }
 
 void Requests::hello(Access access, seam::Reply& reply) const {
@@ -166,6 +180,7 @@ void Requests::set_disposition(const seam::SetDisposition& request, seam::Reply&
 void Requests::get_generation(seam::Reply& reply) const {
   seam::GetGenerationReply& out = *reply.mutable_get_generation();
   *out.mutable_generation() = seam::to_wire(publisher_.spec());
+  out.set_role(static_cast<std::uint32_t>(publisher_.role()));
   const std::span<const MemberRecord> records = publisher_.members().records();
   const std::uint64_t now_ms = monotonic_ns() / 1'000'000;
   for (std::size_t i = 0; i < records.size(); ++i) {

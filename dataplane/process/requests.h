@@ -35,6 +35,9 @@ class Requests {
   // `offer` brings the kernel's routes in line with the publisher's routed VIPs.
   void set_routes(const VipRoutes& routes, std::function<void()> offer);
 
+  // `take` makes the node what it is told to be. Without it the node is alone.
+  void set_roles(std::function<void(Role)> take) { take_role_ = std::move(take); }
+
   void handle(const seam::Request& request, Access access, seam::Reply& reply);
 
  private:
@@ -43,6 +46,7 @@ class Requests {
   void set_disposition(const seam::SetDisposition& request, seam::Reply& reply);
   void get_generation(seam::Reply& reply) const;
   void set_vips(const seam::SetRoutes& request, seam::Reply& reply);
+  void set_role(const seam::SetRole& request, seam::Reply& reply);
 
   Publisher& publisher_;
   Counters& counters_;
@@ -50,6 +54,7 @@ class Requests {
   std::function<void()> published_;
   const VipRoutes* routes_ = nullptr;  // null: the start-up specification has none
   std::function<void()> offer_routes_;
+  std::function<void(Role)> take_role_;
 };
 
 }  // namespace holdfast::dataplane

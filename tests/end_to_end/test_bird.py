@@ -16,6 +16,7 @@ from holdfast_lab.message_client import LoadPlan
 from holdfast_lab.route_watch import RouteWatch
 from holdfast_lab.router import Bird, example, fabric_router, wait_route
 from test_forwarding import target
+from test_orders import restart_control
 from test_routes import ROUTES, WEIGHTS, WITHDRAWN_MS, decided_at
 
 # On no network of the lab: without a route from us the router knows no way there.
@@ -118,3 +119,33 @@ def test_only_routes_of_our_protocol_are_announced(lab, balancer, announced):
         assert "192.0.2.99" not in announced.ask("show", "route")
     finally:
         lab.in_namespace("balancer", "ip", "route", "del", "192.0.2.99", "dev", "holdfast")
+
+
+def test_a_drained_node_is_left_and_says_when_no_packet_comes_any_more(lab, balancer, announced):
+    load = MessageLoad(lab, LoadPlan([target(SERVICE)]))
+    load.wait_answered()
+    watch = RouteWatch(lab, "fabric")
+    start = time.time()
+    drained = balancer.cli("node", "drain", "--wait", "--timeout", "20s", "--reason", "kernel")
+    assert (drained.status, drained.err) == (0, "")
+    assert "no packet has come for 1s" in drained.out
+    gone = watch.wait_for(VIP, gone=True, since=start)
+    print(f"router left it {(gone - start) * 1e3:.0f} ms after the drain was asked for")
+    load.stop()
+    health = balancer.cli("health")
+    assert health.status == 1
+    assert "the node is drained by" in health.out
+    restart_control(balancer)
+    assert balancer.status()["drained"]["reason"] == "kernel"
+    assert balancer.status()["routes"] == 0
+    # It forwards all the same: what is on its way is not lost.
+    lab.in_namespace("fabric", "ip", "route", "add", VIP, "via", "203.0.113.2")
+    try:
+        command = f"exec 3<>/dev/tcp/{VIP}/80"
+        lab.in_namespace("client", "timeout", "5", "bash", "-c", command)
+    finally:
+        lab.in_namespace("fabric", "ip", "route", "del", VIP, "via", "203.0.113.2")
+    assert balancer.cli("node", "undrain").status == 0
+    wait_route(lab, VIP, there=True)
+    assert balancer.cli("health").status == 0
+    watch.stop()

@@ -93,12 +93,20 @@ class FakeForwarder final : public control::Forwarder {
     routes.push_back(std::move(vips));
     co_return static_cast<std::uint32_t>(routes.back().size());
   }
+  Answer<dataplane::Role> set_role(dataplane::Role told) override {
+    if (!role_failure.empty()) {
+      co_return std::unexpected(role_failure);
+    }
+    roles.push_back(told);
+    role = told;
+    co_return told;
+  }
   Answer<control::RunningState> running() override {
     ++adoptions;
     if (!running_failure.empty()) {
       co_return std::unexpected(running_failure);
     }
-    control::RunningState state{.generation = in_force, .members = {}};
+    control::RunningState state{.generation = in_force, .members = {}, .role = role};
     for (const dataplane::ServiceSpec& service : in_force.services) {
       for (const dataplane::MemberSpec& member : service.members) {
         state.members.push_back({.service = service.name,
@@ -121,6 +129,7 @@ class FakeForwarder final : public control::Forwarder {
   std::string refusal;              // what publications are refused with
   std::string disposition_failure;  // what sending dispositions fails with
   std::set<std::string> unknown;    // backends whose dispositions are refused
+  std::string role_failure;         // what telling a role fails with
   std::string routes_failure;       // what sending routes fails with
   std::string running_failure;      // what asking for the running state fails with
   dataplane::GenerationSpec in_force;
@@ -128,6 +137,8 @@ class FakeForwarder final : public control::Forwarder {
   std::map<std::pair<std::string, std::string>, std::chrono::milliseconds> resets;
   std::vector<dataplane::GenerationSpec> publications;
   std::vector<control::DispositionChange> changes;
+  dataplane::Role role = dataplane::Role::kAlone;
+  std::vector<dataplane::Role> roles;                     // as told
   std::vector<std::vector<dataplane::VipPrefix>> routes;  // as told, the newest last
   seam::GetCountersReply counters_reply;
   seam::HelloReply hello_reply;

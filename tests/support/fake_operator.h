@@ -36,11 +36,17 @@ class FakeOperator final : public control::Operator {
   std::vector<std::uint64_t> asked_changes;  // behind which events were asked for
   control::VerbResult result{control::Outcome::kOk, {"done"}};
   bool throws = false;
+  std::function<void()> on_status;    // called before it is told; may be empty
   std::function<void()> on_backends;  // called before they are listed; may be empty
   std::vector<Call> calls;
   std::vector<control::ApplyRequest> applied;
 
-  control::StatusView status() override { return status_view; }
+  control::StatusView status() override {
+    if (on_status) {
+      on_status();
+    }
+    return status_view;
+  }
   std::vector<control::ServiceView> services() override { return service_views; }
   std::vector<control::BackendView> backends() override {
     if (on_backends) {
@@ -74,6 +80,12 @@ class FakeOperator final : public control::Operator {
                    .object = objects,
                    .caller = request.caller,
                    .request = request});
+  }
+  boost::asio::awaitable<control::VerbResult> order_node(control::NodeRequest request) override {
+    return record({.verb = "node " + std::string(control::verb_name(request.verb)),
+                   .object = "",
+                   .caller = std::move(request.caller),
+                   .request = {}});
   }
   boost::asio::awaitable<control::VerbResult> reload(control::Caller caller) override {
     return record({.verb = "reload", .object = "", .caller = std::move(caller), .request = {}});

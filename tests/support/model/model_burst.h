@@ -87,7 +87,7 @@ class BurstRun {
     return t.packet.tags != m_.surroundings_.tags_of(t.frame->port);
   }
   [[nodiscard]] bool answers_for(const Address& address, const Travelling& t) const {
-    return (m_.is_single_vip(address) || m_.in_pool(address)) &&
+    return !m_.surroundings_.standby && (m_.is_single_vip(address) || m_.in_pool(address)) &&
            m_.surroundings_.on_link(address, t.frame->port);
   }
   [[nodiscard]] static bool to_group(const Travelling& t) {

@@ -344,7 +344,8 @@ Surroundings site_surroundings(std::uint32_t variant, std::uint32_t vlans) {
                      .mtu = mtu(1),
                      .tags = kLanTags.at(vlans / 3 % 3)}},
           .routes = site_routes(variant),
-          .neighbors = site_neighbors(variant)};
+          .neighbors = site_neighbors(variant),
+          .standby = is_set(variant, 9)};
 }
 
 }  // namespace holdfast::testing

@@ -81,7 +81,7 @@ std::string service_name(std::size_t service);
 std::string backend_name(std::size_t member);
 
 // The lab's links, routes and neighbours; each bit of `variant` takes something away or changes it.
-inline constexpr std::uint32_t kSurroundingVariants = 1U << 9;
+inline constexpr std::uint32_t kSurroundingVariants = 1U << 10;
 // Digit i of `vlans` in base 3 says how many tags port i has.
 inline constexpr std::uint32_t kSiteVlans = 9;
 Surroundings site_surroundings(std::uint32_t variant, std::uint32_t vlans);

@@ -61,6 +61,7 @@ std::string Subject::publish(const dataplane::GenerationSpec& spec, std::uint64_
 
 void Subject::surround(const Surroundings& surroundings) {
   neighborhood_ = surroundings.compiled();
+  forwarding_.standby = surroundings.standby;
   if (generation_ != nullptr) {
     refresh();
   }

@@ -28,6 +28,7 @@ struct Surroundings {
   std::vector<dataplane::Link> links;
   std::vector<dataplane::Route> routes;
   std::vector<dataplane::Neighbor> neighbors;
+  bool standby = false;  // the other node of a pair speaks for our addresses
 
   [[nodiscard]] Way way_to(const Address& destination) const;
   // The tags of a port's frames, the outer one first.

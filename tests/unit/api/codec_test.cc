@@ -78,6 +78,7 @@ StartupSpec sample_startup() {
   spec.socket = "/run/holdfast/dataplane.sock";
   spec.instance = "lab-1";
   spec.routes = {.device = "holdfast", .protocol = 77, .table = 1000};
+  spec.role = dataplane::Role::kStandby;
   return spec;
 }
 
@@ -336,6 +337,9 @@ TEST(Codec, RefusesAStartupWithAShortKeyOrTooManyPorts) {
   for (std::size_t i = 0; i < kMaxPorts; ++i) {
     *message.add_ports() = message.ports(0);
   }
+  EXPECT_FALSE(from_wire(message).has_value());
+  message = to_wire(sample_startup());
+  message.set_role(3);
   EXPECT_FALSE(from_wire(message).has_value());
   message = to_wire(sample_startup());
   message.set_idle(2);

@@ -110,6 +110,7 @@ TEST(Example, HasEveryKeyInItsSection) {
       {"  file0:", kFileKeys},
       {"nat:", kNatKeys},
       {"routes:", kRoutesKeys},
+      {"pair:", kPairKeys},
       {"defaults:", kDefaultsKeys},
       {"  web:", kCheckKeys},
       {"    expect:", kExpectKeys},

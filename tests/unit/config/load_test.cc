@@ -361,6 +361,17 @@ TEST(StartupDifferences, NameRoutesThatComeGoOrChange) {
   }
 }
 
+TEST(StartupDifferences, NameAPairThatBeginsOrEnds) {
+  const Config alone = parsed(kSmall);
+  const Config paired = parsed(replaced(kSmall, "ports:\n", "pair: {}\nports:\n"));
+  EXPECT_EQ(paired.pair->start, Role::kStandby);
+  EXPECT_THAT(startup_differences(paired, paired), IsEmpty());
+  EXPECT_THAT(startup_differences(alone, paired),
+              ElementsAre("site.yaml:3:7: 'pair' cannot be added or changed without a restart"));
+  EXPECT_THAT(startup_differences(paired, alone),
+              ElementsAre("'pair' cannot be removed without a restart"));
+}
+
 TEST(StartupDifferences, NamePortsThatComeGoOrMove) {
   const Config running = parsed(kSmall);
   const Config renamed = parsed(replaced(kSmall, "lan0: {", "dmz0: {"));

@@ -216,6 +216,19 @@ TEST_F(AdminServerTest, ReloadsWithoutABody) {
   EXPECT_EQ(calls()[1].verb, "undrain");
 }
 
+TEST_F(AdminServerTest, OrdersTheNodeByThePath) {
+  start();
+  for (const std::string order : {"drain", "undrain", "active", "standby"}) {
+    EXPECT_THAT(exchange(http_request("POST", "/v1/node/" + order, R"({"reason": "kernel"})")),
+                StartsWith("HTTP/1.1 200 "));
+    EXPECT_EQ(calls().back().verb, "node " + order);
+    EXPECT_EQ(calls().back().caller.reason, "kernel");
+  }
+  EXPECT_THAT(exchange(http_request("POST", "/v1/node/drain", R"({"object": "a"})")),
+              StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(exchange(http_request("GET", "/v1/node/drain")), StartsWith("HTTP/1.1 405 "));
+}
+
 TEST_F(AdminServerTest, GivesEachOutcomeItsStatus) {
   start();
   const std::vector<std::pair<Outcome, std::string>> expected = {

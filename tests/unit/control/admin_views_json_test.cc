@@ -132,6 +132,7 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
   view.mbufs_total = 8192;
   view.guard_losses = 2;
   view.routes = 3;
+  view.role = "standby";
   view.not_in_force = "no room";
   view.workers = {{.worker = 1,
                    .counters = {{"received", 5}},
@@ -150,7 +151,7 @@ TEST(ViewsJson, WritesEveryFieldOfTheStatus) {
     "last_reload": {"result": "refused", "age_s": 2.5, "lines": ["site.yaml:1:1: error: no"]},
     "adopted_ms": 12.5, "adoption_state_changes": 0, "publish_failures": 0, "disk_errors": 0,
     "mbufs_available": null, "mbufs_total": 8192, "state_bytes": null, "guard_losses": 2,
-    "routes": 3, "routes_discarded": null,
+    "routes": 3, "routes_discarded": null, "drained": null, "role": "standby",
     "not_in_force": "no room",
     "probe_lateness_p99_s": 0.0, "probes_skipped": 5, "log_lines_suppressed": 6,
     "log_lines_dropped": 7, "uptime_s": 0.0, "counters_age_s": 0.25,

@@ -84,6 +84,7 @@ class EngineTest : public ::testing::Test {
     start.highest_revision = newest.highest;
     start.about = newest.revision ? newest.revision->about : RevisionAbout();
     start.orders = std::move(orders);
+    start.drained = drained;
     start.config_path = path();
     start.directory = directory.path();
     forwarder = std::make_unique<testing::FakeForwarder>(context.get_executor());
@@ -91,6 +92,7 @@ class EngineTest : public ::testing::Test {
       forwarder->in_force = dataplane->in_force;
       forwarder->shown = dataplane->shown;
       forwarder->resets = dataplane->resets;
+      forwarder->role = dataplane->role;
     }
     engine = std::make_unique<Engine>(
         EngineParts{
@@ -198,6 +200,7 @@ class EngineTest : public ::testing::Test {
   boost::asio::any_io_executor disk{context.get_executor()};
   testing::FakeClock clock;
   InstantProber prober;
+  std::optional<OrderStamp> drained;  // the node, before it begins
   std::int64_t unix_ms = 1'700'000'000'000;
   std::vector<std::string> lines;
   std::size_t reloads_begun = 0;         // as the service manager hears

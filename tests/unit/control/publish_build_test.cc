@@ -131,6 +131,15 @@ TEST(StartupSpec, CarriesEveryStartUpKey) {
   EXPECT_TRUE(seam::from_wire(seam::to_wire(spec)).has_value());
 }
 
+TEST(StartupSpec, IsOneOfAPairAsItBegins) {
+  config::Config config = sample();
+  EXPECT_EQ(startup_spec(config, {}).role, dataplane::Role::kAlone);
+  config.pair.emplace();
+  EXPECT_EQ(startup_spec(config, {}).role, dataplane::Role::kStandby);
+  config.pair->start = config::Role::kActive;
+  EXPECT_EQ(startup_spec(config, {}).role, dataplane::Role::kActive);
+}
+
 TEST(StartupSpec, HasRoutesWhereTheConfigurationAsksForThem) {
   config::Config config = sample();
   config.routes = {.device = "hf0", .protocol = 77, .table = 1000, .place = {}};

@@ -48,6 +48,11 @@ TEST_F(ReadinessTest, EndsAfterASecondWithoutATurnOfAWorker) {
   EXPECT_THAT(reasons(), ElementsAre("worker 1 has not come round for 1.3 s"));
 }
 
+TEST_F(ReadinessTest, EndsWithADrainOfTheNodeAndTellsWhose) {
+  status_.drained = DriftView{.what = "drained", .file = "", .who = "uid=0(root)", .reason = ""};
+  EXPECT_THAT(reasons(), ElementsAre("the node is drained by uid=0(root)"));
+}
+
 TEST_F(ReadinessTest, WantsADataplaneThatAnswersAndAConfiguration) {
   status_.counters_age_s = 4;
   status_.generation = 0;

@@ -69,6 +69,19 @@ TEST(SharedState, DispositionsSurvive) {
   }
 }
 
+TEST(SharedState, TheRoleSurvivesAndADamagedOneIsNone) {
+  testing::Appliance appliance(three_backends(Mode::kDsr));
+  const SharedState& shared = appliance.solo().shared();
+  EXPECT_EQ(shared.role(), Role::kAlone);
+  for (const Role told : {Role::kActive, Role::kStandby, Role{77}}) {
+    shared.set_role(told);
+    Region region(shared);
+    const auto state = SharedState::adopt(region.bytes(), shared.geometry(), kKey, kBoot);
+    ASSERT_TRUE(state.has_value());
+    EXPECT_EQ(state->role(), told == Role{77} ? Role::kAlone : told);
+  }
+}
+
 TEST(SharedState, ADispositionThatIsNoneOrNotAvailableBecomesKeep) {
   testing::Appliance appliance(three_backends(Mode::kDsr));
   const SharedState& shared = appliance.solo().shared();

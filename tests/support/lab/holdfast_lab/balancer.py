@@ -27,8 +27,15 @@ class Answer:
 class Balancer:
     """Requires: `binaries` holds `holdfast` and `holdfast-dataplane`."""
 
-    def __init__(self, lab: topology.Topology, binaries: Path, configuration: Configuration):
+    def __init__(
+        self,
+        lab: topology.Topology,
+        binaries: Path,
+        configuration: Configuration,
+        role: str = "balancer",
+    ):
         self.lab = lab
+        self.role = role
         self.binaries = binaries
         self.configuration = configuration
         self.file = configuration.folder / "holdfast.yaml"
@@ -49,7 +56,7 @@ class Balancer:
         command = [str(self.binaries / "holdfast"), "run", "--config", str(self.file)]
         command += ["--run-directory", str(self.configuration.folder / "run")]
         self.supervisor = Process(
-            self.lab.run, self.lab.namespace("balancer"), command, self.log
+            self.lab.run, self.lab.namespace(self.role), command, self.log
         )
         return self
 
@@ -117,12 +124,13 @@ class Balancer:
     def pid_of(self, what: str) -> int:
         """The process id of `control` or `dataplane`; 0 when it does not run."""
         wanted = {"control": ["holdfast", "control"], "dataplane": ["holdfast-dataplane"]}[what]
-        for pid in processes_of(self.lab.run.id, [self.lab.namespace("balancer")]):
+        for pid in processes_of(self.lab.run.id, [self.lab.namespace(self.role)]):
             try:
                 words = Path("/proc", str(pid), "cmdline").read_text().split("\0")
             except OSError:
                 continue
-            if [Path(words[0]).name, *words[1 : len(wanted)]] == wanted:
+            ours = any(str(self.configuration.folder) in word for word in words)
+            if ours and [Path(words[0]).name, *words[1 : len(wanted)]] == wanted:
                 return pid
         return 0
 
@@ -152,7 +160,7 @@ class Balancer:
         return {**os.environ, ID_VARIABLE: self.lab.run.id}
 
     def _enter(self) -> None:
-        set_namespace(process.namespace_path(self.lab.namespace("balancer")))
+        set_namespace(process.namespace_path(self.lab.namespace(self.role)))
 
 
 def _reloads(status: dict) -> tuple:

@@ -18,7 +18,7 @@ dataplane:
   directory: "{folder}/dataplane"
   state_file: "{state_file}"
   instance: "{instance}"
-ports:
+{hash_key}ports:
 {ports}nat: {{pool: [{pool_v4}, "{pool_v6}"]}}
 {more}checks:
   web:
@@ -124,6 +124,7 @@ class Configuration:
     check: tuple[str, str] = ("250ms", "200ms")  # interval and timeout
     ports: str = ""  # lines of `ports` instead of those from the interfaces
     more: str = ""  # further lines of the top level
+    hash_key_file: str = ""  # empty: a key of its own
 
     def text(self) -> str:
         head = _TEXT.format(
@@ -137,6 +138,7 @@ class Configuration:
             timeout=self.check[1],
             ports=self.ports or self._packet_ports(),
             more=self.more,
+            hash_key=f'  hash_key_file: "{self.hash_key_file}"\n' if self.hash_key_file else "",
             state_file=self.state_file or self.shared_memory(),
             pool_v4=topology.NAT_POOL_V4,
             pool_v6=topology.NAT_POOL_V6,
