@@ -14,7 +14,7 @@ packages_for() {
     test)
       printf '%s\n' libgtest-dev libgmock-dev librapidcheck-dev python3-pytest \
         python3-scapy python3-yaml tcpdump curl prometheus clang-19 libclang-rt-19-dev dpdk \
-        linux-image-amd64 qemu-system-x86 busybox-static bird2 keepalived kmod cpio \
+        linux-image-amd64 qemu-system-x86 busybox-static bird2 frr keepalived kmod cpio \
         g++-aarch64-linux-gnu qemu-user
       ;;
     lint) printf '%s\n' clang-format-19 clang-tidy-19 clang-19 shellcheck pyflakes3 ;;

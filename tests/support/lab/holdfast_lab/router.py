@@ -58,7 +58,7 @@ class Bird:
 def calm(text: str) -> str:
     """The same with BFD that waits for a second: where others build, a daemon that is not run for
     the examples' 150 ms is no dead one."""
-    return text.replace("multiplier 3;", "multiplier 20;")
+    return text.replace("multiplier 3;", "multiplier 20;").replace("bfd 3 50 50", "bfd 20 50 50")
 
 
 def fabric_router(lab: topology.Topology, nodes: int = 1, tuned=calm) -> Bird:
@@ -87,3 +87,33 @@ def wait_route(lab: topology.Topology, prefix: str, there: bool, limit_seconds: 
     return process.wait_until(
         lambda: has() == there, f"{prefix} {'in' if there else 'out of'} the fabric", limit_seconds
     )
+
+
+class Frr:
+    """FRR's zebra, bfdd and bgpd in a namespace, with one configuration for all."""
+
+    def __init__(self, lab: topology.Topology, role: str, text: str):
+        self.folder = lab.run.folder / f"frr-{role}-{len(list(lab.run.folder.iterdir()))}"
+        self.folder.mkdir(mode=0o755)
+        # bgpd's file has all of it: it tells bfdd of its neighbours, and zebra what it wants to hear.
+        (self.folder / "bgpd.conf").write_text(text)
+        for name in ("zebra", "bfdd"):
+            (self.folder / f"{name}.conf").write_text("")
+        shutil.chown(self.folder, "frr", "frr")
+        self._daemons = []
+        for name, more in (
+            ("zebra", []),
+            ("bfdd", ["--bfdctl", str(self.folder / "bfdd.ctl")]),
+            ("bgpd", []),
+        ):
+            command = [f"/usr/lib/frr/{name}", "-u", "frr", "-g", "frr", *more]
+            command += ["-f", str(self.folder / f"{name}.conf"), "-i", str(self.folder / f"{name}.pid")]
+            command += ["-z", str(self.folder / "zebra.api"), "--vty_socket", str(self.folder)]
+            log = self.folder / f"{name}.log"
+            self._daemons.append(Process(lab.run, lab.namespace(role), command, log))
+            # The others ask zebra at their start.
+            process.wait_until((self.folder / f"{name}.vty").exists, f"{name}: see {log}")
+
+    def stop(self) -> None:
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
