@@ -64,7 +64,8 @@ class FakeOperator final : public control::Operator {
       return !endless_events && life == view.life && event.change <= change;
     });
     view.over = view.events.empty();
-    if (view.over) {  // what comes later is told to whoever asks again
+    if (view.over && !later_events.empty()) {  // what comes later is told to whoever asks again
+      events_view.change = later_events.back().change;
       events_view.events.insert(events_view.events.end(), later_events.begin(), later_events.end());
       later_events.clear();
     }
