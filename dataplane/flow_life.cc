@@ -188,6 +188,8 @@ void WorkerState::count_adopted() {
 
 void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms) {
   state.fragments.expire(now_ms);
+  state.resets.look(state.dispositions, generation, now_ms);
+  ask_idle_flows(state, generation, now_ms);
   WorkerState::SweepPosition& at = state.sweep_position;
   if (at.last_ms == 0 || now_ms == at.last_ms) {
     at.last_ms = at.last_ms == 0 ? now_ms : at.last_ms;

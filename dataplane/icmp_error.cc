@@ -119,9 +119,18 @@ bool place_untracked(
 }
 
 // A flow that its ends no longer have in common.
-bool is_over(const Burst& b, Slot i, const WorkerState& state) {
-  return state.dispositions.get(b.member[i]) == Disposition::kReset ||
-         (b.record[i] != kNoRecord && given_up(state.tables.nat.record(b.record[i])));
+bool is_over(const Burst& b, Slot i, const Generation& generation, const WorkerState& state) {
+  if (b.record[i] != kNoRecord && given_up(state.tables.nat.record(b.record[i]))) {
+    return true;
+  }
+  if (state.dispositions.get(b.member[i]) != Disposition::kReset) {
+    return false;
+  }
+  const auto key = b.direction[i] == Direction::kToMember
+                       ? std::optional(b.key[i])
+                       : client_key_of(state.tables.nat, b.record[i], generation);
+  return !key || key->protocol != Protocol::kTcp ||
+         state.resets.has_turn(b.member[i], generation.hasher()(*key));
 }
 
 // False when the slot has a verdict.
@@ -136,7 +145,7 @@ bool find_flow(
              !place_untracked(b, i, generation, state, now_ms)) {
     return false;
   }
-  if (is_over(b, i, state)) {
+  if (is_over(b, i, generation, state)) {
     return b.drop(i, Drop::kMemberReset);
   }
   const std::uint64_t source = generation.hasher().source(client_of(b, i, state.tables.nat));

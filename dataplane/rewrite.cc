@@ -452,6 +452,11 @@ std::uint32_t narrower_mtu(const Burst& b, Slot i, const NextHop& hop, const Con
 
 }  // namespace
 
+NextHop hop_to_client(const Address& client, const Neighborhood& hood, const Notices& notices) {
+  const NextHop& hop = hood.resolve(client);
+  return hop.state == NextHop::State::kNoNeighbor ? recent_hop(client, hop, hood, notices) : hop;
+}
+
 std::uint8_t ttl_of(const Burst& b, Slot i) {
   const std::byte* l3 = b.frame[i].data + b.l3_offset[i];
   return load<std::uint8_t>(

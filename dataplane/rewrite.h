@@ -19,7 +19,14 @@
 
 namespace holdfast::dataplane {
 
+struct Notices;
+
 void rewrite(Burst& burst, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms);
+
+// The way to a client: as the neighbourhood knows it, or as the client's own frames just told.
+NextHop hop_to_client(const Address& client,
+                      const Neighborhood& neighborhood,
+                      const Notices& notices);
 
 // TTL or hop limit of the slot's packet.
 std::uint8_t ttl_of(const Burst& burst, Slot slot);

@@ -31,11 +31,12 @@ class Counter {
 };
 
 // Frames that the dataplane makes itself.
-enum class Generated : std::uint8_t { kReset, kAnnouncement, kCount };
+enum class Generated : std::uint8_t { kReset, kAnnouncement, kQuestion, kCount };
 inline constexpr std::size_t kGeneratedCount = static_cast<std::size_t>(Generated::kCount);
 inline constexpr std::array<std::string_view, kGeneratedCount> kGeneratedNames = {
     "reset",
     "announcement",
+    "question",
 };
 
 struct WorkerCounters {
@@ -91,8 +92,10 @@ struct MemberStats {
 // which is a cache line that most packets touch.
 struct MemberMoves {
   std::array<Counter, kMoveCauses>
-      moved;      // flows that the member had, and another one goes on with
-  Counter reset;  // flows that it had, answered with a reset
+      moved;           // flows that the member had, and another one goes on with
+  Counter reset;       // flows that it had, answered with a reset
+  Counter asked;       // idle flows whose clients were asked for their numbers
+  Counter unanswered;  // of these, those that did not answer in time
   // Packets in the middle of a TCP flow without entry that came to the member, though the table
   // which their flow began by names another one (home_of() in choose.h).
   Counter untracked;

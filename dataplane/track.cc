@@ -50,6 +50,13 @@ bool starts(const Burst& b, Slot i) { return b.is_syn(i) && b.piece[i] != Piece:
   return Found::kStays;
 }
 
+// Whether a flow of a member that is being reset goes on for now. A datagram and a SYN have nothing
+// to wait for. `hash` is that of the client's packets.
+bool waits_for_turn(
+    const Burst& b, Slot i, const ResetSpread& resets, MemberId member, std::uint64_t hash) {
+  return b.is_tcp(i) && !starts(b, i) && !resets.has_turn(member, hash);
+}
+
 // Neither the SYN rule nor a reset: most packets ask no further.
 bool goes_on(const Burst& b, Slot i, Disposition disposition) {
   return disposition != Disposition::kReset && !starts(b, i);
@@ -85,6 +92,9 @@ template <typename Table, typename Entry>
   const Disposition disposition = state.dispositions.get(member);
   const bool in_use = entry->state != FlowState::kHalfOpen && disposition == Disposition::kKeep &&
                       age_of(entry->stamp, now) < kQuietSeconds;
+  if (disposition == Disposition::kReset && waits_for_turn(b, i, state.resets, member, b.hash[i])) {
+    return true;
+  }
   const Found found = in_use ? Found::kStays : judge(b, i, entry->state, disposition);
   if (found == Found::kStays) {
     return true;
@@ -232,7 +242,12 @@ FlowState state_for_syn(const NatRecord& record) {
                                       Stamp now) {
   const NatRecord& record = state.tables.nat.record(index);
   const MemberId member{record.member, record.epoch};
-  switch (judge(b, i, state_for_syn(record), state.dispositions.get(member))) {
+  const Disposition disposition = state.dispositions.get(member);
+  if (disposition == Disposition::kReset && waits_for_turn(b, i, state.resets, member, b.hash[i])) {
+    follow(b, i, generation, state, index, now);
+    return true;
+  }
+  switch (judge(b, i, state_for_syn(record), disposition)) {
     case Found::kReset:
       return reset_nat_flow(b, i, generation, state, index, now);
     case Found::kChooseAgain:
@@ -289,6 +304,20 @@ FlowState state_for_syn(const NatRecord& record) {
   return b.is_tcp(i) && b.piece[i] != Piece::kLater && answers_another(record, segment_of(b, i));
 }
 
+[[gnu::noinline]] bool has_turn(const Generation& generation,
+                                const WorkerState& state,
+                                std::uint32_t index) {
+  const NatRecord& record = state.tables.nat.record(index);
+  const auto key = client_key_of(state.tables.nat, index, generation);
+  return !key || state.resets.has_turn({record.member, record.epoch}, generation.hasher()(*key));
+}
+
+bool is_reset_now(const Generation& generation, const WorkerState& state, std::uint32_t index) {
+  const NatRecord& record = state.tables.nat.record(index);
+  return state.dispositions.get({record.member, record.epoch}) == Disposition::kReset &&
+         has_turn(generation, state, index);
+}
+
 [[gnu::always_inline]] inline bool track_member(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   const NatTable& nat = state.tables.nat;
@@ -298,8 +327,7 @@ FlowState state_for_syn(const NatRecord& record) {
   }
   const NatRecord& record = nat.record(index);
   // A flow that was given up is over for its member too, should it still live.
-  if (b.is_tcp(i) && (given_up(record) || state.dispositions.get({record.member, record.epoch}) ==
-                                              Disposition::kReset)) {
+  if (b.is_tcp(i) && (given_up(record) || is_reset_now(generation, state, index))) {
     return reset_nat_flow(b, i, generation, state, index, now);
   }
   if (record.state == FlowState::kHalfOpen && is_of_another(b, i, record)) [[unlikely]] {
@@ -395,6 +423,7 @@ bool track_slot(Burst& b, Slot i, const Generation& generation, WorkerState& sta
 void track(Burst& b, const Generation& generation, WorkerState& state, std::uint64_t now_ms) {
   const Stamp now = stamp_of(now_ms);
   state.tables.nat.begin_burst();
+  state.resets.now_ms = now_ms;
   prefetch(b, state.tables);
   b.filter([&](Slot i) {
     return track_one(b, i, generation, state, now) &&

@@ -13,7 +13,8 @@
 // counts as established. Except that without translation a flow of a kKeep member that is not
 // half-open must have been silent for 5 s: a SYN that is forged takes no flow that is in use. A
 // flow whose member is to be reset is answered with a reset, but for a SYN and UDP, which choose
-// again.
+// again; a TCP flow has its turn some time after the member's first (reset_spread.h), until then it
+// goes on.
 //
 // What a member answers to another SYN than that of the half-open record's client
 // (answers_another() in nat_table.h) is dropped as kNoNatFlow and changes nothing.

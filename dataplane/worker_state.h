@@ -5,11 +5,13 @@
 #pragma once
 
 #include "dataplane/address.h"
+#include "dataplane/asking.h"
 #include "dataplane/burst.h"
 #include "dataplane/choose.h"
 #include "dataplane/fragment_table.h"
 #include "dataplane/pool_shortage.h"
 #include "dataplane/recent_neighbors.h"
+#include "dataplane/reset_spread.h"
 #include "dataplane/state.h"
 #include "dataplane/stats.h"
 #include "dataplane/token_bucket.h"
@@ -94,6 +96,9 @@ class WorkerState {
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   PoolShortage pool_shortage;
   const ReceiveSpread* spread = nullptr;  // where replies arrive; null: at any worker
+  ResetSpread resets;
+  AskingWalk asking;
+  Questions questions;  // for the caller to send after each sweep
   Notices notices;
   FragmentTable fragments;
   // ICMP errors forwarded, and too-big messages sent, by the client of the flow they are about
@@ -128,7 +133,8 @@ class WorkerState {
 
 // Ends idle and orphaned flows: visits as many buckets and records as the time since the last call
 // demands for a whole round in 2 s (30 s for large tables), at most 4096 of each. Releases
-// fragments that have waited too long. Call once per loop.
+// fragments that have waited too long. Notes which members are being reset, and asks the clients of
+// their idle flows (asking.h). Call once per loop.
 void sweep(WorkerState& state, const Generation& generation, std::uint64_t now_ms);
 
 }  // namespace holdfast::dataplane

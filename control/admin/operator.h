@@ -98,6 +98,8 @@ struct MovesView {
   std::vector<NamedCount> moved;  // flows that went on at another member, by cause
   std::uint64_t untracked = 0;    // packets of flows without entry that went elsewhere
   std::uint64_t reset = 0;        // flows
+  std::uint64_t asked = 0;        // idle flows that were to be reset: their clients were asked
+  std::uint64_t unanswered = 0;   // of these, those that did not answer
 };
 
 struct ServiceMovesView {

@@ -65,7 +65,11 @@ json::object to_json(const WorkerView& worker) {
 }
 
 json::object to_json(const MovesView& moves) {
-  return {{"moved", counts(moves.moved)}, {"untracked", moves.untracked}, {"reset", moves.reset}};
+  return {{"moved", counts(moves.moved)},
+          {"untracked", moves.untracked},
+          {"reset", moves.reset},
+          {"asked", moves.asked},
+          {"unanswered", moves.unanswered}};
 }
 
 json::object to_json(const PortView& port) {

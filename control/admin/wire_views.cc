@@ -116,7 +116,11 @@ ServiceView to_view(const seam::Service& service) {
 }
 
 MovesView to_view(const seam::ServiceMoves& moves) {
-  return {.moved = counts(moves.moved()), .untracked = moves.untracked(), .reset = moves.reset()};
+  return {.moved = counts(moves.moved()),
+          .untracked = moves.untracked(),
+          .reset = moves.reset(),
+          .asked = moves.asked(),
+          .unanswered = moves.unanswered()};
 }
 
 BackendView to_view(const seam::MemberCounters& member) {

@@ -326,6 +326,7 @@ std::string events_text(const json::object& events) {
                {"OF"},
                {"MOVED"},
                {"RESET", Align::kRight},
+               {"UNANSWERED", Align::kRight},
                {"UNTRACKED", Align::kRight},
                {"WHO"},
                {"WHY"}});
@@ -336,6 +337,7 @@ std::string events_text(const json::object& events) {
                text_field(event, "object"),
                moved_text(event),
                std::to_string(sum_over_services(event, "reset")),
+               std::to_string(sum_over_services(event, "unanswered")),
                std::to_string(sum_over_services(event, "untracked")),
                text_field(event, "who"),
                text_field(event, "reason")});
@@ -348,7 +350,8 @@ std::string event_line(const json::object& event) {
   return text_field(event, "number") + " " + date_text(number_field(event, "unix_ms")) + " " +
          text_field(event, "kind") + " " + text_field(event, "object") + ": moved " +
          moved_text(event) + ", reset " + std::to_string(sum_over_services(event, "reset")) +
-         ", untracked " + std::to_string(sum_over_services(event, "untracked")) + ", frames held " +
+         ", unanswered " + std::to_string(sum_over_services(event, "unanswered")) + ", untracked " +
+         std::to_string(sum_over_services(event, "untracked")) + ", frames held " +
          std::to_string(count_field(frames, "held")) + ", released " +
          std::to_string(count_field(frames, "released")) + ", dropped " +
          std::to_string(count_field(frames, "dropped")) +

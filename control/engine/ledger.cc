@@ -22,7 +22,9 @@ std::uint64_t value_in(const std::vector<NamedCount>& counts, std::string_view n
 MovesView growth_of(const MovesView& now, const MovesView& before) {
   MovesView growth{.moved = {},
                    .untracked = growth_of(now.untracked, before.untracked),
-                   .reset = growth_of(now.reset, before.reset)};
+                   .reset = growth_of(now.reset, before.reset),
+                   .asked = growth_of(now.asked, before.asked),
+                   .unanswered = growth_of(now.unanswered, before.unanswered)};
   for (const NamedCount& count : now.moved) {
     const std::uint64_t grown = growth_of(count.value, value_in(before.moved, count.name));
     if (grown != 0) {
@@ -33,12 +35,15 @@ MovesView growth_of(const MovesView& now, const MovesView& before) {
 }
 
 bool is_nothing(const MovesView& moves) {
-  return moves.moved.empty() && moves.untracked == 0 && moves.reset == 0;
+  return moves.moved.empty() && moves.untracked == 0 && moves.reset == 0 && moves.asked == 0 &&
+         moves.unanswered == 0;
 }
 
 void add(MovesView& sum, const MovesView& more) {
   sum.untracked += more.untracked;
   sum.reset += more.reset;
+  sum.asked += more.asked;
+  sum.unanswered += more.unanswered;
   for (const NamedCount& count : more.moved) {
     const auto found = std::ranges::find(sum.moved, count.name, &NamedCount::name);
     if (found == sum.moved.end()) {

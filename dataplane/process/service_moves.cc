@@ -9,7 +9,9 @@ namespace holdfast::dataplane {
 namespace {
 
 constexpr std::size_t kReset = kMoveCauses;
-constexpr std::size_t kUntracked = kReset + 1;
+constexpr std::size_t kAsked = kReset + 1;
+constexpr std::size_t kUnanswered = kAsked + 1;
+constexpr std::size_t kUntracked = kUnanswered + 1;
 static_assert(sizeof(MemberMoves) == (kUntracked + 1) * sizeof(Counter),
               "every counter of MemberMoves has a place");
 
@@ -36,6 +38,8 @@ ServiceMoves::Values ServiceMoves::values_of(std::size_t index) const {
       values[i] += moves.moved[i].get();
     }
     values[kReset] += moves.reset.get();
+    values[kAsked] += moves.asked.get();
+    values[kUnanswered] += moves.unanswered.get();
     values[kUntracked] += moves.untracked.get();
   }
   return values;
@@ -84,6 +88,8 @@ void ServiceMoves::read(seam::GetCountersReply& reply) const {
       moved.set_value(values[i]);
     }
     out.set_reset(values[kReset]);
+    out.set_asked(values[kAsked]);
+    out.set_unanswered(values[kUnanswered]);
     out.set_untracked(values[kUntracked]);
   }
 }

@@ -9,6 +9,7 @@
 #include "dataplane/process/privileges.h"
 #include "dataplane/process/stats_rows.h"
 #include "dataplane/respond.h"
+#include "dataplane/rewrite.h"
 #include "dataplane/vlan.h"
 
 #include <algorithm>
@@ -29,6 +30,7 @@ namespace {
 constexpr std::align_val_t kRingAlignment{RTE_CACHE_LINE_SIZE};
 constexpr std::uint64_t kTellAgainMs = 200;
 constexpr std::size_t kAnnouncementsPerTurn = 16;
+constexpr std::uint32_t kResetWindowMs = 2'000;
 
 // Requires: `packet` is fresh, with the headroom of its pool.
 void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packet) {
@@ -39,6 +41,18 @@ void write_announcement(const Announcement& what, VlanTags tags, rte_mbuf* packe
   rte_pktmbuf_append(packet, static_cast<std::uint16_t>(length));
   if (tags.any()) {
     Frame frame = to_frame(packet, what.port);
+    put_tags(frame, sizeof(EthernetHeader), tags);
+    to_packet(frame);
+  }
+}
+
+// Requires: `packet` is fresh, with the headroom of its pool.
+void write_question(const Question& question, const NextHop& hop, VlanTags tags, rte_mbuf* packet) {
+  const std::span room(rte_pktmbuf_mtod(packet, std::byte*), rte_pktmbuf_tailroom(packet));
+  const std::size_t length = build_question(room, question, hop.destination, hop.source);
+  rte_pktmbuf_append(packet, static_cast<std::uint16_t>(length));
+  if (tags.any()) {
+    Frame frame = to_frame(packet, hop.port);
     put_tags(frame, sizeof(EthernetHeader), tags);
     to_packet(frame);
   }
@@ -123,6 +137,7 @@ Worker::Worker(WorkerSurroundings& surroundings,
                state_->stats.woken),
       snapshot_(std::make_unique<WorkerStats>()) {
   state_->spread = surroundings.spread;
+  state_->resets.window_ms = kResetWindowMs;
   from_kernel_.resize(ports_.size());
   for (std::uint32_t other = 0; other < surroundings.workers; ++other) {
     if (other != index) {
@@ -180,6 +195,7 @@ bool Worker::turn(std::uint64_t now_ns) {
   busy |= announce();
   const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
   sweep(*state_, *forwarding->generation, now_ms);
+  busy |= ask(*forwarding->neighborhood);
   serve_released(now_ms);
   state_->stats.polls.add(1);
   state_->stats.busy_polls.add(busy ? 1 : 0);
@@ -440,6 +456,30 @@ bool Worker::announce() {
     flush();
   }
   return any;
+}
+
+// Questions to clients, by the way that packets to them would go. Who cannot be reached is not
+// asked.
+bool Worker::ask(const Neighborhood& neighborhood) {
+  const std::size_t count = std::exchange(state_->questions.count, 0);
+  for (const Question& question : std::span(state_->questions.all).first(count)) {
+    const NextHop hop = hop_to_client(question.key.source, neighborhood, state_->notices);
+    if (hop.state != NextHop::State::kResolved) {
+      continue;
+    }
+    rte_mbuf* packet = rte_pktmbuf_alloc(surroundings_.pool);
+    if (packet == nullptr) {
+      state_->stats.no_buffer.add(1);
+      continue;
+    }
+    write_question(question, hop, surroundings_.ports[hop.port]->link().tags, packet);
+    state_->stats.generated[static_cast<std::size_t>(Generated::kQuestion)].add(1);
+    enqueue(hop.port, packet);
+  }
+  if (count > 0) {
+    flush();
+  }
+  return count > 0;
 }
 
 void Worker::leave_snapshot() {

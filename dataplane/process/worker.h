@@ -148,6 +148,7 @@ class Worker {
   void forward_notices(std::uint64_t now_ms);
   void tell(const Notice& notice, std::uint64_t now_ms);
   bool announce();
+  bool ask(const Neighborhood& neighborhood);
   void leave_snapshot();
 
   // Outgoing packets of one turn, by port.

@@ -97,5 +97,30 @@ def test_a_drain_that_ends_with_resets_counts_those_that_its_clients_saw(both):
     assert resets == len(broken)
 
 
+def test_idle_flows_are_asked_and_reset_at_a_drains_deadline(lab, binaries):
+    with running_balancer(lab, binaries, new_configuration(lab, (NAT, DSR))) as balancer:
+        # Each connection speaks every 20 s: nearly all are idle when their turn comes.
+        plan = LoadPlan([target(NAT, flows=0), target(DSR, flows=0)], messages_per_second=0.05)
+        load = MessageLoad(lab, plan)
+        load.wait_answered(40)
+        had = {one.name: load.report()["tcp"]["open"][one.name]["a"] for one in (NAT, DSR)}
+        answer = balancer.cli("drain", "a", "--deadline", "1s", "--then", "reset")
+        assert answer.status == 0
+
+        def broken(service: str) -> int:
+            events = load.report()["tcp"]["broken"]
+            return sum(1 for event in events if event[1:3] == [service, "a"])
+
+        for name, flows in had.items():
+            process.wait_until(lambda: broken(name) == flows, f"{flows} resets of {name}", 10)
+        newest(balancer, "drain_deadline")
+        counters = {one["name"]: one["moves"] for one in services(balancer)}
+        for name, flows in had.items():
+            assert counters[name]["reset"] == flows
+            assert counters[name]["asked"] >= flows / 2
+            assert counters[name]["unanswered"] == 0
+        load.stop()
+
+
 def services(balancer) -> list[dict]:
     return json.loads(balancer.cli("services", "-o", "json").out)["services"]

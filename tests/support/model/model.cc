@@ -183,6 +183,7 @@ void Model::restart(const std::vector<ReplyName>& half_open) {
   for (Member& member : members_) {
     member.counts = {};
     member.moves = {};
+    member.reset_since_ms.reset();
   }
   const auto is_reset = [&](MemberIndex member) {
     return members_[member].disposition == Disposition::kReset;
@@ -235,6 +236,13 @@ void Model::sweep(std::uint64_t now_ms,
                   const std::function<bool(const SourceName&)>& memory_stands,
                   const std::function<bool(const ReplyName&)>& translation_stands) {
   datagrams_.expire(now_ms);
+  for (Member& member : members_) {
+    if (member.disposition != Disposition::kReset) {
+      member.reset_since_ms.reset();
+    } else if (!member.reset_since_ms) {
+      member.reset_since_ms = now_ms;
+    }
+  }
   const auto judge_one = [&](bool over, bool stands) {
     if (!stands && !over) {
       throw Impossible("the sweeper ended a flow before its time");

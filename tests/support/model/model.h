@@ -168,6 +168,8 @@ struct Member {
   dataplane::MssSpec mss;  // likewise
   MemberCounts counts;
   MoveCounts moves{};
+  // When the sweeper found that it is being reset; none: it is not, or that has not been seen yet.
+  std::optional<std::uint64_t> reset_since_ms{};
 
   [[nodiscard]] bool is(const std::string& of_service, const dataplane::MemberSpec& spec) const {
     return service == of_service && backend == spec.backend && address == spec.address &&
@@ -192,6 +194,9 @@ struct Capacity {
   // the model knows when there is no room. In larger tables it does not, and there must be room.
   bool one_pair = false;
 };
+
+// Over which the resets of a member's flows are spread.
+inline constexpr std::uint32_t kResetWindowMs = 2'000;
 
 struct ModelOptions {
   dataplane::HashKey key{};

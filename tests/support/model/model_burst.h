@@ -3,6 +3,7 @@
 // Inside of the model; included by model_*.cc only. Tests only.
 #pragma once
 
+#include "dataplane/reset_spread.h"
 #include "tests/support/model/model.h"
 
 #include <algorithm>
@@ -115,6 +116,10 @@ class BurstRun {
   void track_reply(Travelling& t);
   void follow(Travelling& t, std::uint64_t id);
 
+  // Whether a member is being reset, and this flow of it has its turn.
+  [[nodiscard]] bool is_reset(MemberIndex member,
+                              const FlowName& name,
+                              std::uint8_t protocol) const;
   // A flow that was the member's and is over; a translation that may have been so before.
   void reset_flow(Travelling& t, MemberIndex member);
   void reset_translation(Travelling& t, std::uint64_t id);

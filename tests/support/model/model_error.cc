@@ -86,7 +86,9 @@ void BurstRun::find_error(Travelling& t) {
     return;
   }
   const bool over = t.flow && m_.translations_.at(*t.flow).given_up();
-  if (over || m_.members_[t.member].disposition == Disposition::kReset) {
+  const FlowName name = t.flow ? m_.translations_.at(*t.flow).name : t.name();
+  const bool resets = m_.members_[t.member].disposition == Disposition::kReset;
+  if (over || (resets && (!t.packet.tcp() || is_reset(t.member, name, t.packet.protocol)))) {
     return t.drop(Drop::kMemberReset);
   }
   if (!m_.error_rate_.allows(group_of(t), now_ms_)) {

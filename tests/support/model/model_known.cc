@@ -159,7 +159,10 @@ void BurstRun::track_entry(Travelling& t) {
     return m_.end_entry(found);
   }
   const Disposition disposition = m_.members_[entry.member].disposition;
-  switch (judge_entry(entry, now_s_ - entry.seen_s, disposition, t.packet)) {
+  const bool waits = disposition == Disposition::kReset && t.packet.tcp() && !t.packet.begins() &&
+                     !is_reset(entry.member, found->first, t.packet.protocol);
+  switch (waits ? Judged::kStays
+                : judge_entry(entry, now_s_ - entry.seen_s, disposition, t.packet)) {
     case Judged::kReset: {
       const MemberIndex member = entry.member;
       m_.end_entry(found);
@@ -199,7 +202,10 @@ void BurstRun::track_translation(Travelling& t) {
   const FlowState state = flow.state == FlowState::kClosing && !flow.member_over()
                               ? FlowState::kEstablished
                               : flow.state;
-  switch (judge(state, m_.members_[flow.member].disposition, t.packet)) {
+  const Disposition disposition = m_.members_[flow.member].disposition;
+  const bool waits = disposition == Disposition::kReset && t.packet.tcp() && !t.packet.begins() &&
+                     !is_reset(flow.member, flow.name, t.packet.protocol);
+  switch (waits ? Judged::kStays : judge(state, disposition, t.packet)) {
     case Judged::kReset:
       return reset_translation(t, id);
     case Judged::kChooseAgain:
@@ -224,7 +230,7 @@ void BurstRun::track_reply(Travelling& t) {
     return t.drop(Drop::kNoNatFlow);
   }
   const Translation& flow = m_.translations_.at(found->second);
-  const bool reset = m_.members_[flow.member].disposition == Disposition::kReset;
+  const bool reset = is_reset(flow.member, flow.name, t.packet.protocol);
   if (t.packet.tcp() && (flow.given_up() || reset)) {
     return reset_translation(t, found->second);
   }
@@ -261,6 +267,21 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
   t.known = true;
   t.flow = id;
   t.member = flow.member;
+}
+
+// When a flow has its turn is opaque, as its hash is.
+bool BurstRun::is_reset(MemberIndex index, const FlowName& name, std::uint8_t protocol) const {
+  const Member& member = m_.members_[index];
+  if (member.disposition != Disposition::kReset) {
+    return false;
+  }
+  const std::uint64_t hash = m_.hasher_({.source = name.client,
+                                         .destination = name.vip,
+                                         .source_port = Be16::from_host(name.client_port),
+                                         .destination_port = Be16::from_host(name.service_port),
+                                         .protocol = Protocol{protocol}});
+  return member.reset_since_ms &&
+         now_ms_ >= *member.reset_since_ms + dataplane::turn_within(kResetWindowMs, hash);
 }
 
 void BurstRun::reset_flow(Travelling& t, MemberIndex member) {

@@ -44,6 +44,7 @@ void Subject::start(std::uint64_t now_ms) {
   bindings_ = std::make_unique<BindingRegistry>(shared_->binding_records());
   worker_ = std::make_unique<WorkerState>(*shared_, 0, 1);
   worker_->sweep_position.last_ms = now_ms;
+  worker_->resets.window_ms = kResetWindowMs;
   generation_.reset();
 }
 

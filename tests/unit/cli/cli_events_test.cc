@@ -33,8 +33,10 @@ class CliEventsTest : public CliVerbFixture {
          .object = "web/a",
          .who = "uid=0(root)",
          .reason = "disk",
-         .services = {{"web", {.moved = {{"reset", 3}}, .untracked = 1, .reset = 4}},
-                      {"dns", {.moved = {{"reset", 1}, {"reopened", 2}}, .reset = 1}}},
+         .services =
+             {{"web",
+               {.moved = {{"reset", 3}}, .untracked = 1, .reset = 4, .asked = 5, .unanswered = 3}},
+              {"dns", {.moved = {{"reset", 1}, {"reopened", 2}}, .reset = 1}}},
          .settled = true});
     start();
   }
@@ -42,11 +44,14 @@ class CliEventsTest : public CliVerbFixture {
 
 TEST_F(CliEventsTest, AreListedWithWhatMoved) {
   EXPECT_EQ(run_with_socket({"events"}).out,
-            "EVENT  WHEN                     WHAT    OF     MOVED                RESET  UNTRACKED  "
+            "EVENT  WHEN                     WHAT    OF     MOVED                RESET  UNANSWERED "
+            " UNTRACKED  "
             "WHO          WHY\n"
-            "    1  2023-11-14 22:13:20 UTC  reload  -      0                        0          0  "
+            "    1  2023-11-14 22:13:20 UTC  reload  -      0                        0           0 "
+            "         0  "
             "-            -\n"
-            "    2  2023-11-14 22:13:21 UTC  drain   web/a  2 reopened, 4 reset      5          1  "
+            "    2  2023-11-14 22:13:21 UTC  drain   web/a  2 reopened, 4 reset      5           3 "
+            "         1  "
             "uid=0(root)  disk\n");
 }
 
@@ -79,13 +84,13 @@ TEST_F(CliEventsTest, AreFollowedAndAskedForAgainBehindTheLastOne) {
   run_program({"events", "--follow", "--socket", path_}, context);
   EXPECT_THAT(error.str(), HasSubstr("trying again"));
   EXPECT_THAT(lines.str(), HasSubstr("3 - undrain -: moved 0,"));
-  EXPECT_THAT(
-      lines.str(),
-      StartsWith(
-          "1 2023-11-14 22:13:20 UTC reload -: moved 0, reset 0, untracked 0, frames held 0, "
-          "released 0, dropped 0 (-; -)\n"
-          "2 2023-11-14 22:13:21 UTC drain web/a: moved 2 reopened, 4 reset, reset 5, untracked "
-          "1, frames held 0, released 0, dropped 0, settled (uid=0(root); disk)\n"));
+  EXPECT_THAT(lines.str(),
+              StartsWith("1 2023-11-14 22:13:20 UTC reload -: moved 0, reset 0, unanswered 0, "
+                         "untracked 0, frames held 0, "
+                         "released 0, dropped 0 (-; -)\n"
+                         "2 2023-11-14 22:13:21 UTC drain web/a: moved 2 reopened, 4 reset, reset "
+                         "5, unanswered 3, untracked "
+                         "1, frames held 0, released 0, dropped 0, settled (uid=0(root); disk)\n"));
   std::vector<std::uint64_t> asked = thread_.run([&] { return operator_.asked_changes; });
   ASSERT_GE(asked.size(), 4U);
   asked.resize(4);  // the stream's end may come before the connection's

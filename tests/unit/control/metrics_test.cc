@@ -70,7 +70,7 @@ Snapshot sample() {
                         .mode = "nat",
                         .vips = {"203.0.113.10", "2001:db8::10"},
                         .ports = {"tcp/80", "tcp/443"},
-                        .moves = MovesView{{{"reset", 5}, {"reopened", 0}}, 6, 7}}};
+                        .moves = MovesView{{{"reset", 5}, {"reopened", 0}}, 6, 7, 8, 9}}};
   snapshot.backends = {sample_backend("a"), sample_backend("b")};
   snapshot.backends.push_back(sample_backend("a"));
   snapshot.backends.back().address = "2001:db8::1";
@@ -178,6 +178,8 @@ TEST(Metrics, CountsMovesByServiceAndCauseAlsoAtZero) {
               HasSubstr("holdfast_flows_moved_total{service=\"web\",cause=\"reopened\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_untracked_moves_total{service=\"web\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_flows_reset_total{service=\"web\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_flows_asked_total{service=\"web\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_resets_unanswered_total{service=\"web\"} 9\n"));
 }
 
 TEST(Metrics, LeavesOutWhatIsNotKnown) {
@@ -206,6 +208,8 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
                            "holdfast_flows_moved_total",
                            "holdfast_untracked_moves_total",
                            "holdfast_flows_reset_total",
+                           "holdfast_flows_asked_total",
+                           "holdfast_resets_unanswered_total",
                            "holdfast_member_flows",
                            "holdfast_member_new_flows_total",
                            "holdfast_member_packets_total",

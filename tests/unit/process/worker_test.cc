@@ -164,6 +164,28 @@ TEST(Worker, MeetsTheNewGenerationAtItsNextBurst) {
 }
 
 // Clients of one network meet one worker, and what it opens comes back to it.
+TEST(Worker, AsksTheClientsOfIdleFlowsOfAMemberThatIsReset) {
+  Workers workers(1);
+  for (std::uint16_t port = 1024; port < 1124; ++port) {
+    workers.receive(syn(port));
+    workers.receive(tcp(kClient.at_port(port), kVip).ack().bytes());
+    workers.run();
+  }
+  const std::uint64_t flows = workers[0].state().members[0].live_flows.get();
+  ASSERT_GT(flows, 20U);
+  const unsigned before = workers.free_mbufs();
+  ASSERT_TRUE(workers.publisher().set_disposition("web", "a", Disposition::kReset));
+  for (std::uint64_t ms = 1'000; ms < 10'000; ++ms) {
+    workers[0].turn(ms * 1'000'000);
+  }
+  constexpr auto kKind = static_cast<std::size_t>(Generated::kQuestion);
+  EXPECT_EQ(workers[0].state().stats.generated[kKind].get(), flows);
+  EXPECT_EQ(workers[0].state().moves[0].asked.get(), flows);
+  EXPECT_EQ(workers[0].state().moves[0].unanswered.get(), flows);
+  EXPECT_EQ(workers.free_mbufs(), before);
+  workers.expect_accounted();
+}
+
 TEST(Worker, EverySourcePrefixWithAffinityHasOneOwner) {
   Workers workers(2);
   GenerationSpec spec = small_generation(2);
