@@ -280,8 +280,8 @@ std::size_t SharedState::front_bytes() { return Layout(StateGeometry{}).workers;
 void SharedState::begin_as(const SharedState& former) {
   std::memcpy(memory_.data(), &kUnfilledMagic, sizeof(kUnfilledMagic));
   const Layout layout(geometry_);
-  const std::size_t size = layout.workers - layout.version;
-  std::memcpy(memory_.data() + layout.version, former.memory_.data() + layout.version, size);
+  const std::size_t size = layout.workers - layout.role;
+  std::memcpy(memory_.data() + layout.role, former.memory_.data() + layout.role, size);
   mended_dispositions_ = former.mended_dispositions_;
 }
 

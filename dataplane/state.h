@@ -146,7 +146,7 @@ class SharedState {
                                                            const BootId& boot);
   static std::size_t front_bytes();
 
-  // Takes over what no worker owns: the registries, the dispositions, the learned neighbours. Until
+  // Takes over what no worker owns: role, registries, dispositions, learned neighbours. Until
   // complete() nobody adopts this state, so that a process which ends meanwhile leaves the flows
   // where they were.
   void begin_as(const SharedState& former);

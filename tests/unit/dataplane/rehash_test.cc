@@ -157,5 +157,16 @@ TEST_F(Rehash, AStateThatWasNotFilledIsNotAdopted) {
   EXPECT_TRUE(adopt().has_value());
 }
 
+TEST_F(Rehash, TheRoleGoesOnWithTheFlows) {
+  begin(three_backends(Mode::kDsr), 1);
+  former_->set_role(Role::kActive);
+  const StateGeometry geometry = StateGeometry::from(4096, 2);
+  StateMemory memory(geometry.bytes());
+  SharedState state = formatted(memory, geometry);
+  EXPECT_EQ(state.role(), Role::kAlone);
+  state.begin_as(*former_);
+  EXPECT_EQ(state.role(), Role::kActive);
+}
+
 }  // namespace
 }  // namespace holdfast::dataplane
