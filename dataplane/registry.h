@@ -68,7 +68,7 @@ struct BindingRecord {
   Protocol protocol = Protocol::kTcp;
   RegistryState state = RegistryState::kFree;
   std::uint8_t prefix_bits = kWholeAddress;
-  std::uint8_t routed = 0;  // 1: its VIP has a route (routed.h)
+  std::uint8_t routed = 0;     // 1: its VIP has a route (routed.h)
   std::uint64_t checksum = 0;  // of all above but the state and `routed`
 
   [[nodiscard]] std::uint64_t build_checksum() const;

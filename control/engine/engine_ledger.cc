@@ -109,7 +109,9 @@ void Engine::enter_verb(const VerbRun& run) {
 
 void Engine::enter_reload(const Caller& caller) {
   const ReloadRun& run = *reloads_.front();
-  enter({.kind = run.back_to ? "rollback" : run.path.empty() ? "reload" : "apply",
+  enter({.kind = run.back_to        ? "rollback"
+                 : run.path.empty() ? "reload"
+                                    : "apply",
          .object = "revision " + std::to_string(revision_),
          .who = caller.who,
          .reason = caller.reason});

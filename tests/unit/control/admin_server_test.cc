@@ -182,19 +182,19 @@ TEST_F(AdminServerTest, RefusesAFileThatIsNotNamedWell) {
   start();
   const std::string path = R"({"path": "/a")";
   for (const std::string& body : {std::string(),
-                                 std::string("{}"),
-                                 std::string(R"({"path": "a.yaml"})"),
-                                 std::string(R"({"path": ""})"),
-                                 std::string(R"({"path": 3})"),
-                                 std::string(R"({"path": "/a\nb"})"),
-                                 "{\"path\": \"/" + std::string(5'000, 'a') + "\"}",
-                                 path + R"(, "path": "/b"})",
-                                 path + R"(, "confirm_ms": 0})",
-                                 path + R"(, "confirm_ms": 999})",
-                                 path + R"(, "confirm_ms": -1})",
-                                 path + R"(, "confirm_ms": 1e30})",
-                                 path + R"(, "confirm_ms": "60s"})",
-                                 path + R"(, "revision": 3})"}) {
+                                  std::string("{}"),
+                                  std::string(R"({"path": "a.yaml"})"),
+                                  std::string(R"({"path": ""})"),
+                                  std::string(R"({"path": 3})"),
+                                  std::string(R"({"path": "/a\nb"})"),
+                                  "{\"path\": \"/" + std::string(5'000, 'a') + "\"}",
+                                  path + R"(, "path": "/b"})",
+                                  path + R"(, "confirm_ms": 0})",
+                                  path + R"(, "confirm_ms": 999})",
+                                  path + R"(, "confirm_ms": -1})",
+                                  path + R"(, "confirm_ms": 1e30})",
+                                  path + R"(, "confirm_ms": "60s"})",
+                                  path + R"(, "revision": 3})"}) {
     EXPECT_THAT(exchange(http_request("POST", "/v1/apply", body)), StartsWith("HTTP/1.1 400"))
         << body;
   }
