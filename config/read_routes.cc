@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads `routes`, what routing daemons are to see of the VIPs, and each service's part in it.
+#include "config/rules.h"
 #include "config/sections.h"
 
 #include <algorithm>

@@ -26,7 +26,7 @@ struct Options {
 std::optional<std::string> path_for_control(const std::string& file, Context& context) {
   std::error_code error;
   const std::filesystem::path path = std::filesystem::absolute(file, error);
-  const std::string text = path.string();
+  std::string text = path.string();
   if (error || file == "-" || text.starts_with("/dev/") || text.starts_with("/proc/")) {
     context.fail(kExitUsage, "'" + file + "': control reads the file itself, name one on disk");
     return std::nullopt;

@@ -118,6 +118,9 @@ void Engine::enter_reload(const Caller& caller) {
 }
 
 void Engine::count_moves() {
+  if (!counters_) {
+    return;
+  }
   LedgerTotals totals{.services = {}, .frames = frames_of(*counters_)};
   for (const seam::ServiceMoves& moves : counters_->moves()) {
     totals.services[moves.service()] = to_view(moves);

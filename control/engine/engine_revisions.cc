@@ -187,10 +187,10 @@ asio::awaitable<Engine::ReadCandidate> Engine::read_candidate(std::shared_ptr<Re
     co_return std::unexpected(std::move(notes.error()));
   }
   Candidate candidate{.config = std::move(*config), .about = {}, .notes = std::move(*notes)};
+  const std::uint64_t back_to = run->back_to.value_or(0);
   candidate.about = about_now(
-      run->back_to ? "rollback to " + std::to_string(*run->back_to) : "apply " + run->path,
-      run->caller);
-  candidate.about.back_to = run->back_to.value_or(0);
+      back_to != 0 ? "rollback to " + std::to_string(back_to) : "apply " + run->path, run->caller);
+  candidate.about.back_to = back_to;
   if (!file || file->sources != candidate.config.sources) {
     candidate.about.set_aside = file ? fingerprint(file->sources) : std::string(kUnread);
   }

@@ -5,6 +5,7 @@
 #include "control/engine/engine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -79,7 +80,7 @@ void Engine::begin_trial(const Capacities& before) {
   if (about_.confirm_ms == 0) {
     return;
   }
-  Trial& trial = trial_.emplace();
+  Trial trial;
   trial.falls_back_to = about_.falls_back_to;
   trial.deadline = parts_.clock.now() + std::chrono::milliseconds(about_.confirm_ms);
   trial.capacities = capacities_by_name();
@@ -87,6 +88,7 @@ void Engine::begin_trial(const Capacities& before) {
     const auto known = before.find(service);
     capacity = std::min(capacity, known == before.end() ? 0 : known->second);
   }
+  trial_ = std::move(trial);
 }
 
 void Engine::resume_trial() {
@@ -97,10 +99,11 @@ void Engine::resume_trial() {
   const std::int64_t since = std::max<std::int64_t>(about_.unix_ms, 0);
   // A clock that was set back must not make a term endless.
   const std::int64_t age = std::max<std::int64_t>(parts_.unix_ms() - since, 0);
-  Trial& trial = trial_.emplace();
+  Trial trial;
   trial.falls_back_to = about_.falls_back_to;
   trial.deadline =
       parts_.clock.now() + std::chrono::milliseconds(std::max<std::int64_t>(term - age, 0));
+  trial_ = std::move(trial);
 }
 
 std::string Engine::trial_text(const Trial& trial) const {

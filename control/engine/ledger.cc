@@ -112,7 +112,7 @@ void Ledger::grow(const std::string& service, const MovesView& growth, Clock::Ti
 }
 
 void Ledger::grow_frames(const FramesView& totals) {
-  if (entries_.empty() || entries_.back().view.settled) {
+  if (!totals_ || entries_.empty() || entries_.back().view.settled) {
     return;
   }
   FramesView& frames = entries_.back().view.frames;

@@ -58,7 +58,7 @@ void ServiceMoves::members_changed() {
   for (std::size_t i = 0; i < records_.size(); ++i) {
     const MemberRecord& record = records_[i];
     Place& place = places_[i];
-    if (record.state != RegistryState::kFree && !(place.used && place.epoch == record.epoch)) {
+    if (record.state != RegistryState::kFree && (!place.used || place.epoch != record.epoch)) {
       if (place.used) {
         add(gone_[std::string(place.service.view())], since_base(i));
       }
