@@ -63,7 +63,7 @@ void Neighborhood::build_neighbors(std::span<const Neighbor> neighbors) {
   for (const Neighbor& neighbor : neighbors) {
     if (neighbor.port < links_.size()) {
       neighbors_[neighbor_position(neighbor.address, neighbor.port)] = {
-          .entry = neighbor, .used = true, .hop = hop_on(neighbor.port, &neighbor.mac)};
+          .address = neighbor.address, .used = true, .hop = hop_on(neighbor.port, &neighbor.mac)};
     }
   }
 }
@@ -75,10 +75,10 @@ void Neighborhood::build_gateways() {
     if (route.refuses || goes_on_link(route)) {
       continue;
     }
-    route_hops_[i] = hop_to_neighbor(route.gateway, route.port);
-    const NeighborSlot& slot = neighbors_[neighbor_position(route.gateway, route.port)];
-    if (slot.used && !is_gateway(slot.entry.mac, route.port)) {
-      gateways_.push_back(slot.entry);
+    const NextHop& hop = hop_to_neighbor(route.gateway, route.port);
+    route_hops_[i] = hop;
+    if (hop.state == NextHop::State::kResolved && !is_gateway(hop.destination, route.port)) {
+      gateways_.push_back(hop);
     }
   }
 }
@@ -87,7 +87,7 @@ std::size_t Neighborhood::neighbor_position(const Address& address, PortIndex po
   for (std::size_t at = mix_address(address, port);; ++at) {
     const std::size_t index = at & (neighbors_.size() - 1);
     const NeighborSlot& slot = neighbors_[index];
-    if (!slot.used || (slot.entry.port == port && slot.entry.address == address)) {
+    if (!slot.used || (slot.hop.port == port && slot.address == address)) {
       return index;
     }
   }
@@ -139,8 +139,8 @@ bool Neighborhood::on_link(const Address& address, PortIndex port) const {
 }
 
 bool Neighborhood::is_gateway(const MacAddress& mac, PortIndex port) const {
-  return everything_via_ || std::ranges::any_of(gateways_, [&](const Neighbor& one) {
-           return one.port == port && one.mac == mac;
+  return everything_via_ || std::ranges::any_of(gateways_, [&](const NextHop& one) {
+           return one.port == port && one.destination == mac;
          });
 }
 

@@ -86,7 +86,7 @@ class Neighborhood {
 
  private:
   struct NeighborSlot {
-    Neighbor entry;
+    Address address;
     bool used = false;
     NextHop hop;
   };
@@ -105,7 +105,7 @@ class Neighborhood {
   std::vector<NeighborSlot> neighbors_;  // open addressing, at least half of it free
   std::vector<NextHop> unresolved_;      // by port
   std::vector<NextHop> route_hops_;      // by route; of those through a gateway
-  std::vector<Neighbor> gateways_;       // those of routes_ that are resolved, each once
+  std::vector<NextHop> gateways_;        // those of routes_ that are resolved, each once
   std::optional<NextHop> everything_via_;
 };
 

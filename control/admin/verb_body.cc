@@ -216,8 +216,24 @@ std::string known_keys(const Fields& fields, unsigned verb) {
   return keys;
 }
 
-std::string unknown_key(std::string_view key, const std::string& known) {
-  return "unknown key " + config::quote(key) + ": there are " + known;
+// Every key that is given, by the row of `fields` that the verb has for it.
+template <typename Fields, typename Request>
+Fault take_fields(const json::object& given,
+                  const Fields& fields,
+                  unsigned verb,
+                  Request& request) {
+  for (const json::key_value_pair& one : given) {
+    const std::string_view key(one.key().data(), one.key().size());
+    const auto* const field =
+        std::ranges::find(fields, key, [](const auto& known) { return known.key; });
+    if (field == fields.end() || (field->verbs & verb) == 0) {
+      return "unknown key " + config::quote(key) + ": there are " + known_keys(fields, verb);
+    }
+    if (Fault fault = field->take(one.value(), request); !fault.empty()) {
+      return fault;
+    }
+  }
+  return "";
 }
 
 std::expected<json::object, std::string> parsed(const std::string& body) {
@@ -242,15 +258,8 @@ std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::
   }
   AdminRequest request;
   request.verb = verb;
-  for (const json::key_value_pair& given : *object) {
-    const std::string_view key(given.key().data(), given.key().size());
-    const auto* const field = std::ranges::find(kFields, key, &BodyField::key);
-    if (field == kFields.end() || (field->verbs & bit(verb)) == 0) {
-      return std::unexpected(unknown_key(key, known_keys(kFields, bit(verb))));
-    }
-    if (Fault fault = field->take(given.value(), request); !fault.empty()) {
-      return std::unexpected(std::move(fault));
-    }
+  if (Fault fault = take_fields(*object, kFields, bit(verb), request); !fault.empty()) {
+    return std::unexpected(std::move(fault));
   }
   if (request.objects.empty()) {
     return std::unexpected(
@@ -272,15 +281,8 @@ std::expected<ConfigBody, std::string> read_config_body(ConfigVerb verb, const s
   if (!object) {
     return std::unexpected(object.error());
   }
-  for (const json::key_value_pair& given : *object) {
-    const std::string_view key(given.key().data(), given.key().size());
-    const auto* const field = std::ranges::find(kConfigFields, key, &ConfigField::key);
-    if (field == kConfigFields.end() || (field->verbs & bit(verb)) == 0) {
-      return std::unexpected(unknown_key(key, known_keys(kConfigFields, bit(verb))));
-    }
-    if (Fault fault = field->take(given.value(), read); !fault.empty()) {
-      return std::unexpected(std::move(fault));
-    }
+  if (Fault fault = take_fields(*object, kConfigFields, bit(verb), read); !fault.empty()) {
+    return std::unexpected(std::move(fault));
   }
   if (needs_path && read.path.empty()) {
     return std::unexpected("'path' is missing: of the file, absolute");

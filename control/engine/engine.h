@@ -168,7 +168,6 @@ class Engine final : public Operator, private Forwarder::Observer {
   // The revision in force stays only if somebody confirms it before the deadline, and no service
   // loses more than a fifth of what it could take meanwhile.
   struct Trial {
-    std::uint64_t falls_back_to = 0;
     Clock::TimePoint deadline;
     std::optional<Capacities> capacities;  // nullopt: not all members are judged yet
     std::string why;                       // it is taken back; empty: it is not

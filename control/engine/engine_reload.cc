@@ -257,7 +257,7 @@ asio::awaitable<Engine::Judged> Engine::publish_judged(const config::Config* con
 }
 
 asio::awaitable<void> Engine::commit(Candidate candidate, VerbResult* result) {
-  if (trial_ && candidate.about.back_to != trial_->falls_back_to) {
+  if (trial_ && candidate.about.back_to != about_.falls_back_to) {
     result->lines.push_back("nobody had confirmed revision " + std::to_string(revision_));
   }
   for (const std::string& note : candidate.notes) {

@@ -204,7 +204,7 @@ asio::awaitable<Engine::ReadCandidate> Engine::put_on_trial(Candidate candidate,
                                                             std::chrono::milliseconds term) {
   candidate.about.confirm_ms = static_cast<std::uint64_t>(term.count());
   // Within a trial only what was in force before it has ever been meant to stay.
-  candidate.about.falls_back_to = trial_ ? trial_->falls_back_to : revision_;
+  candidate.about.falls_back_to = trial_ ? about_.falls_back_to : revision_;
   auto look = [directory = directory_, number = candidate.about.falls_back_to] {
     return read_revision(directory, number);
   };

@@ -81,7 +81,6 @@ void Engine::begin_trial(const Capacities& before) {
     return;
   }
   Trial trial;
-  trial.falls_back_to = about_.falls_back_to;
   trial.deadline = parts_.clock.now() + std::chrono::milliseconds(about_.confirm_ms);
   trial.capacities = capacities_by_name();
   for (auto& [service, capacity] : *trial.capacities) {
@@ -95,28 +94,23 @@ void Engine::resume_trial() {
   if (about_.confirm_ms == 0 || about_.falls_back_to >= revision_) {
     return;
   }
-  const auto term = static_cast<std::int64_t>(std::min(about_.confirm_ms, kMostConfirmMs));
-  const std::int64_t since = std::max<std::int64_t>(about_.unix_ms, 0);
-  // A clock that was set back must not make a term endless.
-  const std::int64_t age = std::max<std::int64_t>(parts_.unix_ms() - since, 0);
+  const std::chrono::milliseconds term(std::min(about_.confirm_ms, kMostConfirmMs));
   Trial trial;
-  trial.falls_back_to = about_.falls_back_to;
-  trial.deadline =
-      parts_.clock.now() + std::chrono::milliseconds(std::max<std::int64_t>(term - age, 0));
+  trial.deadline = end_of(term, std::max<std::int64_t>(about_.unix_ms, 0), now());
   trial_ = std::move(trial);
 }
 
 std::string Engine::trial_text(const Trial& trial) const {
   if (!trial.why.empty()) {
     return fmt::format(
-        "revision {} is to fall back to {}: {}", revision_, trial.falls_back_to, trial.why);
+        "revision {} is to fall back to {}: {}", revision_, about_.falls_back_to, trial.why);
   }
   const auto left = std::chrono::ceil<std::chrono::seconds>(trial.deadline - parts_.clock.now());
   return fmt::format(
       "revision {} falls back to {} in {} s unless `holdfast confirm` comes, and at once when a"
       " service loses more than a fifth of its healthy weight",
       revision_,
-      trial.falls_back_to,
+      about_.falls_back_to,
       std::max<std::int64_t>(left.count(), 0));
 }
 
@@ -154,7 +148,7 @@ void Engine::watch_trial() {
   trial_->ending = true;
   auto run = std::make_shared<ReloadRun>();
   run->caller = {.who = "confirm", .reason = trial_->why};
-  run->back_to = trial_->falls_back_to;
+  run->back_to = about_.falls_back_to;
   run->force = true;
   run->ends_trial_of = revision_;
   enqueue(run);

@@ -219,7 +219,7 @@ StatusView Engine::status() {
   view.dataplane_connected = parts_.forwarder.connected();
   view.revision = revision_;
   if (trial_) {
-    view.trial = TrialView{.falls_back_to = trial_->falls_back_to,
+    view.trial = TrialView{.falls_back_to = about_.falls_back_to,
                            .left_s = std::max(seconds(trial_->deadline - time), 0.0)};
   }
   view.reloads_applied = reloads_applied_;

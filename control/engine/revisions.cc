@@ -3,6 +3,7 @@
 #include "control/engine/revisions.h"
 
 #include "control/publish/durable_file.h"
+#include "dataplane/fnv.h"
 
 #include <algorithm>
 #include <array>
@@ -229,12 +230,10 @@ std::vector<ListedRevision> list_revisions(const std::string& directory) {
 }
 
 std::string fingerprint(std::span<const config::SourceFile> sources) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
+  std::uint64_t hash = dataplane::kFnvStart;
   const auto add = [&hash](std::string_view text) {
-    for (const char c : text) {
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-    }
-    hash = (hash ^ 0x100U) * 0x100000001b3U;  // where a text ends
+    constexpr std::uint64_t kEnd = 0x100;  // of a text: no byte
+    hash = (dataplane::fnv1a(text, hash) ^ kEnd) * dataplane::kFnvPrime;
   };
   for (const config::SourceFile& file : sources) {
     add(file.name);

@@ -18,12 +18,6 @@ Thresholds thresholds_of(const config::Service& service) {
   return {.rise = service.check.rise, .fall = service.check.fall};
 }
 
-// Counted from `since` on the wall clock. One that was set back must not make a term endless.
-Clock::TimePoint end_of(std::chrono::milliseconds term, std::int64_t since_unix_ms, Instant now) {
-  const std::int64_t age = std::max<std::int64_t>(now.unix_ms - since_unix_ms, 0);
-  return now.steady + term - std::chrono::milliseconds(age);
-}
-
 Clock::TimePoint drain_end(const StateOrder& order, Instant now) {
   if (order.maintenance || order.drain.then == config::DrainEnd::kKeep) {
     return Clock::TimePoint::max();
@@ -136,6 +130,11 @@ std::string indirect_cause(bool last_resort, bool was_last_resort) {
 }
 
 }  // namespace
+
+Clock::TimePoint end_of(std::chrono::milliseconds term, std::int64_t since_unix_ms, Instant now) {
+  const std::int64_t age = std::max<std::int64_t>(now.unix_ms - since_unix_ms, 0);
+  return now.steady + term - std::chrono::milliseconds(age);
+}
 
 std::string describe(const ProbeResult& result) {
   if (result.layer == Layer::kLocal) {

@@ -32,6 +32,10 @@ struct Instant {
   std::int64_t unix_ms = 0;
 };
 
+// The end of a term that began at that moment of the wall clock, which may be past. A clock that
+// was set back must not make a term endless.
+Clock::TimePoint end_of(std::chrono::milliseconds term, std::int64_t since_unix_ms, Instant now);
+
 // What an operator sees of a member; a change of it is a state change.
 struct Shown {
   Admin admin = Admin::kEnabled;

@@ -2,6 +2,8 @@
 // See check.h.
 #include "control/probe/check.h"
 
+#include "dataplane/fnv.h"
+
 #include <algorithm>
 #include <string_view>
 
@@ -12,15 +14,13 @@ namespace {
 class Spread {
  public:
   void add(std::string_view bytes) {
-    for (const char byte : bytes) {
-      value_ = (value_ ^ static_cast<std::uint8_t>(byte)) * 0x100000001b3U;
-    }
-    value_ = (value_ ^ 0xffU) * 0x100000001b3U;
+    constexpr std::string_view kEnd = "\xff";  // no text has it
+    value_ = dataplane::fnv1a(kEnd, dataplane::fnv1a(bytes, value_));
   }
   [[nodiscard]] std::uint64_t value() const { return value_; }
 
  private:
-  std::uint64_t value_ = 0xcbf29ce484222325U;
+  std::uint64_t value_ = dataplane::kFnvStart;
 };
 
 std::uint16_t port_of(const config::Service& service, const config::Backend& backend) {

@@ -4,6 +4,7 @@
 
 #include "dataplane/api/codec.h"
 #include "dataplane/api/framing.h"
+#include "dataplane/fnv.h"
 #include "dataplane/process/descriptor.h"
 
 #include <cerrno>
@@ -23,10 +24,7 @@ constexpr std::size_t kSumBytes = 8;
 constexpr std::size_t kHeaderBytes = kMagic.size() + kSumBytes;
 
 std::string sum_of(std::string_view bytes) {
-  std::uint64_t sum = 0xcbf29ce484222325;
-  for (const char byte : bytes) {
-    sum = (sum ^ static_cast<std::uint8_t>(byte)) * 0x100000001b3;
-  }
+  const std::uint64_t sum = fnv1a(bytes);
   std::string text;
   for (unsigned i = 0; i < kSumBytes; ++i) {
     text += static_cast<char>(static_cast<std::uint8_t>(sum >> (8 * i)));

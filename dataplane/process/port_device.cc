@@ -2,6 +2,7 @@
 // See port_device.h.
 #include "dataplane/process/port_device.h"
 
+#include "dataplane/fnv.h"
 #include "dataplane/process/descriptor.h"
 #include "dataplane/process/memory_plan.h"
 
@@ -116,12 +117,8 @@ Result<std::string> device_arguments(const PortSpec& spec) {
   return std::string();
 }
 
-// FNV-1a, 64 bits: no secret, only spread.
 MacAddress made_up_mac(const std::string& instance, const std::string& port) {
-  std::uint64_t hash = 0xcbf29ce484222325U;
-  for (const char c : fmt::format("{}/{}", instance, port)) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  }
+  std::uint64_t hash = fnv1a(fmt::format("{}/{}", instance, port));
   MacAddress mac{};
   for (std::uint8_t& byte : mac) {
     byte = static_cast<std::uint8_t>(hash);

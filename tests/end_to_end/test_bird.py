@@ -14,7 +14,7 @@ from holdfast_lab.configuration import Service
 from holdfast_lab.loads import MessageLoad, outage_ms, seen_between
 from holdfast_lab.message_client import LoadPlan
 from holdfast_lab.route_watch import RouteWatch
-from holdfast_lab.router import Bird, example, fabric_router, wait_route
+from holdfast_lab.router import Bird, announcing, example, fabric_router, wait_route
 from test_forwarding import target
 from test_orders import restart_control
 from test_routes import ROUTES, WEIGHTS, WITHDRAWN_MS, decided_at
@@ -38,14 +38,9 @@ def configuration(lab):
 @pytest.fixture
 def announced(lab, balancer):
     """Both VIPs, at the router."""
-    daemons = [fabric_router(lab), Bird(lab, "balancer", example("bird.conf", ROOT))]
-    try:
-        for vip in (VIP, VIP6):
-            wait_route(lab, vip, there=True)
-        yield daemons[1]
-    finally:
-        for daemon in daemons:
-            daemon.stop()
+    text = example("bird.conf", ROOT)
+    with announcing(lab, lambda: Bird(lab, "balancer", text), (VIP, VIP6)) as bird:
+        yield bird
 
 
 def test_a_killed_dataplane_is_left_by_the_router_at_once(lab, balancer, announced):

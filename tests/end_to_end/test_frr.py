@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, new_configuration, running_lab
 from holdfast_lab.environment import may_change_groups
 from holdfast_lab.route_watch import RouteWatch
-from holdfast_lab.router import Frr, example, fabric_router, wait_route
+from holdfast_lab.router import Frr, announcing, example, wait_route
 from test_bird import SERVICE, VIP, VIP6
 from test_routes import ROUTES
 
@@ -33,14 +33,9 @@ def configuration(lab):
 
 @pytest.fixture
 def announced(lab, balancer):
-    daemons = [fabric_router(lab), Frr(lab, "balancer", example("frr.conf", ROOT))]
-    try:
-        for vip in (VIP, VIP6):
-            wait_route(lab, vip, there=True, limit_seconds=30)
+    text = example("frr.conf", ROOT)
+    with announcing(lab, lambda: Frr(lab, "balancer", text), (VIP, VIP6)):
         yield
-    finally:
-        for daemon in daemons:
-            daemon.stop()
 
 
 def test_a_killed_dataplane_is_left_by_the_router_and_found_again(lab, balancer, announced):

@@ -4,12 +4,12 @@
 #include "control/cli/supervisor.h"
 
 #include "control/cli/backoff.h"
+#include "tests/support/eventually.h"
 #include "tests/support/temp_directory.h"
 
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <set>
 #include <string>
@@ -27,22 +27,12 @@ namespace holdfast::control {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::eventually;
 using ::testing::HasSubstr;
 
 std::string contents(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-bool eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + 20s;
-  while (std::chrono::steady_clock::now() < end) {
-    if (condition()) {
-      return true;
-    }
-    std::this_thread::sleep_for(5ms);
-  }
-  return false;
 }
 
 // Not even a zombie.

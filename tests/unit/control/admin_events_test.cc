@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ledger over the API: as a list, as a stream of server-sent events that goes on where it broke
 // off, and bounded against readers that do not read.
-#include "control/admin/server.h"
-#include "tests/support/event_thread.h"
-#include "tests/support/fake_operator.h"
+#include "tests/support/eventually.h"
 #include "tests/support/raw_peer.h"
-#include "tests/support/temp_directory.h"
+#include "tests/unit/control/admin_fixture.h"
 
 #include <chrono>
-#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <boost/json/parse.hpp>
@@ -20,29 +16,17 @@
 namespace holdfast::control {
 namespace {
 
-using testing::EventThread;
-using testing::FakeOperator;
 using ::testing::HasSubstr;
 using testing::http_request;
 using testing::RawPeer;
 using ::testing::StartsWith;
-using testing::TempDirectory;
 
-class AdminEventsTest : public ::testing::Test {
+class AdminEventsTest : public AdminFixture {
  protected:
   AdminEventsTest() {
     operator_.events_view = {.life = 7, .change = 5, .events = {}};
     operator_.events_view.events.push_back({.number = 1, .change = 3, .kind = "reload"});
     operator_.events_view.events.push_back({.number = 2, .change = 5, .kind = "drain"});
-  }
-  void TearDown() override {
-    thread_.run([&] { server_.reset(); });
-  }
-  void start(HttpLimits limits = {}) {
-    thread_.run([&] {
-      server_ = std::make_unique<AdminServer>(thread_.context().get_executor(), operator_, limits);
-      ASSERT_TRUE(server_->listen(path_));
-    });
   }
   std::string follow(const std::string& headers = "") const {
     const RawPeer peer = RawPeer::to_unix(path_);
@@ -50,21 +34,9 @@ class AdminEventsTest : public ::testing::Test {
     return peer.read();
   }
   bool become(std::size_t connections) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (thread_.run([&] { return server_->connections(); }) != connections) {
-      if (std::chrono::steady_clock::now() > deadline) {
-        return false;
-      }
-      std::this_thread::yield();
-    }
-    return true;
+    return testing::eventually(
+        [&] { return thread_.run([&] { return server_->connections(); }) == connections; });
   }
-
-  TempDirectory directory_;
-  std::string path_ = directory_.file("control.sock");
-  FakeOperator operator_;
-  EventThread thread_;
-  std::unique_ptr<AdminServer> server_;
 };
 
 TEST_F(AdminEventsTest, AreAListForWhoeverAsksOnce) {

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The API over a real Unix socket, with a fake operator behind it: what each path answers, and that
 // hostile peers end bounded.
-#include "control/admin/server.h"
-#include "tests/support/event_thread.h"
-#include "tests/support/fake_operator.h"
 #include "tests/support/raw_peer.h"
-#include "tests/support/temp_directory.h"
+#include "tests/unit/control/admin_fixture.h"
 
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,26 +17,14 @@ namespace holdfast::control {
 namespace {
 
 namespace json = boost::json;
-using testing::EventThread;
 using testing::FakeOperator;
 using ::testing::HasSubstr;
 using testing::http_request;
 using testing::RawPeer;
 using ::testing::StartsWith;
-using testing::TempDirectory;
 
-class AdminServerTest : public ::testing::Test {
+class AdminServerTest : public AdminFixture {
  protected:
-  void start(HttpLimits limits = {}) {
-    thread_.run([&] {
-      server_ = std::make_unique<AdminServer>(thread_.context().get_executor(), operator_, limits);
-      const auto listening = server_->listen(path_);
-      ASSERT_TRUE(listening) << listening.error();
-    });
-  }
-  void TearDown() override {
-    thread_.run([&] { server_.reset(); });
-  }
   std::string exchange(const std::string& request) const {
     const RawPeer peer = RawPeer::to_unix(path_);
     EXPECT_TRUE(peer.send(request));
@@ -52,12 +36,6 @@ class AdminServerTest : public ::testing::Test {
   void set_result(Outcome outcome, const std::string& line) {
     thread_.run([&] { operator_.result = {outcome, {line}}; });
   }
-
-  TempDirectory directory_;
-  std::string path_ = directory_.file("run/control.sock");
-  FakeOperator operator_;
-  EventThread thread_;
-  std::unique_ptr<AdminServer> server_;
 };
 
 json::object body_of(const std::string& response) {

@@ -65,6 +65,7 @@ inline std::string member(const std::string& name, int last, int weight = 100) {
 }
 
 inline const std::string kThree = member("a", 11) + ", " + member("b", 12) + ", " + member("c", 13);
+inline const std::string kFour = kThree + ", " + member("d", 14);
 
 class EngineTest : public ::testing::Test {
  protected:

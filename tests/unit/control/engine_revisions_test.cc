@@ -19,8 +19,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-const std::string kFour = kThree + ", " + member("d", 14);
-
 class RevisionsTest : public EngineTest {
  protected:
   VerbResult roll_back(std::optional<std::uint64_t> revision = std::nullopt) {

@@ -21,8 +21,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-const std::string kFour = kThree + ", " + member("d", 14);
-
 class TrialTest : public EngineTest {
  protected:
   [[nodiscard]] std::string candidate() const { return directory.file("candidate.yaml"); }

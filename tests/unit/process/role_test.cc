@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One of a pair: whether it answers for its VIPs and announces them, and what it is after its end.
+#include "tests/support/eventually.h"
 #include "tests/unit/process/network_lab.h"
 #include "tests/unit/process/running_dataplane.h"
 #include "tests/unit/process/seam_helpers.h"
 
-#include <chrono>
 #include <csignal>
-#include <functional>
 #include <stdexcept>
 #include <string>
-#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +19,7 @@ using ::testing::HasSubstr;
 
 constexpr const char* kVip = "10.0.1.10";
 
-class Pair : public testing::Test {
+class Pair : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = lab_obstacle(); !why.empty()) {
@@ -57,14 +55,6 @@ std::uint64_t announced(seam::Client& client) {
   return value_of(get_counters(client).workers(0).generated(), "announcement");
 }
 
-bool comes_true(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition() && std::chrono::steady_clock::now() < end) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return condition();
-}
-
 // Whether the client learns who has the VIP.
 bool is_answered(const Lab& lab) {
   try {
@@ -90,10 +80,10 @@ TEST_F(Pair, AnswersForNoVipOnStandbyAndAnnouncesThemTwiceWhenItTakesOver) {
     EXPECT_FALSE(is_answered(lab));
     EXPECT_EQ(announced(control), 0U);
     EXPECT_TRUE(tell(control, Role::kActive).has_set_role());
-    EXPECT_TRUE(comes_true([&] { return announced(control) == 1; }));
+    EXPECT_TRUE(testing::eventually([&] { return announced(control) == 1; }));
     EXPECT_TRUE(is_answered(lab));
     EXPECT_TRUE(tell(control, Role::kActive).has_set_role());
-    EXPECT_TRUE(comes_true([&] { return announced(control) == 2; }));
+    EXPECT_TRUE(testing::eventually([&] { return announced(control) == 2; }));
     EXPECT_TRUE(tell(control, Role::kStandby).has_set_role());
     EXPECT_FALSE(is_answered(lab));
     EXPECT_EQ(get_counters(control).workers(0).unaccounted(), 0);
@@ -113,8 +103,8 @@ TEST_F(Pair, ForwardsOnStandbyWhatComesNevertheless) {
           "timeout 0.2 bash -c '</dev/tcp/10.0.1.10/80' 2>/dev/null; true");
       return value_of(get_counters(control).workers(0).values(), "forwarded") > 0;
     };
-    lab.client.run("bash -c 'echo >/dev/udp/10.0.1.1/9'; sleep 0.1");
-    EXPECT_TRUE(comes_true(forwarded));
+    lab.client.run("bash -c 'echo >/dev/udp/10.0.1.1/9'");
+    EXPECT_TRUE(testing::eventually(forwarded));
   });
 }
 

@@ -3,17 +3,15 @@
 #include "dataplane/process/vip_routes.h"
 
 #include "dataplane/prefix.h"
+#include "tests/support/eventually.h"
 #include "tests/unit/process/network_lab.h"
 #include "tests/unit/process/running_dataplane.h"
 #include "tests/unit/process/seam_helpers.h"
 
 #include <array>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <functional>
 #include <string>
-#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -42,15 +40,7 @@ std::string output_of(const std::string& command) {
 std::string routes4() { return output_of("ip -4 route list proto 240"); }
 std::string routes6() { return output_of("ip -6 route list proto 240"); }
 
-bool comes_true(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition() && std::chrono::steady_clock::now() < end) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return condition();
-}
-
-class VipRoutesTest : public testing::Test {
+class VipRoutesTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = lab_obstacle(); !why.empty()) {
@@ -135,7 +125,7 @@ TEST_F(VipRoutesTest, AreMendedWhenSomebodyFlushesThemOrTheirDevice) {
     EXPECT_EQ(routes4(), "");
     routes->mend();
     run_command("ip link set hf0 up");
-    EXPECT_TRUE(comes_true([&] {
+    EXPECT_TRUE(testing::eventually([&] {
       routes->mend();
       return routes4().contains("203.0.113.10 dev hf0");
     }));
@@ -223,7 +213,7 @@ TEST_F(VipRoutesTest, OfTheProcessGoWithItAndComeBackWithTheNextOneWithoutContro
     }
     RunningDataplane second(instance, routing_startup(instance));
     seam::Client control = second.client(2);
-    EXPECT_TRUE(comes_true([] { return routes4().contains("203.0.113.10 dev hf0"); }));
+    EXPECT_TRUE(testing::eventually([] { return routes4().contains("203.0.113.10 dev hf0"); }));
     second.end(SIGTERM);
     EXPECT_EQ(routes4(), "");
   });

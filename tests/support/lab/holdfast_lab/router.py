@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routing daemons of the lab: BIRD beside a balancer, and as the fabric's own, which spreads flows."""
 
+import contextlib
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from . import process, topology
@@ -117,3 +119,21 @@ class Frr:
     def stop(self) -> None:
         for daemon in reversed(self._daemons):
             daemon.terminate()
+
+
+@contextlib.contextmanager
+def announcing(
+    lab: topology.Topology, daemon: Callable[[], Bird | Frr], vips: Iterable[str]
+) -> Iterator[Bird | Frr]:
+    """The fabric's router and a node's `daemon`, from when the router has routes to the VIPs."""
+    router = fabric_router(lab)
+    try:
+        ours = daemon()
+        try:
+            for vip in vips:
+                wait_route(lab, vip, there=True, limit_seconds=30)
+            yield ours
+        finally:
+            ours.stop()
+    finally:
+        router.stop()
