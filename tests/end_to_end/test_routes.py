@@ -93,6 +93,8 @@ def test_a_service_below_its_floor_has_no_route_until_it_is_above_again(lab, bal
     after = (withdrawn - decided_at(balancer, "b")) * 1e3
     print(f"route withdrawn {after:.0f} ms after the verdict, {withdrawn - start:.2f} s after the end")
     assert after <= WITHDRAWN_MS
+    # One request to the kernel follows the other: the IPv6 route goes a moment later.
+    watch.wait_for(VIP6, gone=True, since=start)
     assert VIP6 not in ours(lab)
     said = "\n".join(balancer.status()["notices"])
     assert f"no route to {VIP}: service web has 1 backends that take new flows" in said
