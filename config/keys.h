@@ -50,12 +50,20 @@ inline constexpr std::array<Key, 15> kPortKeys = {"device",
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 1> kPairKeys = {"start"};
 inline constexpr std::array<Key, 3> kRoutesKeys = {"device", "protocol", "table"};
-inline constexpr std::array<Key, 9> kDefaultsKeys = {
-    "check", "balance", "affinity", "drain", "min_capacity", "announce", "timeouts", "mode", "mss"};
+inline constexpr std::array<Key, 10> kDefaultsKeys = {"check",
+                                                      "balance",
+                                                      "affinity",
+                                                      "drain",
+                                                      "on_down",
+                                                      "min_capacity",
+                                                      "announce",
+                                                      "timeouts",
+                                                      "mode",
+                                                      "mss"};
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 14> kServiceKeys = {"name",
+inline constexpr std::array<Key, 15> kServiceKeys = {"name",
                                                      "vips",
                                                      "ports",
                                                      "mode",
@@ -65,6 +73,7 @@ inline constexpr std::array<Key, 14> kServiceKeys = {"name",
                                                      "affinity",
                                                      "check",
                                                      "drain",
+                                                     "on_down",
                                                      "min_capacity",
                                                      "announce",
                                                      "timeouts",

@@ -63,6 +63,9 @@ enum class HashFields : std::uint8_t { kFiveTuple, kSource, kSourceAndPort, kDes
 enum class Protocol : std::uint8_t { kTcp, kUdp };
 enum class CheckType : std::uint8_t { kTcp, kHttp };
 enum class DrainEnd : std::uint8_t { kReset, kKeep, kRemove };
+// What becomes of the flows of a backend that is down. kByProtocol, where nothing is said: UDP as
+// with kRehash, TCP as with kKeep.
+enum class OnDown : std::uint8_t { kByProtocol, kKeep, kReset, kRehash };
 
 using MacAddress = std::array<std::uint8_t, 6>;
 
@@ -245,6 +248,7 @@ struct Service {
   Check check;
   bool has_check = true;  // `check: none` turns probing off: always up
   Drain drain;
+  OnDown on_down = OnDown::kByProtocol;
   MinCapacity min_capacity;
   Announce announce;
   Timeouts timeouts;

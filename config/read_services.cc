@@ -38,6 +38,8 @@ constexpr std::uint64_t kMostMembers = 10'000;
 constexpr std::array kDrainEnds = {Word{"reset", DrainEnd::kReset},
                                    Word{"keep", DrainEnd::kKeep},
                                    Word{"remove", DrainEnd::kRemove}};
+constexpr std::array kOnDown = {
+    Word{"keep", OnDown::kKeep}, Word{"reset", OnDown::kReset}, Word{"rehash", OnDown::kRehash}};
 
 bool is_prime(std::uint64_t number) {
   for (std::uint64_t divisor = 2; divisor * divisor <= number; ++divisor) {
@@ -138,6 +140,7 @@ class ServiceReader {
     if (const Node* node = fields_.find("drain")) {
       read_drain(*node, title_, service.drain, journal_);
     }
+    fields_.set("on_down", service.on_down, word(kOnDown));
     fields_.set("min_capacity", service.min_capacity, read_min_capacity);
     if (const Node* node = fields_.find("announce")) {
       read_announce(*node, title_, service.announce, journal_);
@@ -395,6 +398,7 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   if (const Node* value = fields.find("timeouts")) {
     read_timeouts(*value, "'defaults'", defaults.timeouts, journal);
   }
+  fields.set("on_down", defaults.on_down, word(kOnDown));
   fields.set("min_capacity", defaults.min_capacity, read_min_capacity);
   if (const Node* value = fields.find("announce")) {
     read_announce(*value, "'defaults'", defaults.announce, journal);
@@ -428,6 +432,7 @@ void read_services(const Node& node,
     draft.service.check = defaults.check;
     draft.service.has_check = defaults.has_check;
     draft.service.drain = defaults.drain;
+    draft.service.on_down = defaults.on_down;
     draft.service.min_capacity = defaults.min_capacity;
     draft.service.announce = defaults.announce;
     draft.service.timeouts = defaults.timeouts;

@@ -26,6 +26,7 @@ struct Defaults {
   Balance balance;
   Affinity affinity;
   Drain drain;
+  OnDown on_down = OnDown::kByProtocol;
   MinCapacity min_capacity;
   Announce announce;
   Timeouts timeouts;

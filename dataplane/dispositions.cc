@@ -15,6 +15,11 @@ struct MemberName {
   bool operator==(const MemberName&) const = default;
 };
 
+// Of some protocol at least.
+bool keeps_flows(Disposition disposition) {
+  return disposition == Disposition::kKeep || disposition == Disposition::kRehashDatagrams;
+}
+
 struct NameHash {
   std::size_t operator()(const MemberName& name) const {
     constexpr std::hash<std::string_view> kHash;
@@ -54,7 +59,7 @@ std::vector<std::string> end_drains(const MemberRegistry& members,
     }
     record.drain_deadline_ms = 0;
     const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
-    if (dispositions.get(id) == Disposition::kKeep) {
+    if (keeps_flows(dispositions.get(id))) {
       dispositions.set(id, Disposition::kReset);
       ended.push_back(std::string(record.service.view()) + "/" +
                       std::string(record.backend.view()));

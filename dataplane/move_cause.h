@@ -12,12 +12,14 @@ namespace holdfast::dataplane {
 
 enum class MoveCause : std::uint8_t {
   kReset,     // its member is being reset; a datagram, since TCP is answered with a reset
+  kDown,      // its member is down, and its service's flows do not wait for it
   kReopened,  // a SYN began it anew, and its member takes no new flows: nothing that stood moved
   kCount
 };
 inline constexpr std::size_t kMoveCauses = static_cast<std::size_t>(MoveCause::kCount);
 inline constexpr std::array<std::string_view, kMoveCauses> kMoveCauseNames = {
     "reset",
+    "down",
     "reopened",
 };
 static_assert(!kMoveCauseNames.back().empty(), "every cause has a name");

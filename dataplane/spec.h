@@ -26,14 +26,21 @@ constexpr std::string_view mode_name(Mode mode) {
 // Whether packets go to the member whole, behind outer headers (encapsulate.h).
 constexpr bool is_tunnel(Mode mode) { return mode >= Mode::kIpip; }
 
-// What the fast path does with a member. One byte, written at any time, read per packet.
+// What the fast path does with a member. One byte, written at any time, read per packet. Existing
+// flows of those before kReset go on, except where a SYN begins them anew.
 enum class Disposition : std::uint8_t {
-  kNew,    // takes new flows
-  kKeep,   // existing flows only
-  kAvoid,  // existing flows; new ones go to the slot's alternative
-  kReset,  // existing flows are reset, none are new
-  kHold,   // frames of existing flows are held, new flows go to the alternative: not available yet
+  kNew,     // takes new flows
+  kKeep,    // existing flows only
+  kAvoid,   // existing flows; new ones go to the slot's alternative
+  kReset,   // existing flows are reset, none are new
+  kHold,    // frames of existing flows are held, new flows go to the alternative: not available yet
+  kRehash,  // existing flows choose another member, none are new
+  kRehashDatagrams,  // those of UDP do; the others as with kAvoid
+  kCount
 };
+inline constexpr std::size_t kDispositions = static_cast<std::size_t>(Disposition::kCount);
+inline constexpr std::array<std::string_view, kDispositions> kDispositionNames = {
+    "new", "keep", "avoid", "reset", "hold", "rehash", "rehash_datagrams"};
 
 // Which parts of the 5-tuple choose the Maglev slot. But for the 5-tuple neither the VIP nor the
 // protocol has a part: a client meets the same member at each address of a service.

@@ -305,7 +305,8 @@ void SharedState::mend_dispositions() {
     }
     const std::uint16_t cell = cells[i].load(std::memory_order_relaxed);
     const auto disposition = static_cast<Disposition>(cell & 0xff);
-    if (cell >> 8 != records[i].epoch || disposition > Disposition::kReset) {
+    if (cell >> 8 != records[i].epoch || disposition >= Disposition::kCount ||
+        disposition == Disposition::kHold) {
       dispositions().set({static_cast<std::uint16_t>(i), records[i].epoch}, Disposition::kKeep);
       ++mended_dispositions_;
     }

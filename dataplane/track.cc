@@ -25,9 +25,18 @@ enum class Found : std::uint8_t { kStays, kChooseAgain, kReset };
 
 bool starts(const Burst& b, Slot i) { return b.is_syn(i) && b.piece[i] != Piece::kLater; }
 
+// Whether no packet of the flow goes to a member that is down.
+bool leaves(const Burst& b, Slot i, Disposition disposition) {
+  return disposition == Disposition::kRehash ||
+         (disposition == Disposition::kRehashDatagrams && !b.is_tcp(i));
+}
+
 [[gnu::noinline]] Found judge(const Burst& b, Slot i, FlowState entry, Disposition disposition) {
   if (disposition == Disposition::kReset) {
     return b.is_tcp(i) && !starts(b, i) ? Found::kReset : Found::kChooseAgain;
+  }
+  if (leaves(b, i, disposition)) {
+    return Found::kChooseAgain;
   }
   if (!starts(b, i)) {
     return Found::kStays;
@@ -35,7 +44,7 @@ bool starts(const Burst& b, Slot i) { return b.is_syn(i) && b.piece[i] != Piece:
   const bool takes_new = disposition == Disposition::kNew;
   switch (entry) {
     case FlowState::kEstablished:
-      return disposition == Disposition::kAvoid ? Found::kChooseAgain : Found::kStays;
+      return takes_new || disposition == Disposition::kKeep ? Found::kStays : Found::kChooseAgain;
     case FlowState::kClosing:
     case FlowState::kDoubtful:
     case FlowState::kHalfOpen:
@@ -57,9 +66,9 @@ bool waits_for_turn(
   return b.is_tcp(i) && !starts(b, i) && !resets.has_turn(member, hash);
 }
 
-// Neither the SYN rule nor a reset: most packets ask no further.
+// Neither the SYN rule nor a member that flows have to leave: most packets ask no further.
 bool goes_on(const Burst& b, Slot i, Disposition disposition) {
-  return disposition != Disposition::kReset && !starts(b, i);
+  return disposition < Disposition::kReset && !starts(b, i);
 }
 
 // The flow has shown itself with this packet: from now on its source is remembered.
@@ -72,8 +81,11 @@ bool goes_on(const Burst& b, Slot i, Disposition disposition) {
 }
 
 // Why a packet that is to choose again leaves its flow's member.
-MoveCause why_left(const Burst& b, Slot i) {
-  return starts(b, i) ? MoveCause::kReopened : MoveCause::kReset;
+MoveCause why_left(const Burst& b, Slot i, Disposition disposition) {
+  if (starts(b, i)) {
+    return MoveCause::kReopened;
+  }
+  return disposition == Disposition::kReset ? MoveCause::kReset : MoveCause::kDown;
 }
 
 // Answers for a flow that was `member`'s and is over.
@@ -83,8 +95,8 @@ bool reset_flow(Burst& b, Slot i, MemberId member, WorkerState& state) {
   return false;
 }
 
-// What a SYN on an entry, or any packet towards a member that is reset, leads to. True: the packet
-// is of the flow, or of a new one, and then without `entry`.
+// What a SYN on an entry, or any packet towards a member that flows leave, leads to. True: the
+// packet is of the flow, or of a new one, and then without `entry`.
 template <typename Table, typename Entry>
 [[gnu::noinline]] bool judge_entry(
     Burst& b, Slot i, Table& table, Entry*& entry, WorkerState& state, Stamp now) {
@@ -105,7 +117,7 @@ template <typename Table, typename Entry>
     return reset_flow(b, i, member, state);
   }
   state.stats.flows_rechosen.add(1);
-  b.leave(i, member, why_left(b, i));
+  b.leave(i, member, why_left(b, i, disposition));
   return true;
 }
 
@@ -233,7 +245,7 @@ FlowState state_for_syn(const NatRecord& record) {
                                                                         : record.state;
 }
 
-// What a SYN on a record, or any packet towards a member that is reset, leads to.
+// What a SYN on a record, or any packet towards a member that flows leave, leads to.
 [[gnu::noinline]] bool begin_or_reset(Burst& b,
                                       Slot i,
                                       const Generation& generation,
@@ -252,7 +264,7 @@ FlowState state_for_syn(const NatRecord& record) {
       return reset_nat_flow(b, i, generation, state, index, now);
     case Found::kChooseAgain:
       state.stats.flows_rechosen.add(1);
-      b.leave(i, member, why_left(b, i));
+      b.leave(i, member, why_left(b, i, disposition));
       give_up_nat_flow(state, generation, index, now);
       return true;
     case Found::kStays:

@@ -19,6 +19,13 @@ std::size_t count_enabled(std::span<const MemberInput> members, Health health) {
   }));
 }
 
+// The others aside.
+Disposition own_disposition(const MemberInput& member, Disposition when_down) {
+  const bool goes = is_dead(member.state) && when_down != Disposition::kAvoid &&
+                    (member.others_answer || member.now == when_down);
+  return goes ? when_down : member.state.disposition();
+}
+
 // Gives back the traffic of suspects beyond the allowed number; those avoided already come first.
 void limit_suspects(std::span<const MemberInput> members, std::vector<Decision>& decisions) {
   const auto enabled = static_cast<std::size_t>(std::ranges::count_if(members, is_enabled));
@@ -40,14 +47,14 @@ void limit_suspects(std::span<const MemberInput> members, std::vector<Decision>&
 
 }  // namespace
 
-ServiceDecision decide(std::span<const MemberInput> members) {
+ServiceDecision decide(std::span<const MemberInput> members, Disposition when_down) {
   const auto enabled = static_cast<std::size_t>(std::ranges::count_if(members, is_enabled));
   ServiceDecision result;
   result.last_resort = enabled > 0 && count_enabled(members, Health::kDown) == enabled;
   for (const MemberInput& member : members) {
     const bool recruited = result.last_resort && is_enabled(member);
     result.members.push_back(
-        {.disposition = recruited ? Disposition::kNew : member.state.disposition(),
+        {.disposition = recruited ? Disposition::kNew : own_disposition(member, when_down),
          .weight = member.down_for_long && !recruited ? 0 : member.weight,
          .in_generation = member.state.admin != Admin::kRemoved});
   }

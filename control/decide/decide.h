@@ -9,6 +9,10 @@
 //   suspect      avoid, or new (1)  keep                             reset
 //   down         avoid, or new (2)  keep                             reset
 //
+// Down, but for a drained member, it is what the service's `on_down` says where that is not avoid;
+// but not before another member has passed a probe since: while nobody answers, our own path may be
+// what is down, and flows that were reset or went elsewhere for that do not come back.
+//
 // A drain whose deadline is over is `drained` (`then: reset`) or `removed` (`then: remove`: out of
 // the generation, the flows that are left live on); with `then: keep` it goes on. Maintenance is a
 // drain without an end.
@@ -137,6 +141,7 @@ struct MemberInput {
   std::uint32_t weight = 100;
   Disposition now = Disposition::kKeep;  // what it has, so that suspects do not take turns
   bool down_for_long = false;            // so long that it leaves the Maglev table
+  bool others_answer = false;            // since it went down
 };
 
 struct Decision {
@@ -152,8 +157,16 @@ struct ServiceDecision {
   bool last_resort = false;
 };
 
-// The decisions for one service's members.
-ServiceDecision decide(std::span<const MemberInput> members);
+// Whether a service's `on_down` has a say in what becomes of a member's flows.
+constexpr bool is_dead(MemberState state) {
+  return state.health == Health::kDown && state.admin != Admin::kRemoved &&
+         state.admin != Admin::kDrained;
+}
+
+// The decisions for one service's members. `when_down`: of one that is down while others answer;
+// kAvoid, or one with which its flows go.
+ServiceDecision decide(std::span<const MemberInput> members,
+                       Disposition when_down = Disposition::kAvoid);
 
 // How many of `enabled` members may be avoided on suspicion at once.
 constexpr std::size_t suspects_allowed(std::size_t enabled) {

@@ -35,7 +35,8 @@ FramesView frames_of(const seam::GetCountersReply& counters) {
 // avoided before they fall, and what an operator's verb changes has an entry of its own.
 std::string kind_of(const StateChange& change) {
   const bool other_disposition = change.before.disposition != change.after.disposition;
-  if (other_disposition && change.after.disposition == Disposition::kReset) {
+  if (other_disposition && change.after.disposition == Disposition::kReset &&
+      change.after.admin == Admin::kDrained) {
     return "drain_deadline";
   }
   if (change.before.health == change.after.health) {

@@ -2,6 +2,7 @@
 // See roster.h.
 #include "control/engine/roster.h"
 
+#include "control/engine/dead_members.h"
 #include "control/publish/build.h"
 
 #include <algorithm>
@@ -71,6 +72,7 @@ void keep_state(Member& member, const Member& before) {
   member.since = before.since;
   member.changes = before.changes;
   member.down_since = before.down_since;
+  member.passed = before.passed;
 }
 
 // What the orders make of a member. Those that stood before are timed already; only new ones, and
@@ -186,6 +188,7 @@ Roster::Roster(const config::Config& config,
     entry.name = service.name;
     entry.drain = service.drain;
     entry.min_capacity = service.min_capacity;
+    entry.when_down = when_down(service);
     for (const config::Backend& backend : service.backends) {
       Member& member = entry.members.emplace_back(build_member(service, backend, now));
       const MemberPlace place{services_.size() - 1, entry.members.size() - 1};
@@ -280,12 +283,12 @@ void Roster::adopt(Member& member,
   }
   if (member.check) {
     const bool draining = member.admin != Admin::kEnabled;
-    if (running.disposition == Disposition::kNew || draining) {
-      member.judgement.health = Health::kUp;
-    } else if (running.disposition == Disposition::kAvoid) {
+    if (is_out(running.disposition, draining)) {
       member.judgement.health = Health::kDown;
       const bool out_of_table = weight == 0 && member.weight() != 0;
       member.down_since = out_of_table ? now.steady - kDownForLong : now.steady;
+    } else if (running.disposition == Disposition::kNew || draining) {
+      member.judgement.health = Health::kUp;
     }
   }
   member.decision = {.disposition = running.disposition, .weight = weight};
@@ -308,6 +311,9 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
   entry.failed += evidence == Evidence::kDefinitive || evidence == Evidence::kAmbiguous ? 1U : 0U;
   for (const MemberPlace place : found->second.members) {
     judge_member(place, entry, evidence, now, out);
+    if (evidence == Evidence::kPass && is_to_be_left(services_[place.service])) {
+      settle_service(place.service, {std::nullopt, "others answer"}, now, out);
+    }
   }
   return out;
 }
@@ -315,6 +321,7 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
 void Roster::judge_member(
     MemberPlace place, const CheckEntry& check, Evidence evidence, Instant now, Outcome& out) {
   Member& member = services_[place.service].members[place.member];
+  member.passed = evidence == Evidence::kPass ? now.steady : member.passed;
   const Health before = member.judgement.health;
   member.judgement = judge(member.judgement, evidence, member.thresholds);
   out.confirm = out.confirm || member.judgement.confirm;
@@ -397,13 +404,15 @@ Roster::Outcome Roster::settle(const std::string& cause, Instant now) {
 void Roster::settle_service(std::size_t index, const Event& event, Instant now, Outcome& out) {
   ServiceEntry& service = services_[index];
   std::vector<MemberInput> inputs;
+  const Clock::TimePoint newest = newest_pass(service);
   for (const Member& member : service.members) {
     inputs.push_back({.state = member.state(),
                       .weight = member.weight(),
                       .now = member.decision.disposition,
-                      .down_for_long = is_down_for_long(member, now)});
+                      .down_for_long = is_down_for_long(member, now),
+                      .others_answer = newest > member.down_since});
   }
-  ServiceDecision decided = decide(inputs);
+  ServiceDecision decided = decide(inputs, service.when_down);
   for (std::size_t m = 0; m < service.members.size(); ++m) {
     const auto& slots = service.members[m].orders.slots;
     decided.members[m].slots = slots ? slots->key : "";

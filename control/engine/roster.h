@@ -62,6 +62,7 @@ struct Member {
   Clock::TimePoint since;
   std::uint64_t changes = 0;
   Clock::TimePoint down_since;
+  Clock::TimePoint passed;  // its last good probe
   // When what was ordered goes on or ends by itself.
   Clock::TimePoint drain_ends = Clock::TimePoint::max();
   Clock::TimePoint state_expires = Clock::TimePoint::max();
@@ -78,6 +79,7 @@ struct ServiceEntry {
   std::string name;
   config::Drain drain;
   config::MinCapacity min_capacity;
+  Disposition when_down = Disposition::kAvoid;
   std::vector<Member> members;
   bool last_resort = false;
 };

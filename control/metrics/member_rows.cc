@@ -3,6 +3,7 @@
 // a retired member keeps its series beside its successor's of the same name. The dataplane's
 // counters have no series while it does not answer: a counter that fell to 0 would be a reset.
 #include "control/metrics/rows.h"
+#include "dataplane/spec.h"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 3> kHealth = {"unknown", "up", "down"};
 constexpr std::array<std::string_view, 4> kAdmin = {
     "enabled", "draining", "maintenance", "removed"};
-constexpr std::array<std::string_view, 5> kDisposition = {"new", "keep", "avoid", "reset", "hold"};
 
 std::span<const BackendView> shown(const Snapshot& snapshot) {
   return std::span(snapshot.backends).first(std::min(snapshot.backends.size(), kMemberLimit));
@@ -189,7 +189,7 @@ constexpr std::array kRows = std::to_array<MetricRow>({
     {"holdfast_member_disposition",
      "What the fast path does with the member, one-hot.",
      kGauge,
-     state<&BackendView::disposition, kDisposition>},
+     state<&BackendView::disposition, dataplane::kDispositionNames>},
     {"holdfast_member_retired",
      "1 when no longer configured, while its flows live on.",
      kGauge,

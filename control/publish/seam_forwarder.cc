@@ -344,6 +344,11 @@ Forwarder::Answer<seam::PublishReply> SeamForwarder::publish(dataplane::Generati
     if (auto fits = seam::fits_version(generation, hello_.version()); !fits) {
       co_return std::unexpected(std::move(fits.error()));
     }
+    for (dataplane::ServiceSpec& service : generation.services) {
+      for (dataplane::MemberSpec& member : service.members) {
+        member.disposition = seam::known_disposition(member.disposition, hello_.version());
+      }
+    }
   }
   seam::Request request;
   *request.mutable_publish()->mutable_generation() = seam::to_wire(generation);
@@ -361,7 +366,8 @@ Forwarder::Answer<std::vector<std::string>> SeamForwarder::set_dispositions(
     seam::SetDisposition& set = *requests.emplace_back().mutable_set_disposition();
     set.set_service(change.service);
     set.set_backend(change.backend);
-    set.set_disposition(static_cast<std::uint32_t>(std::to_underlying(change.disposition)));
+    const auto known = seam::known_disposition(change.disposition, hello_.version());
+    set.set_disposition(static_cast<std::uint32_t>(std::to_underlying(known)));
     if (seam::has_deadlines(hello_.version())) {  // else control ends the drain, while it runs
       set.set_reset_in_ms(static_cast<std::uint64_t>(change.reset_in.count()));
     }

@@ -553,15 +553,22 @@ std::expected<Address, std::string> address_from_wire(std::string_view bytes) {
 }
 
 std::expected<dataplane::Disposition, std::string> disposition_from_wire(std::uint32_t value) {
-  if (value > number(dataplane::Disposition::kHold)) {
-    return std::unexpected("disposition is " + std::to_string(value) + ", not 0 to 4");
+  if (value >= dataplane::kDispositions) {
+    return std::unexpected("disposition is " + std::to_string(value) + ", not 0 to " +
+                           std::to_string(dataplane::kDispositions - 1));
   }
   return static_cast<dataplane::Disposition>(value);
 }
 
 std::string_view disposition_name(dataplane::Disposition disposition) {
-  constexpr std::array<std::string_view, 5> kNames = {"new", "keep", "avoid", "reset", "hold"};
-  return kNames.at(std::to_underlying(disposition));
+  return dataplane::kDispositionNames.at(std::to_underlying(disposition));
+}
+
+dataplane::Disposition known_disposition(dataplane::Disposition disposition,
+                                         std::uint32_t version) {
+  using enum dataplane::Disposition;
+  const bool rehashes = disposition == kRehash || disposition == kRehashDatagrams;
+  return rehashes && version < 4 ? kAvoid : disposition;
 }
 
 }  // namespace holdfast::seam

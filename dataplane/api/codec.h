@@ -22,9 +22,10 @@ namespace holdfast::seam {
 
 // Protocol versions that this build speaks. Version 2 brings, in a generation: prefixes of VIPs,
 // affinity, mss rules, members' mtu and slot_key; in SetDisposition: reset_in_ms. Version 3:
-// SetRoutes, SetRole. A field that a peer may not ignore makes a new version.
+// SetRoutes, SetRole. Version 4: the dispositions that rehash. A field that a peer may not ignore
+// makes a new version.
 inline constexpr std::uint32_t kVersionMin = 1;
-inline constexpr std::uint32_t kVersionMax = 3;
+inline constexpr std::uint32_t kVersionMax = 4;
 
 // Whether a dataplane with which that version was agreed upon ends drains by itself. Another one
 // would not see the deadline.
@@ -71,7 +72,11 @@ std::expected<dataplane::Disposition, std::string> disposition_from_wire(std::ui
 
 std::expected<dataplane::Role, std::string> role_from_wire(std::uint32_t value);
 
-// "new", "keep", "avoid", "reset", "hold".
+// What a dataplane with which that version was agreed upon has in its place: where it knows no
+// rehashing, the flows stay.
+dataplane::Disposition known_disposition(dataplane::Disposition disposition, std::uint32_t version);
+
+// Of dataplane::kDispositionNames.
 std::string_view disposition_name(dataplane::Disposition disposition);
 
 }  // namespace holdfast::seam

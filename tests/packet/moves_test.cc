@@ -20,14 +20,6 @@ using dataplane::Verdict;
 
 const Endpoint kDns = kVip.at_port(53);
 
-std::uint64_t moved(Appliance& appliance, MoveCause why) {
-  std::uint64_t sum = 0;
-  for (const dataplane::MemberMoves& moves : appliance.solo().worker().moves) {
-    sum += moves.moved.at(static_cast<std::size_t>(why)).get();
-  }
-  return sum;
-}
-
 std::uint64_t sum(Appliance& appliance, dataplane::Counter dataplane::MemberMoves::* counter) {
   std::uint64_t sum = 0;
   for (const dataplane::MemberMoves& moves : appliance.solo().worker().moves) {
@@ -37,7 +29,8 @@ std::uint64_t sum(Appliance& appliance, dataplane::Counter dataplane::MemberMove
 }
 
 std::uint64_t any_moves(Appliance& appliance) {
-  return moved(appliance, MoveCause::kReset) + moved(appliance, MoveCause::kReopened) +
+  return appliance.moved(MoveCause::kReset) + appliance.moved(MoveCause::kDown) +
+         appliance.moved(MoveCause::kReopened) +
          sum(appliance, &dataplane::MemberMoves::untracked) +
          sum(appliance, &dataplane::MemberMoves::reset);
 }
@@ -60,7 +53,7 @@ TEST_P(Moves, DatagramsOfAMemberThatIsResetMoveOnceForEachFlow) {
     EXPECT_EQ(next.verdict, Verdict::kForward);
     EXPECT_NE(next.backend, first.backend);
   }
-  EXPECT_EQ(moved(appliance, MoveCause::kReset), 1U);
+  EXPECT_EQ(appliance.moved(MoveCause::kReset), 1U);
   EXPECT_EQ(any_moves(appliance), 1U);
 }
 
@@ -79,7 +72,7 @@ TEST_P(Moves, ASynThatBeginsAFlowOfADeadMemberAnewIsCountedApart) {
   const Outcome syn = appliance.send(tcp(kClient, kVip).syn());
   appliance.set(syn.backend, Disposition::kAvoid);
   EXPECT_NE(appliance.send(tcp(kClient, kVip).syn()).backend, syn.backend);
-  EXPECT_EQ(moved(appliance, MoveCause::kReopened), 1U);
+  EXPECT_EQ(appliance.moved(MoveCause::kReopened), 1U);
   EXPECT_EQ(any_moves(appliance), 1U);
 }
 

@@ -64,14 +64,15 @@ void apply(Node& node, std::size_t event) {
   node.drained_once = asked || (admin != AdminEvent::kEnable && node.drained_once);
 }
 
-ServiceDecision decide_world(World& world) {
+ServiceDecision decide_world(World& world, Disposition when_down) {
   std::vector<MemberInput> inputs;
   for (const Node& node : world) {
     inputs.push_back({.state = {.admin = node.admin, .health = node.judgement.health},
                       .weight = 100,
-                      .now = node.disposition});
+                      .now = node.disposition,
+                      .others_answer = true});
   }
-  ServiceDecision decision = decide(inputs);
+  ServiceDecision decision = decide(inputs, when_down);
   for (std::size_t i = 0; i < world.size(); ++i) {
     world[i].disposition = decision.members[i].disposition;
   }
@@ -119,11 +120,11 @@ std::string broken_rule(const World& world, const ServiceDecision& decision) {
   return {};
 }
 
-std::size_t search(std::size_t members) {
+std::size_t search(std::size_t members, Disposition when_down = Disposition::kAvoid) {
   std::set<std::vector<std::uint32_t>> seen;
   std::queue<World> open;
   World start(members);
-  decide_world(start);
+  decide_world(start, when_down);
   seen.insert(key_of(start));
   open.push(start);
   while (!open.empty()) {
@@ -133,7 +134,7 @@ std::size_t search(std::size_t members) {
       for (std::size_t event = 0; event < kEvents; ++event) {
         World next = world;
         apply(next[member], event);
-        const ServiceDecision decision = decide_world(next);
+        const ServiceDecision decision = decide_world(next, when_down);
         const std::string broken = broken_rule(next, decision);
         if (!broken.empty()) {
           ADD_FAILURE() << broken << " after event " << event << " of member " << member;
@@ -151,6 +152,12 @@ std::size_t search(std::size_t members) {
 TEST(DecideSearch, HoldsItsRulesInEveryReachableStateOfOneMember) { EXPECT_GT(search(1), 20U); }
 
 TEST(DecideSearch, HoldsItsRulesInEveryReachableStateOfTwoMembers) { EXPECT_GT(search(2), 500U); }
+
+TEST(DecideSearch, HoldsItsRulesWhateverBecomesOfTheFlowsOfTheDead) {
+  for (const Disposition when_down : {Disposition::kReset, Disposition::kRehash}) {
+    EXPECT_GT(search(2, when_down), 500U);
+  }
+}
 
 TEST(DecideSearch, AsksForConfirmationExactlyWhileAMemberIsInDoubt) {
   std::set<std::array<std::uint32_t, 8>> seen;

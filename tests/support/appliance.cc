@@ -256,4 +256,12 @@ void Appliance::set(std::string_view backend, dataplane::Disposition disposition
   EXPECT_GT(found, 0U) << "no backend " << backend;
 }
 
+std::uint64_t Appliance::moved(dataplane::MoveCause why) {
+  std::uint64_t sum = 0;
+  for (const dataplane::MemberMoves& moves : solo_->worker().moves) {
+    sum += moves.moved.at(static_cast<std::size_t>(why)).get();
+  }
+  return sum;
+}
+
 }  // namespace holdfast::testing

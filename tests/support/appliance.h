@@ -73,6 +73,8 @@ class Appliance {
   void set(std::string_view backend, dataplane::Disposition disposition);
   [[nodiscard]] dataplane::Solo& solo() { return *solo_; }
   [[nodiscard]] const dataplane::WorkerStats& stats() { return solo_->worker().stats; }
+  // Flows that moved for that reason, away from any member.
+  [[nodiscard]] std::uint64_t moved(dataplane::MoveCause why);
 
  private:
   // `came`: the frames as they came; none for released ones.

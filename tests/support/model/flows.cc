@@ -211,13 +211,18 @@ Judged judge(FlowState state, Disposition disposition, const Reading& packet) {
   if (disposition == Disposition::kReset) {
     return packet.tcp() && !packet.begins() ? Judged::kReset : Judged::kChooseAgain;
   }
+  if (disposition == Disposition::kRehash ||
+      (disposition == Disposition::kRehashDatagrams && !packet.tcp())) {
+    return Judged::kChooseAgain;
+  }
   if (!packet.begins()) {
     return Judged::kStays;
   }
   // A SYN: a member that is down loses it always, one that takes no new flows unless the flow
   // stands.
-  const bool loses = state == FlowState::kEstablished ? disposition == Disposition::kAvoid
-                                                      : disposition != Disposition::kNew;
+  const bool down =
+      disposition == Disposition::kAvoid || disposition == Disposition::kRehashDatagrams;
+  const bool loses = state == FlowState::kEstablished ? down : disposition != Disposition::kNew;
   return loses ? Judged::kChooseAgain : Judged::kStays;
 }
 

@@ -299,7 +299,8 @@ void BurstRun::reset_translation(Travelling& t, std::uint64_t id) {
 void BurstRun::choose_again(Travelling& t, MemberIndex member) {
   using enum dataplane::MoveCause;
   ++m_.counts_.flows_rechosen;
-  t.left = {member, t.packet.begins() ? kReopened : kReset};
+  const bool resets = m_.members_[member].disposition == Disposition::kReset;
+  t.left = {member, t.packet.begins() ? kReopened : resets ? kReset : kDown};
 }
 
 void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {

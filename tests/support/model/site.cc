@@ -191,7 +191,7 @@ void change_member(SiteMember& member, Part part, std::uint8_t value) {
       member.port = value % 3;
       break;
     case Part::kDisposition:
-      member.disposition = value % 4;
+      member.disposition = std::to_underlying(any_disposition(value));
       break;
     case Part::kMtu:
       member.mtu = value % 4;

@@ -44,6 +44,13 @@ enum class Part : std::uint8_t {
   kCount
 };
 
+// One of those that the dataplane takes, by number.
+constexpr dataplane::Disposition any_disposition(std::uint64_t number) {
+  using enum dataplane::Disposition;
+  constexpr std::array kAll = {kNew, kKeep, kAvoid, kReset, kRehash, kRehashDatagrams};
+  return kAll[number % kAll.size()];
+}
+
 struct SiteMember {
   std::uint8_t weight = 0;
   std::uint8_t tier = 0;

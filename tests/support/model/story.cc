@@ -361,7 +361,7 @@ class Both {
   void dispose(const Command& command) {
     const std::string service = service_name(command.service);
     const std::string backend = backend_name(command.member);
-    const auto value = static_cast<Disposition>(command.value % 4);
+    const auto value = any_disposition(command.value);
     subject_.set_disposition(service, backend, value);
     model_.set_disposition(service, backend, value);
   }
@@ -446,8 +446,10 @@ std::ostream& operator<<(std::ostream& out, const Command& command) {
     case Happening::kStall:
       return out << "wait " << command.value << " ms, in tiny tables without the sweeper";
     case Happening::kDispose:
-      return out << "disposition of " << service_name(command.service) << '/'
-                 << backend_name(command.member) << " to " << command.value % 4;
+      return out
+             << "disposition of " << service_name(command.service) << '/'
+             << backend_name(command.member) << " to "
+             << dataplane::kDispositionNames[std::to_underlying(any_disposition(command.value))];
     case Happening::kPublish:
       return out << "publish: part " << int(command.part) << " of " << service_name(command.service)
                  << '/' << backend_name(command.member) << " to " << command.value;

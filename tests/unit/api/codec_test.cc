@@ -150,7 +150,7 @@ TEST(Codec, RefusesEveryHostileGenerationWithASentence) {
        [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_tier(256); },
        "tier"},
       {"disposition",
-       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_disposition(5); },
+       [](Generation& g) { g.mutable_services(0)->mutable_members(0)->set_disposition(7); },
        "disposition"},
       {"mode", [](Generation& g) { g.mutable_services(0)->set_mode(6); }, "mode"},
       {"hash", [](Generation& g) { g.mutable_services(0)->set_hash(4); }, "hash"},
@@ -361,7 +361,16 @@ TEST(Codec, ChoosesTheOlderVersionWithAPeerOfTheReleaseBefore) {
   EXPECT_EQ(choose_version(1, 1), 1U);
   EXPECT_EQ(choose_version(1, 2), 2U);
   EXPECT_EQ(choose_version(2, 3), 3U);
-  EXPECT_EQ(choose_version(3, 4), 3U);
+  EXPECT_EQ(choose_version(3, 4), 4U);
+  EXPECT_EQ(choose_version(4, 5), 4U);
+}
+
+TEST(Codec, SaysOfADeadMemberWhatAnOlderVersionKnows) {
+  using enum dataplane::Disposition;
+  EXPECT_EQ(known_disposition(kRehash, 3), kAvoid);
+  EXPECT_EQ(known_disposition(kRehashDatagrams, 3), kAvoid);
+  EXPECT_EQ(known_disposition(kRehash, 4), kRehash);
+  EXPECT_EQ(known_disposition(kReset, 1), kReset);
 }
 
 TEST(Codec, SaysWhichServiceAsksForMoreThanAnOlderVersionCarries) {

@@ -147,6 +147,15 @@ TEST(Load, ReadsAMinCapacityAsBackendsOrAsAShare) {
   }
 }
 
+TEST(Load, ReadsWhatBecomesOfTheFlowsOfADeadBackend) {
+  EXPECT_EQ(parsed(kSmall).services.at(0).on_down, OnDown::kByProtocol);
+  const std::string all = kSmall + "defaults: {on_down: keep}\n";
+  EXPECT_EQ(parsed(all).services.at(0).on_down, OnDown::kKeep);
+  const Config own = parsed(replaced(all, "ports: [tcp", "on_down: rehash\n    ports: [tcp"));
+  EXPECT_EQ(own.services.at(0).on_down, OnDown::kRehash);
+  EXPECT_FALSE(parse_config(kSmall + "defaults: {on_down: drop}\n", "x.yaml"));
+}
+
 TEST(Load, TurnsChecksOffForServicesThatHaveNone) {
   const std::string text = kSmall + "defaults: {check: none}\n";
   EXPECT_FALSE(parsed(text).services.at(0).has_check);

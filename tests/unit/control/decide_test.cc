@@ -74,6 +74,33 @@ TEST(Decide, UsesDeadMembersAsTheLastResortButNeverDrainingOnes) {
   EXPECT_TRUE(decide(members).last_resort);
 }
 
+TEST(Decide, GivesADeadMemberWhatItsServiceWantsButForADrainedOneAndTheLastResort) {
+  const std::vector<MemberInput> members = {enabled(Health::kDown),
+                                            enabled(Health::kUp),
+                                            enabled(Health::kSuspect),
+                                            member(Admin::kMaintenance, Health::kDown, kKeep),
+                                            member(Admin::kDrained, Health::kDown, kReset)};
+  constexpr auto kRehash = Disposition::kRehash;
+  const auto disposition = [&](bool others_answer) {
+    MemberInput dead = members[0];
+    dead.others_answer = others_answer;
+    return decide(std::vector{dead, members[1]}, kRehash).members[0].disposition;
+  };
+  EXPECT_EQ(disposition(false), kAvoid) << "our own path may be what is down";
+  EXPECT_EQ(disposition(true), kRehash);
+  std::vector<MemberInput> answered = members;
+  for (MemberInput& one : answered) {
+    one.others_answer = true;
+  }
+  const ServiceDecision decided = decide(answered, kRehash);
+  EXPECT_EQ(decided.members[0].disposition, kRehash);
+  EXPECT_EQ(decided.members[1].disposition, kNew);
+  EXPECT_EQ(decided.members[2].disposition, kAvoid);
+  EXPECT_EQ(decided.members[3].disposition, kRehash);
+  EXPECT_EQ(decided.members[4].disposition, kReset);
+  EXPECT_EQ(decide(std::vector{enabled(Health::kDown)}, kRehash).members[0].disposition, kNew);
+}
+
 TEST(Decide, WaitsForAMemberThatWasNeverProbedBeforeTheLastResort) {
   EXPECT_EQ(dispositions({enabled(Health::kDown, kAvoid), enabled(Health::kUnknown, kKeep)}),
             (std::vector{kAvoid, kKeep}));

@@ -17,6 +17,8 @@ constexpr auto kNew = Disposition::kNew;
 constexpr auto kKeep = Disposition::kKeep;
 constexpr auto kAvoid = Disposition::kAvoid;
 constexpr auto kReset = Disposition::kReset;
+constexpr auto kRehash = Disposition::kRehash;
+constexpr auto kRehashDatagrams = Disposition::kRehashDatagrams;
 
 config::Backend backend(const std::string& name, std::uint8_t last) {
   config::Backend result;
@@ -132,6 +134,56 @@ TEST_F(RosterTest, UsesAllDeadMembersAsTheLastResortAndSaysWhy) {
   report("a", Reason::kOk);
   report("a", Reason::kOk);
   EXPECT_EQ(disposition("web", "b"), kAvoid);
+}
+
+TEST_F(RosterTest, TellsWhatItsServiceWantsForTheFlowsOfAMemberThatIsDown) {
+  using config::OnDown;
+  all_up();
+  const auto down_with = [&](OnDown wanted, config::Mode mode, bool udp) {
+    config.services[0].on_down = wanted;
+    config.services[0].mode = mode;
+    config.services[0].ports[0].protocol = udp ? config::Protocol::kUdp : config::Protocol::kTcp;
+    reload();
+    return disposition("web", "b");
+  };
+  report("b", Reason::kRefused);
+  EXPECT_EQ(down_with(OnDown::kReset, config::Mode::kDsr, false), kAvoid) << "suspect";
+  report("b", Reason::kRefused);
+  EXPECT_EQ(disposition("web", "b"), kAvoid) << "our own path may be what is down";
+  passed += 1ms;
+  EXPECT_EQ(report("a", Reason::kOk).changes.at(0).cause, "others answer");
+  EXPECT_EQ(disposition("web", "b"), kReset);
+  EXPECT_EQ(down_with(OnDown::kByProtocol, config::Mode::kDsr, false), kAvoid);
+  EXPECT_EQ(down_with(OnDown::kByProtocol, config::Mode::kDsr, true), kRehashDatagrams);
+  EXPECT_EQ(down_with(OnDown::kKeep, config::Mode::kDsr, true), kAvoid);
+  EXPECT_EQ(down_with(OnDown::kRehash, config::Mode::kNat, false), kReset);
+  EXPECT_EQ(down_with(OnDown::kRehash, config::Mode::kDsr, false), kRehash);
+  EXPECT_EQ(disposition("web", "a"), kNew);
+  drain(*roster.find({"web", "b"}));
+  EXPECT_EQ(disposition("web", "b"), kRehash) << "its flows go also while it drains";
+  report("b", Reason::kOk);
+  report("b", Reason::kOk);
+  EXPECT_EQ(disposition("web", "b"), kKeep);
+}
+
+TEST_F(RosterTest, TakesAMemberForDownThatTheFormerControlHadSetSo) {
+  for (const config::OnDown wanted : {config::OnDown::kReset, config::OnDown::kRehash}) {
+    config.services[0].on_down = wanted;
+    config.services[0].mode = config::Mode::kDsr;
+    reload();
+    all_up();
+    report("b", Reason::kRefused);
+    report("b", Reason::kRefused);
+    passed += 1ms;
+    report("c", Reason::kOk);
+    const RunningState state = running();
+    Roster fresh(config, {}, {}, now());
+    fresh.adopt(state, now());
+    EXPECT_TRUE(fresh.settle("adopted", now()).changes.empty());
+    EXPECT_EQ(fresh.at(*fresh.find({"web", "b"})).judgement.health, Health::kDown);
+    report("b", Reason::kOk);
+    report("b", Reason::kOk);
+  }
 }
 
 TEST_F(RosterTest, TakesAMemberOutOfTheTableAfterTenSecondsAndBackWhenItRecovers) {

@@ -252,6 +252,30 @@ TEST_F(SeamForwarderTest, TellsAnOlderDataplaneNoDeadlineAndSaysSo) {
   stop(forwarder);
 }
 
+TEST_F(SeamForwarderTest, TellsAnOlderDataplaneOfADeadMemberWhatItKnows) {
+  std::vector<std::uint32_t> told;
+  ScriptedDataplane dataplane(
+      context, directory.file("seam.sock"), [&](const seam::Request& request) {
+        auto reply = good(request);
+        if (request.has_hello()) {
+          reply->mutable_hello()->set_version(told.empty() ? 3 : 4);
+        } else if (request.has_set_disposition()) {
+          told.push_back(request.set_disposition().disposition());
+        }
+        return reply;
+      });
+  SeamForwarder forwarder(context, settings());
+  forwarder.start(observer);
+  run_until([&] { return forwarder.connected(); });
+  const DispositionChange dead = {"web", "a", dataplane::Disposition::kRehash, 0s};
+  EXPECT_TRUE(get(forwarder.set_dispositions({dead})).value().empty());
+  dataplane.drop_session();
+  run_until([&] { return observer.connects == 2; });
+  EXPECT_TRUE(get(forwarder.set_dispositions({dead})).value().empty());
+  EXPECT_EQ(told, (std::vector<std::uint32_t>{2, 5}));
+  stop(forwarder);
+}
+
 TEST_F(SeamForwarderTest, ConnectsAgainWithAHigherEpochWhenTheConnectionBreaks) {
   ScriptedDataplane dataplane(context, directory.file("seam.sock"), good);
   SeamForwarder forwarder(context, settings());

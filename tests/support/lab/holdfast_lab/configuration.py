@@ -70,6 +70,7 @@ class Service:
     outer: int = 0  # family of the backends behind a tunnel; 0: as the VIPs
     mtu: int = 0  # of the way to each backend; 0: the port's
     healthy: int = 1  # backends that its VIPs need for a route
+    on_down: str = ""  # what becomes of a dead backend's flows; empty: by protocol
 
     def with_weights(self, weights: dict[str, int]) -> "Service":
         return replace(self, weights=weights)
@@ -90,6 +91,8 @@ class Service:
         )
         if self.tunnel:
             text = text.replace("    backends:\n", f"    tunnel: {{{self.tunnel}}}\n    backends:\n")
+        if self.on_down:
+            text = text.replace("    backends:\n", f"    on_down: {self.on_down}\n    backends:\n")
         for backend, weight in self.weights.items():
             inner = f', inner_mac: "{topology.inner_mac(backend)}"' if self.mode == "vxlan" else ""
             inner += f", mtu: {self.mtu}" if self.mtu else ""
