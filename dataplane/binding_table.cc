@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Open-addressed lookup of VIPs, prefixes and their ports, at most a quarter full.
+// Open-addressed lookup of VIPs, prefixes and their ports, at most half full.
 #include "dataplane/binding_table.h"
 
 #include "dataplane/address_mix.h"
@@ -14,11 +14,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-std::uint32_t salt_of(Protocol protocol, std::uint16_t port) {
-  return (static_cast<std::uint32_t>(protocol) << 16) | port;
-}
-
-std::size_t table_size(std::size_t entries) { return std::bit_ceil(entries * 4 + 1); }
+std::size_t table_size(std::size_t entries) { return std::bit_ceil(entries * 2 + 1); }
 
 }  // namespace
 

@@ -176,6 +176,12 @@ bool classify_faulty(Burst& b, Slot i, const Generation& generation) {
 
 void classify(Burst& b, const Forwarding& forwarding, WorkerState& state, std::uint64_t now_ms) {
   Notices& notices = state.notices;
+  if (const BindingTable& bindings = forwarding.generation->bindings(); bindings.is_large()) {
+    for (const Slot i : b.live_slots()) {
+      const FlowKey& key = b.key[i];
+      bindings.prefetch(key.destination, key.protocol, key.destination_port.to_host());
+    }
+  }
   b.filter([&](Slot i) {
     if (!for_this_station(b, i, forwarding)) {
       return false;
