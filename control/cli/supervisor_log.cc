@@ -12,8 +12,12 @@ namespace holdfast::control {
 
 void log_event(std::string_view event, std::string_view child, std::string_view detail) {
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  std::string line = fmt::format(
-      "time={:%Y-%m-%dT%H:%M:%S}Z level=info component=supervisor event={}", now, event);
+  const auto second = std::chrono::floor<std::chrono::seconds>(now);  // fmt 9 prints no fractions
+  std::string line =
+      fmt::format("time={:%Y-%m-%dT%H:%M:%S}.{:03}Z level=info component=supervisor event={}",
+                  second,
+                  (now - second).count(),
+                  event);
   if (!child.empty()) {
     line += " child=" + std::string(child);
   }

@@ -51,8 +51,10 @@ std::string escaped(std::string_view text) {
 
 void log_line(LogLevel level, std::string_view event, std::string_view detail) {
   const auto now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  std::string line = fmt::format("time={:%Y-%m-%dT%H:%M:%S}Z level={} event={} detail=\"{}\"",
-                                 now,
+  const auto second = std::chrono::floor<std::chrono::seconds>(now);  // fmt 9 prints no fractions
+  std::string line = fmt::format("time={:%Y-%m-%dT%H:%M:%S}.{:03}Z level={} event={} detail=\"{}\"",
+                                 second,
+                                 (now - second).count(),
                                  name_of(level),
                                  event,
                                  escaped(detail));
