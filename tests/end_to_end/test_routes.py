@@ -7,6 +7,7 @@ import signal
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,17 @@ def test_a_killed_dataplane_takes_its_routes_along_and_brings_them_back(lab, bal
         assert counted(report, what) == 0, what
     load.stop()
     watch.stop()
+
+
+def test_of_a_killed_process_the_kernel_closes_the_device_before_the_ports(balancer):
+    """The last descriptor first. A packet socket's end takes long."""
+    place = Path("/proc", str(balancer.pid_of("dataplane")))
+    opened = {int(one.name): os.readlink(one) for one in place.joinpath("fd").iterdir()}
+    sockets = place.joinpath("net", "packet").read_text().splitlines()[1:]
+    ports = {f"socket:[{line.split()[-1]}]" for line in sockets}
+    last_port = max(number for number, what in opened.items() if what in ports)
+    device = max(number for number, what in opened.items() if what == "/dev/net/tun")
+    assert device > last_port
 
 
 def test_a_service_below_its_floor_has_no_route_until_it_is_above_again(lab, balancer):
