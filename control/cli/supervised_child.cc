@@ -34,7 +34,8 @@ std::string describe(std::optional<int> status) {
     return "status=unknown";
   }
   if (WIFSIGNALED(*status)) {
-    return std::string("signal=") + ::strsignal(WTERMSIG(*status));
+    return std::string("signal=") + ::strsignal(WTERMSIG(*status)) +
+           (WCOREDUMP(*status) ? " core=yes" : " core=no");
   }
   return "exit_code=" + std::to_string(WEXITSTATUS(*status));
 }

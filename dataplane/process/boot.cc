@@ -2,6 +2,7 @@
 // See boot.h.
 #include "dataplane/process/boot.h"
 
+#include "dataplane/process/core_file.h"
 #include "dataplane/process/eal.h"
 #include "dataplane/process/interface.h"
 #include "dataplane/process/lock.h"
@@ -282,10 +283,12 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   raise_lock_limit();
   const CapabilityNeeds needs = capability_needs(startup, demands->bus);
   booted->running_capabilities = needs.running;
+  ask_for_core();
   auto dropped = drop_privileges(*account, needs.starting);
   if (!dropped) {
     return std::unexpected(dropped.error());
   }
+  ask_for_core_after_drop();
   if (!dropped->empty()) {
     booted->notices.push_back(*dropped);
   }

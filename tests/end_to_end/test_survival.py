@@ -2,6 +2,8 @@
 """Who survives what: every cell of the table in ARCHITECTURE.md, under flows that are counted."""
 
 import os
+import re
+import resource
 import signal
 import time
 from dataclasses import replace
@@ -18,6 +20,7 @@ from test_forwarding import target
 ADOPTED_MS = 2000
 FORWARDING_MS = 3000
 SILENT_S = 5  # after which a stuck worker's process aborts
+MOST_CORE_BYTES = 64 << 20  # stacks and heap; the buffers and tables of these tests are as large
 ENDINGS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 each_ending = pytest.mark.parametrize("how", ENDINGS)
 
@@ -127,6 +130,26 @@ def test_a_dataplane_that_ends_goes_on_with_the_flows_that_it_had(balancer, load
     measure_outage(measured, load.stop(), ended_at)
 
 
+def asks_for_core(pid: int) -> bool:
+    """Whether the kernel was told to keep a core of the process: its own memory alone."""
+    limits = Path("/proc", str(pid), "limits").read_text()
+    soft, hard = re.search(r"Max core file size +(\S+) +(\S+)", limits).groups()
+    what = Path("/proc", str(pid), "coredump_filter").read_text().strip()
+    return soft == hard and what == "00000011"
+
+
+def assert_left_core(balancer) -> None:
+    """By what the supervisor saw; where the kernel gives cores to a program, that decides."""
+    said = re.findall(r"signal=Aborted core=(\S+)", balancer.log.read_text(errors="replace"))
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    if Path("/proc/sys/kernel/core_pattern").read_text() != "core\n" or hard == 0:
+        assert said
+        return
+    assert said == ["yes"]
+    cores = list(balancer.configuration.folder.glob("core*"))
+    assert cores and all(0 < core.stat().st_size < MOST_CORE_BYTES for core in cores)
+
+
 def stop_worker(balancer) -> None:
     """One worker comes round no more; every other thread goes on."""
     stopper = process.Process(
@@ -144,6 +167,7 @@ def test_a_stuck_worker_makes_the_node_not_ready_then_its_process_aborts_and_com
     balancer, load, measured
 ):
     old, stuck_at = balancer.pid_of("dataplane"), process.now()
+    assert asks_for_core(old)
     stop_worker(balancer)
     process.wait_until(
         lambda: "worker" in balancer.cli("health").out, "the node not to be ready", 4
@@ -153,7 +177,7 @@ def test_a_stuck_worker_makes_the_node_not_ready_then_its_process_aborts_and_com
     measured.at_most("aborted", process.now() - stuck_at, SILENT_S + 2.0, "s")
     ended_at = process.now()
     wait_new(balancer, "dataplane", old)
-    assert "signal=Aborted" in balancer.log.read_text(errors="replace")
+    assert_left_core(balancer)
     wait_answered_again(load)
     measure_outage(measured, load.stop(), ended_at)
     process.wait_until(lambda: balancer.cli("health").out == "ready\n", "the node to be ready")

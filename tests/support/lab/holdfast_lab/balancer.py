@@ -53,7 +53,9 @@ class Balancer:
         fresh.replace(self.file)
 
     def start(self) -> "Balancer":
-        command = [str(self.binaries / "holdfast"), "run", "--config", str(self.file)]
+        # In its folder: where a core goes, when one of them leaves one.
+        command = ["env", "-C", str(self.configuration.folder)]
+        command += [str(self.binaries / "holdfast"), "run", "--config", str(self.file)]
         command += ["--run-directory", str(self.configuration.folder / "run")]
         self.supervisor = Process(
             self.lab.run, self.lab.namespace(self.role), command, self.log
