@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long to wait before a child is started again: 100 ms, doubling to 5 s, and 100 ms again once
-// it has been up for 10 s. Pure; the caller owns the clock.
+// How long to wait before a child is started again: not at all when it has been up for 10 s, else
+// 100 ms, doubling to 5 s. Pure; the caller owns the clock.
 #pragma once
 
 #include <algorithm>
@@ -18,6 +18,7 @@ class Backoff {
   std::chrono::milliseconds after(std::chrono::milliseconds uptime) {
     if (uptime >= kForgiven) {
       next_ = kFirst;
+      return std::chrono::milliseconds(0);
     }
     const auto wait = next_;
     next_ = std::min(next_ * 2, kLongest);

@@ -116,14 +116,15 @@ class SupervisorTest : public ::testing::Test {
 
 constexpr const char* kForever = "exec sleep 1000";
 
-TEST(Backoff, DoublesToFiveSecondsAndIsForgivenAfterTen) {
+TEST(Backoff, DoublesToFiveSecondsAndIsNoneAfterTen) {
   Backoff backoff;
   std::vector<long> waits;
   for (int i = 0; i < 8; ++i) {
     waits.push_back(backoff.after(9'999ms).count());
   }
   EXPECT_EQ(waits, (std::vector<long>{100, 200, 400, 800, 1600, 3200, 5000, 5000}));
-  EXPECT_EQ(backoff.after(10'000ms), 100ms);
+  EXPECT_EQ(backoff.after(10'000ms), 0ms);
+  EXPECT_EQ(backoff.after(1ms), 100ms);
   EXPECT_EQ(backoff.after(1ms), 200ms);
 }
 
