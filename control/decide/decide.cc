@@ -22,7 +22,7 @@ std::size_t count_enabled(std::span<const MemberInput> members, Health health) {
 // The others aside.
 Disposition own_disposition(const MemberInput& member, Disposition when_down) {
   const bool goes = is_dead(member.state) && when_down != Disposition::kAvoid &&
-                    (member.others_answer || member.now == when_down);
+                    (member.proved_dead || member.now == when_down);
   return goes ? when_down : member.state.disposition();
 }
 

@@ -10,8 +10,7 @@
 //   down         avoid, or new (2)  keep                             reset
 //
 // Down, but for a drained member, it is what the service's `on_down` says where that is not avoid;
-// but not before another member has passed a probe since: while nobody answers, our own path may be
-// what is down, and flows that were reset or went elsewhere for that do not come back.
+// but not before it has failed while another member answered (dead_members.h).
 //
 // A drain whose deadline is over is `drained` (`then: reset`) or `removed` (`then: remove`: out of
 // the generation, the flows that are left live on); with `then: keep` it goes on. Maintenance is a
@@ -141,7 +140,7 @@ struct MemberInput {
   std::uint32_t weight = 100;
   Disposition now = Disposition::kKeep;  // what it has, so that suspects do not take turns
   bool down_for_long = false;            // so long that it leaves the Maglev table
-  bool others_answer = false;            // since it went down
+  bool proved_dead = false;              // has failed while another member answered
 };
 
 struct Decision {
@@ -163,8 +162,8 @@ constexpr bool is_dead(MemberState state) {
          state.admin != Admin::kDrained;
 }
 
-// The decisions for one service's members. `when_down`: of one that is down while others answer;
-// kAvoid, or one with which its flows go.
+// The decisions for one service's members. `when_down`: of one that is proved dead; kAvoid, or
+// one with which its flows go.
 ServiceDecision decide(std::span<const MemberInput> members,
                        Disposition when_down = Disposition::kAvoid);
 

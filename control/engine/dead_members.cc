@@ -28,29 +28,32 @@ Disposition when_down(const config::Service& service) {
   return service.mode == config::Mode::kNat ? Disposition::kReset : Disposition::kRehash;
 }
 
-bool is_out(Disposition disposition, bool draining) {
+bool is_out(Disposition disposition, Admin admin) {
   return disposition == Disposition::kAvoid || disposition == Disposition::kRehash ||
          disposition == Disposition::kRehashDatagrams ||
-         (disposition == Disposition::kReset && !draining);
+         (disposition == Disposition::kReset && admin != Admin::kDrained);
 }
 
-Clock::TimePoint newest_pass(const ServiceEntry& service) {
-  Clock::TimePoint newest;
-  for (const Member& member : service.members) {
-    newest = member.judgement.health == Health::kDown ? newest : std::max(newest, member.passed);
-  }
-  return newest;
-}
-
-bool is_to_be_left(const ServiceEntry& service) {
-  if (service.last_resort || service.when_down == Disposition::kAvoid) {
+bool weigh_deaths(ServiceEntry& service,
+                  Member& member,
+                  Evidence evidence,
+                  Clock::TimePoint began,
+                  Clock::TimePoint now) {
+  if (service.undecided == 0 || evidence == Evidence::kVoid) {
     return false;
   }
-  const Clock::TimePoint newest = newest_pass(service);
-  return std::ranges::any_of(service.members, [&](const Member& member) {
-    return is_dead(member.state()) && newest > member.down_since &&
-           member.decision.disposition != service.when_down;
-  });
+  if (evidence != Evidence::kPass) {
+    const bool proved = member.judgement.health == Health::kDown && !member.proved_dead &&
+                        member.others_answered && began > *member.others_answered;
+    member.proved_dead = member.proved_dead || proved;
+    return proved;
+  }
+  for (Member& other : service.members) {
+    if (&other != &member && other.judgement.health == Health::kDown && !other.others_answered) {
+      other.others_answered = now;
+    }
+  }
+  return false;
 }
 
 }  // namespace holdfast::control

@@ -72,7 +72,8 @@ void keep_state(Member& member, const Member& before) {
   member.since = before.since;
   member.changes = before.changes;
   member.down_since = before.down_since;
-  member.passed = before.passed;
+  member.others_answered = before.others_answered;
+  member.proved_dead = before.proved_dead;
 }
 
 // What the orders make of a member. Those that stood before are timed already; only new ones, and
@@ -95,6 +96,12 @@ void set_orders(Member& member, const MemberOrders& orders, const Member* before
   if (member.drain_ends <= now.steady) {
     member.admin = next_admin(member.admin, deadline_event(*orders.state));
   }
+}
+
+std::size_t count_undecided(const ServiceEntry& service) {
+  return static_cast<std::size_t>(std::ranges::count_if(service.members, [](const Member& member) {
+    return member.judgement.health == Health::kDown && !member.proved_dead;
+  }));
 }
 
 bool is_down_for_long(const Member& member, Instant now) {
@@ -283,7 +290,7 @@ void Roster::adopt(Member& member,
   }
   if (member.check) {
     const bool draining = member.admin != Admin::kEnabled;
-    if (is_out(running.disposition, draining)) {
+    if (is_out(running.disposition, member.admin)) {
       member.judgement.health = Health::kDown;
       const bool out_of_table = weight == 0 && member.weight() != 0;
       member.down_since = out_of_table ? now.steady - kDownForLong : now.steady;
@@ -311,8 +318,10 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
   entry.failed += evidence == Evidence::kDefinitive || evidence == Evidence::kAmbiguous ? 1U : 0U;
   for (const MemberPlace place : found->second.members) {
     judge_member(place, entry, evidence, now, out);
-    if (evidence == Evidence::kPass && is_to_be_left(services_[place.service])) {
-      settle_service(place.service, {std::nullopt, "others answer"}, now, out);
+    ServiceEntry& service = services_[place.service];
+    Member& member = service.members[place.member];
+    if (weigh_deaths(service, member, evidence, now.steady - result.duration, now.steady)) {
+      settle_service(place.service, {place.member, "fails while others answer"}, now, out);
     }
   }
   return out;
@@ -321,7 +330,6 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
 void Roster::judge_member(
     MemberPlace place, const CheckEntry& check, Evidence evidence, Instant now, Outcome& out) {
   Member& member = services_[place.service].members[place.member];
-  member.passed = evidence == Evidence::kPass ? now.steady : member.passed;
   const Health before = member.judgement.health;
   member.judgement = judge(member.judgement, evidence, member.thresholds);
   out.confirm = out.confirm || member.judgement.confirm;
@@ -331,6 +339,8 @@ void Roster::judge_member(
   }
   if (after == Health::kDown) {
     member.down_since = now.steady;
+    member.others_answered.reset();
+    member.proved_dead = false;
   }
   const std::uint32_t streak = member.judgement.streak();
   std::string cause = describe(check.last);
@@ -404,19 +414,19 @@ Roster::Outcome Roster::settle(const std::string& cause, Instant now) {
 void Roster::settle_service(std::size_t index, const Event& event, Instant now, Outcome& out) {
   ServiceEntry& service = services_[index];
   std::vector<MemberInput> inputs;
-  const Clock::TimePoint newest = newest_pass(service);
   for (const Member& member : service.members) {
     inputs.push_back({.state = member.state(),
                       .weight = member.weight(),
                       .now = member.decision.disposition,
                       .down_for_long = is_down_for_long(member, now),
-                      .others_answer = newest > member.down_since});
+                      .proved_dead = member.proved_dead});
   }
   ServiceDecision decided = decide(inputs, service.when_down);
   for (std::size_t m = 0; m < service.members.size(); ++m) {
     const auto& slots = service.members[m].orders.slots;
     decided.members[m].slots = slots ? slots->key : "";
   }
+  service.undecided = count_undecided(service);
   const bool was_last_resort = std::exchange(service.last_resort, decided.last_resort);
   for (std::size_t m = 0; m < service.members.size(); ++m) {
     Member& member = service.members[m];

@@ -62,7 +62,10 @@ struct Member {
   Clock::TimePoint since;
   std::uint64_t changes = 0;
   Clock::TimePoint down_since;
-  Clock::TimePoint passed;  // its last good probe
+  // While it is down: since when another member has answered, and whether it has failed once more
+  // after that.
+  std::optional<Clock::TimePoint> others_answered;
+  bool proved_dead = false;
   // When what was ordered goes on or ends by itself.
   Clock::TimePoint drain_ends = Clock::TimePoint::max();
   Clock::TimePoint state_expires = Clock::TimePoint::max();
@@ -80,6 +83,7 @@ struct ServiceEntry {
   config::Drain drain;
   config::MinCapacity min_capacity;
   Disposition when_down = Disposition::kAvoid;
+  std::size_t undecided = 0;  // members that are down and not proved dead
   std::vector<Member> members;
   bool last_resort = false;
 };

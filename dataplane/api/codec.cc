@@ -568,7 +568,7 @@ dataplane::Disposition known_disposition(dataplane::Disposition disposition,
                                          std::uint32_t version) {
   using enum dataplane::Disposition;
   const bool rehashes = disposition == kRehash || disposition == kRehashDatagrams;
-  return rehashes && version < 4 ? kAvoid : disposition;
+  return rehashes && version < 4 ? kKeep : disposition;
 }
 
 }  // namespace holdfast::seam

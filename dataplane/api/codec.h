@@ -73,7 +73,7 @@ std::expected<dataplane::Disposition, std::string> disposition_from_wire(std::ui
 std::expected<dataplane::Role, std::string> role_from_wire(std::uint32_t value);
 
 // What a dataplane with which that version was agreed upon has in its place: where it knows no
-// rehashing, the flows stay.
+// rehashing, the flows stay; with kAvoid it would forget the deadline of one that drains.
 dataplane::Disposition known_disposition(dataplane::Disposition disposition, std::uint32_t version);
 
 // Of dataplane::kDispositionNames.

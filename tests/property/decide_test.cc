@@ -70,7 +70,7 @@ ServiceDecision decide_world(World& world, Disposition when_down) {
     inputs.push_back({.state = {.admin = node.admin, .health = node.judgement.health},
                       .weight = 100,
                       .now = node.disposition,
-                      .others_answer = true});
+                      .proved_dead = true});
   }
   ServiceDecision decision = decide(inputs, when_down);
   for (std::size_t i = 0; i < world.size(); ++i) {

@@ -367,8 +367,8 @@ TEST(Codec, ChoosesTheOlderVersionWithAPeerOfTheReleaseBefore) {
 
 TEST(Codec, SaysOfADeadMemberWhatAnOlderVersionKnows) {
   using enum dataplane::Disposition;
-  EXPECT_EQ(known_disposition(kRehash, 3), kAvoid);
-  EXPECT_EQ(known_disposition(kRehashDatagrams, 3), kAvoid);
+  EXPECT_EQ(known_disposition(kRehash, 3), kKeep);
+  EXPECT_EQ(known_disposition(kRehashDatagrams, 3), kKeep);
   EXPECT_EQ(known_disposition(kRehash, 4), kRehash);
   EXPECT_EQ(known_disposition(kReset, 1), kReset);
 }

@@ -81,16 +81,16 @@ TEST(Decide, GivesADeadMemberWhatItsServiceWantsButForADrainedOneAndTheLastResor
                                             member(Admin::kMaintenance, Health::kDown, kKeep),
                                             member(Admin::kDrained, Health::kDown, kReset)};
   constexpr auto kRehash = Disposition::kRehash;
-  const auto disposition = [&](bool others_answer) {
+  const auto disposition = [&](bool proved_dead) {
     MemberInput dead = members[0];
-    dead.others_answer = others_answer;
+    dead.proved_dead = proved_dead;
     return decide(std::vector{dead, members[1]}, kRehash).members[0].disposition;
   };
   EXPECT_EQ(disposition(false), kAvoid) << "our own path may be what is down";
   EXPECT_EQ(disposition(true), kRehash);
   std::vector<MemberInput> answered = members;
   for (MemberInput& one : answered) {
-    one.others_answer = true;
+    one.proved_dead = true;
   }
   const ServiceDecision decided = decide(answered, kRehash);
   EXPECT_EQ(decided.members[0].disposition, kRehash);

@@ -150,8 +150,12 @@ TEST_F(RosterTest, TellsWhatItsServiceWantsForTheFlowsOfAMemberThatIsDown) {
   EXPECT_EQ(down_with(OnDown::kReset, config::Mode::kDsr, false), kAvoid) << "suspect";
   report("b", Reason::kRefused);
   EXPECT_EQ(disposition("web", "b"), kAvoid) << "our own path may be what is down";
+  EXPECT_TRUE(report("b", Reason::kRefused).changes.empty());
   passed += 1ms;
-  EXPECT_EQ(report("a", Reason::kOk).changes.at(0).cause, "others answer");
+  EXPECT_TRUE(report("a", Reason::kOk).changes.empty());
+  EXPECT_EQ(disposition("web", "b"), kAvoid) << "b's next probe may pass as well";
+  passed += 1ms;
+  EXPECT_EQ(report("b", Reason::kRefused).changes.at(0).cause, "fails while others answer");
   EXPECT_EQ(disposition("web", "b"), kReset);
   EXPECT_EQ(down_with(OnDown::kByProtocol, config::Mode::kDsr, false), kAvoid);
   EXPECT_EQ(down_with(OnDown::kByProtocol, config::Mode::kDsr, true), kRehashDatagrams);
@@ -174,8 +178,9 @@ TEST_F(RosterTest, TakesAMemberForDownThatTheFormerControlHadSetSo) {
     all_up();
     report("b", Reason::kRefused);
     report("b", Reason::kRefused);
-    passed += 1ms;
     report("c", Reason::kOk);
+    passed += 1ms;
+    report("b", Reason::kRefused);
     const RunningState state = running();
     Roster fresh(config, {}, {}, now());
     fresh.adopt(state, now());
@@ -184,6 +189,23 @@ TEST_F(RosterTest, TakesAMemberForDownThatTheFormerControlHadSetSo) {
     report("b", Reason::kOk);
     report("b", Reason::kOk);
   }
+}
+
+TEST_F(RosterTest, ResetsNothingWhenItsOwnPathIsBackBeforeTheNextProbe) {
+  config.services[0].on_down = config::OnDown::kReset;
+  reload();
+  all_up();
+  report("b", Reason::kRefused);
+  report("b", Reason::kRefused);
+  report("c", Reason::kOk);
+  // A probe that began before c answered proves nothing, one that passes neither.
+  passed += 10ms;
+  roster.apply(
+      check("b"), {.layer = Layer::kL4, .reason = Reason::kTimeout, .duration = 200ms}, now());
+  EXPECT_EQ(disposition("web", "b"), kAvoid);
+  report("b", Reason::kOk);
+  report("b", Reason::kOk);
+  EXPECT_EQ(disposition("web", "b"), kNew);
 }
 
 TEST_F(RosterTest, TakesAMemberOutOfTheTableAfterTenSecondsAndBackWhenItRecovers) {
