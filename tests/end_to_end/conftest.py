@@ -8,6 +8,7 @@ the file that takes the figures of the tests of continuity.
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -35,6 +36,8 @@ MISSED_BEFORE = pytest.StashKey[int]()
 
 
 def pytest_configure(config):
+    # A shell's background job ignores it, and so would all that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "quick: also run by ./run test --quick")
     config.addinivalue_line("markers", "plain: needs no namespaces, so it always runs")
     config.addinivalue_line("markers", "continuity(injected): a row of ./run continuity")

@@ -23,7 +23,6 @@ from holdfast_lab.backends import Backend
 from holdfast_lab.run_record import RunRecord
 from holdfast_lab.topology import Topology
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 run = RunRecord.begin()
 try:
     run.note("file", "/dev/shm/holdfast-lab-" + run.id)
