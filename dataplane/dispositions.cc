@@ -15,8 +15,8 @@ struct MemberName {
   bool operator==(const MemberName&) const = default;
 };
 
-// Of some protocol at least.
-bool keeps_flows(Disposition disposition) {
+// Whether it has flows, of some protocol at least, for a reset to end.
+bool has_flows_to_end(Disposition disposition) {
   return disposition == Disposition::kKeep || disposition == Disposition::kRehashDatagrams;
 }
 
@@ -59,7 +59,7 @@ std::vector<std::string> end_drains(const MemberRegistry& members,
     }
     record.drain_deadline_ms = 0;
     const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
-    if (keeps_flows(dispositions.get(id))) {
+    if (has_flows_to_end(dispositions.get(id))) {
       dispositions.set(id, Disposition::kReset);
       ended.push_back(std::string(record.service.view()) + "/" +
                       std::string(record.backend.view()));

@@ -9,15 +9,14 @@
 //
 // A SYN (without ACK) makes the flow new again when its member is to be reset; when its member is
 // not kNew and the flow is not established; when its member is kAvoid or one of those from which
-// flows go elsewhere, whatever the entry is; and
-// in `nat` whenever the member has closed or reset, while a record that the client alone has closed
-// counts as established. Except that without translation a flow of a kKeep member that is not
-// half-open must have been silent for 5 s: a SYN that is forged takes no flow that is in use. A
-// flow whose member is to be reset is answered with a reset, but for a SYN and UDP, which choose
-// again; a TCP flow has its turn some time after the member's first (reset_spread.h), until then it
-// goes on. A flow of a kRehash member chooses again with its next packet, whatever that is; a
-// translated TCP flow, which nobody else can go on with, is answered with a reset then. Of a
-// kRehashDatagrams member only UDP does.
+// flows go elsewhere, whatever the entry is; and in `nat` whenever the member has closed or reset,
+// while a record that the client alone has closed counts as established. Except that without
+// translation a flow of a kKeep member that is not half-open must have been silent for 5 s: a SYN
+// that is forged takes no flow that is in use. A flow whose member is to be reset is answered with
+// a reset, but for a SYN and UDP, which choose again; a TCP flow has its turn some time after the
+// member's first (reset_spread.h), until then it goes on. A flow of a kRehash member chooses again
+// with its next packet, whatever that is; a translated TCP flow, which nobody else can go on with,
+// is answered with a reset then. Of a kRehashDatagrams member only UDP does.
 //
 // What a member answers to another SYN than that of the half-open record's client
 // (answers_another() in nat_table.h) is dropped as kNoNatFlow and changes nothing.

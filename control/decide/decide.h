@@ -7,10 +7,7 @@
 //   unknown      keep               keep                             reset
 //   up           new                keep                             reset
 //   suspect      avoid, or new (1)  keep                             reset
-//   down         avoid, or new (2)  keep                             reset
-//
-// Down, but for a drained member, it is what the service's `on_down` says where that is not avoid;
-// but not before it has failed while another member answered (dead_members.h).
+//   down (3)     avoid, or new (2)  keep                             reset
 //
 // A drain whose deadline is over is `drained` (`then: reset`) or `removed` (`then: remove`: out of
 // the generation, the flows that are left live on); with `then: keep` it goes on. Maintenance is a
@@ -21,6 +18,8 @@
 // (2) Last resort: when every enabled member is down they all take new flows. If they are really
 //     dead a client loses nothing by trying; if only the probes fail, the service goes on. A
 //     draining member is never recruited, and a member that was never probed is waited for.
+// (3) Once it has failed while another member answered (dead_members.h), what the service's
+//     `on_down` says instead of avoid and keep, where that is not avoid.
 #pragma once
 
 #include "control/judge/judge.h"

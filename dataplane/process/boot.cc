@@ -114,7 +114,7 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
 
 // Behind the ports: of a killed process the kernel closes what was opened last first, and each
 // packet socket makes it wait for several grace periods (16 ms each here). So the routes are gone
-// 16 to 24 ms after the kill, not 109 to 161.
+// 16 to 47 ms after the kill, not 109 to 185.
 Result<void> open_routes(const StartupSpec& startup, Booted& booted) {
   if (startup.routes.device.empty()) {
     return {};
@@ -283,12 +283,11 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   raise_lock_limit();
   const CapabilityNeeds needs = capability_needs(startup, demands->bus);
   booted->running_capabilities = needs.running;
-  ask_for_core();
   auto dropped = drop_privileges(*account, needs.starting);
   if (!dropped) {
     return std::unexpected(dropped.error());
   }
-  ask_for_core_after_drop();
+  ask_for_core();
   if (!dropped->empty()) {
     booted->notices.push_back(*dropped);
   }

@@ -16,6 +16,7 @@ constexpr const char* kWhat = "0x11";
 }  // namespace
 
 void ask_for_core() {
+  ::prctl(PR_SET_DUMPABLE, 1L);  // first: until then what is in /proc/self is root's
   rlimit limit{};
   if (::getrlimit(RLIMIT_CORE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
@@ -23,7 +24,5 @@ void ask_for_core() {
   }
   std::ofstream("/proc/self/coredump_filter") << kWhat;
 }
-
-void ask_for_core_after_drop() { ::prctl(PR_SET_DUMPABLE, 1L); }
 
 }  // namespace holdfast::dataplane

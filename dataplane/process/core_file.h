@@ -7,10 +7,9 @@ namespace holdfast::dataplane {
 
 // Lets the process leave a core as large as the hard limit allows, of its own memory alone: stacks
 // and heap. Huge pages, the shared state and whatever else is shared stay out: gigabytes, and other
-// people's packets. To be called before privileges are dropped, with ask_for_core_after_drop()
-// behind it: the kernel takes a core from who changes its user. The price: what has the same user
-// may look into the process, as far as the kernel's Yama lets it.
+// people's packets. Call behind the drop of privileges: the kernel takes a core from who changes
+// its user. The price: what has the same user may look into the process, as far as the kernel's
+// Yama lets it.
 void ask_for_core();
-void ask_for_core_after_drop();
 
 }  // namespace holdfast::dataplane

@@ -18,8 +18,6 @@ using dataplane::Mode;
 using dataplane::MoveCause;
 using dataplane::Verdict;
 
-const Endpoint kDns = kVip.at_port(53);
-
 std::uint64_t sum(Appliance& appliance, dataplane::Counter dataplane::MemberMoves::* counter) {
   std::uint64_t sum = 0;
   for (const dataplane::MemberMoves& moves : appliance.solo().worker().moves) {
@@ -45,11 +43,11 @@ INSTANTIATE_TEST_SUITE_P(Modes, Moves, ::testing::ValuesIn(all_modes()), [](cons
 });
 
 TEST_P(Moves, DatagramsOfAMemberThatIsResetMoveOnceForEachFlow) {
-  const Outcome first = appliance.send(udp(kClient, kDns).payload(9));
+  const Outcome first = appliance.send(udp(kClient, kVipDns).payload(9));
   ASSERT_EQ(first.verdict, Verdict::kForward);
   appliance.set(first.backend, Disposition::kReset);
   for (int i = 0; i < 3; ++i) {
-    const Outcome next = appliance.send(udp(kClient, kDns).payload(9));
+    const Outcome next = appliance.send(udp(kClient, kVipDns).payload(9));
     EXPECT_EQ(next.verdict, Verdict::kForward);
     EXPECT_NE(next.backend, first.backend);
   }
@@ -58,13 +56,13 @@ TEST_P(Moves, DatagramsOfAMemberThatIsResetMoveOnceForEachFlow) {
 }
 
 TEST_P(Moves, WhatNobodyTakesHasNotMoved) {
-  appliance.send(udp(kClient, kDns).payload(9));
+  appliance.send(udp(kClient, kVipDns).payload(9));
   for (const dataplane::ServiceSpec& service : three_backends(GetParam()).services) {
     for (const dataplane::MemberSpec& member : service.members) {
       appliance.set(member.backend, Disposition::kReset);
     }
   }
-  EXPECT_EQ(appliance.send(udp(kClient, kDns).payload(9)).reason, dataplane::Drop::kNoBackend);
+  EXPECT_EQ(appliance.send(udp(kClient, kVipDns).payload(9)).reason, dataplane::Drop::kNoBackend);
   EXPECT_EQ(any_moves(appliance), 0U);
 }
 
@@ -79,7 +77,7 @@ TEST_P(Moves, ASynThatBeginsAFlowOfADeadMemberAnewIsCountedApart) {
 TEST_P(Moves, ReloadsDrainsAndOtherMembersDeathsMoveNothing) {
   std::map<std::uint16_t, std::string> before;
   for (std::uint16_t port = 1; port < 60; ++port) {
-    before[port] = appliance.send(udp(kClient.at_port(port), kDns).payload(9)).backend;
+    before[port] = appliance.send(udp(kClient.at_port(port), kVipDns).payload(9)).backend;
   }
   dataplane::GenerationSpec spec = three_backends(GetParam());
   spec.number = 2;
@@ -90,7 +88,7 @@ TEST_P(Moves, ReloadsDrainsAndOtherMembersDeathsMoveNothing) {
   appliance.set("2", Disposition::kKeep);
   appliance.set("3", Disposition::kAvoid);
   for (const auto& [port, backend] : before) {
-    EXPECT_EQ(appliance.send(udp(kClient.at_port(port), kDns).payload(9)).backend, backend);
+    EXPECT_EQ(appliance.send(udp(kClient.at_port(port), kVipDns).payload(9)).backend, backend);
   }
   EXPECT_EQ(any_moves(appliance), 0U);
 }

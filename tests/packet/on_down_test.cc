@@ -15,8 +15,6 @@ using dataplane::Mode;
 using dataplane::MoveCause;
 using dataplane::Verdict;
 
-const Endpoint kDns = kVip.at_port(53);
-
 class OnDown : public ::testing::TestWithParam<Mode> {
  protected:
   // The backend of a TCP connection that stands.
@@ -40,7 +38,7 @@ INSTANTIATE_TEST_SUITE_P(Modes, OnDown, ::testing::ValuesIn(all_modes()), [](con
 TEST_P(OnDown, DatagramsGoElsewhereOnceAndStayThereWhenTheirMemberIsBack) {
   for (const Disposition down : {Disposition::kRehashDatagrams, Disposition::kRehash}) {
     const auto port = static_cast<std::uint16_t>(1000 + static_cast<int>(down));
-    const Packet packet = udp(kClient.at_port(port), kDns).payload(9);
+    const Packet packet = udp(kClient.at_port(port), kVipDns).payload(9);
     const std::string first = appliance.send(packet).backend;
     const std::uint64_t before = appliance.moved(MoveCause::kDown);
     appliance.set(first, down);
@@ -83,7 +81,7 @@ TEST_P(OnDown, NewFlowsNeverMeetAMemberThatIsDown) {
     appliance.set("1", down);
     for (std::uint16_t port = 1; port < 100; ++port) {
       EXPECT_NE(appliance.send(tcp(kClient.at_port(port), kVip).syn()).backend, "1");
-      EXPECT_NE(appliance.send(udp(kClient.at_port(port), kDns).payload(9)).backend, "1");
+      EXPECT_NE(appliance.send(udp(kClient.at_port(port), kVipDns).payload(9)).backend, "1");
     }
   }
 }

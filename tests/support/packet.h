@@ -54,6 +54,7 @@ inline constexpr MacAddress kRouterMac = {2, 0, 0, 0, 0, 0x01};
 inline constexpr MacAddress kOurMac = {2, 0, 0, 0, 0, 0x02};
 inline constexpr Endpoint kClient = {v4(198, 51, 100, 7), 40000, kRouterMac};
 inline constexpr Endpoint kVip = {v4(203, 0, 113, 10), 80, kOurMac};
+inline constexpr Endpoint kVipDns = {v4(203, 0, 113, 10), 53, kOurMac};
 inline constexpr Endpoint kBackend1 = {v4(10, 0, 3, 11), 8080, {2, 0, 0, 0, 1, 1}};
 inline constexpr Endpoint kBackend2 = {v4(10, 0, 3, 12), 8080, {2, 0, 0, 0, 1, 2}};
 inline constexpr Endpoint kBackend3 = {v4(10, 0, 3, 13), 8080, {2, 0, 0, 0, 1, 3}};

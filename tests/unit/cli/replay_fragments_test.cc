@@ -15,8 +15,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-constexpr Endpoint kDns = kVip.at_port(53);
-
 class ReplayFragments : public ::testing::Test {
  protected:
   void receive(const Bytes& frame, std::uint32_t second = 1) {
@@ -56,7 +54,7 @@ class ReplayFragments : public ::testing::Test {
   FileBytes capture_ = FileBytes(false).pcap_header(0xa1b2c3d4, 1);
   OfflineConfig config_;
   VerbRun run_;
-  Bytes whole_ = udp(kClient, kDns).payload(1000).bytes();
+  Bytes whole_ = udp(kClient, kVipDns).payload(1000).bytes();
 };
 
 TEST_F(ReplayFragments, InOrderAreForwardedOneByOne) {
@@ -98,7 +96,7 @@ TEST_F(ReplayFragments, ReversedGetTheVerdictThatTheFirstBrought) {
 }
 
 TEST_F(ReplayFragments, InterleavedDatagramsStayApart) {
-  const Bytes other = udp(kClient.at_port(41000), kDns).payload(900).bytes();
+  const Bytes other = udp(kClient.at_port(41000), kVipDns).payload(900).bytes();
   const std::vector<Bytes> ones = fragments_of(whole_, {400}, 7);
   const std::vector<Bytes> others = fragments_of(other, {400}, 8);
   receive(ones[1]);

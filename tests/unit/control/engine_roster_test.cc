@@ -53,6 +53,11 @@ class RosterTest : public ::testing::Test {
   Roster::Outcome report(const std::string& name, Reason reason) {
     return roster.apply(check(name), {.layer = Layer::kL4, .reason = reason}, now());
   }
+  // Until it is down.
+  void refuse(const std::string& name) {
+    report(name, Reason::kRefused);
+    report(name, Reason::kRefused);
+  }
   void all_up() {
     for (const char* name : {"a", "b", "c"}) {
       report(name, Reason::kOk);
@@ -176,8 +181,7 @@ TEST_F(RosterTest, TakesAMemberForDownThatTheFormerControlHadSetSo) {
     config.services[0].mode = config::Mode::kDsr;
     reload();
     all_up();
-    report("b", Reason::kRefused);
-    report("b", Reason::kRefused);
+    refuse("b");
     report("c", Reason::kOk);
     passed += 1ms;
     report("b", Reason::kRefused);
@@ -195,8 +199,7 @@ TEST_F(RosterTest, ResetsNothingWhenItsOwnPathIsBackBeforeTheNextProbe) {
   config.services[0].on_down = config::OnDown::kReset;
   reload();
   all_up();
-  report("b", Reason::kRefused);
-  report("b", Reason::kRefused);
+  refuse("b");
   report("c", Reason::kOk);
   // A probe that began before c answered proves nothing, one that passes neither.
   passed += 10ms;

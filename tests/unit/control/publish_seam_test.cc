@@ -223,19 +223,27 @@ TEST_F(SeamForwarderTest, GivesAnOlderDataplaneOnlyWhatItUnderstands) {
   stop(forwarder);
 }
 
+// A dataplane that agrees upon `version`, as it is then, and what it is told of dispositions.
+auto of_version(const std::uint32_t& version,
+                std::function<void(const seam::SetDisposition&)> told) {
+  return [&version, told = std::move(told)](const seam::Request& request) {
+    auto reply = good(request);
+    if (request.has_hello()) {
+      reply->mutable_hello()->set_version(version);
+    } else if (request.has_set_disposition()) {
+      told(request.set_disposition());
+    }
+    return reply;
+  };
+}
+
 TEST_F(SeamForwarderTest, TellsAnOlderDataplaneNoDeadlineAndSaysSo) {
   std::vector<std::uint64_t> deadlines;
   std::uint32_t version = 1;
   ScriptedDataplane dataplane(
-      context, directory.file("seam.sock"), [&](const seam::Request& request) {
-        auto reply = good(request);
-        if (request.has_hello()) {
-          reply->mutable_hello()->set_version(version);
-        } else if (request.has_set_disposition()) {
-          deadlines.push_back(request.set_disposition().reset_in_ms());
-        }
-        return reply;
-      });
+      context, directory.file("seam.sock"), of_version(version, [&](const auto& set) {
+        deadlines.push_back(set.reset_in_ms());
+      }));
   SeamForwarder forwarder(context, settings());
   forwarder.start(observer);
   run_until([&] { return forwarder.connected(); });
@@ -254,21 +262,17 @@ TEST_F(SeamForwarderTest, TellsAnOlderDataplaneNoDeadlineAndSaysSo) {
 
 TEST_F(SeamForwarderTest, TellsAnOlderDataplaneOfADeadMemberWhatItKnows) {
   std::vector<std::uint32_t> told;
+  std::uint32_t version = 3;
   ScriptedDataplane dataplane(
-      context, directory.file("seam.sock"), [&](const seam::Request& request) {
-        auto reply = good(request);
-        if (request.has_hello()) {
-          reply->mutable_hello()->set_version(told.empty() ? 3 : 4);
-        } else if (request.has_set_disposition()) {
-          told.push_back(request.set_disposition().disposition());
-        }
-        return reply;
-      });
+      context, directory.file("seam.sock"), of_version(version, [&](const auto& set) {
+        told.push_back(set.disposition());
+      }));
   SeamForwarder forwarder(context, settings());
   forwarder.start(observer);
   run_until([&] { return forwarder.connected(); });
   const DispositionChange dead = {"web", "a", dataplane::Disposition::kRehash, 0s};
   EXPECT_TRUE(get(forwarder.set_dispositions({dead})).value().empty());
+  version = 4;
   dataplane.drop_session();
   run_until([&] { return observer.connects == 2; });
   EXPECT_TRUE(get(forwarder.set_dispositions({dead})).value().empty());

@@ -49,9 +49,8 @@ bool is_asked_for() {
   void* state = ::mmap(nullptr, kShared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   std::memset(state, 1, kShared);
   const bool there = ::chdir(folder.c_str()) == 0;
-  ask_for_core();
   const bool dropped = drop_privileges({.uid = uid, .gid = uid}, 0).has_value();
-  ask_for_core_after_drop();
+  ask_for_core();
   if (!there || !dropped || !is_asked_for()) {
     ::_exit(1);
   }
