@@ -4,6 +4,7 @@
 
 #include "dataplane/generation.h"
 #include "dataplane/pipeline.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/worker_state.h"
 
 namespace holdfast::dataplane {
@@ -40,7 +41,7 @@ bool go_on(
   b.key[i].protocol = note.protocol;
   b.tcp_flags[i] = note.tcp_flags;
   b.hash[i] = generation.hasher()(b.key[i]);
-  if (owner_of(b, i, generation, state.worker, state.workers) == state.worker) {
+  if (owner_of(b, i, generation, state.worker, {state.workers, state.spread}) == state.worker) {
     return true;
   }
   Frame frame = b.frame[i];

@@ -9,6 +9,7 @@
 #include "dataplane/icmp_error.h"
 #include "dataplane/nat_table.h"
 #include "dataplane/neighborhood.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/rewrite.h"
 #include "dataplane/select.h"
 #include "dataplane/track.h"
@@ -49,15 +50,15 @@ void account(const Burst& b, WorkerStats& stats) {
   stats.forwarded.add(forwarded);
 }
 
-// With affinity all flows of a source prefix belong to the worker that keeps its record.
-std::uint64_t owner_hash(const FlowKey& key, std::uint64_t of_key, const Generation& generation) {
+// Null where the flow's service has none.
+const AffinitySpec* affinity_of(const FlowKey& key, const Generation& generation) {
   const BoundService* bound =
       generation.bindings().find(key.destination, key.protocol, key.destination_port.to_host());
   if (bound == nullptr) {
-    return of_key;
+    return nullptr;
   }
   const AffinitySpec& affinity = generation.service(bound->service).affinity;
-  return affinity.seconds == 0 ? of_key : generation.hasher()(affinity_key(affinity, key.source));
+  return affinity.seconds == 0 ? nullptr : &affinity;
 }
 
 }  // namespace
@@ -76,9 +77,9 @@ std::uint32_t owner_of(const Burst& b,
                        Slot i,
                        const Generation& generation,
                        std::uint32_t self,
-                       std::uint32_t workers) {
+                       const Ownership& ownership) {
   const bool fragment = b.kind[i] == Kind::kFragment;
-  if (workers == 1 || (!is_of_flow(b.kind[i]) && !fragment)) {
+  if (ownership.workers == 1 || (!is_of_flow(b.kind[i]) && !fragment)) {
     return self;
   }
   if (fragment) [[unlikely]] {
@@ -86,19 +87,26 @@ std::uint32_t owner_of(const Burst& b,
       return self;
     }
   } else if (generation.in_pool(b.key[i].destination)) {
-    return worker_of_pool_port(b.key[i].destination_port, workers);
+    return worker_of_pool_port(b.key[i].destination_port, ownership.workers);
   }
   // A datagram's pieces meet by its name: only the first one has ports.
-  return fragment ? worker_of_hash(b.hash[i], workers)
-                  : owner_of_client(b.key[i], b.hash[i], generation, workers);
+  return fragment ? worker_of_hash(b.hash[i], ownership.workers)
+                  : owner_of_client(b.key[i], b.hash[i], generation, ownership);
 }
 
 std::uint32_t owner_of_client(const FlowKey& key,
                               std::uint64_t hash,
                               const Generation& generation,
-                              std::uint32_t workers) {
-  return worker_of_hash(generation.has_affinity() ? owner_hash(key, hash, generation) : hash,
-                        workers);
+                              const Ownership& ownership) {
+  if (generation.has_affinity()) {
+    if (const AffinitySpec* affinity = affinity_of(key, generation)) {
+      return worker_of_hash(generation.hasher()(affinity_key(*affinity, key.source)),
+                            ownership.workers);
+    }
+  }
+  const ReceiveSpread* spread = ownership.spread;
+  return spread != nullptr && spread->covers(key) ? spread->worker_of(key)
+                                                  : worker_of_hash(hash, ownership.workers);
 }
 
 // The highest bits of the lower half: the Maglev slot is taken from the upper half, a table's

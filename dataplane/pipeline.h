@@ -29,6 +29,7 @@ class Generation;
 class Neighborhood;
 class WorkerState;
 struct NextHop;
+struct Ownership;
 struct WorkerStats;
 
 // What one publication swaps in: immutable, read by every worker for a burst at a time.
@@ -61,13 +62,14 @@ std::uint32_t owner_of(const Burst& burst,
                        Slot slot,
                        const Generation& generation,
                        std::uint32_t self,
-                       std::uint32_t workers);
+                       const Ownership& ownership);
 
-// The same for what a client sends to a VIP; `hash` is the key's.
+// The same for what a client sends to a VIP: the worker that keeps its source's affinity record,
+// else the one whose queue a card brings it by, else one by `hash`, the key's.
 std::uint32_t owner_of_client(const FlowKey& key,
                               std::uint64_t hash,
                               const Generation& generation,
-                              std::uint32_t workers);
+                              const Ownership& ownership);
 // The same for all of a source prefix that has an affinity record; `hash` is prefix_key()'s.
 std::uint32_t worker_of_hash(std::uint64_t hash, std::uint32_t workers);
 

@@ -2,6 +2,9 @@
 // See receive_spread.h.
 #include "dataplane/receive_spread.h"
 
+#include "dataplane/fnv.h"
+
+#include <algorithm>
 #include <bit>
 
 namespace holdfast::dataplane {
@@ -88,6 +91,19 @@ ReceiveSpread::ReceiveSpread(const RssKey& key, std::uint32_t workers, HashedPor
   for (std::size_t i = 0; i < kEntries; ++i) {
     worker_[i] = static_cast<std::uint8_t>(table[i]);
   }
+}
+
+std::uint64_t ReceiveSpread::id() const {
+  std::uint64_t id = fnv1a(std::as_bytes(std::span(part_)));
+  id = id * 31 + fnv1a(std::as_bytes(std::span(worker_)));
+  for (const bool hashed : {hashed_.tcp4, hashed_.udp4, hashed_.tcp6, hashed_.udp6}) {
+    id = id * 2 + (hashed ? 1 : 0);
+  }
+  return std::max<std::uint64_t>(id, 1);
+}
+
+std::uint64_t id_of(const Ownership& ownership) {
+  return ownership.spread == nullptr ? 0 : ownership.spread->id();
 }
 
 }  // namespace holdfast::dataplane

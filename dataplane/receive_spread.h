@@ -3,9 +3,10 @@
 // pool port makes a reply come by its owner's queue. The hash is Toeplitz's, as cards compute it
 // (Microsoft, "Verifying the RSS Hash Calculation"): a key of bits shifted along the 5-tuple.
 //
-// The owner rule (owner_of) does not follow the card: what comes by another queue is handed over.
-// So a card that hashes in its own way costs time, never a flow. Pure; the tables are built at
-// start by the main thread and only read afterwards.
+// The owner rule (owner_of) follows the cards where one is foreseen, so that what arrives there
+// stays with the worker that took it. It reckons from the 5-tuple and trusts no card: what comes by
+// another queue is handed over, and a card that hashes otherwise costs time, never a flow. Pure;
+// the tables are built at start by the main thread and only read afterwards.
 #pragma once
 
 #include "dataplane/burst.h"
@@ -56,6 +57,8 @@ class ReceiveSpread {
   ReceiveSpread(const RssKey& key, std::uint32_t workers, HashedPorts hashed);
 
   [[nodiscard]] std::uint32_t workers() const { return workers_; }
+  // Tells apart what leads some frame to another worker; never 0.
+  [[nodiscard]] std::uint64_t id() const;
   // Whether the card looks at the ports of this family and protocol.
   [[nodiscard]] bool covers(const FlowKey& key) const {
     const bool tcp = key.protocol == Protocol::kTcp;
@@ -106,5 +109,14 @@ class ReceiveSpread {
   std::uint32_t workers_;
   HashedPorts hashed_;
 };
+
+// By which rule flows belong to workers.
+struct Ownership {
+  std::uint32_t workers = 1;
+  const ReceiveSpread* spread = nullptr;  // null where no card's queues are foreseen
+};
+
+// Tells two rules for one number of workers apart; 0: by the keyed hash alone.
+std::uint64_t id_of(const Ownership& ownership);
 
 }  // namespace holdfast::dataplane

@@ -12,8 +12,11 @@ namespace {
 
 class Mover {
  public:
-  Mover(const SharedState& state, const Generation& generation, Stamp now)
-      : generation_(generation), now_(now) {
+  Mover(const SharedState& state,
+        const Generation& generation,
+        const Ownership& ownership,
+        Stamp now)
+      : generation_(generation), ownership_(ownership), now_(now) {
     for (std::uint32_t worker = 0; worker < state.geometry().workers; ++worker) {
       to_.push_back(state.tables(worker));
     }
@@ -26,6 +29,31 @@ class Mover {
     for (std::size_t i = 0; i < former.nat.records().size(); ++i) {
       if (former.nat.records()[i].state != FlowState::kFree) {
         move_record(former.nat, static_cast<std::uint32_t>(i));
+      }
+    }
+  }
+
+  // What fails the checks is dropped.
+  void validate(const DispositionTable& dispositions) {
+    for (WorkerTables& tables : to_) {
+      report.dropped += validate_tables(tables, generation_, dispositions).dropped;
+    }
+  }
+
+  // Between the workers' tables.
+  void reown() {
+    for (std::uint32_t worker = 0; worker < workers(); ++worker) {
+      give_away(worker, &WorkerTables::v4);
+      give_away(worker, &WorkerTables::v6);
+      give_away(worker, &WorkerTables::wide);
+      const NatTable& nat = to_[worker].nat;
+      for (std::size_t i = 0; i < nat.records().size(); ++i) {
+        NatRecord& record = nat.records()[i];
+        if (record.state != FlowState::kFree &&
+            is_parted(nat, static_cast<std::uint32_t>(i), worker)) {
+          part(record);
+          ++report.parted;
+        }
       }
     }
   }
@@ -47,12 +75,31 @@ class Mover {
     }
   }
 
+  template <typename Table>
+  void give_away(std::uint32_t worker, Table WorkerTables::* table) {
+    Table& from = to_[worker].*table;
+    for (auto& bucket : from.buckets()) {
+      for (auto& entry : bucket.way) {
+        if (entry.state == FlowState::kFree) {
+          continue;
+        }
+        const std::uint64_t place = *place_of_entry(entry, generation_);
+        const std::uint32_t owner = owner_of_entry(entry, place);
+        if (owner != worker) {
+          const auto moving = entry;
+          from.set_state(entry, FlowState::kFree);
+          put(to_[owner].*table, place, moving);
+        }
+      }
+    }
+  }
+
   template <typename Entry>
   [[nodiscard]] std::uint32_t owner_of_entry(const Entry& entry, std::uint64_t place) const {
     if (entry.state == FlowState::kAffinity) {
       return worker_of_hash(generation_.hasher()(prefix_key(entry.source_address())), workers());
     }
-    return owner_of_client(*client_key_of(entry, generation_), place, generation_, workers());
+    return owner_of_client(*client_key_of(entry, generation_), place, generation_, ownership_);
   }
 
   template <typename Table, typename Entry>
@@ -78,11 +125,8 @@ class Mover {
 
   void move_record(const NatTable& former, std::uint32_t index) {
     NatRecord record = former.record(index);
-    const FlowKey client = client_key_of(former, index, generation_).value_or(FlowKey{});
-    const std::uint64_t hash = generation_.hasher()(client);
     const std::uint32_t owner = worker_of_pool_port(record.pool_port, workers());
-    const bool parted =
-        !record.detached && owner != owner_of_client(client, hash, generation_, workers());
+    const bool parted = is_parted(former, index, owner);
     if (parted) {
       part(record);
     }
@@ -95,6 +139,16 @@ class Mover {
     nat.record(place) = record;
     nat.vip(place) = former.vip(index);
     ++(parted ? report.parted : report.moved);
+  }
+
+  // Whether its client's packets do not come to the worker that its replies come to.
+  [[nodiscard]] bool is_parted(const NatTable& nat,
+                               std::uint32_t index,
+                               std::uint32_t owner) const {
+    const FlowKey client = client_key_of(nat, index, generation_).value_or(FlowKey{});
+    const std::uint64_t hash = generation_.hasher()(client);
+    return !nat.record(index).detached &&
+           owner != owner_of_client(client, hash, generation_, ownership_);
   }
 
   // As if both sides had reset it now; what is over goes on with its quarantine.
@@ -112,6 +166,7 @@ class Mover {
 
   std::vector<WorkerTables> to_;
   const Generation& generation_;
+  const Ownership ownership_;
   Stamp now_;
 };
 
@@ -120,13 +175,24 @@ class Mover {
 RehashReport rehash_tables(const SharedState& former,
                            const SharedState& state,
                            const Generation& generation,
+                           const Ownership& ownership,
                            Stamp now) {
-  Mover mover(state, generation, now);
+  Mover mover(state, generation, ownership, now);
   for (std::uint32_t worker = 0; worker < former.geometry().workers; ++worker) {
     WorkerTables tables = former.tables(worker);
     mover.report.dropped += validate_tables(tables, generation, state.dispositions()).dropped;
     mover.move(tables);
   }
+  return mover.report;
+}
+
+RehashReport reown_tables(const SharedState& state,
+                          const Generation& generation,
+                          const Ownership& ownership,
+                          Stamp now) {
+  Mover mover(state, generation, ownership, now);
+  mover.validate(state.dispositions());
+  mover.reown();
   return mover.report;
 }
 

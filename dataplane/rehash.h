@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moves the flows of a state of other sizes into the one in force: between two processes the worker
-// count or `flows` changed. Every flow goes to the worker that owns it now (pipeline.h). Start-up
-// only, on the main thread, before any worker runs. Pure.
+// Moves the flows of a state of other sizes into the one in force, or between the workers of one
+// state: between two processes the worker count, `flows` or the rule by which workers own flows
+// changed. Every flow goes to the worker that owns it now (pipeline.h). Start-up only, on the main
+// thread, before any worker runs. Pure.
 #pragma once
 
 #include "dataplane/generation.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/state.h"
 
 #include <cstdint>
@@ -22,11 +24,21 @@ struct RehashReport {
 };
 
 // Checks the entries of `former` (validate_tables) and copies what stands. `now` is that of the
-// workers' clock. Requires: the tables of `state` are empty, its registries those of `former`.
-// Afterwards validate_tables() is still to be run on the tables of `state`.
+// workers' clock. Requires: the tables of `state` are empty, its registries those of `former`;
+// `ownership` is of its workers. Afterwards validate_tables() is still to be run on the tables of
+// `state`.
 RehashReport rehash_tables(const SharedState& former,
                            const SharedState& state,
                            const Generation& generation,
+                           const Ownership& ownership,
                            Stamp now);
+
+// The same within one state, for flows that stand where another rule has put them; `moved` are
+// those that change their worker. A process that ends in the middle leaves what can be gone on
+// with.
+RehashReport reown_tables(const SharedState& state,
+                          const Generation& generation,
+                          const Ownership& ownership,
+                          Stamp now);
 
 }  // namespace holdfast::dataplane

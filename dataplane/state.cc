@@ -79,6 +79,7 @@ std::expected<Header, std::string> load_header(std::span<const std::byte> memory
 // Where each part stands, in bytes from the start; every part begins on a cache line.
 struct Layout {
   std::size_t role = 3968;
+  std::size_t owner_rule = 3976;
   std::size_t version = 4032;  // of the dispositions; the last line of the header's page
   std::size_t members = 4096;
   std::size_t bindings;
@@ -334,6 +335,14 @@ Role SharedState::role() const {
 
 void SharedState::set_role(Role role) const {
   part<Role>(memory_, Layout(geometry_).role, 1).front() = role;
+}
+
+std::uint64_t SharedState::owner_rule() const {
+  return part<std::uint64_t>(memory_, Layout(geometry_).owner_rule, 1).front();
+}
+
+void SharedState::set_owner_rule(std::uint64_t rule) const {
+  part<std::uint64_t>(memory_, Layout(geometry_).owner_rule, 1).front() = rule;
 }
 
 std::span<LearnedEntry> SharedState::learned() const {

@@ -146,7 +146,7 @@ class SharedState {
                                                            const BootId& boot);
   static std::size_t front_bytes();
 
-  // Takes over what no worker owns: role, registries, dispositions, learned neighbours. Until
+  // Takes over what no worker owns: role, rule, registries, dispositions, learned neighbours. Until
   // complete() nobody adopts this state, so that a process which ends meanwhile leaves the flows
   // where they were.
   void begin_as(const SharedState& former);
@@ -161,6 +161,9 @@ class SharedState {
   // The role that the node was told; kAlone: none yet.
   [[nodiscard]] Role role() const;
   void set_role(Role role) const;
+  // The rule that put the flows where they are (id_of() in receive_spread.h).
+  [[nodiscard]] std::uint64_t owner_rule() const;
+  void set_owner_rule(std::uint64_t rule) const;
   [[nodiscard]] WorkerTables tables(std::uint32_t worker) const;
   // All that tables() looks at.
   [[nodiscard]] std::span<std::byte> memory_of(std::uint32_t worker) const;

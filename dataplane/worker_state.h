@@ -95,7 +95,7 @@ class WorkerState {
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
   PoolShortage pool_shortage;
-  const ReceiveSpread* spread = nullptr;  // where replies arrive; null: at any worker
+  const ReceiveSpread* spread = nullptr;  // where frames arrive; null: at any worker
   ResetSpread resets;
   AskingWalk asking;
   Questions questions;  // for the caller to send after each sweep

@@ -216,7 +216,7 @@ Result<DeviceQueues> start_queues(const QueueSetup& setup) {
   const bool placed = set_table(setup, offer, plan);
   queues.foreseen = placed && set_key(setup, offer, plan) && plan.receive == setup.workers &&
                     agrees_with_spread(offer.table_size, plan.receive);
-  queues.text = fmt::format("queues={} transmit={} hash={} table={} replies={}",
+  queues.text = fmt::format("queues={} transmit={} hash={} table={} flows={}",
                             plan.receive,
                             plan.transmit,
                             hash_names(plan.hash_types),

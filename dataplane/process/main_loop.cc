@@ -149,14 +149,21 @@ void MainLoop::start_publisher() {
   }
 }
 
+Ownership MainLoop::ownership() const {
+  return {.workers = surroundings_.workers, .spread = spread_.get()};
+}
+
 // Of a state of other sizes: the flows go to their workers of now.
 void MainLoop::take_former() {
   const SharedState* const former = booted_.state.former();
   if (former == nullptr) {
     return;
   }
-  const RehashReport report = rehash_tables(
-      *former, booted_.state.state(), publisher_->generation(), stamp_of(start_ns_ / 1'000'000));
+  const RehashReport report = rehash_tables(*former,
+                                            booted_.state.state(),
+                                            publisher_->generation(),
+                                            ownership(),
+                                            stamp_of(start_ns_ / 1'000'000));
   log_line(LogLevel::kInfo,
            "state.rehashed",
            fmt::format("from {} to {} workers: {} flows moved, {} dropped, {} ended because their "
@@ -167,20 +174,50 @@ void MainLoop::take_former() {
                        report.dropped,
                        report.parted,
                        report.crowded));
+  note_ended(report, "dataplane.workers or dataplane.flows changed");
+  booted_.state.state().set_owner_rule(id_of(ownership()));
+  booted_.state.settle();
+}
+
+// Of a state whose flows stand by the queues of other cards, or of none.
+void MainLoop::follow_cards() {
+  const SharedState& state = booted_.state.state();
+  const std::uint64_t rule = id_of(ownership());
+  if (state.owner_rule() == rule) {
+    return;
+  }
+  if (booted_.state.adopted()) {
+    const RehashReport report =
+        reown_tables(state, publisher_->generation(), ownership(), stamp_of(start_ns_ / 1'000'000));
+    log_line(LogLevel::kInfo,
+             "state.rehashed",
+             fmt::format("the cards bring flows to other workers than before: {} flows moved, {} "
+                         "dropped, {} ended because their replies come to another worker now, {} "
+                         "without room",
+                         report.moved,
+                         report.dropped,
+                         report.parted,
+                         report.crowded));
+    note_ended(report, "the cards bring flows to other workers than before");
+  }
+  state.set_owner_rule(rule);
+}
+
+void MainLoop::note_ended(const RehashReport& report, std::string_view changed) {
+  adoption_.dropped += report.dropped + report.parted + report.crowded;
   if (report.parted + report.crowded != 0) {
     booted_.notices.push_back(
-        fmt::format("dataplane.workers or dataplane.flows changed: of {} flows {} ended because "
-                    "their replies come to another worker now, {} had no room",
-                    report.moved + report.parted + report.crowded,
+        fmt::format("{}: {} flows ended because their replies come to another worker now, {} had "
+                    "no room",
+                    changed,
                     report.parted,
                     report.crowded));
   }
-  adoption_.dropped += report.dropped + report.parted + report.crowded;
-  booted_.state.settle();
 }
 
 void MainLoop::adopt_tables() {
   take_former();
+  follow_cards();
   AdoptionReport& total = adoption_;
   for (const auto& worker : workers_) {
     const AdoptionReport report = validate_tables(

@@ -18,10 +18,13 @@
 #include "dataplane/process/server.h"
 #include "dataplane/process/vip_routes.h"
 #include "dataplane/process/worker.h"
+#include "dataplane/receive_spread.h"
+#include "dataplane/rehash.h"
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -42,7 +45,10 @@ class MainLoop {
 
   void start_publisher();
   void foresee_queues();
+  [[nodiscard]] Ownership ownership() const;
   void take_former();
+  void follow_cards();
+  void note_ended(const RehashReport& report, std::string_view changed);
   void adopt_tables();
   void start_server();
   Result<void> start_kernel_thread();

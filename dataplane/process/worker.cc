@@ -281,9 +281,9 @@ void Worker::dispatch() {
   const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
   std::array<bool, kBurstSize> gone{};
   std::uint64_t owners = 0;
+  const Ownership ownership{surroundings_.workers, surroundings_.spread};
   for (const Slot slot : burst_.live_slots()) {
-    const std::uint32_t owner =
-        owner_of(burst_, slot, *forwarding->generation, index_, surroundings_.workers);
+    const std::uint32_t owner = owner_of(burst_, slot, *forwarding->generation, index_, ownership);
     if (owner != index_) {
       hand_over(slot, owner);
       gone[slot] = true;

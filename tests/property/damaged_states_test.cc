@@ -168,7 +168,7 @@ class DamagedStates : public ::testing::TestWithParam<Mode> {
       return "the registries are full";
     }
     if (former->geometry() != geometry) {
-      rehash_tables(*former, state, life.generation(), dataplane::stamp_of(kNow));
+      rehash_tables(*former, state, life.generation(), life.ownership(), dataplane::stamp_of(kNow));
       state.complete();
     }
     life.adopt();

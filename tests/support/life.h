@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dataplane/dispositions.h"
+#include "dataplane/receive_spread.h"
 #include "dataplane/rehash.h"
 #include "dataplane/state.h"
 #include "tests/support/appliance.h"
@@ -53,8 +54,13 @@ class Life {
  public:
   // Requires: `state` and what it points to outlive this. `ok()` is false when the specification
   // does not go with what the state has.
-  Life(const dataplane::SharedState& state, const dataplane::GenerationSpec& spec)
-      : state_(state), neighborhood_(lab_neighborhood()) {
+  // Frames come to workers as `spread` says; null: to any.
+  Life(const dataplane::SharedState& state,
+       const dataplane::GenerationSpec& spec,
+       const dataplane::ReceiveSpread* spread = nullptr)
+      : state_(state),
+        ownership_{.workers = state.geometry().workers, .spread = spread},
+        neighborhood_(lab_neighborhood()) {
     auto built = build_generation(spec, members_, bindings_, hasher_, nullptr, 0);
     if (built) {
       generation_ = std::move(built->generation);
@@ -62,12 +68,14 @@ class Life {
       for (std::uint32_t i = 0; i < state.geometry().workers; ++i) {
         workers_.push_back(
             std::make_unique<dataplane::WorkerState>(state, i, state.geometry().workers));
+        workers_.back()->spread = spread;
       }
     }
   }
 
   [[nodiscard]] bool ok() const { return generation_ != nullptr; }
   [[nodiscard]] const dataplane::Generation& generation() const { return *generation_; }
+  [[nodiscard]] const dataplane::Ownership& ownership() const { return ownership_; }
   [[nodiscard]] dataplane::WorkerState& worker(std::size_t index) { return *workers_[index]; }
 
   // In the first life of a state.
@@ -91,8 +99,7 @@ class Life {
     burst.frame().port = port;
     parse(*burst);
     hash_keys(*burst, hasher_);
-    const auto count = static_cast<std::uint32_t>(workers_.size());
-    dataplane::WorkerState& owner = *workers_[owner_of(*burst, 0, *generation_, 0, count)];
+    dataplane::WorkerState& owner = *workers_[owner_of(*burst, 0, *generation_, 0, ownership_)];
     const std::uint64_t before = owner.stats.flows_inserted.get();
     run_stages(
         *burst,
@@ -116,6 +123,7 @@ class Life {
 
  private:
   dataplane::SharedState state_;
+  dataplane::Ownership ownership_;
   dataplane::MemberRegistry members_{state_.member_records()};
   dataplane::BindingRegistry bindings_{state_.binding_records()};
   dataplane::FlowHasher hasher_{kApplianceKey};

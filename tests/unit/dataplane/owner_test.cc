@@ -2,9 +2,11 @@
 // The owner rule: which worker's tables hold a frame's flow.
 #include "dataplane/nat_table.h"
 #include "dataplane/pipeline.h"
+#include "dataplane/receive_spread.h"
 #include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
 #include "tests/support/fragmenting.h"
+#include "tests/support/second_life.h"
 
 #include <map>
 #include <set>
@@ -23,11 +25,14 @@ using testing::three_backends;
 
 class Owner : public ::testing::Test {
  protected:
-  std::uint32_t of(const Bytes& frame, std::uint32_t self, std::uint32_t workers) {
+  std::uint32_t of(const Bytes& frame,
+                   std::uint32_t self,
+                   std::uint32_t workers,
+                   const ReceiveSpread* spread = nullptr) {
     testing::ExactBurst burst(frame);
     parse(*burst);
     hash_keys(*burst, appliance_.solo().generation().hasher());
-    return owner_of(*burst, 0, appliance_.solo().generation(), self, workers);
+    return owner_of(*burst, 0, appliance_.solo().generation(), self, {workers, spread});
   }
 
  private:
@@ -70,6 +75,33 @@ TEST_F(Owner, OfAClientsFlowDependsOnItsKeyAloneAndIsSpreadEvenly) {
   }
 }
 
+TEST_F(Owner, OfAClientsFlowIsTheWorkerThatTheCardBringsItTo) {
+  const RssKey key = build_rss_key(FlowHasher(testing::kApplianceKey));
+  for (const std::uint32_t workers : {2U, 3U, 8U}) {
+    const ReceiveSpread spread(key, workers, {.tcp4 = true, .tcp6 = true});
+    std::map<std::uint32_t, int> share;
+    for (std::uint16_t port = 1; port <= 600; ++port) {
+      const auto client = kClient.at_port(port);
+      const std::uint32_t owner = of(tcp(client, kVip).syn().bytes(), 0, workers, &spread);
+      EXPECT_EQ(owner,
+                spread.worker_of({.source = client.address,
+                                  .destination = kVip.address,
+                                  .source_port = Be16::from_host(port),
+                                  .destination_port = Be16::from_host(kVip.port),
+                                  .protocol = Protocol::kTcp}));
+      EXPECT_EQ(of(tcp(client, kVip).ack().payload(9).bytes(), 1, workers, &spread), owner);
+      const Bytes quoted = testing::quote_of(tcp(kVip, client).ack(), 8);
+      EXPECT_EQ(
+          of(testing::too_big(testing::kFarRouter, kVip, quoted).bytes(), 0, workers, &spread),
+          owner);
+      const auto dns = testing::udp(client, kVip.at_port(53)).payload(1).bytes();
+      EXPECT_EQ(of(dns, 0, workers, &spread), of(dns, 0, workers));  // no card hashes its ports
+      ++share[owner];
+    }
+    EXPECT_EQ(share.size(), workers);
+  }
+}
+
 TEST_F(Owner, OfAnIcmpErrorIsWhoOwnsTheFlowThatItIsAbout) {
   for (const std::uint32_t workers : {2U, 3U, 7U}) {
     for (std::uint16_t port = 1; port < 200; ++port) {
@@ -85,7 +117,9 @@ TEST_F(Owner, OfAnIcmpErrorIsWhoOwnsTheFlowThatItIsAbout) {
   }
 }
 
+// Whatever the cards do.
 TEST_F(Owner, WithAffinityIsOneForAllFlowsOfASourcePrefixAndTheOthersAreAsBefore) {
+  const ReceiveSpread spread(build_rss_key(FlowHasher(testing::kApplianceKey)), 3, {.tcp4 = true});
   GenerationSpec spec = three_backends(Mode::kNat);
   spec.services[0].affinity = {.seconds = 600, .prefix_v4 = 24, .prefix_v6 = 64};
   testing::Appliance appliance(spec);
@@ -93,7 +127,7 @@ TEST_F(Owner, WithAffinityIsOneForAllFlowsOfASourcePrefixAndTheOthersAreAsBefore
     testing::ExactBurst burst(packet.bytes());
     parse(*burst);
     hash_keys(*burst, appliance.solo().generation().hasher());
-    return owner_of(*burst, 0, appliance.solo().generation(), 0, 3);
+    return owner_of(*burst, 0, appliance.solo().generation(), 0, {3, &spread});
   };
   std::map<std::uint32_t, int> share;
   for (std::uint8_t network = 0; network < 200; ++network) {
@@ -126,7 +160,7 @@ TEST_F(Owner, WithAffinityOfAReplyIsStillByThePortBlock) {
     testing::ExactBurst burst(tcp(testing::kBackend1, pool).ack().bytes());
     parse(*burst);
     hash_keys(*burst, appliance.solo().generation().hasher());
-    EXPECT_EQ(owner_of(*burst, 0, appliance.solo().generation(), 0, 3), worker);
+    EXPECT_EQ(owner_of(*burst, 0, appliance.solo().generation(), 0, {.workers = 3}), worker);
   }
 }
 
@@ -142,7 +176,7 @@ TEST_F(Owner, WithAffinityOfADatagramsPiecesIsOne) {
       testing::ExactBurst burst(piece);
       parse(*burst);
       hash_keys(*burst, appliance.solo().generation().hasher());
-      owners.insert(owner_of(*burst, 0, appliance.solo().generation(), 0, 3));
+      owners.insert(owner_of(*burst, 0, appliance.solo().generation(), 0, {.workers = 3}));
     }
     EXPECT_EQ(owners.size(), 1U) << id;
   }

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -92,6 +93,19 @@ TEST(ReceiveSpread, FollowsTheSpecificationsHashesForEveryNumberOfWorkers) {
       EXPECT_EQ(spread.worker_of(vector.key()), vector.of_ports % 128 % workers);
     }
   }
+}
+
+TEST(ReceiveSpread, IsToldFromOthersThatLeadElsewhere) {
+  const RssKey key = build_rss_key(FlowHasher(HashKey{1}));
+  const std::vector<std::uint64_t> ids = {
+      id_of({.workers = 2}),
+      ReceiveSpread(key, 2, kAll).id(),
+      ReceiveSpread(key, 3, kAll).id(),
+      ReceiveSpread(key, 2, {.tcp4 = true}).id(),
+      ReceiveSpread(build_rss_key(FlowHasher(HashKey{2})), 2, kAll).id(),
+  };
+  EXPECT_EQ(std::set(ids.begin(), ids.end()).size(), ids.size());
+  EXPECT_EQ(ReceiveSpread(key, 2, kAll).id(), ids[1]);
 }
 
 TEST(ReceiveSpread, CoversWhatAllCardsHashWithPorts) {

@@ -42,17 +42,46 @@ class Rehash : public ::testing::Test {
 
   RehashReport go_on(const GenerationSpec& spec,
                      std::uint32_t workers,
-                     std::uint64_t flows = 4096) {
+                     std::uint64_t flows = 4096,
+                     const ReceiveSpread* spread = nullptr) {
     const StateGeometry geometry = StateGeometry::from(flows, workers);
     memory_ = std::make_unique<StateMemory>(geometry.bytes());
     SharedState state = formatted(*memory_, geometry);
     state.begin_as(*former_);
-    life_ = std::make_unique<Life>(state, spec);
+    life_ = std::make_unique<Life>(state, spec, spread);
     EXPECT_TRUE(life_->ok());
-    const RehashReport report = rehash_tables(*former_, state, life_->generation(), stamp_of(kNow));
+    const RehashReport report =
+        rehash_tables(*former_, state, life_->generation(), life_->ownership(), stamp_of(kNow));
     state.complete();
     kept_ = life_->adopt();
     return report;
+  }
+
+  // The same state, behind cards that bring frames to workers in another way.
+  RehashReport go_on_behind(const ReceiveSpread* spread, const GenerationSpec& spec) {
+    life_ = std::make_unique<Life>(*former_, spec, spread);
+    EXPECT_TRUE(life_->ok());
+    const RehashReport report =
+        reown_tables(*former_, life_->generation(), life_->ownership(), stamp_of(kNow));
+    kept_ = life_->adopt();
+    return report;
+  }
+
+  // How many flows go on, each at its backend, and in `nat` from its endpoint and back.
+  std::uint64_t count_going_on() {
+    std::uint64_t lived = 0;
+    for (const KnownFlow& flow : flows_) {
+      const Fate fate = life_->send(flow.next(), kWan, kNow + 1);
+      if (fate.began || fate.pool != flow.fate.pool || fate.pool_port != flow.fate.pool_port) {
+        continue;
+      }
+      ++lived;
+      EXPECT_EQ(fate.backend, flow.fate.backend);
+      if (fate.pool_port != 0) {
+        EXPECT_EQ(life_->send(flow.reply(), kLan, kNow + 1).verdict, Verdict::kForward);
+      }
+    }
+    return lived;
   }
 
   std::unique_ptr<StateMemory> former_memory_;
@@ -72,11 +101,7 @@ TEST_F(Rehash, EveryFlowWithoutTranslationGoesOnAtItsBackendWhateverTheWorkersAr
     EXPECT_EQ(report.dropped + report.parted + report.crowded, 0U);
     EXPECT_EQ(kept_.kept, flows_.size());
     EXPECT_EQ(kept_.dropped, 0U);
-    for (const KnownFlow& flow : flows_) {
-      const Fate fate = life_->send(flow.next(), kWan, kNow + 1);
-      EXPECT_EQ(fate.backend, flow.fate.backend);
-      EXPECT_FALSE(fate.began);
-    }
+    EXPECT_EQ(count_going_on(), flows_.size());
   }
 }
 
@@ -88,16 +113,7 @@ TEST_F(Rehash, TranslatedFlowsGoOnWhereBothSidesMeetAndTheOthersEnd) {
     EXPECT_EQ(report.moved + report.parted, flows_.size());
     EXPECT_EQ(report.dropped + report.crowded, 0U);
     EXPECT_EQ(kept_.dropped, 0U);
-    std::uint64_t lived = 0;
-    for (const KnownFlow& flow : flows_) {
-      const Fate fate = life_->send(flow.next(), kWan, kNow + 1);
-      if (fate.pool == flow.fate.pool && fate.pool_port == flow.fate.pool_port) {
-        ++lived;
-        EXPECT_EQ(fate.backend, flow.fate.backend);
-        EXPECT_EQ(life_->send(flow.reply(), kLan, kNow + 1).verdict, Verdict::kForward);
-      }
-    }
-    EXPECT_EQ(lived, report.moved);
+    EXPECT_EQ(count_going_on(), report.moved);
     EXPECT_EQ(report.parted == 0, before % after == 0) << before << " -> " << after;
   }
 }
@@ -140,6 +156,47 @@ TEST_F(Rehash, WhatASmallerStateHasNoRoomForIsCounted) {
   }
 }
 
+ReceiveSpread spread_over(std::uint32_t workers) {
+  return {build_rss_key(FlowHasher(testing::kApplianceKey)),
+          workers,
+          {.tcp4 = true, .udp4 = true, .tcp6 = true, .udp6 = true}};
+}
+
+TEST_F(Rehash, FlowsGoToTheWorkersThatOtherCardsBringThemTo) {
+  for (const std::uint32_t workers : {2U, 3U}) {
+    const ReceiveSpread spread = spread_over(workers);
+    const GenerationSpec spec = three_backends(Mode::kDsr);
+    begin(spec, workers);
+    const RehashReport there = go_on_behind(&spread, spec);
+    EXPECT_GT(there.moved, flows_.size() / 4);
+    EXPECT_LT(there.moved, flows_.size());
+    EXPECT_EQ(there.dropped + there.parted + there.crowded, 0U);
+    EXPECT_EQ(count_going_on(), flows_.size());
+    EXPECT_EQ(go_on_behind(&spread, spec).moved, 0U);
+    EXPECT_EQ(go_on_behind(nullptr, spec).moved, there.moved);
+    EXPECT_EQ(count_going_on(), flows_.size());
+  }
+}
+
+TEST_F(Rehash, TranslatedFlowsGoOnBehindOtherCardsWhereBothSidesMeet) {
+  const ReceiveSpread spread = spread_over(2);
+  const GenerationSpec spec = three_backends(Mode::kNat);
+  begin(spec, 2);
+  const RehashReport report = go_on_behind(&spread, spec);
+  EXPECT_GT(report.parted, 0U);
+  EXPECT_EQ(report.dropped + report.crowded, 0U);
+  EXPECT_EQ(kept_.kept, flows_.size());
+  EXPECT_EQ(count_going_on(), flows_.size() - report.parted);
+}
+
+TEST_F(Rehash, AnotherNumberOfWorkersMayFollowTheCards) {
+  const ReceiveSpread spread = spread_over(3);
+  const GenerationSpec spec = three_backends(Mode::kDsr);
+  begin(spec, 2);
+  EXPECT_EQ(go_on(spec, 3, 4096, &spread).moved, flows_.size());
+  EXPECT_EQ(count_going_on(), flows_.size());
+}
+
 TEST_F(Rehash, AStateThatWasNotFilledIsNotAdopted) {
   begin(three_backends(Mode::kDsr), 1);
   const StateGeometry geometry = former_->geometry();
@@ -157,15 +214,18 @@ TEST_F(Rehash, AStateThatWasNotFilledIsNotAdopted) {
   EXPECT_TRUE(adopt().has_value());
 }
 
-TEST_F(Rehash, TheRoleGoesOnWithTheFlows) {
+TEST_F(Rehash, TheRoleAndTheRuleGoOnWithTheFlows) {
   begin(three_backends(Mode::kDsr), 1);
   former_->set_role(Role::kActive);
+  former_->set_owner_rule(7);
   const StateGeometry geometry = StateGeometry::from(4096, 2);
   StateMemory memory(geometry.bytes());
   SharedState state = formatted(memory, geometry);
   EXPECT_EQ(state.role(), Role::kAlone);
+  EXPECT_EQ(state.owner_rule(), id_of({.workers = 2}));
   state.begin_as(*former_);
   EXPECT_EQ(state.role(), Role::kActive);
+  EXPECT_EQ(state.owner_rule(), 7U);
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ TEST_F(NullDevice, SpreadsByOurTableAndOurKeyAndSaysSo) {
   EXPECT_EQ(port->queues().receive, 3);
   EXPECT_TRUE(port->queues().foreseen);
   EXPECT_THAT(port->queues().text, HasSubstr("queues=3 transmit=3 hash=ipv4,frag4,tcp4,udp4,ipv6"));
-  EXPECT_THAT(port->queues().text, HasSubstr("table=128 replies=to their owners"));
+  EXPECT_THAT(port->queues().text, HasSubstr("table=128 flows=to their owners"));
   std::uint16_t device = 0;
   ASSERT_EQ(rte_eth_dev_get_port_by_name("net_null5", &device), 0);
   std::array<rte_eth_rss_reta_entry64, 2> groups{};
