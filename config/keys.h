@@ -50,7 +50,8 @@ inline constexpr std::array<Key, 15> kPortKeys = {"device",
 inline constexpr std::array<Key, 1> kNatKeys = {"pool"};
 inline constexpr std::array<Key, 1> kPairKeys = {"start"};
 inline constexpr std::array<Key, 3> kRoutesKeys = {"device", "protocol", "table"};
-inline constexpr std::array<Key, 10> kDefaultsKeys = {"check",
+inline constexpr std::array<Key, 11> kDefaultsKeys = {"check",
+                                                      "damping",
                                                       "balance",
                                                       "affinity",
                                                       "drain",
@@ -63,7 +64,7 @@ inline constexpr std::array<Key, 10> kDefaultsKeys = {"check",
 inline constexpr std::array<Key, 10> kCheckKeys = {
     "type", "interval", "timeout", "fall", "rise", "port", "path", "host", "method", "expect"};
 inline constexpr std::array<Key, 1> kExpectKeys = {"status"};
-inline constexpr std::array<Key, 15> kServiceKeys = {"name",
+inline constexpr std::array<Key, 16> kServiceKeys = {"name",
                                                      "vips",
                                                      "ports",
                                                      "mode",
@@ -72,6 +73,7 @@ inline constexpr std::array<Key, 15> kServiceKeys = {"name",
                                                      "balance",
                                                      "affinity",
                                                      "check",
+                                                     "damping",
                                                      "drain",
                                                      "on_down",
                                                      "min_capacity",
@@ -81,6 +83,7 @@ inline constexpr std::array<Key, 15> kServiceKeys = {"name",
 inline constexpr std::array<Key, 5> kTunnelKeys = {"source", "port", "hops", "vni", "inner_mac"};
 inline constexpr std::array<Key, 3> kBalanceKeys = {"type", "slots", "hash"};
 inline constexpr std::array<Key, 3> kAffinityKeys = {"time", "prefix", "prefix6"};
+inline constexpr std::array<Key, 4> kDampingKeys = {"half_life", "suppress", "reuse", "max"};
 inline constexpr std::array<Key, 1> kAnnounceKeys = {"healthy"};
 inline constexpr std::array<Key, 2> kDrainKeys = {"deadline", "then"};
 inline constexpr std::array<Key, 4> kTimeoutsKeys = {"half_open", "established", "closing", "udp"};

@@ -236,6 +236,14 @@ struct Affinity {
   std::uint8_t prefix_v6 = 64;   // `prefix6`: a host has a whole /64
 };
 
+// When a backend that falls again and again is held back (RFC 2439): each fall is worth 1000.
+struct Damping {
+  std::chrono::milliseconds half_life{60'000};
+  std::uint32_t suppress = 2500;
+  std::uint32_t reuse = 750;
+  std::chrono::milliseconds max{300'000};  // after the last fall
+};
+
 struct Service {
   std::string name;
   std::vector<Vip> vips;
@@ -247,6 +255,7 @@ struct Service {
   Affinity affinity;
   Check check;
   bool has_check = true;  // `check: none` turns probing off: always up
+  std::optional<Damping> damping = Damping();
   Drain drain;
   OnDown on_down = OnDown::kByProtocol;
   MinCapacity min_capacity;

@@ -137,6 +137,9 @@ class ServiceReader {
       read_affinity(*node, title_, service.affinity, journal_);
     }
     read_check_key();
+    if (const Node* node = fields_.find("damping")) {
+      read_damping(*node, title_, service.damping, journal_);
+    }
     if (const Node* node = fields_.find("drain")) {
       read_drain(*node, title_, service.drain, journal_);
     }
@@ -392,6 +395,9 @@ Defaults read_defaults(const Node& node, Journal& journal) {
   if (const Node* value = fields.find("affinity")) {
     read_affinity(*value, "'defaults'", defaults.affinity, journal);
   }
+  if (const Node* value = fields.find("damping")) {
+    read_damping(*value, "'defaults'", defaults.damping, journal);
+  }
   if (const Node* value = fields.find("drain")) {
     read_drain(*value, "'defaults'", defaults.drain, journal);
   }
@@ -431,6 +437,7 @@ void read_services(const Node& node,
     draft.service.affinity = defaults.affinity;
     draft.service.check = defaults.check;
     draft.service.has_check = defaults.has_check;
+    draft.service.damping = defaults.damping;
     draft.service.drain = defaults.drain;
     draft.service.on_down = defaults.on_down;
     draft.service.min_capacity = defaults.min_capacity;

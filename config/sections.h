@@ -23,6 +23,7 @@ inline constexpr std::size_t kLongestSocket = 104;  // sun_path less its NUL and
 struct Defaults {
   Check check;
   bool has_check = true;
+  std::optional<Damping> damping = Damping();
   Balance balance;
   Affinity affinity;
   Drain drain;
@@ -112,6 +113,11 @@ Defaults read_defaults(const Node& node, Journal& journal);
 void read_balance(const Node& node, std::string_view owner, Balance& balance, Journal& journal);
 // A map, or none.
 void read_affinity(const Node& node, std::string_view owner, Affinity& affinity, Journal& journal);
+// A map, or none.
+void read_damping(const Node& node,
+                  std::string_view owner,
+                  std::optional<Damping>& damping,
+                  Journal& journal);
 void read_drain(const Node& node, std::string_view owner, Drain& drain, Journal& journal);
 void read_announce(const Node& node, std::string_view owner, Announce& announce, Journal& journal);
 // Only the keys that the mode has; others are refused by name.

@@ -68,12 +68,14 @@ struct BackendView {
   std::uint8_t tier = 0;
   std::uint32_t file_weight = 0;
   std::string admin;          // enabled, draining, maintenance, removed
-  std::string health;         // unknown, up, down
+  std::string health;         // unknown, up, down, damped
   std::string disposition;    // new, keep, avoid, reset, hold
   std::string cause;          // of the last change
   double since_s = 0;         // seconds since the last change
   std::uint64_t changes = 0;  // state changes since start
   CheckView check;
+  double penalty = 0;                 // of its falls, fading; 0: none, or no damping
+  std::optional<double> held_left_s;  // until that holds it back no more
   std::vector<DriftView> drift;
   // Until the last flow of a drain ends, by the rate at which they have been ending.
   std::optional<double> drain_estimate_s;
@@ -231,10 +233,12 @@ enum class AdminVerb : std::uint8_t {
   kEnable,
   kWeight,
   kMigrate,
+  kClearDamping,
   kCount
 };
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(AdminVerb::kCount)>
-    kAdminVerbNames = {"drain", "undrain", "maintenance", "enable", "weight", "migrate"};
+    kAdminVerbNames = {
+        "drain", "undrain", "maintenance", "enable", "weight", "migrate", "clear-damping"};
 constexpr std::string_view verb_name(AdminVerb verb) {
   return kAdminVerbNames[std::to_underlying(verb)];
 }

@@ -86,7 +86,7 @@ struct Route {
 
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 22> kRoutes = {{
+constexpr std::array<Route, 23> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -97,6 +97,7 @@ constexpr std::array<Route, 22> kRoutes = {{
     {"/v1/enable", "POST", Path::kChange, AdminVerb::kEnable},
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
+    {"/v1/clear-damping", "POST", Path::kChange, AdminVerb::kClearDamping},
     {"/v1/node/drain", "POST", Path::kNode, {}, {}, NodeVerb::kDrain},
     {"/v1/node/undrain", "POST", Path::kNode, {}, {}, NodeVerb::kUndrain},
     {"/v1/node/active", "POST", Path::kNode, {}, {}, NodeVerb::kActive},

@@ -191,6 +191,7 @@ json::object to_json(const BackendView& backend) {
                          {"since_s", backend.since_s},
                          {"changes", backend.changes},
                          {"check", to_json(backend.check)},
+                         {"penalty", backend.penalty},
                          {"flows", known(backend.flows)},
                          {"new_flows", known(backend.new_flows)},
                          {"packets_to_member", known(backend.packets_to_member)},
@@ -201,6 +202,9 @@ json::object to_json(const BackendView& backend) {
                          {"retired", backend.retired}};
   if (!backend.drift.empty()) {
     object.emplace("drift", list(std::span(backend.drift)));
+  }
+  if (backend.held_left_s) {
+    object.emplace("held_left_s", *backend.held_left_s);
   }
   if (backend.drain_estimate_s) {
     object.emplace("drain_estimate_s", *backend.drain_estimate_s);

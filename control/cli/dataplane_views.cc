@@ -146,8 +146,9 @@ json::object dataplane_backends(const DataplaneAnswers& answers) {
   }
   json::object backends = backends_json(views);
   for (json::value& backend : backends.at("backends").as_array()) {
-    leave_out(backend.as_object(),
-              {"admin", "health", "cause", "since_s", "changes", "check", "file_weight"});
+    leave_out(
+        backend.as_object(),
+        {"admin", "health", "cause", "penalty", "since_s", "changes", "check", "file_weight"});
   }
   return backends;
 }

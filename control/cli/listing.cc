@@ -6,6 +6,7 @@
 #include "control/cli/table.h"
 
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <map>
@@ -210,6 +211,16 @@ std::string drift_text(const json::object& backend, const json::object& drift) {
   return text + "; the file says " + text_field(drift, "file") + "\n";
 }
 
+std::string penalty_text(const json::object& backend) {
+  if (!backend.contains("held_left_s")) {
+    return "";
+  }
+  return text_field(backend, "service") + "/" + text_field(backend, "name") +
+         " fell too often: held back for " + age_text(backend, "held_left_s") + " (penalty " +
+         std::to_string(std::llround(number_field(backend, "penalty"))) +
+         "); `holdfast clear-damping` ends that\n";
+}
+
 std::string since_text(const json::object& backend) {
   return backend.contains("since_s") ? age_text(backend, "since_s") : "-";
 }
@@ -299,6 +310,7 @@ std::string backends_text(const json::object& backends) {
     for (const json::object& one : objects_field(backend, "drift")) {
       drift += drift_text(backend, one);
     }
+    drift += penalty_text(backend);
   }
   return table.text() + (drift.empty() ? "" : "\n" + drift);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs `maintenance`, `enable` and `weight`: what an operator decides about members beside the
-// configuration, until it is undone.
+// The verbs `maintenance`, `enable`, `weight` and `clear-damping`: what an operator decides about
+// members beside the configuration, until it is undone.
 #include "control/cli/member_verb.h"
 #include "control/cli/program.h"
 #include "control/cli/verb.h"
@@ -57,6 +57,14 @@ void add_enable(CLI::App& app, Context& context) {
   verb.required({"OBJECT", "", kObjectHelp}, options->objects);
   add_member_options(verb, *options);
   verb.runs([options, &context] { run_member_verb("enable", *options, context); });
+}
+
+void add_clear_damping(CLI::App& app, Context& context) {
+  auto options = std::make_shared<MemberVerb>();
+  Verb verb(app, "clear-damping", "Forget how often backends fell; one held back for it is up");
+  verb.required({"OBJECT", "", kObjectHelp}, options->objects);
+  add_member_options(verb, *options);
+  verb.runs([options, &context] { run_member_verb("clear-damping", *options, context); });
 }
 
 void add_weight(CLI::App& app, Context& context) {

@@ -29,7 +29,8 @@ Disposition own_disposition(const MemberInput& member, Disposition when_down) {
 // Gives back the traffic of suspects beyond the allowed number; those avoided already come first.
 void limit_suspects(std::span<const MemberInput> members, std::vector<Decision>& decisions) {
   const auto enabled = static_cast<std::size_t>(std::ranges::count_if(members, is_enabled));
-  const bool other_up = count_enabled(members, Health::kUp) > 0;
+  const bool other_up =
+      count_enabled(members, Health::kUp) + count_enabled(members, Health::kDamped) > 0;
   std::size_t left = other_up ? suspects_allowed(enabled) : 0;
   for (const bool avoided : {true, false}) {
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -50,9 +51,13 @@ void limit_suspects(std::span<const MemberInput> members, std::vector<Decision>&
 ServiceDecision decide(std::span<const MemberInput> members, Disposition when_down) {
   const auto enabled = static_cast<std::size_t>(std::ranges::count_if(members, is_enabled));
   ServiceDecision result;
-  result.last_resort = enabled > 0 && count_enabled(members, Health::kDown) == enabled;
+  const std::size_t damped = count_enabled(members, Health::kDamped);
+  const bool damped_serve = damped > 0 && count_enabled(members, Health::kUp) == 0;
+  result.last_resort = enabled > 0 && count_enabled(members, Health::kDown) + damped == enabled;
   for (const MemberInput& member : members) {
-    const bool recruited = result.last_resort && is_enabled(member);
+    const bool recruited =
+        is_enabled(member) &&
+        (damped_serve ? member.state.health == Health::kDamped : result.last_resort);
     result.members.push_back(
         {.disposition = recruited ? Disposition::kNew : own_disposition(member, when_down),
          .weight = member.down_for_long && !recruited ? 0 : member.weight,

@@ -8,16 +8,19 @@
 //   up           new                keep                             reset
 //   suspect      avoid, or new (1)  keep                             reset
 //   down (3)     avoid, or new (2)  keep                             reset
+//   damped       avoid, or new (2)  keep                             reset
 //
 // A drain whose deadline is over is `drained` (`then: reset`) or `removed` (`then: remove`: out of
 // the generation, the flows that are left live on); with `then: keep` it goes on. Maintenance is a
 // drain without an end.
 //
-// (1) A suspect is avoided while another member is up and at most max(1, a quarter) of the enabled
+// (1) A suspect is avoided while another member is up, or damped, and at most max(1, a quarter) of
+// the enabled
 //     members are avoided for suspicion: many suspects at once accuse our own path to them.
-// (2) Last resort: when every enabled member is down they all take new flows. If they are really
-//     dead a client loses nothing by trying; if only the probes fail, the service goes on. A
-//     draining member is never recruited, and a member that was never probed is waited for.
+// (2) Last resort: when no enabled member is up, those that are damped take new flows, for their
+//     probes are good; when all are down they all do. If they are really dead a client loses
+//     nothing by trying; if only the probes fail, the service goes on. A draining member is never
+//     recruited, and a member that was never probed is waited for.
 // (3) Once it has failed while another member answered (dead_members.h), what the service's
 //     `on_down` says instead of avoid and keep, where that is not avoid.
 #pragma once
@@ -77,6 +80,7 @@ inline constexpr std::array<std::array<Disposition, kAdminCount>, kHealthCount> 
       /* up      */ {{kNew, kKeep, kReset, kKeep, kKeep}},
       /* suspect */ {{kAvoid, kKeep, kReset, kKeep, kKeep}},
       /* down    */ {{kAvoid, kKeep, kReset, kKeep, kKeep}},
+      /* damped  */ {{kAvoid, kKeep, kReset, kKeep, kKeep}},
   }};
 }();
 
@@ -121,6 +125,13 @@ static_assert(MemberState{}.after(AdminEvent::kDrain).after(HealthEvent::kPass).
                   Disposition::kKeep,
               "a first good probe does not undo a drain");
 
+static_assert(MemberState{}
+                      .after(AdminEvent::kDrain)
+                      .after(HealthEvent::kFallen)
+                      .after(HealthEvent::kHeld)
+                      .after(HealthEvent::kRisen)
+                      .disposition() == Disposition::kKeep,
+              "the end of a damping does not undo a drain");
 static_assert(MemberState{.admin = Admin::kMaintenance, .health = Health::kUp}
                       .after(HealthEvent::kFallen)
                       .after(HealthEvent::kRisen)
@@ -138,7 +149,7 @@ struct MemberInput {
   MemberState state;
   std::uint32_t weight = 100;
   Disposition now = Disposition::kKeep;  // what it has, so that suspects do not take turns
-  bool down_for_long = false;            // so long that it leaves the Maglev table
+  bool down_for_long = false;            // or damped; so long that it leaves the Maglev table
   bool proved_dead = false;              // has failed while another member answered
 };
 

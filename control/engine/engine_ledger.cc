@@ -47,6 +47,8 @@ std::string kind_of(const StateChange& change) {
       return change.before.health == Health::kUnknown ? "" : "member_up";
     case Health::kDown:
       return "member_down";
+    case Health::kDamped:
+      return "member_damped";
     case Health::kSuspect:
       return other_disposition ? "member_suspect" : "";
     default:

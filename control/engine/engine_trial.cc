@@ -69,7 +69,9 @@ Engine::Capacities Engine::capacities_by_name() const {
   for (const ServiceEntry& service : roster_.services()) {
     std::uint64_t& sum = capacities[service.name];
     for (const Member& member : service.members) {
-      sum += member.judgement.health == Health::kDown ? 0 : member.backend.weight;
+      const Health health = member.judgement.health;
+      const bool out = health == Health::kDown || health == Health::kDamped;
+      sum += out ? 0 : member.backend.weight;
     }
   }
   return capacities;

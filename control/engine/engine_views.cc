@@ -151,6 +151,13 @@ BackendView Engine::view_of(MemberPlace place, const seam::MemberCounters* count
   view.changes = member.changes;
   const CheckEntry* entry = member.check ? roster_.check(*member.check) : nullptr;
   view.check = control::view_of(member, entry);
+  if (const auto& damping = roster_.services()[place.service].damping) {
+    const Clock::TimePoint at = parts_.clock.now();
+    view.penalty = member.penalty.at(at, *damping);
+    if (member.penalty.holds(at, *damping)) {
+      view.held_left_s = member.penalty.left(at, *damping).count();
+    }
+  }
   return view;
 }
 
@@ -354,8 +361,9 @@ std::vector<std::string> Engine::build_notices() const {
   add_routes(notices);
   for (const ServiceEntry& service : roster_.services()) {
     if (service.last_resort) {
-      notices.push_back("service " + service.name +
-                        ": every member is down, all take new flows as the last resort");
+      notices.push_back(
+          "service " + service.name +
+          ": no member is up, those that are damped or else all take new flows as the last resort");
     }
   }
   return notices;

@@ -6,6 +6,7 @@
 #include "control/publish/build.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace holdfast::control {
@@ -14,6 +15,16 @@ namespace {
 using dataplane::Disposition;
 
 constexpr std::string_view kWholeNode = "node";
+
+std::optional<DampingRule> damping_of(const config::Service& service) {
+  if (!service.damping) {
+    return std::nullopt;
+  }
+  return DampingRule{.half_life = service.damping->half_life,
+                     .suppress = static_cast<double>(service.damping->suppress),
+                     .reuse = static_cast<double>(service.damping->reuse),
+                     .longest = service.damping->max};
+}
 
 Thresholds thresholds_of(const config::Service& service) {
   return {.rise = service.check.rise, .fall = service.check.fall};
@@ -72,6 +83,7 @@ void keep_state(Member& member, const Member& before) {
   member.since = before.since;
   member.changes = before.changes;
   member.down_since = before.down_since;
+  member.penalty = before.penalty;
   member.others_answered = before.others_answered;
   member.proved_dead = before.proved_dead;
 }
@@ -105,7 +117,9 @@ std::size_t count_undecided(const ServiceEntry& service) {
 }
 
 bool is_down_for_long(const Member& member, Instant now) {
-  return member.judgement.health == Health::kDown && now.steady - member.down_since >= kDownForLong;
+  const Health health = member.judgement.health;
+  return (health == Health::kDown || health == Health::kDamped) &&
+         now.steady - member.down_since >= kDownForLong;
 }
 
 bool is_named(std::string_view object, std::string_view service, const config::Backend& backend) {
@@ -130,12 +144,19 @@ bool is_named(std::string_view object, std::string_view service, const config::B
          wanted == (tier ? std::to_string(backend.tier) : backend.name);
 }
 
+// "penalty 2924, held back for 118s"
+std::string penalty_text(const Penalty& penalty, const DampingRule& rule, Instant now) {
+  const auto whole = [](double value) { return std::to_string(std::llround(value)); };
+  return "penalty " + whole(penalty.at(now.steady, rule)) + ", held back for " +
+         whole(penalty.left(now.steady, rule).count()) + "s";
+}
+
 // Why a member changed to which nothing happened itself.
 std::string indirect_cause(bool last_resort, bool was_last_resort) {
   if (last_resort != was_last_resort) {
-    return last_resort ? "last resort: every member is down" : "last resort is over";
+    return last_resort ? "last resort: no member is up" : "last resort is over";
   }
-  return "other suspects of the service";
+  return "other members of the service";
 }
 
 }  // namespace
@@ -196,6 +217,7 @@ Roster::Roster(const config::Config& config,
     entry.drain = service.drain;
     entry.min_capacity = service.min_capacity;
     entry.when_down = when_down(service);
+    entry.damping = damping_of(service);
     for (const config::Backend& backend : service.backends) {
       Member& member = entry.members.emplace_back(build_member(service, backend, now));
       const MemberPlace place{services_.size() - 1, entry.members.size() - 1};
@@ -330,7 +352,9 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
 void Roster::judge_member(
     MemberPlace place, const CheckEntry& check, Evidence evidence, Instant now, Outcome& out) {
   Member& member = services_[place.service].members[place.member];
+  const auto& damping = services_[place.service].damping;
   const Health before = member.judgement.health;
+  member.judgement.held = damping && member.penalty.holds(now.steady, *damping);
   member.judgement = judge(member.judgement, evidence, member.thresholds);
   out.confirm = out.confirm || member.judgement.confirm;
   const Health after = member.judgement.health;
@@ -341,11 +365,17 @@ void Roster::judge_member(
     member.down_since = now.steady;
     member.others_answered.reset();
     member.proved_dead = false;
+    if (damping && before != Health::kUnknown) {
+      member.penalty.add_fall(now.steady, *damping);
+    }
   }
   const std::uint32_t streak = member.judgement.streak();
   std::string cause = describe(check.last);
   if (streak > 1) {
     cause += ", " + std::to_string(streak) + " in a row";
+  }
+  if (after == Health::kDamped) {
+    cause += ", but it fell too often: " + penalty_text(member.penalty, *damping, now);
   }
   settle_service(place.service, {place.member, std::move(cause)}, now, out);
 }
@@ -365,6 +395,12 @@ Roster::Outcome Roster::apply(MemberPlace place, const Order& order, Instant now
   }
   if (order.event) {
     member.admin = next_admin(member.admin, *order.event);
+  }
+  if (order.clears_penalty) {
+    member.penalty.clear();
+    if (member.judgement.health == Health::kDamped) {
+      member.judgement.health = Health::kUp;
+    }
   }
   settle_service(place.service, {place.member, order.cause}, now, out);
   return out;

@@ -7,6 +7,7 @@
 #include "config/model.h"
 #include "control/decide/decide.h"
 #include "control/engine/orders.h"
+#include "control/judge/damping.h"
 #include "control/judge/judge.h"
 #include "control/probe/check.h"
 #include "control/probe/clock.h"
@@ -23,7 +24,7 @@
 
 namespace holdfast::control {
 
-// A member that was down for this long leaves the Maglev table.
+// A member that was down, or damped, for this long leaves the Maglev table.
 inline constexpr std::chrono::seconds kDownForLong{10};
 
 // Now, on both clocks: steady for what lasts, wall for what is written down.
@@ -62,6 +63,7 @@ struct Member {
   Clock::TimePoint since;
   std::uint64_t changes = 0;
   Clock::TimePoint down_since;
+  Penalty penalty;  // of its falls
   // While it is down: since when another member has answered, and whether it has failed once more
   // after that.
   std::optional<Clock::TimePoint> others_answered;
@@ -83,7 +85,8 @@ struct ServiceEntry {
   config::Drain drain;
   config::MinCapacity min_capacity;
   Disposition when_down = Disposition::kAvoid;
-  std::size_t undecided = 0;  // members that are down and not proved dead
+  std::optional<DampingRule> damping;  // nullopt: falls have no penalty
+  std::size_t undecided = 0;           // members that are down and not proved dead
   std::vector<Member> members;
   bool last_resort = false;
 };
@@ -147,6 +150,7 @@ class Roster {
     std::optional<AdminEvent> event;
     MemberOrders orders;
     std::string cause;
+    bool clears_penalty = false;  // and ends the damping, if there is one
   };
   Outcome apply(MemberPlace place, const Order& order, Instant now);
   // Passing time: members down for long, drains over.

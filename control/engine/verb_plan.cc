@@ -84,6 +84,8 @@ class Planner {
         return maintain(member);
       case AdminVerb::kEnable:
         return enable(member);
+      case AdminVerb::kClearDamping:
+        return clear(member);
       case AdminVerb::kWeight:
       case AdminVerb::kMigrate:
       case AdminVerb::kCount:
@@ -141,6 +143,16 @@ class Planner {
       return already("enabled");
     }
     set(AdminEvent::kEnable, std::nullopt, "enabled");
+  }
+  void clear(const Member& member) {
+    if (member.penalty == Penalty()) {
+      result.lines.push_back(label(change_.name) + " has no penalty");
+      return;
+    }
+    const bool damped = member.judgement.health == Health::kDamped;
+    change_.order.clears_penalty = true;
+    change_.line = damped ? "up, without its penalty" : "without its penalty";
+    result.changes.push_back(std::move(change_));
   }
   void weigh(const Member& member) {
     const std::optional<std::uint32_t> before =

@@ -5,6 +5,9 @@
 // A failure that nobody could mistake (refused, reset, unreachable) is definitive: a second one in
 // a row is enough. Any other failure is ambiguous and counts towards `fall`. After a failure that
 // has not settled the matter the caller probes again 50 ms later instead of a whole interval.
+//
+// A member that falls again and again is held back when it rises (damping.h): it is `damped` until
+// its penalty has faded, and taken up by its next good probe then.
 #pragma once
 
 #include "control/probe/result.h"
@@ -22,13 +25,15 @@ enum class Health : std::uint8_t {
   kUp,
   kSuspect,  // up, but its last probe failed
   kDown,
+  kDamped,  // has risen, but fell too often lately
   kCount
 };
 inline constexpr std::size_t kHealthCount = static_cast<std::size_t>(Health::kCount);
 
-// As operators see it: unknown, up, down. A suspect is up until it is down.
+// As operators see it: unknown, up, down, damped. A suspect is up until it is down.
 constexpr std::string_view health_name(Health health) {
-  constexpr std::array<std::string_view, kHealthCount> kNames = {"unknown", "up", "up", "down"};
+  constexpr std::array<std::string_view, kHealthCount> kNames = {
+      "unknown", "up", "up", "down", "damped"};
   return kNames[std::to_underlying(health)];
 }
 
@@ -55,19 +60,24 @@ constexpr Evidence evidence_of(const ProbeResult& result, std::chrono::nanosecon
 enum class HealthEvent : std::uint8_t {
   kPass,    // a pass, fewer than `rise` in a row
   kRisen,   // at least `rise` passes in a row
+  kHeld,    // the same, while its penalty holds the member back
   kFail,    // a failure, not yet enough
   kFallen,  // `fall` failures in a row, or two definitive ones
   kCount
 };
 inline constexpr std::size_t kHealthEventCount = static_cast<std::size_t>(HealthEvent::kCount);
 
-inline constexpr std::array<std::array<Health, kHealthEventCount>, kHealthCount> kNextHealth = {{
-    //                pass             risen        fail               fallen
-    /* unknown */ {{Health::kUp, Health::kUp, Health::kUnknown, Health::kDown}},
-    /* up      */ {{Health::kUp, Health::kUp, Health::kSuspect, Health::kDown}},
-    /* suspect */ {{Health::kUp, Health::kUp, Health::kSuspect, Health::kDown}},
-    /* down    */ {{Health::kDown, Health::kUp, Health::kDown, Health::kDown}},
-}};
+inline constexpr std::array<std::array<Health, kHealthEventCount>, kHealthCount> kNextHealth = [] {
+  using enum Health;
+  return std::array<std::array<Health, kHealthEventCount>, kHealthCount>{{
+      //             pass     risen  held     fail      fallen
+      /* unknown */ {{kUp, kUp, kUp, kUnknown, kDown}},
+      /* up      */ {{kUp, kUp, kUp, kSuspect, kDown}},
+      /* suspect */ {{kUp, kUp, kUp, kSuspect, kDown}},
+      /* down    */ {{kDown, kUp, kDamped, kDown, kDown}},
+      /* damped  */ {{kDamped, kUp, kDamped, kDamped, kDown}},
+  }};
+}();
 
 constexpr Health next_health(Health health, HealthEvent event) {
   return kNextHealth[std::to_underlying(health)][std::to_underlying(event)];
@@ -79,6 +89,11 @@ static_assert(next_health(Health::kDown, HealthEvent::kPass) == Health::kDown,
               "one good probe does not bring a dead member back");
 static_assert(next_health(Health::kUp, HealthEvent::kFail) == Health::kSuspect,
               "one failure makes a suspect, not a dead member");
+static_assert(next_health(next_health(Health::kDown, HealthEvent::kHeld), HealthEvent::kPass) ==
+                  Health::kDamped,
+              "a damped member is not taken up before its penalty has faded");
+static_assert(next_health(Health::kUp, HealthEvent::kHeld) == Health::kUp,
+              "a penalty takes nothing from a member that is up");
 
 struct Thresholds {
   std::uint32_t rise = 3;
@@ -93,6 +108,7 @@ struct Judgement {
   std::uint32_t failures = 0;    // in a row
   std::uint32_t definitive = 0;  // in a row, without an ambiguous one between
   bool confirm = false;          // the last failure wants another probe soon
+  bool held = false;             // by its penalty, for the next result; the caller knows
 
   [[nodiscard]] constexpr std::uint32_t streak() const { return passes + failures; }
   constexpr bool operator==(const Judgement&) const = default;
@@ -110,8 +126,9 @@ constexpr Judgement judge(Judgement before, Evidence evidence, Thresholds thresh
     after.failures = 0;
     after.definitive = 0;
     after.confirm = false;
-    after.health = next_health(
-        before.health, after.passes >= thresholds.rise ? HealthEvent::kRisen : HealthEvent::kPass);
+    const HealthEvent risen = before.held ? HealthEvent::kHeld : HealthEvent::kRisen;
+    after.health =
+        next_health(before.health, after.passes >= thresholds.rise ? risen : HealthEvent::kPass);
     return after;
   }
   after.passes = 0;
@@ -119,7 +136,7 @@ constexpr Judgement judge(Judgement before, Evidence evidence, Thresholds thresh
   after.definitive = evidence == Evidence::kDefinitive ? before.definitive + 1 : 0;
   const bool fallen = after.failures >= thresholds.fall || after.definitive >= kDefinitiveFall;
   after.health = next_health(before.health, fallen ? HealthEvent::kFallen : HealthEvent::kFail);
-  after.confirm = after.health == Health::kSuspect || after.health == Health::kUnknown;
+  after.confirm = after.health != Health::kDown;
   return after;
 }
 

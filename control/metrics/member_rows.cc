@@ -12,7 +12,7 @@
 namespace holdfast::control {
 namespace {
 
-constexpr std::array<std::string_view, 3> kHealth = {"unknown", "up", "down"};
+constexpr std::array<std::string_view, 4> kHealth = {"unknown", "up", "down", "damped"};
 constexpr std::array<std::string_view, 4> kAdmin = {
     "enabled", "draining", "maintenance", "removed"};
 
@@ -220,6 +220,10 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      "Time since the last such change.",
      kGauge,
      member<&BackendView::since_s>},
+    {"holdfast_member_penalty",
+     "Of its falls, 1000 each, fading; what held it back is over below `reuse`.",
+     kGauge,
+     member<&BackendView::penalty>},
     {"holdfast_check_results_total",
      "Check results; void ones were late or failed locally.",
      kCounter,

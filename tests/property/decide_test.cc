@@ -26,12 +26,13 @@ struct Node {
   bool drained_once = false;  // a drain or a maintenance was asked for and not undone
 
   [[nodiscard]] auto key() const {
-    return std::array<std::uint32_t, 8>{std::to_underlying(admin),
+    return std::array<std::uint32_t, 9>{std::to_underlying(admin),
                                         std::to_underlying(judgement.health),
                                         judgement.passes,
                                         judgement.failures,
                                         judgement.definitive,
                                         judgement.confirm ? 1U : 0U,
+                                        judgement.held ? 1U : 0U,
                                         std::to_underlying(disposition),
                                         drained_once ? 1U : 0U};
   }
@@ -47,9 +48,14 @@ std::vector<std::uint32_t> key_of(const World& world) {
   return key;
 }
 
-constexpr std::size_t kEvents = 4 + kAdminEventCount;  // 4 kinds of evidence, then admin events
+constexpr std::size_t kEvidence = 5;  // 4 kinds, and its penalty that begins or ends to hold it
+constexpr std::size_t kEvents = kEvidence + kAdminEventCount;
 
 void apply(Node& node, std::size_t event) {
+  if (event == 4) {
+    node.judgement.held = !node.judgement.held;
+    return;
+  }
   if (event < 4) {
     Judgement& j = node.judgement;
     j = judge(j, static_cast<Evidence>(event), kThresholds);
@@ -58,7 +64,7 @@ void apply(Node& node, std::size_t event) {
     j.definitive = std::min(j.definitive, kDefinitiveFall);
     return;
   }
-  const auto admin = static_cast<AdminEvent>(event - 4);
+  const auto admin = static_cast<AdminEvent>(event - kEvidence);
   node.admin = next_admin(node.admin, admin);
   const bool asked = admin == AdminEvent::kDrain || admin == AdminEvent::kMaintain;
   node.drained_once = asked || (admin != AdminEvent::kEnable && node.drained_once);
@@ -85,6 +91,7 @@ std::string broken_rule(const World& world, const ServiceDecision& decision) {
   std::size_t up = 0;
   std::size_t avoided_suspects = 0;
   bool unknown = false;
+  std::size_t damped = 0;
   for (const Node& node : world) {
     const bool enabled = node.admin == Admin::kEnabled;
     const Health health = node.judgement.health;
@@ -104,6 +111,7 @@ std::string broken_rule(const World& world, const ServiceDecision& decision) {
         !decision.last_resort) {
       return "a dead member takes new flows beside living ones";
     }
+    damped += enabled && health == Health::kDamped ? 1U : 0U;
     usable += node.disposition == Disposition::kNew ? 1U : 0U;
     candidates += enabled && health != Health::kUnknown ? 1U : 0U;
     up += enabled && health == Health::kUp ? 1U : 0U;
@@ -114,7 +122,18 @@ std::string broken_rule(const World& world, const ServiceDecision& decision) {
   if (candidates > 0 && !unknown && usable == 0) {
     return "a service with enabled members takes no new flows";
   }
-  if (avoided_suspects > 0 && (up == 0 || avoided_suspects > suspects_allowed(world.size()))) {
+  for (const Node& node : world) {
+    const bool serves = node.disposition == Disposition::kNew;
+    const bool held = node.judgement.health == Health::kDamped;
+    if (held && node.admin == Admin::kEnabled && serves != (up == 0)) {
+      return "a damped member serves exactly while no other is up";
+    }
+    if (damped > 0 && node.judgement.health == Health::kDown && serves) {
+      return "a dead member takes new flows beside one that is damped";
+    }
+  }
+  if (avoided_suspects > 0 &&
+      (up + damped == 0 || avoided_suspects > suspects_allowed(world.size()))) {
     return "too many suspects are avoided";
   }
   return {};
@@ -160,7 +179,7 @@ TEST(DecideSearch, HoldsItsRulesWhateverBecomesOfTheFlowsOfTheDead) {
 }
 
 TEST(DecideSearch, AsksForConfirmationExactlyWhileAMemberIsInDoubt) {
-  std::set<std::array<std::uint32_t, 8>> seen;
+  std::set<std::array<std::uint32_t, 9>> seen;
   std::queue<Node> open;
   open.push({});
   while (!open.empty()) {
@@ -173,7 +192,7 @@ TEST(DecideSearch, AsksForConfirmationExactlyWhileAMemberIsInDoubt) {
     const bool doubt = j.failures > 0 && j.health != Health::kDown;
     ASSERT_EQ(j.confirm, doubt);
     ASSERT_FALSE(j.passes > 0 && j.failures > 0);
-    for (std::size_t event = 0; event < 4; ++event) {
+    for (std::size_t event = 0; event < kEvidence; ++event) {
       Node next = node;
       apply(next, event);
       open.push(next);

@@ -200,7 +200,10 @@ TEST_F(CliVerbsTest, MaintainsEnablesAndWeighs) {
   EXPECT_EQ(run_with_socket({"enable", "web/a", "--reason", "done"}).exit_code, 0);
   EXPECT_EQ(run_with_socket({"weight", "web/a", "web/b", "20"}).exit_code, 0);
   EXPECT_EQ(run_with_socket({"weight", "web/a", "default"}).exit_code, 0);
-  ASSERT_EQ(calls().size(), 4U);
+  EXPECT_EQ(run_with_socket({"clear-damping", "web/a", "--dry-run"}).exit_code, 0);
+  ASSERT_EQ(calls().size(), 5U);
+  EXPECT_EQ(calls()[4].verb, "clear-damping");
+  EXPECT_TRUE(calls()[4].request.dry_run);
   EXPECT_EQ(calls()[0].request.ttl, std::chrono::minutes(5));
   EXPECT_EQ(calls()[1].verb, "enable");
   EXPECT_EQ(calls()[2].object, "web/a web/b");

@@ -119,6 +119,7 @@ TEST(Example, HasEveryKeyInItsSection) {
       {"    balance:", kBalanceKeys},
       {"    affinity:", kAffinityKeys},
       {"    announce:", kAnnounceKeys},
+      {"    damping:", kDampingKeys},
       {"    drain:", kDrainKeys},
       {"    timeouts:", kTimeoutsKeys},
       {"      - {name:", kBackendKeys},

@@ -156,6 +156,20 @@ TEST(Load, ReadsWhatBecomesOfTheFlowsOfADeadBackend) {
   EXPECT_FALSE(parse_config(kSmall + "defaults: {on_down: drop}\n", "x.yaml"));
 }
 
+TEST(Load, ReadsWhenABackendThatFlapsIsHeldBack) {
+  EXPECT_EQ(parsed(kSmall).services.at(0).damping->suppress, 2500U);
+  const std::string all = kSmall + "defaults: {damping: {half_life: 30s, max: 2m}}\n";
+  EXPECT_EQ(parsed(all).services.at(0).damping->half_life, 30s);
+  const auto own = [&all](const std::string& value) {
+    return parsed(replaced(all, "ports: [tcp", "damping: " + value + "\n    ports: [tcp"));
+  };
+  EXPECT_FALSE(own("none").services.at(0).damping);
+  EXPECT_EQ(own("{reuse: 500}").services.at(0).damping->reuse, 500U);
+  EXPECT_EQ(own("{reuse: 500}").services.at(0).damping->max, 2min);
+  const std::string none = kSmall + "defaults: {damping: none}\n";
+  EXPECT_FALSE(parsed(none).services.at(0).damping);
+}
+
 TEST(Load, TurnsChecksOffForServicesThatHaveNone) {
   const std::string text = kSmall + "defaults: {check: none}\n";
   EXPECT_FALSE(parsed(text).services.at(0).has_check);

@@ -70,6 +70,8 @@ TEST(ViewsJson, WritesEveryFieldOfABackend) {
       .since_s = 1.5,
       .changes = 3,
       .check = {"http", 5, 1, 2, 4, "L7", "ok", 0.25},
+      .penalty = 1500.5,
+      .held_left_s = 60,
       .drift = {{"draining", "enabled", "uid=0(root)", "disk", 1.5, 28.5, "reset", 60},
                 {"weight 20", "weight 100", "uid=0(root)", "", 2, {}, "", {}}},
       .drain_estimate_s = 7.5,
@@ -94,7 +96,7 @@ TEST(ViewsJson, WritesEveryFieldOfABackend) {
                "age_s": 1.5, "deadline_s": 28.5, "then": "reset", "expires_s": 60.0},
               {"what": "weight 20", "file": "weight 100", "who": "uid=0(root)", "reason": "",
                "age_s": 2.0}],
-    "drain_estimate_s": 7.5
+    "penalty": 1500.5, "held_left_s": 60.0, "drain_estimate_s": 7.5
 })json"));
 }
 

@@ -35,7 +35,9 @@ TEST(Decide, PrintsTheTableThatTheHeaderShows) {
   EXPECT_EQ(disposition_of(Admin::kEnabled, Health::kUp), kNew);
   EXPECT_EQ(disposition_of(Admin::kEnabled, Health::kSuspect), kAvoid);
   EXPECT_EQ(disposition_of(Admin::kEnabled, Health::kDown), kAvoid);
-  for (const Health health : {Health::kUnknown, Health::kUp, Health::kSuspect, Health::kDown}) {
+  EXPECT_EQ(disposition_of(Admin::kEnabled, Health::kDamped), kAvoid);
+  for (const Health health :
+       {Health::kUnknown, Health::kUp, Health::kSuspect, Health::kDown, Health::kDamped}) {
     EXPECT_EQ(disposition_of(Admin::kDraining, health), kKeep);
     EXPECT_EQ(disposition_of(Admin::kMaintenance, health), kKeep);
     EXPECT_EQ(disposition_of(Admin::kRemoved, health), kKeep);

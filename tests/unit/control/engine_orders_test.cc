@@ -254,6 +254,29 @@ TEST_F(EngineOrdersTest, CountsMembersTowardsAMinCapacityOfMembers) {
   EXPECT_EQ(change(weight("web/b", 0)).outcome, Outcome::kOk);
 }
 
+TEST_F(EngineOrdersTest, ShowsHowLongAMemberIsHeldBackAndEndsThatWhenTold) {
+  begin_up();
+  const auto clear = [this](const std::string& object) {
+    return change(asked(AdminVerb::kClearDamping, object));
+  };
+  EXPECT_EQ(clear("web/a").lines.at(0), "web/a has no penalty");
+  for (int fall = 0; fall < 3; ++fall) {
+    prober.dead = {11};
+    pass(1s);
+    prober.dead = {};
+    pass(1s);
+  }
+  EXPECT_EQ(view("a").health, "damped");
+  EXPECT_EQ(shown("a"), kAvoid);
+  EXPECT_NEAR(view("a").penalty, 2900, 60);
+  EXPECT_NEAR(view("a").held_left_s.value_or(0), 117, 2);
+  EXPECT_EQ(clear("web/a").lines.at(0), "web/a is up, without its penalty");
+  EXPECT_EQ(view("a").health, "up");
+  EXPECT_EQ(shown("a"), kNew);
+  EXPECT_EQ(view("a").penalty, 0);
+  EXPECT_FALSE(view("a").held_left_s);
+}
+
 TEST_F(EngineOrdersTest, ShowsItsOrdersAsDriftAgainstTheFile) {
   begin_up();
   drain("web/a");

@@ -134,7 +134,7 @@ TEST_F(RosterTest, UsesAllDeadMembersAsTheLastResortAndSaysWhy) {
   report("c", Reason::kRefused);
   const auto outcome = report("c", Reason::kRefused);
   EXPECT_EQ(disposition("web", "a"), kNew);
-  EXPECT_EQ(outcome.changes[0].cause, "last resort: every member is down");
+  EXPECT_EQ(outcome.changes[0].cause, "last resort: no member is up");
   EXPECT_TRUE(roster.services()[0].last_resort);
   report("a", Reason::kOk);
   report("a", Reason::kOk);
@@ -224,6 +224,78 @@ TEST_F(RosterTest, TakesAMemberOutOfTheTableAfterTenSecondsAndBackWhenItRecovers
   report("b", Reason::kOk);
   EXPECT_TRUE(report("b", Reason::kOk).weights_changed);
   EXPECT_EQ(roster.decisions()[0].members[1].weight, 100U);
+}
+
+TEST_F(RosterTest, HoldsBackAMemberThatFallsAgainAndAgain) {
+  all_up();
+  const auto rise = [this] {
+    report("b", Reason::kOk);
+    return report("b", Reason::kOk);
+  };
+  for (int fall = 0; fall < 3; ++fall) {
+    refuse("b");
+    passed += 10s;
+    EXPECT_EQ(rise().changes.at(0).after.health, Health::kUp) << fall;
+    passed += 10s;
+  }
+  refuse("b");
+  const auto held = rise();
+  EXPECT_EQ(held.changes.at(0).after.health, Health::kDamped);
+  EXPECT_EQ(held.changes.at(0).after.disposition, kAvoid);
+  EXPECT_EQ(held.changes.at(0).cause,
+            "L4 ok, 2 in a row, but it fell too often: penalty 2924, held back for 118s");
+  EXPECT_EQ(disposition("dsr", "b"), kAvoid);
+  reload();
+  passed += 117s;
+  EXPECT_TRUE(report("b", Reason::kOk).changes.empty());
+  passed += 1s;
+  EXPECT_EQ(report("b", Reason::kOk).changes.at(0).after.disposition, kNew);
+}
+
+TEST_F(RosterTest, ForgetsFallsWhereThereIsNoDamping) {
+  config.services[0].damping = std::nullopt;
+  reload();
+  all_up();
+  for (int fall = 0; fall < 20; ++fall) {
+    refuse("b");
+    report("b", Reason::kOk);
+    report("b", Reason::kOk);
+  }
+  EXPECT_EQ(disposition("web", "b"), kNew);
+  EXPECT_EQ(disposition("dsr", "b"), kAvoid);
+}
+
+TEST_F(RosterTest, TakesADampedMemberUpWhenItsPenaltyIsCleared) {
+  all_up();
+  for (int fall = 0; fall < 3; ++fall) {
+    refuse("b");
+    report("b", Reason::kOk);
+    report("b", Reason::kOk);
+  }
+  const MemberPlace place = *roster.find({"web", "b"});
+  ASSERT_EQ(roster.at(place).judgement.health, Health::kDamped);
+  Roster::Order order{
+      .event = std::nullopt, .orders = {}, .cause = "clear-damping", .clears_penalty = true};
+  const auto outcome = roster.apply(place, order, now());
+  EXPECT_EQ(outcome.changes.at(0).after.health, Health::kUp);
+  EXPECT_EQ(disposition("web", "b"), kNew);
+  EXPECT_EQ(disposition("dsr", "b"), kAvoid);
+  EXPECT_EQ(roster.at(place).penalty, Penalty());
+}
+
+TEST_F(RosterTest, UsesDampedMembersBeforeAllTheDead) {
+  all_up();
+  for (int fall = 0; fall < 3; ++fall) {
+    refuse("b");
+    report("b", Reason::kOk);
+    report("b", Reason::kOk);
+  }
+  refuse("a");
+  EXPECT_EQ(disposition("web", "b"), kAvoid);
+  refuse("c");
+  EXPECT_EQ(disposition("web", "b"), kNew);
+  EXPECT_EQ(disposition("web", "a"), kAvoid);
+  EXPECT_EQ(disposition("web", "c"), kAvoid);
 }
 
 TEST_F(RosterTest, KeepsHealthOverAReloadThatLeavesTheAddressAlone) {
