@@ -118,6 +118,16 @@ bool place_untracked(
   return found(b, i, choice->member, kNoRecord);
 }
 
+// RFC 792, RFC 1812 §5.2.7.1; RFC 4443 §3.1. That a packet is too big says that the way is there.
+bool says_unreachable(const Burst& b, Slot i) {
+  constexpr std::uint8_t kUnreachable = 3;
+  constexpr std::uint8_t kTooBig = 4;  // a code
+  constexpr std::uint8_t kUnreachable6 = 1;
+  const auto header = load<IcmpHeader>(b.frame[i].data + b.l4_offset[i]);
+  return b.key[i].destination.is_v4() ? header.type == kUnreachable && header.code != kTooBig
+                                      : header.type == kUnreachable6;
+}
+
 // A flow that its ends no longer have in common.
 bool is_over(const Burst& b, Slot i, const Generation& generation, const WorkerState& state) {
   if (b.record[i] != kNoRecord && given_up(state.tables.nat.record(b.record[i]))) {
@@ -147,6 +157,9 @@ bool find_flow(
   }
   if (is_over(b, i, generation, state)) {
     return b.drop(i, Drop::kMemberReset);
+  }
+  if (b.direction[i] == Direction::kToClient && says_unreachable(b, i)) {
+    note_refusal(state, b.member[i]);
   }
   const std::uint64_t source = generation.hasher().source(client_of(b, i, state.tables.nat));
   return state.icmp_errors.take(source, now_ms) || b.drop(i, Drop::kIcmpRateLimited);

@@ -174,6 +174,11 @@ void remember_client(const NatRecord& record,
   }
 }
 
+// Of a handshake, as the member's answer to this client; answers_another() has left out others.
+bool refuses(const Burst& b, Slot i) {
+  return b.direction[i] == Direction::kToClient && (b.tcp_flags[i] & kTcpRst) != 0;
+}
+
 // Advances a record by one packet.
 [[gnu::noinline]] void advance(Burst& b,
                                Slot i,
@@ -190,6 +195,9 @@ void remember_client(const NatRecord& record,
     const bool from_client = b.direction[i] == Direction::kToMember;
     was_half_open ? advance_handshake(record, from_client, segment_of(b, i))
                   : advance_tcp(record, from_client, b.tcp_flags[i]);
+    if (was_half_open && refuses(b, i)) {
+      note_refusal(state, {record.member, record.epoch});
+    }
   } else if (b.direction[i] == Direction::kToClient) {
     record.state = FlowState::kUdp;
   }

@@ -24,8 +24,8 @@
 
 namespace holdfast::dataplane {
 
-// What a burst's frames told about the neighbourhood. The caller takes and clears it after each
-// burst; what does not fit is forgotten, the next frame tells it again.
+// What a burst's frames told about neighbours and members. The caller takes and clears it after
+// each burst; what does not fit is forgotten, the next frame tells it again.
 struct Notices {
   struct Learned {
     Address address;
@@ -37,6 +37,8 @@ struct Notices {
   std::uint8_t learned_count = 0;
   std::array<Address, 8> unresolved;  // next hops (gateways, members) without a link-layer address
   std::uint8_t unresolved_count = 0;
+  std::array<MemberId, 8> refusing;  // members that were asked for a flow and did not take it
+  std::uint8_t refusing_count = 0;
 
   // A frame from nobody's own address teaches nothing.
   void learn(const Address& address, const MacAddress& mac, PortIndex port) {
@@ -53,9 +55,15 @@ struct Notices {
       unresolved[unresolved_count++] = next_hop;
     }
   }
+  void refuse(MemberId member) {
+    if (refusing_count < refusing.size()) {
+      refusing[refusing_count++] = member;
+    }
+  }
   void clear() {
     learned_count = 0;
     unresolved_count = 0;
+    refusing_count = 0;
   }
 };
 
@@ -79,6 +87,7 @@ class WorkerState {
         dispositions(shared.dispositions()),
         members(kRegistryCapacity),
         moves(kRegistryCapacity),
+        refusals(kRegistryCapacity),
         binding_entries(kRegistryCapacity),
         binding_records(kRegistryCapacity),
         pool_cursor(kRegistryCapacity) {}
@@ -91,6 +100,9 @@ class WorkerState {
   WorkerStats stats;
   std::vector<MemberStats> members;            // by registry index
   std::vector<MemberMoves> moves;              // likewise
+  // Likewise, of `nat`: handshakes that the member answered with a reset, and errors saying that
+  // it, or its port, cannot be reached.
+  std::vector<Counter> refusals;
   std::vector<Counter> binding_entries;        // by binding; of either kind, as in MemberStats
   std::vector<std::uint32_t> binding_records;  // by binding: those of binding_entries in `nat`
   std::vector<std::uint32_t> pool_cursor;  // by member: where the next pool endpoint is looked for
@@ -130,6 +142,12 @@ class WorkerState {
   // Sets the live counts from the tables; once, after validate_tables().
   void count_adopted();
 };
+
+// Counts that the member did not take a flow, and tells.
+inline void note_refusal(WorkerState& state, MemberId member) {
+  state.refusals[member.index].add(1);
+  state.notices.refuse(member);
+}
 
 // Ends idle and orphaned flows: visits as many buckets and records as the time since the last call
 // demands for a whole round in 2 s (30 s for large tables), at most 4096 of each. Releases

@@ -86,6 +86,7 @@ struct BackendView {
   std::optional<std::uint64_t> bytes_to_member;
   std::optional<std::uint64_t> packets_to_client;
   std::optional<std::uint64_t> bytes_to_client;
+  std::optional<std::uint64_t> refusals;  // of flows by the backend, or errors that say so; `nat`
   std::optional<std::uint64_t> last_new_flow_unix_ns;  // 0: none yet
   bool retired = false;                                // no longer configured, its flows live on
 };

@@ -198,6 +198,7 @@ json::object to_json(const BackendView& backend) {
                          {"bytes_to_member", known(backend.bytes_to_member)},
                          {"packets_to_client", known(backend.packets_to_client)},
                          {"bytes_to_client", known(backend.bytes_to_client)},
+                         {"refusals", known(backend.refusals)},
                          {"last_new_flow_unix_ns", known(backend.last_new_flow_unix_ns)},
                          {"retired", backend.retired}};
   if (!backend.drift.empty()) {

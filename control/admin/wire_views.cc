@@ -31,12 +31,13 @@ struct MemberField {
   std::optional<std::uint64_t> BackendView::* field;
 };
 
-constexpr std::array<MemberField, 5> kMemberFields = {{
+constexpr std::array<MemberField, 6> kMemberFields = {{
     {"new_flows", &BackendView::new_flows},
     {"packets_to_member", &BackendView::packets_to_member},
     {"bytes_to_member", &BackendView::bytes_to_member},
     {"packets_to_client", &BackendView::packets_to_client},
     {"bytes_to_client", &BackendView::bytes_to_client},
+    {"refusals", &BackendView::refusals},
 }};
 
 std::string address_text(std::string_view bytes) {

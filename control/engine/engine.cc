@@ -136,7 +136,29 @@ void Engine::on_disconnect(const std::string& reason) {
   enter({.kind = "dataplane_lost", .reason = reason});
 }
 
+// What traffic says is no event of its own: too many packets may say it.
+void Engine::on_refusal(std::string_view member) {
+  const std::size_t slash = member.find('/');
+  if (slash == std::string_view::npos) {
+    return;
+  }
+  const auto place =
+      roster_.find({std::string(member.substr(0, slash)), std::string(member.substr(slash + 1))});
+  if (!place) {
+    return;
+  }
+  const Roster::Outcome outcome = roster_.suspect(*place, "refuses its traffic", now());
+  act_on(outcome);
+  if (outcome.confirm) {
+    scheduler_.probe_now(*roster_.at(*place).check);
+  }
+}
+
 void Engine::on_event(const seam::Event& event) {
+  if (event.what() == "member_refuses") {
+    on_refusal(event.detail());
+    return;
+  }
   parts_.log.event(
       Severity::kInfo, "dataplane.event", {{"what", event.what()}, {"detail", event.detail()}});
   if (event.what() == "drain_deadline") {

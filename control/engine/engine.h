@@ -179,6 +179,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   void on_connect() override;
   void on_disconnect(const std::string& reason) override;
   void on_event(const seam::Event& event) override;
+  void on_refusal(std::string_view member);
   [[nodiscard]] Instant now() const;
   boost::asio::awaitable<void> begin();
   boost::asio::awaitable<void> adopt();

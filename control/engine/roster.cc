@@ -84,6 +84,7 @@ void keep_state(Member& member, const Member& before) {
   member.changes = before.changes;
   member.down_since = before.down_since;
   member.penalty = before.penalty;
+  member.hints = before.hints;
   member.others_answered = before.others_answered;
   member.proved_dead = before.proved_dead;
 }
@@ -352,16 +353,23 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
 void Roster::judge_member(
     MemberPlace place, const CheckEntry& check, Evidence evidence, Instant now, Outcome& out) {
   Member& member = services_[place.service].members[place.member];
+  if (evidence == Evidence::kPass && member.hints.newer_than(now.steady - check.last.duration)) {
+    return;
+  }
   const auto& damping = services_[place.service].damping;
   const Health before = member.judgement.health;
   member.judgement.held = damping && member.penalty.holds(now.steady, *damping);
   member.judgement = judge(member.judgement, evidence, member.thresholds);
   out.confirm = out.confirm || member.judgement.confirm;
   const Health after = member.judgement.health;
+  if (evidence == Evidence::kPass) {
+    member.hints.refute(now.steady);
+  }
   if (after == before) {
     return;
   }
   if (after == Health::kDown) {
+    member.hints.confirm();
     member.down_since = now.steady;
     member.others_answered.reset();
     member.proved_dead = false;
@@ -378,6 +386,21 @@ void Roster::judge_member(
     cause += ", but it fell too often: " + penalty_text(member.penalty, *damping, now);
   }
   settle_service(place.service, {place.member, std::move(cause)}, now, out);
+}
+
+Roster::Outcome Roster::suspect(MemberPlace place, const std::string& cause, Instant now) {
+  Outcome out;
+  Member& member = services_[place.service].members[place.member];
+  if (!member.check || member.judgement.health != Health::kUp ||
+      !member.hints.believed(now.steady)) {
+    return out;
+  }
+  member.hints.take(now.steady);
+  member.judgement.health = next_health(Health::kUp, HealthEvent::kFail);
+  member.judgement.confirm = true;
+  out.confirm = true;
+  settle_service(place.service, {place.member, cause}, now, out);
+  return out;
 }
 
 Roster::Outcome Roster::apply(MemberPlace place, const Order& order, Instant now) {

@@ -8,6 +8,7 @@
 #include "control/decide/decide.h"
 #include "control/engine/orders.h"
 #include "control/judge/damping.h"
+#include "control/judge/hints.h"
 #include "control/judge/judge.h"
 #include "control/probe/check.h"
 #include "control/probe/clock.h"
@@ -64,6 +65,7 @@ struct Member {
   std::uint64_t changes = 0;
   Clock::TimePoint down_since;
   Penalty penalty;  // of its falls
+  Hints hints;      // of its traffic
   // While it is down: since when another member has answered, and whether it has failed once more
   // after that.
   std::optional<Clock::TimePoint> others_answered;
@@ -144,6 +146,9 @@ class Roster {
   };
   // One probe result, for every member that stands on this check.
   Outcome apply(const CheckSpec& spec, const ProbeResult& result, Instant now);
+  // The member's own traffic says that it fails: a suspect, if its check can tell otherwise, and if
+  // such hints have been right lately. `confirm`: ask the check, now.
+  Outcome suspect(MemberPlace place, const std::string& cause, Instant now);
   // The operator's verbs: `orders` are the member's from now on; an event comes with those of its
   // state, none with a weight.
   struct Order {

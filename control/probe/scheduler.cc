@@ -33,9 +33,19 @@ void Scheduler::set(const std::set<CheckSpec>& checks) {
 }
 
 void Scheduler::confirm(const CheckSpec& check) {
+  bring_forward(check, clock_.now() + kConfirmDelay);
+}
+
+void Scheduler::probe_now(const CheckSpec& check) { bring_forward(check, clock_.now()); }
+
+void Scheduler::bring_forward(const CheckSpec& check, Clock::TimePoint when) {
   const auto entry = entries_.find(check);
-  const Clock::TimePoint when = clock_.now() + kConfirmDelay;
-  if (entry != entries_.end() && entry->second.next.when > when) {
+  if (entry == entries_.end()) {
+    return;
+  }
+  if (entry->second.probe != 0) {
+    entry->second.again = true;
+  } else if (entry->second.next.when > when) {
     clock_.cancel(entry->second.next);
     plan(entry, when);
   }
@@ -65,6 +75,9 @@ void Scheduler::launch(Entries::iterator entry, Clock::TimePoint planned) {
 
 void Scheduler::finished(Entries::iterator entry, const ProbeResult& result) {
   entry->second.probe = 0;
+  if (std::exchange(entry->second.again, false)) {
+    bring_forward(entry->first, clock_.now());
+  }
   // The handler may change the set of checks, this one included.
   const CheckSpec check = entry->first;
   handler_(check, result);

@@ -31,6 +31,8 @@ class Scheduler {
   void set(const std::set<CheckSpec>& checks);
   // Probes this check 50 ms from now, unless it is due earlier. Unknown checks are ignored.
   void confirm(const CheckSpec& check);
+  // The same, at once.
+  void probe_now(const CheckSpec& check);
   void stop() { set({}); }
 
   // Ticks that found the check's previous probe still in flight.
@@ -41,11 +43,13 @@ class Scheduler {
     std::chrono::nanoseconds phase{0};
     Clock::Ticket next;
     std::uint64_t probe = 0;  // in flight; 0: none
+    bool again = false;       // at once, when that is over
   };
   using Entries = std::map<CheckSpec, Entry>;
 
   [[nodiscard]] Clock::TimePoint next_tick(const CheckSpec& check, const Entry& entry) const;
   void plan(Entries::iterator entry, Clock::TimePoint when);
+  void bring_forward(const CheckSpec& check, Clock::TimePoint when);
   void launch(Entries::iterator entry, Clock::TimePoint planned);
   void finished(Entries::iterator entry, const ProbeResult& result);
 

@@ -183,6 +183,7 @@ Counters::MemberValues Counters::values_of(std::uint16_t index) const {
     for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
       values[i] += (stats.*kMemberRows[i].counter).get();
     }
+    values.back() += worker->state().refusals[index].get();
   }
   return values;
 }
@@ -195,6 +196,7 @@ void Counters::read_member(std::uint16_t index, seam::MemberCounters& out) const
   for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
     add(out.mutable_values(), kMemberRows[i].name, values[i] - base.values[i]);
   }
+  add(out.mutable_values(), "refusals", values.back() - base.values.back());
   std::uint64_t newest_ms = 0;
   for (const auto& worker : workers_) {
     newest_ms = std::max(newest_ms, worker->state().members[index].last_new_flow_ms.get());

@@ -40,7 +40,8 @@ class Counters {
   void read(bool with_members, seam::GetCountersReply& reply);
 
  private:
-  using MemberValues = std::array<std::uint64_t, kMemberRows.size()>;
+  // By row, then the refusals.
+  using MemberValues = std::array<std::uint64_t, kMemberRows.size() + 1>;
   // What the counters of an index stood at when its present member got it.
   struct Base {
     std::uint8_t epoch = 0;

@@ -140,6 +140,10 @@ void MainLoop::take_worker_notices() {
       if (!notice) {
         break;
       }
+      if (notice->what == Notice::What::kRefusal) {
+        tell_refusal(notice->member);
+        continue;
+      }
       if (!mirror_) {
         continue;
       }
@@ -152,6 +156,14 @@ void MainLoop::take_worker_notices() {
     }
   }
   refresh_neighborhood();
+}
+
+void MainLoop::tell_refusal(MemberId id) {
+  const MemberRecord& record = publisher_->members().records()[id.index];
+  if (record.state == RegistryState::kActive && record.epoch == id.epoch) {
+    server_->broadcast("member_refuses",
+                       fmt::format("{}/{}", record.service.view(), record.backend.view()));
+  }
 }
 
 void MainLoop::take_netlink() {

@@ -71,6 +71,7 @@ class MainLoop {
   void withdraw_routes();
   void watch_guard();
   void take_worker_notices();
+  void tell_refusal(MemberId id);
   void take_netlink();
   void take_link_changes();
   void watch_links();

@@ -29,6 +29,7 @@ namespace {
 
 constexpr std::align_val_t kRingAlignment{RTE_CACHE_LINE_SIZE};
 constexpr std::uint64_t kTellAgainMs = 200;
+constexpr std::uint64_t kTellRefusalAgainMs = 20;
 constexpr std::size_t kAnnouncementsPerTurn = 16;
 constexpr std::uint32_t kResetWindowMs = 2'000;
 
@@ -418,6 +419,9 @@ void Worker::forward_notices(std::uint64_t now_ms) {
   for (std::uint8_t i = 0; i < noticed.unresolved_count; ++i) {
     tell({.what = Notice::What::kUnresolved, .address = noticed.unresolved[i]}, now_ms);
   }
+  for (std::uint8_t i = 0; i < noticed.refusing_count; ++i) {
+    tell_refusal(noticed.refusing[i], now_ms);
+  }
   noticed.clear();
 }
 
@@ -430,6 +434,19 @@ void Worker::tell(const Notice& notice, std::uint64_t now_ms) {
     return;
   }
   told = {.address = notice.address, .at_ms = now_ms};
+  push(notice);
+}
+
+void Worker::tell_refusal(MemberId member, std::uint64_t now_ms) {
+  ToldRefusal& told = told_refusals_[member.index % kToldRefusals];
+  if (told.member == member && now_ms - told.at_ms < kTellRefusalAgainMs) {
+    return;
+  }
+  told = {.member = member, .at_ms = now_ms};
+  push({.what = Notice::What::kRefusal, .member = member});
+}
+
+void Worker::push(const Notice& notice) {
   const bool asleep = notices.empty();
   if (notices.push(notice) && asleep && surroundings_.wake_main >= 0) {
     const std::uint64_t one = 1;

@@ -44,11 +44,12 @@ namespace holdfast::dataplane {
 
 // What a worker tells the main thread.
 struct Notice {
-  enum class What : std::uint8_t { kLearned, kUnresolved };
+  enum class What : std::uint8_t { kLearned, kUnresolved, kRefusal };
   What what = What::kLearned;
   PortIndex port = 0;
   MacAddress mac{};
   Address address;
+  MemberId member{};  // of kRefusal, which has nothing else
 };
 
 // What the main thread lets worker 0 send: that `address` is at the port's MAC.
@@ -147,6 +148,8 @@ class Worker {
   void flush();
   void forward_notices(std::uint64_t now_ms);
   void tell(const Notice& notice, std::uint64_t now_ms);
+  void tell_refusal(MemberId member, std::uint64_t now_ms);
+  void push(const Notice& notice);
   bool announce();
   bool ask(const Neighborhood& neighborhood);
   void leave_snapshot();
@@ -161,7 +164,12 @@ class Worker {
     Address address;
     std::uint64_t at_ms = 0;
   };
+  struct ToldRefusal {
+    MemberId member{};
+    std::uint64_t at_ms = 0;
+  };
   static constexpr std::size_t kToldEntries = 256;
+  static constexpr std::size_t kToldRefusals = 64;
 
   WorkerSurroundings& surroundings_;
   const std::uint32_t index_;
@@ -173,6 +181,7 @@ class Worker {
   std::vector<rte_ring*> handed_by_us_;  // by owner; null for ourselves
   std::vector<Outbox> outboxes_;
   std::array<Told, kToldEntries> told_{};
+  std::array<ToldRefusal, kToldRefusals> told_refusals_{};
   Burst burst_;
   Sleeper sleeper_;
   bool busy_ = false;  // the last turn

@@ -11,7 +11,7 @@ from holdfast_lab.loads import MessageLoad, NewConnections, seen_between
 from holdfast_lab.message_client import LoadPlan
 from test_forwarding import target
 
-SILENCE_MS = 350  # P6, at the lab's interval of probes
+SILENCE_MS = {"nat": 100, "dsr": 350}  # P6, under traffic, at the lab's interval of probes
 counted = promises.count
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_killed_backend_gets_no_new_flow_and_other_flows_stay(lab, balancer, l
     for service in (NAT, DSR):
         last = members[(service.name, "b")]["last_new_flow_unix_ns"] / 1e9
         late = max(0.0, 1e3 * (last - killed_at))
-        measured.at_most(f"last new flow, {service.mode}", late, SILENCE_MS, "ms")
+        measured.at_most(f"last new flow, {service.mode}", late, SILENCE_MS[service.mode], "ms")
     lab.servers["b"].start().wait_ready()
     for service in (NAT, DSR):
         balancer.wait_member(service.name, "b", "disposition", "new")

@@ -151,6 +151,7 @@ struct MoveCounts {
   std::array<std::uint64_t, dataplane::kMoveCauses> moved{};  // away from it, by why
   std::uint64_t reset = 0;
   std::uint64_t untracked = 0;  // packets of flows without entry that began elsewhere
+  std::uint64_t refusals = 0;   // handshakes that it reset, and errors that say it is not reached
   bool operator==(const MoveCounts&) const = default;
 };
 

@@ -4,6 +4,16 @@
 #include "tests/support/model/model_burst.h"
 
 namespace holdfast::testing {
+namespace {
+
+// Destination unreachable, RFC 792 and RFC 4443 §3.1, but for "fragmentation needed".
+bool says_unreachable(const Arriving& frame, const Reading& error) {
+  const std::uint8_t type = frame.bytes[error.l4];
+  const std::uint8_t code = frame.bytes[error.l4 + 1];
+  return error.v4 ? type == 3 && code != 4 : type == 1;
+}
+
+}  // namespace
 
 bool BurstRun::find_entry(Travelling& t) const {
   const auto found = m_.entries_.find(t.name());
@@ -90,6 +100,9 @@ void BurstRun::find_error(Travelling& t) {
   const bool resets = m_.members_[t.member].disposition == Disposition::kReset;
   if (over || (resets && (!t.packet.tcp() || is_reset(t.member, name, t.packet.protocol)))) {
     return t.drop(Drop::kMemberReset);
+  }
+  if (t.to_client && says_unreachable(*t.frame, t.packet)) {
+    ++m_.members_[t.member].moves.refusals;
   }
   if (!m_.error_rate_.allows(group_of(t), now_ms_)) {
     t.drop(Drop::kIcmpRateLimited);

@@ -246,6 +246,8 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
     const bool was_half_open = flow.state == FlowState::kHalfOpen;
     if (!t.packet.later()) {
       advance(flow, *t.frame, t.packet, !t.to_client);
+      const bool refused = was_half_open && t.to_client && t.packet.tcp() && t.packet.has(kRst);
+      m_.members_[flow.member].moves.refusals += refused ? 1 : 0;
     }
     flow.seen_s = now_s_;
     flow.burst = m_.bursts_;

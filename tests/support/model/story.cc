@@ -90,6 +90,7 @@ std::string difference_of(const Member& is, const Member& expected) {
   }
   c.number("flows reset", is.moves.reset, expected.moves.reset);
   c.number("untracked moves", is.moves.untracked, expected.moves.untracked);
+  c.number("refusals", is.moves.refusals, expected.moves.refusals);
   return c.text();
 }
 

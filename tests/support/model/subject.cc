@@ -216,6 +216,7 @@ Member Subject::member(MemberIndex index) const {
   }
   member.moves.reset = moves.reset.get();
   member.moves.untracked = moves.untracked.get();
+  member.moves.refusals = worker_->refusals[index].get();
   return member;
 }
 

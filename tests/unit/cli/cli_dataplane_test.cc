@@ -81,11 +81,11 @@ TEST(DataplaneViews, ShowWhatTheDataplaneKnowsAndNothingElse) {
   EXPECT_EQ(boost::json::value(backends), boost::json::parse(R"({"backends": [
     {"service": "web", "name": "a", "address": "10.0.3.11", "port": 8080, "weight": 70, "tier": 0,
      "disposition": "new", "flows": 12, "new_flows": 400, "packets_to_member": 0,
-     "bytes_to_member": 0, "packets_to_client": 0, "bytes_to_client": 0,
+     "bytes_to_member": 0, "packets_to_client": 0, "bytes_to_client": 0, "refusals": 0,
      "last_new_flow_unix_ns": 0, "retired": false},
     {"service": "web", "name": "a", "address": "2001:db8::1", "port": 8080, "weight": 0, "tier": 0,
      "disposition": "new", "flows": 12, "new_flows": 400, "packets_to_member": 0,
-     "bytes_to_member": 0, "packets_to_client": 0, "bytes_to_client": 0,
+     "bytes_to_member": 0, "packets_to_client": 0, "bytes_to_client": 0, "refusals": 0,
      "last_new_flow_unix_ns": 0, "retired": true}]})"));
   const auto services = dataplane_services(sample());
   EXPECT_EQ(boost::json::value(services), boost::json::parse(R"({"services": [

@@ -81,6 +81,7 @@ TEST(ViewsJson, WritesEveryFieldOfABackend) {
       .bytes_to_member = 2,
       .packets_to_client = 3,
       .bytes_to_client = 4,
+      .refusals = 6,
       .last_new_flow_unix_ns = 5,
       .retired = true};
   EXPECT_EQ(to_json(view), json::parse(R"json({
@@ -91,7 +92,7 @@ TEST(ViewsJson, WritesEveryFieldOfABackend) {
     "check": {"type": "http", "passed": 5, "failed": 1, "voided": 2, "streak": 4,
               "last_layer": "L7", "last_reason": "ok", "last_duration_s": 0.25},
     "flows": 12, "new_flows": 400, "packets_to_member": 1, "bytes_to_member": 2,
-    "packets_to_client": 3, "bytes_to_client": 4, "last_new_flow_unix_ns": 5, "retired": true,
+    "packets_to_client": 3, "bytes_to_client": 4, "refusals": 6, "last_new_flow_unix_ns": 5, "retired": true,
     "drift": [{"what": "draining", "file": "enabled", "who": "uid=0(root)", "reason": "disk",
                "age_s": 1.5, "deadline_s": 28.5, "then": "reset", "expires_s": 60.0},
               {"what": "weight 20", "file": "weight 100", "who": "uid=0(root)", "reason": "",
@@ -107,6 +108,7 @@ TEST(ViewsJson, CountersThatAreNotKnownAreNull) {
                           "bytes_to_member",
                           "packets_to_client",
                           "bytes_to_client",
+                          "refusals",
                           "last_new_flow_unix_ns"}) {
     EXPECT_TRUE(to_json(BackendView{}).at(key).is_null()) << key;
   }

@@ -226,6 +226,38 @@ TEST_F(RosterTest, TakesAMemberOutOfTheTableAfterTenSecondsAndBackWhenItRecovers
   EXPECT_EQ(roster.decisions()[0].members[1].weight, 100U);
 }
 
+TEST_F(RosterTest, SuspectsAMemberThatItsTrafficAccusesUntilItsCheckPasses) {
+  all_up();
+  const MemberPlace place = *roster.find({"web", "b"});
+  const auto accused = roster.suspect(place, "refuses its traffic", now());
+  EXPECT_TRUE(accused.confirm);
+  ASSERT_EQ(accused.changes.size(), 1U);
+  EXPECT_EQ(accused.changes[0].after.disposition, kAvoid);
+  EXPECT_EQ(accused.changes[0].cause, "refuses its traffic");
+  EXPECT_TRUE(roster.suspect(place, "refuses its traffic", now()).changes.empty());
+  passed += 10ms;
+  // The probe that was under way says nothing.
+  roster.apply(check("b"), {.layer = Layer::kL4, .reason = Reason::kOk, .duration = 20ms}, now());
+  EXPECT_EQ(disposition("web", "b"), kAvoid);
+  report("b", Reason::kOk);
+  EXPECT_EQ(disposition("web", "b"), kNew);
+  EXPECT_FALSE(roster.suspect(place, "refuses its traffic", now()).confirm);
+  passed += 1s;
+  EXPECT_TRUE(roster.suspect(place, "refuses its traffic", now()).confirm);
+  refuse("b");
+  EXPECT_EQ(roster.at(place).judgement.health, Health::kDown);
+}
+
+TEST_F(RosterTest, BelievesNoTrafficAboutMembersThatNoCheckAsksOrThatAreNotUp) {
+  config.services[1].has_check = false;
+  reload();
+  EXPECT_FALSE(roster.suspect(*roster.find({"web", "a"}), "x", now()).confirm);
+  all_up();
+  EXPECT_FALSE(roster.suspect(*roster.find({"dsr", "a"}), "x", now()).confirm);
+  refuse("b");
+  EXPECT_FALSE(roster.suspect(*roster.find({"web", "b"}), "x", now()).confirm);
+}
+
 TEST_F(RosterTest, HoldsBackAMemberThatFallsAgainAndAgain) {
   all_up();
   const auto rise = [this] {

@@ -190,7 +190,7 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
   for (BackendView& backend : snapshot.backends) {
     backend.flows = backend.new_flows = std::nullopt;
     backend.packets_to_member = backend.bytes_to_member = std::nullopt;
-    backend.packets_to_client = backend.bytes_to_client = std::nullopt;
+    backend.packets_to_client = backend.bytes_to_client = backend.refusals = std::nullopt;
   }
   snapshot.services[0].flows = snapshot.services[0].new_flows = std::nullopt;
   snapshot.services[0].moves.reset();

@@ -87,6 +87,24 @@ TEST_F(SchedulerTest, SpreadsAThousandTargetsOverTheInterval) {
   EXPECT_LT(most, 90U);  // the mean is 50; 90 is beyond five standard deviations
 }
 
+TEST_F(SchedulerTest, ProbesAtOnceAlsoWhenAProbeIsUnderWayAsSoonAsThatIsOver) {
+  scheduler.set({check(1, 60s)});
+  scheduler.probe_now(check(1, 60s));
+  clock.advance(1ms);
+  ASSERT_EQ(prober.started, 1U);
+  scheduler.probe_now(check(1, 60s));
+  clock.advance(1ms);
+  EXPECT_EQ(prober.started, 1U);
+  prober.finish_all({});
+  clock.advance(1ms);
+  EXPECT_EQ(prober.started, 2U);
+  prober.finish_all({});
+  clock.advance(1s);
+  EXPECT_EQ(prober.started, 2U);
+  EXPECT_EQ(scheduler.skipped(), 0U);
+  scheduler.probe_now(check(2));  // unknown
+}
+
 TEST_F(SchedulerTest, ConfirmsFiftyMillisecondsLaterAndThenGoesOnAtThePhase) {
   scheduler.set({check(1)});
   clock.advance(1s);
