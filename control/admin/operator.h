@@ -91,6 +91,22 @@ struct BackendView {
   bool retired = false;                                // no longer configured, its flows live on
 };
 
+// One result of a check.
+struct ResultView {
+  std::int64_t unix_ms = 0;
+  std::string result;  // "L4 refused"
+  double duration_s = 0;
+  double lateness_s = 0;  // by which we were late ourselves
+  bool is_void = false;   // by our own fault
+};
+
+// How a backend came to be what it is.
+struct WhyView {
+  BackendView backend;
+  std::string check;                // "tcp 10.0.3.11:80 every 1s, timeout 500ms, fall 3, rise 3"
+  std::vector<ResultView> results;  // the newest first
+};
+
 struct NamedCount {
   std::string name;
   std::uint64_t value = 0;
@@ -314,6 +330,8 @@ class Operator {
   virtual StatusView status() = 0;
   virtual std::vector<ServiceView> services() = 0;
   virtual std::vector<BackendView> backends() = 0;
+  // Of "SERVICE/BACKEND"; nullopt: there is none.
+  virtual std::optional<WhyView> why(std::string_view object) = 0;
   // Asks the dataplane for fresh counters first, for at most `limit`.
   virtual boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) = 0;
 

@@ -70,6 +70,7 @@ enum class Path : std::uint8_t {
   kRevisions,
   kEvents,
   kSources,
+  kWhy,
   kChange,
   kNode,
   kConfiguration
@@ -84,13 +85,15 @@ struct Route {
   NodeVerb node = NodeVerb::kDrain;              // of kNode
 };
 
+constexpr std::string_view kWhyOf = "/v1/why/";
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 23> kRoutes = {{
+constexpr std::array<Route, 24> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
     {"/v1/health", "GET", Path::kHealth},
+    {"/v1/why/SERVICE/BACKEND", "GET", Path::kWhy},
     {"/v1/drain", "POST", Path::kChange, AdminVerb::kDrain},
     {"/v1/undrain", "POST", Path::kChange, AdminVerb::kUndrain},
     {"/v1/maintenance", "POST", Path::kChange, AdminVerb::kMaintenance},
@@ -143,6 +146,12 @@ asio::awaitable<HttpResponse> sources(Operator& target, std::string which) {
     co_return usage(files.error());
   }
   co_return reply(200, to_json(*files));
+}
+
+asio::awaitable<HttpResponse> why(Operator& target, std::string object) {
+  co_await target.refresh(kRefreshLimit);
+  const std::optional<WhyView> view = target.why(object);
+  co_return view ? reply(200, to_json(*view)) : usage("there is no backend '" + object + "'");
 }
 
 // Named and moved in: GCC 12 destroys an aggregate temporary of a co_await twice.
@@ -233,13 +242,20 @@ HttpResponse wrong_method(const Route& route) {
   return response;
 }
 
+// kRoutes.end(): there is none.
+const Route* find_route(std::string_view path) {
+  if (path.starts_with(kSourcesOf)) {
+    return std::ranges::find(kRoutes, Path::kSources, &Route::path);
+  }
+  return path.starts_with(kWhyOf) ? std::ranges::find(kRoutes, Path::kWhy, &Route::path)
+                                  : std::ranges::find(kRoutes, path, &Route::target);
+}
+
 }  // namespace
 
 asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
   const std::string_view path = path_of(request.target);
-  const auto* const route = path.starts_with(kSourcesOf)
-                                ? std::ranges::find(kRoutes, Path::kSources, &Route::path)
-                                : std::ranges::find(kRoutes, path, &Route::target);
+  const Route* const route = find_route(path);
   // A view ignores a query. A verb must not: who writes /v1/drain?dry_run=true means it.
   if (route == kRoutes.end() || (route->method != "GET" && route->target != request.target)) {
     co_return not_found();
@@ -250,6 +266,10 @@ asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
   if (route->path == Path::kSources) {
     std::string which(path.substr(kSourcesOf.size()));
     co_return co_await sources(target, std::move(which));
+  }
+  if (route->path == Path::kWhy) {
+    std::string object(path.substr(kWhyOf.size()));
+    co_return co_await why(target, std::move(object));
   }
   if (route->path == Path::kEvents) {
     co_return co_await events(target, std::move(request));

@@ -213,6 +213,18 @@ json::object to_json(const BackendView& backend) {
   return object;
 }
 
+json::object to_json(const WhyView& why) {
+  json::array results;
+  for (const ResultView& result : why.results) {
+    results.emplace_back(json::object{{"unix_ms", result.unix_ms},
+                                      {"result", result.result},
+                                      {"duration_s", result.duration_s},
+                                      {"lateness_s", result.lateness_s},
+                                      {"void", result.is_void}});
+  }
+  return {{"backend", to_json(why.backend)}, {"check", why.check}, {"results", std::move(results)}};
+}
+
 json::object to_json(const VerbResult& result) {
   json::object object = {{"outcome", outcome_name(result.outcome)},
                          {"lines", strings(result.lines)}};

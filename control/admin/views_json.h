@@ -16,6 +16,7 @@ namespace holdfast::control {
 boost::json::object to_json(const StatusView& status);
 boost::json::object to_json(const ServiceView& service);
 boost::json::object to_json(const BackendView& backend);
+boost::json::object to_json(const WhyView& why);
 boost::json::object to_json(const VerbResult& result);
 boost::json::object to_json(const RevisionView& revision);
 boost::json::object to_json(const SourcesView& sources);

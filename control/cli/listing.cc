@@ -2,16 +2,12 @@
 #include "control/cli/listing.h"
 
 #include "control/cli/json_fields.h"
+#include "control/cli/listing_text.h"
 #include "control/cli/options.h"
 #include "control/cli/table.h"
 
-#include <array>
 #include <cmath>
-#include <cstdio>
-#include <ctime>
 #include <map>
-
-#include <fmt/chrono.h>
 
 namespace holdfast::control {
 namespace {
@@ -39,25 +35,9 @@ std::string share(std::uint64_t part, std::uint64_t whole) {
   return std::to_string(part) + " of " + std::to_string(whole);
 }
 
-// "2026-11-26 23:59:59 UTC"; "-" for 0.
-std::string date_text(double unix_ms) {
-  const auto time = static_cast<std::time_t>(unix_ms / 1'000);
-  return time <= 0 ? "-" : fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", fmt::gmtime(time));
-}
-
-std::string milliseconds_text(double seconds) {
-  std::array<char, 32> text{};
-  const int size = std::snprintf(text.data(), text.size(), "%.1f ms", seconds * 1e3);
-  return {text.data(), static_cast<std::size_t>(size)};
-}
-
 std::string with_port(const std::string& address, std::uint64_t port) {
   const bool v6 = address.find(':') != std::string::npos;
   return (v6 ? "[" + address + "]" : address) + (port == 0 ? "" : ":" + std::to_string(port));
-}
-
-std::string age_text(const json::object& object, std::string_view key) {
-  return duration_text(std::chrono::duration<double>(number_field(object, key)));
 }
 
 std::string headline(const json::object& status) {
@@ -189,26 +169,6 @@ std::string check_text(const json::object& check) {
     text += " x" + text_field(check, "streak");
   }
   return text + " " + milliseconds_text(number_field(check, "last_duration_s"));
-}
-
-// "drift: web/a draining for 2m by uid=0(root) (kernel), then reset in 3m; the file says enabled"
-std::string drift_text(const json::object& backend, const json::object& drift) {
-  std::string text = "drift: " + text_field(backend, "service") + "/" +
-                     text_field(backend, "name") + " " + text_field(drift, "what") + " for " +
-                     age_text(drift, "age_s") + " by " + text_field(drift, "who");
-  if (const std::string reason = text_field(drift, "reason"); reason != "-") {
-    text += " (" + reason + ")";
-  }
-  if (drift.contains("deadline_s") && number_field(drift, "deadline_s") > 0) {
-    text += ", " + text_field(drift, "then") + " in " + age_text(drift, "deadline_s");
-  }
-  if (drift.contains("expires_s")) {
-    text += ", ends by itself in " + age_text(drift, "expires_s");
-  }
-  if (text_field(drift, "what").starts_with("draining") && backend.contains("drain_estimate_s")) {
-    text += ", last flow ends in about " + age_text(backend, "drain_estimate_s");
-  }
-  return text + "; the file says " + text_field(drift, "file") + "\n";
 }
 
 std::string penalty_text(const json::object& backend) {

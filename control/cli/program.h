@@ -47,6 +47,7 @@ void add_startup(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 void add_services(CLI::App& app, Context& context);
 void add_backends(CLI::App& app, Context& context);
+void add_why(CLI::App& app, Context& context);
 void add_drain(CLI::App& app, Context& context);
 void add_undrain(CLI::App& app, Context& context);
 void add_maintenance(CLI::App& app, Context& context);

@@ -121,6 +121,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   StatusView status() override;
   std::vector<ServiceView> services() override;
   std::vector<BackendView> backends() override;
+  std::optional<WhyView> why(std::string_view object) override;
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds limit) override;
   boost::asio::awaitable<EventsView> events(std::uint64_t life,
                                             std::uint64_t change,

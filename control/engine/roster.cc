@@ -336,6 +336,7 @@ Roster::Outcome Roster::apply(const CheckSpec& spec, const ProbeResult& result, 
   CheckEntry& entry = found->second.entry;
   const Evidence evidence = evidence_of(result, spec.timeout);
   entry.last = result;
+  entry.history.add(result, now.unix_ms);
   entry.passed += evidence == Evidence::kPass ? 1U : 0U;
   entry.voided += evidence == Evidence::kVoid ? 1U : 0U;
   entry.failed += evidence == Evidence::kDefinitive || evidence == Evidence::kAmbiguous ? 1U : 0U;

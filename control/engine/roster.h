@@ -12,6 +12,7 @@
 #include "control/judge/judge.h"
 #include "control/probe/check.h"
 #include "control/probe/clock.h"
+#include "control/probe/history.h"
 #include "control/publish/forwarder.h"
 
 #include <cstdint>
@@ -98,6 +99,7 @@ struct CheckEntry {
   std::uint64_t failed = 0;
   std::uint64_t voided = 0;
   ProbeResult last;
+  History history;
 };
 
 // One line of the log, one disposition for the dataplane.

@@ -27,6 +27,7 @@ class FakeOperator final : public control::Operator {
   control::StatusView status_view;
   std::vector<control::ServiceView> service_views;
   std::vector<control::BackendView> backend_views;
+  std::vector<control::ResultView> results_of_why;
   std::vector<control::RevisionView> revision_views;
   std::map<std::uint64_t, control::SourcesView> revisions;
   control::SourcesView file;
@@ -53,6 +54,14 @@ class FakeOperator final : public control::Operator {
       on_backends();
     }
     return backend_views;
+  }
+  std::optional<control::WhyView> why(std::string_view object) override {
+    for (const control::BackendView& view : backend_views) {
+      if (view.service + "/" + view.name == object) {
+        return control::WhyView{.backend = view, .check = "tcp", .results = results_of_why};
+      }
+    }
+    return std::nullopt;
   }
   boost::asio::awaitable<bool> refresh(std::chrono::milliseconds) override { co_return true; }
   // Those that changed since; over when there are none, unless they are told again and again.

@@ -211,6 +211,33 @@ TEST_F(CliVerbsTest, MaintainsEnablesAndWeighs) {
   EXPECT_EQ(calls()[3].request.weight, std::nullopt);
 }
 
+TEST_F(CliVerbsTest, SaysWhyABackendIsWhatItIs) {
+  BackendView b = backend("web", "b", 12);
+  b.health = "down";
+  b.cause = "L4 refused, 2 in a row";
+  b.penalty = 1000;
+  b.check.type = "tcp";
+  operator_.backend_views = {backend("web", "a", 0), b};
+  operator_.results_of_why = {{1'700'000'000'123, "L4 refused", 0.0015, 0, false},
+                              {1'700'000'000'000, "L4 timeout", 0.2, 0.3, true}};
+  start();
+  const Ran ran = run_with_socket({"why", "web/b"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.error;
+  EXPECT_THAT(ran.out, HasSubstr("web/b: down, "));
+  EXPECT_THAT(ran.out, HasSubstr("because: L4 refused, 2 in a row"));
+  EXPECT_THAT(ran.out, HasSubstr("penalty for its falls: 1000, which does not hold it back"));
+  EXPECT_THAT(ran.out, HasSubstr("2023-11-14 22:13:20.123 UTC  L4 refused    1.5 ms"));
+  EXPECT_THAT(ran.out, HasSubstr("void"));
+  EXPECT_EQ(json::parse(run_with_socket({"why", "web/b", "-o", "json"}).out)
+                .at("results")
+                .at(0)
+                .at("result"),
+            "L4 refused");
+  EXPECT_EQ(run_with_socket({"why", "web/c"}).exit_code, 2);
+  EXPECT_EQ(run_with_socket({"why", "web"}).exit_code, 2);
+  EXPECT_EQ(run_with_socket({"why", "web/b/c"}).exit_code, 2);
+}
+
 TEST_F(CliVerbsTest, MigratesFromOneBackendToAnother) {
   operator_.backend_views = {backend("web", "a", 0), backend("web", "b", 7)};
   operator_.result.members = {"web/a"};

@@ -277,6 +277,23 @@ TEST_F(EngineOrdersTest, ShowsHowLongAMemberIsHeldBackAndEndsThatWhenTold) {
   EXPECT_FALSE(view("a").held_left_s);
 }
 
+TEST_F(EngineOrdersTest, SaysWhyAMemberIsWhatItIs) {
+  begin_up();
+  prober.dead = {12};
+  pass(1s);
+  const std::optional<WhyView> why = engine->why("web/b");
+  ASSERT_TRUE(why);
+  EXPECT_EQ(why->backend.health, "down");
+  EXPECT_EQ(why->check, "tcp 10.0.3.12:80 every 250ms, timeout 200ms, fall 2, rise 2");
+  ASSERT_GT(why->results.size(), 3U);
+  EXPECT_EQ(why->results.front().result, "L4 refused");
+  EXPECT_EQ(why->results.back().result, "L4 ok");
+  EXPECT_FALSE(why->results.front().is_void);
+  for (const char* nobody : {"web/x", "x/b", "web", "", "/", "web/b/c"}) {
+    EXPECT_FALSE(engine->why(nobody)) << nobody;
+  }
+}
+
 TEST_F(EngineOrdersTest, ShowsItsOrdersAsDriftAgainstTheFile) {
   begin_up();
   drain("web/a");
