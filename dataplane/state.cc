@@ -245,6 +245,20 @@ std::expected<SharedState, std::string> SharedState::adopt(std::span<std::byte> 
   return state;
 }
 
+std::expected<SharedState, std::string> SharedState::attach(std::span<std::byte> memory,
+                                                            const StateGeometry& geometry,
+                                                            const HashKey& key,
+                                                            const BootId& boot) {
+  const auto found = examine(memory, memory.size(), key, boot);
+  if (!found) {
+    return std::unexpected(found.error());
+  }
+  if (*found != geometry) {
+    return std::unexpected("other sizes: worker count or `flows` changed");
+  }
+  return SharedState(memory, *found);
+}
+
 std::expected<SharedState, std::string> SharedState::adopt_resized(std::span<std::byte> memory,
                                                                    const HashKey& key,
                                                                    const BootId& boot) {

@@ -133,7 +133,13 @@ class SharedState {
                                                        const HashKey& key,
                                                        const BootId& boot);
 
-  // The same for a state of whatever sizes, which its header tells.
+  // The same for one that another process of this program is writing to: nothing is mended.
+  static std::expected<SharedState, std::string> attach(std::span<std::byte> memory,
+                                                        const StateGeometry& geometry,
+                                                        const HashKey& key,
+                                                        const BootId& boot);
+
+  // The same as adopt() for a state of whatever sizes, which its header tells.
   static std::expected<SharedState, std::string> adopt_resized(std::span<std::byte> memory,
                                                                const HashKey& key,
                                                                const BootId& boot);

@@ -12,7 +12,8 @@
 
 namespace holdfast::control {
 
-// `kept_descriptor` stays open in the child; -1 for none. Requires: command has a program's path.
+// `kept_descriptor` stays open in the child, whose environment names it (HOLDFAST_CHILD_LOCK); -1
+// for none. Requires: command has a program's path.
 std::expected<pid_t, std::string> spawn(const std::vector<std::string>& command,
                                         int kept_descriptor);
 

@@ -90,6 +90,18 @@ std::optional<int> SupervisedChild::run_prepare() const {
   return !older && final && starts_ == 0 ? std::optional(WEXITSTATUS(status)) : std::nullopt;
 }
 
+bool SupervisedChild::adopt(Time now) {
+  auto taken = ChildLock::take(lock_path_);
+  auto* holder = taken ? std::get_if<Holder>(&*taken) : nullptr;
+  if (holder == nullptr) {
+    return false;
+  }
+  const pid_t pid = holder->pid;
+  run(pid, std::move(holder->pidfd), now);
+  log_event("adopted", plan_.name, "pid=" + std::to_string(pid));
+  return true;
+}
+
 std::optional<int> SupervisedChild::start(Time now) {
   auto taken = ChildLock::take(lock_path_);
   if (!taken) {

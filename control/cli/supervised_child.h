@@ -46,6 +46,10 @@ class SupervisedChild {
   // `wait_status` as by waitpid(); nullopt for an adopted child, whose status nobody learns.
   std::optional<int> ended(std::optional<int> wait_status, Time now);
 
+  // Requires: kWaiting. True: a child runs that we did not start, another supervisor's or a
+  // successor of ours (`holdfast upgrade`).
+  bool adopt(Time now);
+
   // Requires: kRunning. To the child alone, or to its whole process group.
   void signal(int number) const;
   void signal_group(int number) const;

@@ -160,7 +160,7 @@ void Supervisor::ended(SupervisedChild& child, std::optional<int> status, Time n
     stopping_ = nullptr;
   }
   if (exit_code_) {
-    child.give_up();
+    give_up(child, now);
   } else if (code) {
     leave_adopted_ = true;
     begin_stop(*code);
@@ -171,8 +171,15 @@ void Supervisor::begin_stop(int exit_code) {
   exit_code_ = exit_code;
   for (SupervisedChild& child : children_) {
     if (child.state() == SupervisedChild::State::kWaiting) {
-      child.give_up();
+      give_up(child, std::chrono::steady_clock::now());
     }
+  }
+}
+
+// What has taken over from a child that just ended is to be stopped as well.
+void Supervisor::give_up(SupervisedChild& child, Time now) {
+  if (!child.adopt(now)) {
+    child.give_up();
   }
 }
 

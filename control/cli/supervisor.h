@@ -46,6 +46,7 @@ class Supervisor {
   void reap(Time now);
   void ended(SupervisedChild& child, std::optional<int> status, Time now);
   void begin_stop(int exit_code);
+  static void give_up(SupervisedChild& child, Time now);
   void advance_stop(Time now);
   [[nodiscard]] SupervisedChild* next_to_stop();
 

@@ -2,8 +2,10 @@
 // See boot.h.
 #include "dataplane/process/boot.h"
 
+#include "dataplane/process/child_lock.h"
 #include "dataplane/process/core_file.h"
 #include "dataplane/process/eal.h"
+#include "dataplane/process/handover.h"
 #include "dataplane/process/interface.h"
 #include "dataplane/process/lock.h"
 #include "dataplane/process/nft_ingress.h"
@@ -115,11 +117,13 @@ Result<void> open_mirror(const PortDemands& demands, Booted& booted) {
 // Behind the ports: of a killed process the kernel closes what was opened last first, and each
 // packet socket makes it wait for several grace periods (16 ms each here). So the routes are gone
 // 16 to 47 ms after the kill, not 109 to 185.
-Result<void> open_routes(const StartupSpec& startup, Booted& booted) {
+Result<void> open_routes(const StartupSpec& startup, Predecessor* predecessor, Booted& booted) {
   if (startup.routes.device.empty()) {
     return {};
   }
-  auto routes = VipRoutes::open(startup.routes);
+  auto routes = VipRoutes::open(
+      startup.routes,
+      predecessor == nullptr ? Descriptor() : predecessor->take(HandedOver::kRoutes));
   if (!routes) {
     return std::unexpected(routes.error());
   }
@@ -215,6 +219,51 @@ void clean_up(const StartupSpec& startup) {
   unlink_seam_sockets(startup.socket);
 }
 
+Booted files_of(const MemoryPlan& plan, HeldName name, SeamSockets sockets, StateFile state) {
+  std::vector<std::string> notices;
+  if (!name.notice.empty()) {
+    notices.push_back(name.notice);
+  }
+  return Booted{.plan = plan,
+                .placement = {},
+                .name = std::move(name.socket),
+                .sockets = std::move(sockets),
+                .state = std::move(state),
+                .mirror = nullptr,
+                .routes = nullptr,
+                .pool = nullptr,
+                .ports = {},
+                .handover = {},
+                .child_lock = {},
+                .running_capabilities = 0,
+                .notices = std::move(notices),
+                .interruption = nullptr};
+}
+
+// What a predecessor has opened, locks included.
+Result<Booted> take_files(const StartupSpec& startup,
+                          const MemoryPlan& plan,
+                          Predecessor& predecessor) {
+  auto state = StateFile::share(startup, plan, predecessor.take(HandedOver::kState));
+  if (!state) {
+    return std::unexpected(state.error());
+  }
+  Booted booted = files_of(plan,
+                           {.socket = predecessor.take(HandedOver::kInstance), .notice = {}},
+                           {.lock = predecessor.take(HandedOver::kSeamLock),
+                            .writer = predecessor.take(HandedOver::kWriter),
+                            .reader = predecessor.take(HandedOver::kReader),
+                            .path = startup.socket},
+                           std::move(*state));
+  booted.handover = predecessor.take(HandedOver::kHandover);
+  booted.child_lock = predecessor.take(HandedOver::kChildLock);
+  if (!booted.sockets.lock.valid() || !booted.sockets.writer.valid() ||
+      !booted.sockets.reader.valid() || !booted.handover.valid()) {
+    return fail(ExitCode::kRefused, "the running dataplane did not hand over all that it has");
+  }
+  return booted;
+}
+
 // Everything that may need root's rights.
 Result<Booted> open_files(const StartupSpec& startup,
                           const MemoryPlan& plan,
@@ -234,22 +283,14 @@ Result<Booted> open_files(const StartupSpec& startup,
   if (!state) {
     return std::unexpected(state.error());
   }
-  std::vector<std::string> notices;
-  if (!name->notice.empty()) {
-    notices.push_back(name->notice);
+  auto handover = Handover::listen(startup.socket);
+  if (!handover) {
+    return std::unexpected(handover.error());
   }
-  return Booted{.plan = plan,
-                .placement = {},
-                .name = std::move(name->socket),
-                .sockets = std::move(*sockets),
-                .state = std::move(*state),
-                .mirror = nullptr,
-                .routes = nullptr,
-                .pool = nullptr,
-                .ports = {},
-                .running_capabilities = 0,
-                .notices = std::move(notices),
-                .interruption = nullptr};
+  Booted booted = files_of(plan, std::move(*name), std::move(*sockets), std::move(*state));
+  booted.handover = std::move(*handover);
+  booted.child_lock = inherited_child_lock();
+  return booted;
 }
 
 }  // namespace
@@ -261,7 +302,10 @@ Result<std::string> rehearse(const StartupSpec& startup) {
   return examine_state(startup);
 }
 
-Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
+Result<Booted> boot(const StartupSpec& startup,
+                    const std::string& user,
+                    Predecessor* predecessor,
+                    const std::function<void()>& dropped) {
   const auto account = find_account(user);
   if (!account) {
     return std::unexpected(account.error());
@@ -274,7 +318,8 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   if (!plan) {
     return std::unexpected(plan.error());
   }
-  auto booted = open_files(startup, *plan, *account);
+  auto booted = predecessor == nullptr ? open_files(startup, *plan, *account)
+                                       : take_files(startup, *plan, *predecessor);
   if (!booted) {
     return booted;
   }
@@ -283,16 +328,24 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   raise_lock_limit();
   const CapabilityNeeds needs = capability_needs(startup, demands->bus);
   booted->running_capabilities = needs.running;
-  auto dropped = drop_privileges(*account, needs.starting);
-  if (!dropped) {
-    return std::unexpected(dropped.error());
+  const auto became = drop_privileges(*account, needs.starting);
+  if (!became) {
+    return std::unexpected(became.error());
   }
   ask_for_core();
-  if (!dropped->empty()) {
-    booted->notices.push_back(*dropped);
+  if (dropped) {
+    dropped();
   }
+  if (!became->empty()) {
+    booted->notices.push_back(*became);
+  }
+  // What stands there with a predecessor is that one's.
   booted->interruption =
-      std::make_unique<StartInterruption>(needs.running, [&startup] { clean_up(startup); });
+      std::make_unique<StartInterruption>(needs.running, [&startup, predecessor] {
+        if (predecessor == nullptr) {
+          clean_up(startup);
+        }
+      });
   if (auto opened = open_mirror(*demands, *booted); !opened) {
     return std::unexpected(opened.error());
   }
@@ -302,7 +355,7 @@ Result<Booted> boot(const StartupSpec& startup, const std::string& user) {
   if (auto opened = open_ports(startup, *booted); !opened) {
     return std::unexpected(opened.error());
   }
-  if (auto opened = open_routes(startup, *booted); !opened) {
+  if (auto opened = open_routes(startup, predecessor, *booted); !opened) {
     return std::unexpected(opened.error());
   }
   if (!drop_eal_capabilities()) {

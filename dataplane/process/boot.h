@@ -11,6 +11,7 @@
 #include "dataplane/process/neighbor_mirror.h"
 #include "dataplane/process/placement.h"
 #include "dataplane/process/port.h"
+#include "dataplane/process/predecessor.h"
 #include "dataplane/process/privileges.h"
 #include "dataplane/process/seam_socket.h"
 #include "dataplane/process/start_interruption.h"
@@ -18,6 +19,7 @@
 #include "dataplane/process/vip_routes.h"
 #include "dataplane/spec.h"
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +37,8 @@ struct Booted {
   std::unique_ptr<VipRoutes> routes;       // null without `routes`
   FramePoolMemory pool;
   std::vector<std::unique_ptr<Port>> ports;
+  Descriptor handover;    // where a successor asks
+  Descriptor child_lock;  // of `holdfast run`; not open without one
   CapabilitySet running_capabilities = 0;
   std::vector<std::string> notices;                 // degraded modes, one line each
   std::unique_ptr<StartInterruption> interruption;  // until the main loop reads signals
@@ -44,8 +48,12 @@ struct Booted {
 // process that runs can be gone on with. A line for the operator.
 Result<std::string> rehearse(const StartupSpec& startup);
 
-// `user` as in find_account(). Requires: SIGTERM and SIGINT are blocked; `startup` outlives the
-// result.
-Result<Booted> boot(const StartupSpec& startup, const std::string& user);
+// `user` as in find_account(). With a predecessor the state is still that one's, and its file is
+// shared; `dropped` is called behind the change of the user. Requires: SIGTERM and SIGINT are
+// blocked; `startup` outlives the result.
+Result<Booted> boot(const StartupSpec& startup,
+                    const std::string& user,
+                    Predecessor* predecessor = nullptr,
+                    const std::function<void()>& dropped = {});
 
 }  // namespace holdfast::dataplane

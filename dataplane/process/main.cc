@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // holdfast-dataplane --startup FILE: forwards until SIGTERM. FILE is the seam's serialised Startup
 // message, written by `holdfast startup`. No other configuration is read here. With --rehearse it
-// says only whether it could: `holdfast upgrade` asks. The first thing it does is to become the
-// build for this processor (level.h).
+// says only whether it could: `holdfast upgrade` asks. With --succeed it takes over from the one
+// that runs (predecessor.h), and ends once another process of it forwards. The first thing it does
+// is to become the build for this processor (level.h).
 #include "dataplane/api/codec.h"
+#include "dataplane/fnv.h"
 #include "dataplane/process/boot.h"
 #include "dataplane/process/level.h"
 #include "dataplane/process/process.h"
@@ -25,10 +27,10 @@ using holdfast::dataplane::ProcessOptions;
 using holdfast::dataplane::Result;
 
 constexpr std::string_view kUsage =
-    "usage: holdfast-dataplane --startup FILE [--user NAME] [--rehearse] | --version";
+    "usage: holdfast-dataplane --startup FILE [--user NAME] [--rehearse | --succeed] | --version";
 constexpr std::streamsize kLongestStartup = 1 << 20;
 
-Result<holdfast::dataplane::StartupSpec> load_startup(const std::string& path) {
+Result<void> load_startup(const std::string& path, ProcessOptions& options) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     return fail(ExitCode::kInvalid, fmt::format("cannot read the start-up message {}", path));
@@ -44,7 +46,9 @@ Result<holdfast::dataplane::StartupSpec> load_startup(const std::string& path) {
   if (!startup) {
     return fail(ExitCode::kInvalid, fmt::format("start-up message {}: {}", path, startup.error()));
   }
-  return *startup;
+  options.startup = std::move(*startup);
+  options.startup_id = holdfast::dataplane::fnv1a(bytes);
+  return {};
 }
 
 Result<ProcessOptions> read_arguments(std::span<char*> arguments) {
@@ -53,8 +57,8 @@ Result<ProcessOptions> read_arguments(std::span<char*> arguments) {
   std::string startup;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     const std::string_view name = arguments[i];
-    if (name == "--rehearse") {
-      options.rehearse = true;
+    if (name == "--rehearse" || name == "--succeed") {
+      (name == "--rehearse" ? options.rehearse : options.succeed) = true;
       continue;
     }
     if ((name != "--startup" && name != "--user") || i + 1 == arguments.size()) {
@@ -65,11 +69,10 @@ Result<ProcessOptions> read_arguments(std::span<char*> arguments) {
   if (startup.empty()) {
     return fail(ExitCode::kUsage, std::string(kUsage));
   }
-  auto loaded = load_startup(startup);
+  auto loaded = load_startup(startup, options);
   if (!loaded) {
     return std::unexpected(loaded.error());
   }
-  options.startup = std::move(*loaded);
   return options;
 }
 

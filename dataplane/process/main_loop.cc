@@ -2,6 +2,7 @@
 // See main_loop.h. This file builds and wires; housekeeping.cc is what happens meanwhile.
 #include "dataplane/process/main_loop.h"
 
+#include "dataplane/process/child_lock.h"
 #include "dataplane/process/clock.h"
 #include "dataplane/process/log.h"
 #include "dataplane/process/notify.h"
@@ -60,18 +61,36 @@ Result<std::unique_ptr<MainLoop>> MainLoop::create(const ProcessOptions& options
                 fmt::format("no memory for the rings between {} workers: lower dataplane.workers",
                             loop->surroundings_.workers));
   }
-  loop->start_publisher();
-  for (std::uint32_t i = 0; i < loop->surroundings_.workers; ++i) {
-    loop->workers_.push_back(std::make_unique<Worker>(
-        loop->surroundings_, *loop->rings_, loop->booted_.state.state(), i));
-  }
-  loop->publisher_->set_workers(loop->workers_);
-  loop->adopt_tables();
-  loop->booted_.interruption.reset();
-  loop->start_server();
-  loop->published();
-  loop->watch_everything();
   return loop;
+}
+
+void MainLoop::discard_received() {
+  std::array<rte_mbuf*, kBurstSize> packets;
+  for (const auto& port : surroundings_.ports) {
+    for (std::uint16_t queue = 0; queue < port->queues().receive; ++queue) {
+      while (const std::uint16_t count = port->receive(queue, packets)) {
+        rte_pktmbuf_free_bulk(packets.data(), count);
+      }
+    }
+  }
+}
+
+void MainLoop::take_tables() {
+  start_publisher();
+  for (std::uint32_t i = 0; i < surroundings_.workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>(surroundings_, *rings_, booted_.state.state(), i));
+  }
+  publisher_->set_workers(workers_);
+  adopt_tables();
+  booted_.interruption.reset();
+}
+
+void MainLoop::serve() {
+  name_child_lock(booted_.child_lock);
+  start_server();
+  published();
+  watch_everything();
+  await_successor();
 }
 
 void MainLoop::foresee_queues() {
@@ -282,6 +301,7 @@ Result<void> MainLoop::start_kernel_thread() {
 }
 
 void MainLoop::start_workers() {
+  surroundings_.stop.store(false);
   for (const auto& worker : workers_) {
     threads_.emplace_back([&worker] { worker->run(); });
     const std::string name = fmt::format("worker-{}", threads_.size() - 1);
@@ -319,7 +339,9 @@ void MainLoop::run() {
   for (const std::string& notice : notices()) {
     log_line(LogLevel::kNotice, "degraded", notice);
   }
-  start_workers();
+  if (threads_.empty()) {
+    start_workers();
+  }
   if (mirror_) {
     resolve_next_hops(Ask::kAll);
   }

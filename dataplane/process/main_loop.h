@@ -7,6 +7,7 @@
 #include "dataplane/process/announcer.h"
 #include "dataplane/process/boot.h"
 #include "dataplane/process/counters.h"
+#include "dataplane/process/handover.h"
 #include "dataplane/process/kernel_thread.h"
 #include "dataplane/process/neighbor_mirror.h"
 #include "dataplane/process/nft_ingress.h"
@@ -21,6 +22,7 @@
 #include "dataplane/receive_spread.h"
 #include "dataplane/rehash.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,11 +34,19 @@ namespace holdfast::dataplane {
 
 class MainLoop {
  public:
-  // Everything but the workers' threads. Requires: `booted` as boot() left it.
+  // What needs no tables. Requires: `booted` as boot() left it.
   static Result<std::unique_ptr<MainLoop>> create(const ProcessOptions& options, Booted booted);
   ~MainLoop();
 
-  // Starts the workers, serves until a signal, stops in order.
+  // Frees what has come by the ports: it is the predecessor's. Before the workers run.
+  void discard_received();
+  // The generation of before and the flows are in force; no worker runs.
+  void take_tables();
+  // Each has come round once. Once they run without one.
+  void start_workers();
+  // Answers the seam, netlink and signals from run() on. Requires: take_tables() has run.
+  void serve();
+  // Starts the workers that do not run, serves until a signal, stops in order.
   void run();
 
  private:
@@ -52,10 +62,12 @@ class MainLoop {
   void adopt_tables();
   void start_server();
   Result<void> start_kernel_thread();
-  void start_workers();
   void pin_workers();
   void stop_workers();
   void watch_everything();
+  void await_successor();
+  [[nodiscard]] std::string objection_to_handover() const;
+  [[nodiscard]] std::array<int, kHandedOverCount> handed_over() const;
 
   [[nodiscard]] std::vector<Link> port_links() const;
 
@@ -105,6 +117,7 @@ class MainLoop {
   PollLoop loop_;
   std::unique_ptr<Requests> requests_;
   std::unique_ptr<SeamServer> server_;
+  std::unique_ptr<Handover> handover_;
   std::vector<std::thread> threads_;
   std::unique_ptr<KernelThread> kernel_thread_;  // null without twins
   AdoptionReport adoption_;

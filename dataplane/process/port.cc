@@ -4,6 +4,7 @@
 
 #include "dataplane/process/eal.h"
 #include "dataplane/process/interface.h"
+#include "dataplane/process/left_program.h"
 #include "dataplane/process/memory_plan.h"
 #include "dataplane/process/packet_ring.h"
 #include "dataplane/process/port_device.h"
@@ -103,6 +104,9 @@ Result<void> Port::create_virtual_device() {
     const auto facts = load_interface(spec_.interface);
     if (!facts) {
       return fail(facts.error().code, fmt::format("port {}: {}", spec_.name, facts.error().text));
+    }
+    if (const auto left = detach_left_program(spec_.interface); !left) {
+      return fail(left.error().code, fmt::format("port {}: {}", spec_.name, left.error().text));
     }
     link_.mtu = facts->mtu;
     note_offloads();

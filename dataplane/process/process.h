@@ -7,15 +7,18 @@
 #include "dataplane/process/failure.h"
 #include "dataplane/spec.h"
 
+#include <cstdint>
 #include <string>
 
 namespace holdfast::dataplane {
 
 struct ProcessOptions {
   StartupSpec startup;
-  std::string user;     // to become; empty: "holdfast" when there is one
-  std::string version;  // of this build
+  std::string user;              // to become; empty: "holdfast" when there is one
+  std::string version;           // of this build
+  std::uint64_t startup_id = 0;  // fnv1a() of the start-up message
   bool rehearse = false;
+  bool succeed = false;  // take over from the dataplane that runs
 };
 
 // Runs until it is told to stop. Once per process.

@@ -2,6 +2,7 @@
 // See seam_socket.h.
 #include "dataplane/process/seam_socket.h"
 
+#include "dataplane/process/handover_channel.h"
 #include "dataplane/process/lock.h"
 
 #include <algorithm>
@@ -54,6 +55,7 @@ Result<Descriptor> listen_on(const std::string& path, unsigned group) {
 void unlink_seam_sockets(const std::string& path) {
   ::unlink(path.c_str());
   ::unlink((path + ".ro").c_str());
+  ::unlink(handover_path(path).c_str());
 }
 
 Result<void> make_directory(const std::string& path, unsigned uid, unsigned gid) {

@@ -18,7 +18,8 @@ struct SeamSockets {
   std::string path;
 };
 
-// Takes the sockets' names away; their directory may no longer be ours to write to.
+// Takes the sockets' names away, that for a successor (handover.h) too; their directory may no
+// longer be ours to write to.
 void unlink_seam_sockets(const std::string& path);
 
 // `group` gets the sockets; uid and gid of a directory made here are root's and the group's.

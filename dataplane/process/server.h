@@ -34,6 +34,7 @@ class SeamServer {
   // To every session that has said hello and reads its replies.
   void broadcast(const std::string& what, const std::string& detail);
   void unlink_sockets() const { unlink_seam_sockets(sockets_.path); }
+  [[nodiscard]] const SeamSockets& sockets() const { return sockets_; }
 
  private:
   struct Session {

@@ -9,6 +9,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -344,6 +345,35 @@ Result<StateFile> StateFile::open(const StartupSpec& startup, const MemoryPlan& 
   remove_other(path, startup);
   fresh.note_pages();
   return fresh;
+}
+
+Result<StateFile> StateFile::share(const StartupSpec& startup,
+                                   const MemoryPlan& plan,
+                                   Descriptor file) {
+  const std::size_t size = size_of(file);
+  if (size != plan.state_file_bytes()) {
+    return fail(ExitCode::kRefused,
+                fmt::format("the state file in use has {} bytes, this program wants {}",
+                            size,
+                            plan.state_file_bytes()));
+  }
+  std::error_code error;
+  const std::string path =
+      std::filesystem::read_symlink(fmt::format("/proc/self/fd/{}", file.get()), error);
+  auto memory = map(file, path, size);
+  if (!memory) {
+    return std::unexpected(memory.error());
+  }
+  auto state = SharedState::attach(*memory, plan.geometry, startup.hash_key, load_boot_id());
+  if (!state) {
+    unmap(*memory);
+    return fail(ExitCode::kRefused,
+                "the state file in use cannot be gone on with: " + state.error());
+  }
+  StateFile shared(path, {std::move(file), *memory, *state});
+  shared.adopted_ = true;
+  shared.note_pages();
+  return shared;
 }
 
 // The name may be another user's by now, so that it cannot be removed; the memory is this one's.

@@ -38,6 +38,11 @@ class StateFile {
   // default places is removed: what stands there is older, and must not be found by a later start.
   // Its lock makes a second instance fail with the owner's process id.
   static Result<StateFile> open(const StartupSpec& startup, const MemoryPlan& plan);
+  // Maps the file of a process that still writes to it, which hands it over with its lock. Nothing
+  // is changed, nothing removed; a file that does not fit is refused.
+  static Result<StateFile> share(const StartupSpec& startup,
+                                 const MemoryPlan& plan,
+                                 Descriptor file);
   StateFile(StateFile&& other) noexcept;
   StateFile& operator=(StateFile&&) = delete;
   ~StateFile();
@@ -50,6 +55,7 @@ class StateFile {
   // Gives the memory of `former` back. Requires: what it had is in state().
   void settle();
   [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const Descriptor& file() const { return file_; }
   [[nodiscard]] const std::vector<std::string>& notices() const { return notices_; }
 
  private:

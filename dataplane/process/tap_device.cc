@@ -94,6 +94,14 @@ Result<TapDevice> TapDevice::open(const TapPlan& plan) {
   return device;
 }
 
+Result<TapDevice> TapDevice::adopt(const TapPlan& plan, Descriptor device) {
+  TapDevice adopted(std::move(device));
+  if (auto set = adopted.set_up(plan); !set) {
+    return std::unexpected(set.error());
+  }
+  return adopted;
+}
+
 // Somebody may have made the TUN before, to stay: then it would keep its routes without us.
 bool TapDevice::set_persistence(const TapPlan& plan) const {
   if (plan.stays || plan.kind == TapPlan::Kind::kTun) {

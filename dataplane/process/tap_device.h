@@ -37,6 +37,9 @@ class TapDevice {
   // Makes the interface, or takes over one of that name, and brings it up. Needs CAP_NET_ADMIN.
   static Result<TapDevice> open(const TapPlan& plan);
 
+  // One that another process has made, and hands over.
+  static Result<TapDevice> adopt(const TapPlan& plan, Descriptor device);
+
   // Readable when the kernel has sent something.
   [[nodiscard]] int descriptor() const { return fd_.get(); }
   [[nodiscard]] std::uint32_t interface_index() const { return index_; }

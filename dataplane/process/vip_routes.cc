@@ -49,8 +49,9 @@ VipRoutes::VipRoutes(RoutesSpec spec, TapDevice device)
 
 VipRoutes::~VipRoutes() = default;
 
-Result<std::unique_ptr<VipRoutes>> VipRoutes::open(const RoutesSpec& spec) {
-  auto device = TapDevice::open({.name = spec.device, .kind = TapPlan::Kind::kTun});
+Result<std::unique_ptr<VipRoutes>> VipRoutes::open(const RoutesSpec& spec, Descriptor handed) {
+  const TapPlan plan{.name = spec.device, .kind = TapPlan::Kind::kTun};
+  auto device = handed.valid() ? TapDevice::adopt(plan, std::move(handed)) : TapDevice::open(plan);
   if (!device) {
     return fail(device.error().code, "routes: " + device.error().text);
   }

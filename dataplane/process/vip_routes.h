@@ -29,8 +29,9 @@ namespace holdfast::dataplane {
 
 class VipRoutes {
  public:
-  // Makes the device, without routes. Requires: spec.device is not empty.
-  static Result<std::unique_ptr<VipRoutes>> open(const RoutesSpec& spec);
+  // Makes the device, without routes, or takes over a predecessor's, with those that it has: what
+  // is wanted no more of them stays until that device ends. Requires: spec.device is not empty.
+  static Result<std::unique_ptr<VipRoutes>> open(const RoutesSpec& spec, Descriptor device = {});
   ~VipRoutes();
 
   // Brings the kernel's routes in line with `wanted`: those that go first. The error is what the
@@ -45,6 +46,8 @@ class VipRoutes {
   // holds no more, and the kernel drops the rest. Call a hundred times a second.
   void discard();
 
+  // -1 while there is none.
+  [[nodiscard]] int descriptor() const { return device_ ? device_->descriptor() : -1; }
   [[nodiscard]] std::size_t size() const { return installed_.size(); }
   [[nodiscard]] std::uint64_t discarded() const { return discarded_; }
   // Why the kernel's routes are not those that are wanted; empty: they are.

@@ -134,6 +134,18 @@ def test_a_killed_dataplane_goes_on_over_the_twins_it_left(lab, balancer):
     assert all(port["link_up"] for port in balancer.status()["ports"])
 
 
+def test_an_upgrade_ends_first_what_two_processes_cannot_have(lab, balancer):
+    done = balancer.cli("upgrade")
+    assert done.status == 0, done.err
+    assert "of a kind that two processes cannot have at once" in done.err
+    assert "ends before the other one starts" in done.out and "gave way" in done.out
+    lab.connect_again()
+    load = MessageLoad(lab, LoadPlan([target(one, 4, 4) for one in SERVICES]))
+    load.wait_answered(30.0)
+    report = load.stop()
+    assert report["tcp"]["broken"] == [] and report["tcp"]["moved"] == []
+
+
 def has_carrier(lab, twin: str) -> bool:
     said = lab.in_namespace("balancer", "ip", "-j", "link", "show", twin)
     return "NO-CARRIER" not in json.loads(said)[0]["flags"]

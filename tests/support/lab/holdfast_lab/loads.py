@@ -108,9 +108,9 @@ def outage_ms(report: dict, since: float) -> float:
     return 1e3 * (max(lost, default=since) - since)
 
 
-def loss_window_ms(report: dict) -> float:
-    """From the first datagram that found no answer to the last one."""
-    lost = [sent_at for sent_at, *_ in report["udp"]["lost"]]
+def loss_window_ms(report: dict, since: float = 0.0) -> float:
+    """From the first datagram, sent since then, that found no answer to the last one."""
+    lost = [sent_at for sent_at, *_ in report["udp"]["lost"] if sent_at >= since]
     return 1e3 * (max(lost, default=0.0) - min(lost, default=0.0))
 
 
