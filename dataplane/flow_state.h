@@ -21,6 +21,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace holdfast::dataplane {
 
@@ -37,6 +38,25 @@ enum class FlowState : std::uint8_t {
   kDoubtful,     // a RST, or a SYN after a FIN: over, begun again, or forged
 };
 inline constexpr auto kLastFlowState = FlowState::kDoubtful;
+inline constexpr std::size_t kFlowStates = static_cast<std::size_t>(kLastFlowState) + 1;
+inline constexpr std::array<std::string_view, kFlowStates> kFlowStateNames = {
+    "free",
+    "half_open",
+    "established",
+    "closing",
+    "udp",
+    "affinity",
+    "unproven",
+    "unproven_end",
+    "doubtful",
+};
+constexpr std::string_view flow_state_name(FlowState state) {
+  return state <= kLastFlowState ? kFlowStateNames[static_cast<std::size_t>(state)] : "unknown";
+}
+// Whether an entry in that state is a flow's.
+constexpr bool is_flow(FlowState state) {
+  return state != FlowState::kFree && state != FlowState::kAffinity;
+}
 
 // The part of a table that an entry counts towards, if its kind is bounded.
 enum class Share : std::uint8_t { kUnbounded, kHalfOpen, kUnproven, kAffinity };

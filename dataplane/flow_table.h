@@ -150,6 +150,8 @@ class FlowTable {
 
   [[nodiscard]] std::span<Bucket> buckets() const { return buckets_; }
   [[nodiscard]] std::size_t capacity() const { return buckets_.size() * kWays; }
+  // Entries that went to their other bucket, so far.
+  [[nodiscard]] std::uint64_t displaced() const { return displaced_; }
   [[nodiscard]] std::size_t used() const { return static_cast<std::size_t>(used_); }
   [[nodiscard]] std::size_t half_open() const { return count(Share::kHalfOpen); }
   [[nodiscard]] bool half_open_full() const { return full(Share::kHalfOpen); }
@@ -222,6 +224,7 @@ class FlowTable {
         if (Entry* place = free_place(buckets_[other])) {
           *place = resident;
           resident = Entry{};
+          ++displaced_;
           return &resident;
         }
       }
@@ -231,6 +234,7 @@ class FlowTable {
 
   std::span<Bucket> buckets_;
   std::size_t mask_;
+  std::uint64_t displaced_ = 0;
   std::int64_t used_ = 0;
   std::array<std::int64_t, kShares> counts_{};  // by Share; what is unbounded means nothing
 };

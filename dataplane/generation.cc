@@ -94,7 +94,8 @@ class GenerationBuilder {
   }
 
   bool assign_members() {
-    const auto known = index_of<MemberKey>(members_.records());
+    known_ = index_of<MemberKey>(members_.records());
+    const auto& known = known_;
     for (const ServiceSpec& service : spec_.services) {
       std::vector<std::uint16_t>& ids = member_ids_.emplace_back();
       for (const MemberSpec& member : service.members) {
@@ -221,6 +222,7 @@ class GenerationBuilder {
             .mode = record.mode,
             .epoch = record.epoch,
             .live = true,
+            .copy = record.copy != 0,
             .service = service == services.end() ? kNoService : service->second,
             .mtu = record.mtu,
             .most_mss = most_mss({}, record.mode)};
@@ -228,13 +230,31 @@ class GenerationBuilder {
     }
   }
 
+  // The record that a copy was made of, if it is still there.
+  [[nodiscard]] std::optional<std::uint16_t> original_of(std::uint16_t copy) const {
+    const auto found = known_.find(key_of(members_.records()[copy]));
+    return found == known_.end() ? std::nullopt : std::optional(found->second);
+  }
+
+  // What the generation before knew of a member; of a new copy, of what it was made of.
+  [[nodiscard]] const MemberForward* before_of(std::uint16_t index,
+                                               const MemberForward& member) const {
+    if (previous_ == nullptr) {
+      return nullptr;
+    }
+    const MemberForward* before = previous_->member({index, member.epoch});
+    if (before != nullptr || !member.copy) {
+      return before;
+    }
+    const std::optional<std::uint16_t> original = original_of(index);
+    return original ? previous_->member({*original, members_.records()[*original].epoch}) : nullptr;
+  }
+
   // A retired member's: what it had, or, when no generation before knows it, its mode's.
   void compile_mss() {
     for (std::size_t i = 0; i < generation_->members_.size(); ++i) {
       MemberForward& member = generation_->members_[i];
-      const MemberForward* before =
-          previous_ == nullptr ? nullptr
-                               : previous_->member({static_cast<std::uint16_t>(i), member.epoch});
+      const MemberForward* before = before_of(static_cast<std::uint16_t>(i), member);
       if (before != nullptr) {
         member.most_mss = before->most_mss;
       }
@@ -267,16 +287,27 @@ class GenerationBuilder {
     }
     for (std::size_t i = 0; i < generation_->members_.size(); ++i) {
       MemberForward& member = generation_->members_[i];
+      if (member.live && member.copy && is_tunnel(member.mode)) {
+        copy_tunnel(static_cast<std::uint16_t>(i), member);
+      }
       if (member.live && is_tunnel(member.mode) && member.tunnel == kNoTunnel) {
         keep_tunnel(static_cast<std::uint16_t>(i), member);
       }
     }
   }
 
+  // Of a member that is in force.
+  void copy_tunnel(std::uint16_t index, MemberForward& member) {
+    const std::optional<std::uint16_t> original = original_of(index);
+    if (original && members_.records()[*original].state == RegistryState::kActive) {
+      member.tunnel = generation_->members_[*original].tunnel;
+      member.inner_mac = generation_->members_[*original].inner_mac;
+    }
+  }
+
   // A retired member's: what it had, or, when no generation before knows it, its service's.
   void keep_tunnel(std::uint16_t index, MemberForward& member) {
-    const MemberForward* before =
-        previous_ == nullptr ? nullptr : previous_->member({index, member.epoch});
+    const MemberForward* before = before_of(index, member);
     if (before != nullptr && before->tunnel != kNoTunnel) {
       member.tunnel = tunnel_index(member.mode, previous_->tunnels_[before->tunnel]);
       member.inner_mac = before->inner_mac;
@@ -445,7 +476,8 @@ class GenerationBuilder {
   std::unordered_map<std::string_view, const CompiledService*> services_before_;
   std::uint64_t now_ms_;
   std::unique_ptr<Generation> generation_;
-  std::vector<std::vector<std::uint16_t>> member_ids_;  // by service, then as specified
+  std::unordered_map<MemberKey, std::uint16_t, KeyHash> known_;  // members, before the new ones
+  std::vector<std::vector<std::uint16_t>> member_ids_;           // by service, then as specified
   std::vector<std::vector<std::uint16_t>> binding_ids_;
   std::vector<std::uint16_t> new_members_;
   std::vector<std::uint16_t> new_bindings_;

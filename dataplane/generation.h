@@ -67,11 +67,18 @@ struct MemberForward {
   std::uint8_t epoch = 0;
   bool live = false;       // false: no such member
   bool has_share = false;  // its service's tables have a place for it: weight is not 0
+  bool copy = false;       // of flows that are reset by order (member_copies.h)
   MacAddress inner_mac{};
   std::uint16_t service = kNoService;  // whose it is; kNoService once that is gone
   std::uint16_t tunnel = kNoTunnel;    // index in Generation::tunnels()
   std::uint16_t mtu = 0;               // of the way there; 0: as the port. See build_member_hops()
   std::uint16_t most_mss = 0;          // that a SYN may announce, the MTU aside; 0: what it likes
+
+  // Whether one is a copy of the other, or both are of one: no flow moves between them.
+  [[nodiscard]] bool is_copy_of_same(const MemberForward& other) const {
+    return (copy || other.copy) && address == other.address && port == other.port &&
+           mode == other.mode && service == other.service;
+  }
 };
 
 // What the fast path needs of a binding, by registry index. A retired one (its VIP or port is no

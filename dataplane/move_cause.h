@@ -14,6 +14,7 @@ enum class MoveCause : std::uint8_t {
   kReset,     // its member is being reset; a datagram, since TCP is answered with a reset
   kDown,      // its member is down, and its service's flows do not wait for it
   kReopened,  // a SYN began it anew, and its member takes no new flows: nothing that stood moved
+  kOperator,  // an operator moved it (flow_walk.h); counted then, not with its next packet
   kCount
 };
 inline constexpr std::size_t kMoveCauses = static_cast<std::size_t>(MoveCause::kCount);
@@ -21,6 +22,7 @@ inline constexpr std::array<std::string_view, kMoveCauses> kMoveCauseNames = {
     "reset",
     "down",
     "reopened",
+    "operator",
 };
 static_assert(!kMoveCauseNames.back().empty(), "every cause has a name");
 

@@ -34,10 +34,10 @@ std::uint64_t checksum_over(const Fields&... fields) {
 
 // The last write of a new record, so that a kill leaves a whole one or none.
 template <typename Record>
-void put_in_force(Record& record) {
+void put_in_force(Record& record, RegistryState state) {
   record.checksum = record.build_checksum();
   std::atomic_signal_fence(std::memory_order_release);
-  record.state = RegistryState::kActive;
+  record.state = state;
 }
 
 }  // namespace
@@ -53,15 +53,17 @@ Label Label::of(std::string_view name) {
 }
 
 std::uint64_t MemberRecord::build_checksum() const {
-  return checksum_over(service, backend, address, port, mode, epoch);
+  constexpr std::uint64_t kOfCopies = 0x636f7079;  // what no copy is has the sum of before
+  return checksum_over(service, backend, address, port, mode, epoch) ^ (copy == 0 ? 0 : kOfCopies);
 }
 
 bool MemberRecord::plausible() const {
   if (state == RegistryState::kFree) {
     return true;
   }
-  return known(state) && mode <= Mode::kVxlan && (mtu == 0 || mtu >= least_mtu(true)) &&
-         service.text.back() == '\0' && backend.text.back() == '\0' && checksum == build_checksum();
+  return known(state) && mode <= Mode::kVxlan && copy <= 1 &&
+         (mtu == 0 || mtu >= least_mtu(true)) && service.text.back() == '\0' &&
+         backend.text.back() == '\0' && checksum == build_checksum();
 }
 
 std::uint64_t BindingRecord::build_checksum() const {
@@ -90,11 +92,33 @@ std::optional<MemberId> MemberRegistry::allocate(const ServiceSpec& service,
   record.address = member.address;
   record.port = member.port;
   record.mode = service.mode;
+  record.copy = 0;
   record.mtu = 0;
   record.hold_deadline_ms = 0;
   record.drain_deadline_ms = 0;
   ++record.epoch;
-  put_in_force(record);
+  put_in_force(record, RegistryState::kActive);
+  return MemberId{*index, record.epoch};
+}
+
+std::optional<MemberId> MemberRegistry::allocate_copy(std::uint16_t of) {
+  const std::optional<std::uint16_t> index = take_free(records_, cursor_);
+  if (!index) {
+    return std::nullopt;
+  }
+  MemberRecord& record = records_[*index];
+  const MemberRecord& original = records_[of];
+  record.service = original.service;
+  record.backend = original.backend;
+  record.address = original.address;
+  record.port = original.port;
+  record.mode = original.mode;
+  record.copy = 1;
+  record.mtu = original.mtu;
+  record.hold_deadline_ms = 0;
+  record.drain_deadline_ms = 0;
+  ++record.epoch;
+  put_in_force(record, RegistryState::kRetired);
   return MemberId{*index, record.epoch};
 }
 
@@ -112,7 +136,7 @@ std::optional<std::uint16_t> BindingRegistry::allocate(const ServiceSpec& servic
   record.protocol = binding.protocol;
   record.prefix_bits = binding.prefix_bits;
   record.routed = 0;
-  put_in_force(record);
+  put_in_force(record, RegistryState::kActive);
   return index;
 }
 

@@ -7,6 +7,9 @@
 // A member is (service, backend, address, port, mode): a changed address is a new member (a changed
 // weight or mtu is none), and the old one is retired: it takes no new flows and is freed, with its
 // epoch raised, once nothing refers to it.
+//
+// A copy of a member (member_copies.h) holds those of its flows that an operator resets. It is
+// retired from the beginning, and no specification means it.
 #pragma once
 
 #include "dataplane/address.h"
@@ -44,13 +47,14 @@ struct MemberRecord {
   Mode mode = Mode::kNat;
   RegistryState state = RegistryState::kFree;
   std::uint8_t epoch = 0;
-  std::uint8_t reserved = 0;
+  std::uint8_t copy = 0;  // 1: of flows that are reset by order
   std::uint16_t mtu = 0;  // as last configured: its flows keep it when it is retired
   // Monotonic clock of the boot that the state's header names; 0: none. Room for holds that end on
   // time, so that the layout stays: always 0 now.
   std::uint64_t hold_deadline_ms = 0;
   std::uint64_t drain_deadline_ms = 0;  // then a member that keeps its flows is reset
-  // Of service, backend, address, port, mode and epoch: in a damaged one flows would go astray.
+  // Of service, backend, address, port, mode, epoch and copy: in a damaged one flows would go
+  // astray.
   std::uint64_t checksum = 0;
 
   [[nodiscard]] std::uint64_t build_checksum() const;
@@ -85,6 +89,8 @@ class MemberRegistry {
   [[nodiscard]] std::span<MemberRecord> records() const { return records_; }
   // Takes a free record and raises its epoch. Returns nullopt when all are in use.
   std::optional<MemberId> allocate(const ServiceSpec& service, const MemberSpec& member);
+  // Likewise for a copy of a member, which is retired.
+  std::optional<MemberId> allocate_copy(std::uint16_t of);
   void free(std::uint16_t index) { records_[index].state = RegistryState::kFree; }
 
  private:

@@ -78,12 +78,19 @@ inline BindingKey key_of(const BindingRecord& record) {
           .last_port = record.last_port};
 }
 
-// The records in use by their keys; of two with the same one the first. O(records).
+// Whether a specified member can be that one.
+inline bool is_meant(const MemberRecord& record) {
+  return record.state != RegistryState::kFree && record.copy == 0;
+}
+inline bool is_meant(const BindingRecord& record) { return record.state != RegistryState::kFree; }
+
+// The records in use by their keys, copies of members aside; of two with the same one the first.
+// O(records).
 template <typename Key, typename Record>
 std::unordered_map<Key, std::uint16_t, KeyHash> index_of(std::span<Record> records) {
   std::unordered_map<Key, std::uint16_t, KeyHash> index(records.size());
   for (std::size_t i = 0; i < records.size(); ++i) {
-    if (records[i].state != RegistryState::kFree) {
+    if (is_meant(records[i])) {
       index.emplace(key_of(records[i]), static_cast<std::uint16_t>(i));
     }
   }

@@ -155,7 +155,10 @@ bool enter_flow(Burst& b,
                                   std::uint64_t now_ms) {
   const MemberId to = b.member[i];
   if (b.has_left(i)) {
-    const bool moved = b.left_member[i] != to;
+    const MemberForward* const left = generation.member(b.left_member[i]);
+    const MemberForward* const chosen = generation.member(to);
+    const bool same = left != nullptr && chosen != nullptr && left->is_copy_of_same(*chosen);
+    const bool moved = b.left_member[i] != to && !same;
     MemberMoves& moves = state.moves[b.left_member[i].index];
     moves.moved[static_cast<std::size_t>(b.left_why[i])].add(moved ? 1 : 0);
     return;

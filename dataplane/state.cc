@@ -129,6 +129,12 @@ bool belongs(MemberId id, std::uint16_t of_binding, const Generation& generation
          (binding->service == kNoService || binding->service == member->service);
 }
 
+// Whether a restart takes up a flow of that member. One that is reset ends with the process, but
+// what an operator resets has to be: it is asked again.
+bool is_kept(MemberId id, const Generation& generation, const DispositionTable& dispositions) {
+  return dispositions.get(id) != Disposition::kReset || generation.member(id)->copy;
+}
+
 template <typename Table>
 void validate_flow_table(Table& table,
                          const Generation& generation,
@@ -143,7 +149,7 @@ void validate_flow_table(Table& table,
       const std::optional<std::uint64_t> place = place_of_entry(entry, generation);
       const bool good = place.has_value() && entry.state <= kLastFlowState &&
                         belongs(member, entry.binding, generation) &&
-                        dispositions.get(member) != Disposition::kReset &&
+                        is_kept(member, generation, dispositions) &&
                         (table.first_bucket(*place) == i || table.second_bucket(*place) == i);
       if (!good) {
         entry = {};
@@ -166,8 +172,7 @@ bool plausible(const NatTable& nat,
          record.detached <= 1 && record.ended <= 1 &&
          record.client.is_v4() == record.pool.is_v4() && key && reply_key_of(record, generation) &&
          belongs(member, record.binding, generation) &&
-         plausible_handshake(record, key->protocol) &&
-         dispositions.get(member) != Disposition::kReset;
+         plausible_handshake(record, key->protocol) && is_kept(member, generation, dispositions);
 }
 
 void validate_nat(NatTable& nat,

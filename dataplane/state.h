@@ -189,9 +189,9 @@ class SharedState {
 
 // Checks every entry of a worker's tables against the generation: its binding and member are
 // known and of one family, it stands in the table of such flows, within its binding's prefix, its
-// member is not to be reset, its state is one (and of a handshake one that segments lead to), and
-// its key hashes to where it stands. What fails is dropped. Rebuilds the indexes and counts. Run
-// before the worker starts.
+// member is not to be reset (but by an operator's order), its state is one (and of a handshake one
+// that segments lead to), and its key hashes to where it stands. What fails is dropped. Rebuilds
+// the indexes and counts. Run before the worker starts.
 AdoptionReport validate_tables(WorkerTables& tables,
                                const Generation& generation,
                                const DispositionTable& dispositions);

@@ -71,11 +71,17 @@ bool goes_on(const Burst& b, Slot i, Disposition disposition) {
   return disposition < Disposition::kReset && !starts(b, i);
 }
 
+// Whether a source is to come back to that member. What is about to be reset by order says nothing.
+bool is_worth_remembering(MemberId id, const CompiledService& service, const Generation& of) {
+  const MemberForward* member = service.affinity.seconds == 0 ? nullptr : of.member(id);
+  return member != nullptr && !member->copy;
+}
+
 // The flow has shown itself with this packet: from now on its source is remembered.
 [[gnu::noinline]] void remember(
     Burst& b, Slot i, const Generation& generation, WorkerState& state, Stamp now) {
   const CompiledService& service = generation.service(b.service[i]);
-  if (service.affinity.seconds != 0) {
+  if (is_worth_remembering(b.member[i], service, generation)) {
     remember_affinity(b.key[i].source, service, b.member[i], generation, state, now);
   }
 }
@@ -168,8 +174,8 @@ void remember_client(const NatRecord& record,
     return;
   }
   const CompiledService& service = generation.service(binding->service);
-  if (service.affinity.seconds != 0) {
-    const MemberId member{record.member, record.epoch};
+  const MemberId member{record.member, record.epoch};
+  if (is_worth_remembering(member, service, generation)) {
     remember_affinity(record.client, service, member, generation, state, now);
   }
 }
