@@ -9,6 +9,7 @@
 #pragma once
 
 #include "dataplane.pb.h"
+#include "dataplane/flow_filter.h"
 #include "dataplane/spec.h"
 
 #include <cstdint>
@@ -22,16 +23,19 @@ namespace holdfast::seam {
 
 // Protocol versions that this build speaks. Version 2 brings, in a generation: prefixes of VIPs,
 // affinity, mss rules, members' mtu and slot_key; in SetDisposition: reset_in_ms. Version 3:
-// SetRoutes, SetRole. Version 4: the dispositions that rehash. A field that a peer may not ignore
+// SetRoutes, SetRole. Version 4: the dispositions that rehash. Version 5: ListFlows, ResetFlows,
+// MoveFlows, CollectFlows. A field that a peer may not ignore
 // makes a new version.
 inline constexpr std::uint32_t kVersionMin = 1;
-inline constexpr std::uint32_t kVersionMax = 4;
+inline constexpr std::uint32_t kVersionMax = 5;
 
 // Whether a dataplane with which that version was agreed upon ends drains by itself. Another one
 // would not see the deadline.
 constexpr bool has_deadlines(std::uint32_t version) { return version >= 2; }
 // Whether it makes routes to VIPs, and can stand by.
 constexpr bool has_routes(std::uint32_t version) { return version >= 3; }
+// Whether it lists, resets and moves flows for an operator.
+constexpr bool has_flow_walks(std::uint32_t version) { return version >= 5; }
 
 // Ceilings of one generation, over all its services (design.md §2).
 inline constexpr std::size_t kMaxServices = 10'000;
@@ -60,6 +64,10 @@ std::expected<dataplane::GenerationSpec, std::string> from_wire(const Generation
 
 SetRoutes to_wire(std::span<const dataplane::VipPrefix> vips);
 std::expected<std::set<dataplane::VipPrefix>, std::string> from_wire(const SetRoutes& message);
+
+// `service` and `backend` are left out: they are names, and the registry's to judge.
+FlowFilter to_wire(const dataplane::FlowFilter& filter);
+std::expected<dataplane::FlowFilter, std::string> from_wire(const FlowFilter& message);
 
 Startup to_wire(const dataplane::StartupSpec& spec);
 std::expected<dataplane::StartupSpec, std::string> from_wire(const Startup& message);

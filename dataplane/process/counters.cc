@@ -6,11 +6,13 @@
 #include "dataplane/drop.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/process/clock.h"
+#include "dataplane/registry_keys.h"
 
 #include <algorithm>
 #include <chrono>
 #include <string>
 #include <thread>
+#include <unordered_map>
 
 #include <fmt/format.h>
 #include <rte_mempool.h>
@@ -70,11 +72,21 @@ void Counters::members_changed() {
   moves_.members_changed();
   const std::span<const MemberRecord> records = publisher_.members().records();
   for (std::size_t i = 0; i < records.size(); ++i) {
-    if (bases_[i].epoch != records[i].epoch) {
-      const auto index = static_cast<std::uint16_t>(i);
-      bases_[i] = {.epoch = records[i].epoch, .values = values_of(index)};
+    if (bases_[i].epoch == records[i].epoch) {
+      continue;
     }
+    const auto index = static_cast<std::uint16_t>(i);
+    if (const std::optional<MemberId> original = bases_[i].original;
+        original && bases_[original->index].epoch == original->epoch) {
+      const MemberValues counted = counted_of(index);
+      MemberValues& base = bases_[original->index].values;
+      for (std::size_t value = 0; value < base.size(); ++value) {
+        base[value] -= counted[value];  // its sum does not fall
+      }
+    }
+    bases_[i] = {.epoch = records[i].epoch, .values = values_of(index), .original = std::nullopt};
   }
+  note_copies();
 }
 
 // A turn counts when it is over: one that began in the span before may make it more than whole.
@@ -97,11 +109,12 @@ void Counters::read(bool with_members, seam::GetCountersReply& reply) {
   }
   const std::span<const MemberRecord> records = publisher_.members().records();
   for (std::size_t i = 0; with_members && i < records.size(); ++i) {
-    if (records[i].state != RegistryState::kFree) {
+    if (is_meant(records[i])) {
       read_member(static_cast<std::uint16_t>(i), *reply.add_members());
     }
   }
   if (with_members) {
+    add_copies(reply);
     moves_.read(reply);
   }
   reply.set_generation(publisher_.acknowledged());
@@ -188,20 +201,74 @@ Counters::MemberValues Counters::values_of(std::uint16_t index) const {
   return values;
 }
 
+// What a copy has counted is its member's.
+void Counters::note_copies() {
+  const std::span<const MemberRecord> records = publisher_.members().records();
+  const auto is_new = [&](std::size_t i) {
+    return records[i].state != RegistryState::kFree && records[i].copy != 0 && !bases_[i].original;
+  };
+  std::optional<std::unordered_map<MemberKey, std::uint16_t, KeyHash>> known;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (!is_new(i)) {
+      continue;
+    }
+    if (!known) {
+      known = index_of<MemberKey>(records);
+    }
+    if (const auto found = known->find(key_of(records[i])); found != known->end()) {
+      bases_[i].original = {.index = found->second, .epoch = records[found->second].epoch};
+    }
+  }
+}
+
+// Of a copy whose member is gone there is a row of its own.
+void Counters::add_copies(seam::GetCountersReply& reply) const {
+  const std::span<const MemberRecord> records = publisher_.members().records();
+  std::vector<int> rows(records.size(), -1);
+  int row = 0;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    rows[i] = is_meant(records[i]) ? row++ : -1;
+  }
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const auto index = static_cast<std::uint16_t>(i);
+    const std::optional<MemberId> original = bases_[i].original;
+    const bool in_use = records[i].state != RegistryState::kFree;
+    if (original && records[original->index].epoch == original->epoch &&
+        rows[original->index] >= 0) {
+      const MemberValues more = counted_of(index);
+      seam::MemberCounters& sum = *reply.mutable_members(rows[original->index]);
+      sum.set_flows(sum.flows() + (in_use ? publisher_.flows_of(index) : 0));
+      for (int value = 0; value < sum.values_size(); ++value) {
+        seam::NamedValue& named = *sum.mutable_values(value);
+        named.set_value(named.value() + more[static_cast<std::size_t>(value)]);
+      }
+    } else if (in_use && records[i].copy != 0) {
+      read_member(index, *reply.add_members());
+    }
+  }
+}
+
+Counters::MemberValues Counters::counted_of(std::uint16_t index) const {
+  MemberValues values = values_of(index);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] -= bases_[index].values[i];
+  }
+  return values;
+}
+
 void Counters::read_member(std::uint16_t index, seam::MemberCounters& out) const {
   const MemberRecord& record = publisher_.members().records()[index];
-  const MemberValues values = values_of(index);
-  const Base& base = bases_[index];
+  const MemberValues values = counted_of(index);
   to_wire(record, *out.mutable_ref());
   for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
-    add(out.mutable_values(), kMemberRows[i].name, values[i] - base.values[i]);
+    add(out.mutable_values(), kMemberRows[i].name, values[i]);
   }
   add(out.mutable_values(), "refusals", values.back() - base.values.back());
   std::uint64_t newest_ms = 0;
   for (const auto& worker : workers_) {
     newest_ms = std::max(newest_ms, worker->state().members[index].last_new_flow_ms.get());
   }
-  if (newest_ms != 0 && values[0] != base.values[0]) {
+  if (newest_ms != 0 && values[0] != 0) {
     const std::uint64_t now = monotonic_ns();
     const std::uint64_t age_ns = now - std::min(now, newest_ms * 1'000'000);
     out.set_last_new_flow_ns(realtime_ns() - age_ns);

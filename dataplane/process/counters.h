@@ -46,6 +46,8 @@ class Counters {
   struct Base {
     std::uint8_t epoch = 0;
     MemberValues values{};
+    // Of a copy (member_copies.h): whose its counts are, also once it is gone.
+    std::optional<MemberId> original;
   };
 
   // How busy a worker was when it was last asked.
@@ -57,8 +59,12 @@ class Counters {
 
   void read_worker(Worker& worker, seam::WorkerCounters& out) const;
   void read_port(Port& port, seam::PortCounters& out) const;
+  void note_copies();
+  void add_copies(seam::GetCountersReply& reply) const;
   void read_member(std::uint16_t index, seam::MemberCounters& out) const;
   [[nodiscard]] MemberValues values_of(std::uint16_t index) const;
+  // Since the index got its present member.
+  [[nodiscard]] MemberValues counted_of(std::uint16_t index) const;
 
   const WorkerSurroundings& surroundings_;
   std::span<const std::unique_ptr<Worker>> workers_;

@@ -257,6 +257,7 @@ void MainLoop::resolve_next_hops(Ask ask) {
 }
 
 void MainLoop::tick() {
+  walks_->tend();
   take_worker_notices();
   if (announce_again_ns_ != 0 && monotonic_ns() >= announce_again_ns_) {
     announce_again_ns_ = 0;

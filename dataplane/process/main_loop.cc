@@ -262,10 +262,15 @@ void MainLoop::start_server() {
                    .start_monotonic_ns = start_ns_,
                    .adoption = adoption_,
                    .notices = [this] { return notices(); }};
-  publisher_->set_before_swap([this] { counters_->members_changed(); });
+  walks_ = std::make_unique<FlowWalks>(*publisher_, workers_, start_ns_);
+  publisher_->set_before_swap([this] {
+    counters_->members_changed();
+    walks_->members_changed();
+  });
   counters_->set_routes(routes_.get());
   requests_ = std::make_unique<Requests>(
       *publisher_, *counters_, std::move(facts), [this] { published(); });
+  requests_->set_walks(*walks_);
   if (options_.startup.role != Role::kAlone) {
     requests_->set_roles([this](Role role) { take_role(role); });
   }
@@ -278,6 +283,7 @@ void MainLoop::start_server() {
       [this](const seam::Request& request, Access access, seam::Reply& reply) {
         requests_->handle(request, access, reply);
       });
+  server_->set_writer_gone([this] { walks_->abandon(); });
 }
 
 Result<void> MainLoop::start_kernel_thread() {

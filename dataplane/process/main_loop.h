@@ -7,6 +7,7 @@
 #include "dataplane/process/announcer.h"
 #include "dataplane/process/boot.h"
 #include "dataplane/process/counters.h"
+#include "dataplane/process/flow_walks.h"
 #include "dataplane/process/handover.h"
 #include "dataplane/process/kernel_thread.h"
 #include "dataplane/process/neighbor_mirror.h"
@@ -110,6 +111,7 @@ class MainLoop {
   std::unique_ptr<DispatchRings> rings_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<Counters> counters_;
+  std::unique_ptr<FlowWalks> walks_;
   std::unique_ptr<VipRoutes> routes_;  // null without `routes`
   NftIngress nft_;
   Announcer announcer_;

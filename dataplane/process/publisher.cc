@@ -4,7 +4,9 @@
 
 #include "dataplane/affinity.h"
 #include "dataplane/dispositions.h"
+#include "dataplane/member_copies.h"
 #include "dataplane/process/clock.h"
+#include "dataplane/process/log.h"
 #include "dataplane/routed.h"
 
 #include <algorithm>
@@ -162,6 +164,11 @@ std::string Publisher::parted_flows(const Generation& before, const GenerationSp
 }
 
 std::expected<void, std::string> Publisher::start(const GenerationSpec& spec) {
+  if (const std::size_t copies = reset_all_copies(members_, dispositions_); copies != 0) {
+    log_line(LogLevel::kInfo,
+             "flows.reset",
+             fmt::format("goes on for flows of {} backends, as an operator had ordered", copies));
+  }
   KeptDispositions kept(members_, dispositions_);
   auto built = build(spec);
   if (!built) {
@@ -270,6 +277,36 @@ void Publisher::set_neighborhood(Neighborhood neighborhood) {
   reclaim();
 }
 
+std::expected<std::vector<MemberId>, std::string> Publisher::copy_members(
+    std::span<const MemberId> originals) {
+  auto copies = dataplane::copy_members(members_, dispositions_, originals);
+  if (!copies) {
+    return copies;
+  }
+  auto built = build_generation(spec_,
+                                members_,
+                                bindings_,
+                                *surroundings_.hasher,
+                                live_->generation.get(),
+                                monotonic_ns() / 1'000'000);
+  if (!built) {
+    for (const MemberId copy : *copies) {
+      members_.free(copy.index);
+    }
+    return std::unexpected(std::move(built.error()));
+  }
+  take_back_given_up();
+  if (before_swap_) {
+    before_swap_();
+  }
+  held_copies_ = *copies;
+  swap(std::move(built->generation));
+  reclaim();
+  return copies;
+}
+
+void Publisher::release_copies() { reset_copies(dispositions_, std::exchange(held_copies_, {})); }
+
 void Publisher::set_role(Role role) {
   shared_.set_role(role);
   if (std::exchange(role_, role) != role && live_) {
@@ -286,6 +323,7 @@ void Publisher::settle() {
   }
   if (replaced_.empty()) {
     free_bindings();
+    free_copies();
     free_given_up();
     give_up_retired();
   }
@@ -337,7 +375,7 @@ void Publisher::give_up_retired() {
   }
   for (std::size_t i = 0; i < members_.records().size(); ++i) {
     const MemberRecord& record = members_.records()[i];
-    if (record.state == RegistryState::kRetired &&
+    if (record.state == RegistryState::kRetired && record.copy == 0 &&
         unused([&](auto& state) -> auto& { return state.members[i].entries; })) {
       const MemberId id{static_cast<std::uint16_t>(i), record.epoch};
       dispositions_.set(id, Disposition::kAvoid);
@@ -369,6 +407,17 @@ void Publisher::free_given_up() {
     }
   }
   given_up_.clear();
+}
+
+// Nothing makes a new entry for a copy, but the walk that it was made for.
+void Publisher::free_copies() {
+  for (std::size_t i = 0; held_copies_.empty() && i < members_.records().size(); ++i) {
+    const MemberRecord& record = members_.records()[i];
+    if (record.state == RegistryState::kRetired && record.copy != 0 &&
+        unused([&](auto& state) -> auto& { return state.members[i].entries; })) {
+      members_.free(static_cast<std::uint16_t>(i));
+    }
+  }
 }
 
 // No packet finds a retired binding, so nothing makes a new entry for it.

@@ -79,6 +79,12 @@ class Publisher {
   // times a second.
   std::vector<std::string> end_drains();
   void set_neighborhood(Neighborhood neighborhood);
+  // Copies of members (member_copies.h), which every worker knows of when it next looks. They stay,
+  // also without flows, until release_copies().
+  std::expected<std::vector<MemberId>, std::string> copy_members(
+      std::span<const MemberId> originals);
+  // All that the copies have is reset from now on; those without flows go.
+  void release_copies();
   // The node's role, which a restart finds again. Workers see a change within a turn.
   void set_role(Role role);
   // The next process is not told what this one was.
@@ -128,6 +134,7 @@ class Publisher {
   void take_back_given_up();
   void free_given_up();
   void free_bindings();
+  void free_copies();
   template <typename EntriesOf>
   [[nodiscard]] bool unused(const EntriesOf& entries_of) const;
   void save();
@@ -152,6 +159,7 @@ class Publisher {
   // they take no flow.
   std::vector<MemberId> given_up_;
   Quiescence::Token given_up_token_ = 0;
+  std::vector<MemberId> held_copies_;  // that are to get flows
   bool unsaved_ = false;
   std::chrono::steady_clock::time_point last_save_{};
   std::string store_notice_;

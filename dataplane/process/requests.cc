@@ -5,6 +5,7 @@
 #include "dataplane/api/codec.h"
 #include "dataplane/process/clock.h"
 #include "dataplane/process/log.h"
+#include "dataplane/registry_keys.h"
 
 #include <algorithm>
 #include <utility>
@@ -30,8 +31,10 @@ Requests::Requests(Publisher& publisher,
       published_(std::move(published)) {}
 
 void Requests::handle(const seam::Request& request, Access access, seam::Reply& reply) {
+  const bool walks = request.has_list_flows() || request.has_reset_flows() ||
+                     request.has_move_flows() || request.has_collect_flows();
   const bool writes = request.has_publish() || request.has_set_disposition() ||
-                      request.has_set_routes() || request.has_set_role();
+                      request.has_set_routes() || request.has_set_role() || walks;
   if (writes && access != Access::kWrite) {
     return refuse(reply, "this session is for reading: another control is the writer");
   }
@@ -50,6 +53,11 @@ void Requests::handle(const seam::Request& request, Access access, seam::Reply& 
       return set_vips(request.set_routes(), reply);
     case seam::Request::kSetRole:
       return set_role(request.set_role(), reply);
+    case seam::Request::kListFlows:
+    case seam::Request::kResetFlows:
+    case seam::Request::kMoveFlows:
+    case seam::Request::kCollectFlows:
+      return walk(request, reply);
     case seam::Request::BODY_NOT_SET:
       break;
   }
@@ -87,6 +95,29 @@ void Requests::set_role(const seam::SetRole& request, seam::Reply& reply) {
   }
   take_role_(*role);
   reply.mutable_set_role();
+}
+
+void Requests::walk(const seam::Request& request, seam::Reply& reply) {
+  if (walks_ == nullptr) {
+    return refuse(reply, "unknown request");
+  }
+  if (request.has_collect_flows()) {
+    const seam::CollectFlows& collect = request.collect_flows();
+    auto found =
+        collect.forget() ? walks_->forget(collect.number()) : walks_->collect(collect.number());
+    if (!found) {
+      return refuse(reply, found.error());
+    }
+    *reply.mutable_collect_flows() = std::move(*found);
+    return;
+  }
+  const auto begun = request.has_list_flows()    ? walks_->list(request.list_flows())
+                     : request.has_reset_flows() ? walks_->reset(request.reset_flows())
+                                                 : walks_->move(request.move_flows());
+  if (!begun) {
+    return refuse(reply, begun.error());
+  }
+  reply.mutable_flow_walk()->set_number(*begun);
 }
 
 void Requests::hello(Access access, seam::Reply& reply) const {
@@ -184,7 +215,7 @@ void Requests::get_generation(seam::Reply& reply) const {
   const std::span<const MemberRecord> records = publisher_.members().records();
   const std::uint64_t now_ms = monotonic_ns() / 1'000'000;
   for (std::size_t i = 0; i < records.size(); ++i) {
-    if (records[i].state == RegistryState::kFree) {
+    if (!is_meant(records[i])) {
       continue;
     }
     const MemberId id{static_cast<std::uint16_t>(i), records[i].epoch};

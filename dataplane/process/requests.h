@@ -4,6 +4,7 @@
 
 #include "dataplane.pb.h"
 #include "dataplane/process/counters.h"
+#include "dataplane/process/flow_walks.h"
 #include "dataplane/process/publisher.h"
 #include "dataplane/process/server.h"
 #include "dataplane/process/vip_routes.h"
@@ -38,6 +39,9 @@ class Requests {
   // `take` makes the node what it is told to be. Without it the node is alone.
   void set_roles(std::function<void(Role)> take) { take_role_ = std::move(take); }
 
+  // Without it nothing is known of flows.
+  void set_walks(FlowWalks& walks) { walks_ = &walks; }
+
   void handle(const seam::Request& request, Access access, seam::Reply& reply);
 
  private:
@@ -47,6 +51,7 @@ class Requests {
   void get_generation(seam::Reply& reply) const;
   void set_vips(const seam::SetRoutes& request, seam::Reply& reply);
   void set_role(const seam::SetRole& request, seam::Reply& reply);
+  void walk(const seam::Request& request, seam::Reply& reply);
 
   Publisher& publisher_;
   Counters& counters_;
@@ -55,6 +60,7 @@ class Requests {
   const VipRoutes* routes_ = nullptr;  // null: the start-up specification has none
   std::function<void()> offer_routes_;
   std::function<void(Role)> take_role_;
+  FlowWalks* walks_ = nullptr;
 };
 
 }  // namespace holdfast::dataplane

@@ -214,7 +214,11 @@ void SeamServer::close_late_greeters() {
 void SeamServer::close_if_done(Sessions::iterator session) {
   if (session->broken || (session->closing && session->out.empty())) {
     loop_.forget(session->socket.get());
+    const bool wrote = session->epoch != 0;
     sessions_.erase(session);
+    if (wrote && writer_gone_) {
+      writer_gone_();
+    }
   }
 }
 

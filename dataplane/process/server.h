@@ -31,6 +31,9 @@ class SeamServer {
   SeamServer(PollLoop& loop, SeamSockets sockets, Handler handler);
   ~SeamServer();
 
+  // Told when a writer's session has ended.
+  void set_writer_gone(std::function<void()> call) { writer_gone_ = std::move(call); }
+
   // To every session that has said hello and reads its replies.
   void broadcast(const std::string& what, const std::string& detail);
   void unlink_sockets() const { unlink_seam_sockets(sockets_.path); }
@@ -65,6 +68,7 @@ class SeamServer {
   PollLoop& loop_;
   SeamSockets sockets_;
   Handler handler_;
+  std::function<void()> writer_gone_;
   Sessions sessions_;
   std::uint64_t highest_epoch_ = 0;
 };

@@ -60,10 +60,13 @@ void ServiceMoves::members_changed() {
     Place& place = places_[i];
     if (record.state != RegistryState::kFree && (!place.used || place.epoch != record.epoch)) {
       if (place.used) {
-        add(gone_[std::string(place.service.view())], since_base(i));
+        add_to(gone_[std::string(place.service.view())], i);
       }
-      place = {
-          .service = record.service, .epoch = record.epoch, .used = true, .base = values_of(i)};
+      place = {.service = record.service,
+               .epoch = record.epoch,
+               .used = true,
+               .copy = record.copy != 0,
+               .base = values_of(i)};
     }
     if (place.used) {
       named.insert(place.service.view());
@@ -72,14 +75,23 @@ void ServiceMoves::members_changed() {
   std::erase_if(gone_, [&](const auto& one) { return !named.contains(one.first); });
 }
 
+void ServiceMoves::add_to(Sums& sums, std::size_t index) const {
+  const Values values = since_base(index);
+  add(sums.all, values);
+  if (places_[index].copy) {
+    add(sums.ordered, values);
+  }
+}
+
 void ServiceMoves::read(seam::GetCountersReply& reply) const {
-  std::map<std::string, Values, std::less<>> sums = gone_;
+  std::map<std::string, Sums, std::less<>> sums = gone_;
   for (std::size_t i = 0; i < places_.size(); ++i) {
     if (places_[i].used) {
-      add(sums[std::string(places_[i].service.view())], since_base(i));
+      add_to(sums[std::string(places_[i].service.view())], i);
     }
   }
-  for (const auto& [service, values] : sums) {
+  for (const auto& [service, both] : sums) {
+    const Values& values = both.all;
     seam::ServiceMoves& out = *reply.add_moves();
     out.set_service(service);
     for (std::size_t i = 0; i < kMoveCauses; ++i) {
@@ -91,6 +103,9 @@ void ServiceMoves::read(seam::GetCountersReply& reply) const {
     out.set_asked(values[kAsked]);
     out.set_unanswered(values[kUnanswered]);
     out.set_untracked(values[kUntracked]);
+    out.set_ordered_reset(both.ordered[kReset]);
+    out.set_ordered_asked(both.ordered[kAsked]);
+    out.set_ordered_unanswered(both.ordered[kUnanswered]);
   }
 }
 

@@ -39,8 +39,14 @@ class ServiceMoves {
     Label service;
     std::uint8_t epoch = 0;
     bool used = false;
+    bool copy = false;  // of flows that are reset by order (member_copies.h)
     Values base{};
   };
+  struct Sums {
+    Values all{};
+    Values ordered{};  // of these, of flows that were reset by order
+  };
+  void add_to(Sums& sums, std::size_t index) const;
 
   [[nodiscard]] Values values_of(std::size_t index) const;
   [[nodiscard]] Values since_base(std::size_t index) const;
@@ -48,7 +54,7 @@ class ServiceMoves {
   std::span<const std::unique_ptr<Worker>> workers_;
   std::span<const MemberRecord> records_;
   std::vector<Place> places_;
-  std::map<std::string, Values, std::less<>> gone_;  // of members whose index is another's
+  std::map<std::string, Sums, std::less<>> gone_;  // of members whose index is another's
 };
 
 }  // namespace holdfast::dataplane

@@ -194,8 +194,11 @@ bool Worker::turn(std::uint64_t now_ns) {
     busy |= serve_ring(ring, now_ms);
   }
   busy |= announce();
+  // Before the generation, which is then the walk's or a newer one.
+  FlowWalk* const walk = walk_.load(std::memory_order_acquire);
   const Forwarding* forwarding = surroundings_.forwarding.load(std::memory_order_acquire);
   sweep(*state_, *forwarding->generation, now_ms);
+  busy |= go_on_walking(walk, *forwarding->generation, now_ms);
   busy |= ask(*forwarding->neighborhood);
   serve_released(now_ms);
   state_->stats.polls.add(1);
@@ -497,6 +500,22 @@ bool Worker::ask(const Neighborhood& neighborhood) {
     flush();
   }
   return count > 0;
+}
+
+void Worker::begin_walk(FlowWalk& walk) {
+  walk_.store(&walk, std::memory_order_release);
+  surroundings_.wakers[index_]->wake();
+}
+
+// A worker that walks does not rest.
+bool Worker::go_on_walking(FlowWalk* walk, const Generation& generation, std::uint64_t now_ms) {
+  if (walk == nullptr) [[likely]] {
+    return false;
+  }
+  if (walk_some(*walk, *state_, generation, now_ms)) {
+    walk_.store(nullptr, std::memory_order_release);
+  }
+  return true;
 }
 
 void Worker::leave_snapshot() {

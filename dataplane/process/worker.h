@@ -20,6 +20,7 @@
 #pragma once
 
 #include "dataplane/burst.h"
+#include "dataplane/flow_walk.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/process/port.h"
 #include "dataplane/process/quiescence.h"
@@ -125,6 +126,11 @@ class Worker {
   // Requires: snapshot_ready().
   [[nodiscard]] const WorkerStats& snapshot() const { return *snapshot_; }
 
+  // Main thread: has the worker go through its flows, some in each turn, until is_walking() says no
+  // more; then what was found may be read. Requires: !is_walking(); `walk` stays until then.
+  void begin_walk(FlowWalk& walk);
+  [[nodiscard]] bool is_walking() const { return walk_.load(std::memory_order_acquire) != nullptr; }
+
   SpscRing<Notice, 256> notices;              // to the main thread
   SpscRing<Announcement, 256> announcements;  // from the main thread; worker 0 only
 
@@ -153,6 +159,7 @@ class Worker {
   bool announce();
   bool ask(const Neighborhood& neighborhood);
   void leave_snapshot();
+  bool go_on_walking(FlowWalk* walk, const Generation& generation, std::uint64_t now_ms);
 
   // Outgoing packets of one turn, by port.
   struct Outbox {
@@ -187,6 +194,7 @@ class Worker {
   bool busy_ = false;  // the last turn
   alignas(64) std::atomic<std::uint64_t> tick_ns_{0};
   std::atomic<bool> snapshot_wanted_{false};
+  std::atomic<FlowWalk*> walk_{nullptr};
   std::unique_ptr<WorkerStats> snapshot_;
 };
 

@@ -21,10 +21,21 @@ void check_generation(const seam::Generation& message) {
   }
 }
 
+void check_filter(const seam::FlowFilter& message) {
+  if (const auto filter = seam::from_wire(message)) {
+    const auto again = seam::from_wire(seam::to_wire(*filter));
+    if (!again || *again != *filter) {
+      std::abort();
+    }
+  }
+}
+
 void check_message(const std::string& bytes) {
   seam::Request request;
   if (request.ParseFromString(bytes)) {
     check_generation(request.publish().generation());
+    check_filter(request.list_flows().filter());
+    check_filter(request.reset_flows().filter());
     static_cast<void>(seam::disposition_from_wire(request.set_disposition().disposition()));
   }
   seam::Reply reply;

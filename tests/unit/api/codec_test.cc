@@ -362,7 +362,8 @@ TEST(Codec, ChoosesTheOlderVersionWithAPeerOfTheReleaseBefore) {
   EXPECT_EQ(choose_version(1, 2), 2U);
   EXPECT_EQ(choose_version(2, 3), 3U);
   EXPECT_EQ(choose_version(3, 4), 4U);
-  EXPECT_EQ(choose_version(4, 5), 4U);
+  EXPECT_EQ(choose_version(4, 5), 5U);
+  EXPECT_EQ(choose_version(5, 6), 5U);
 }
 
 TEST(Codec, SaysOfADeadMemberWhatAnOlderVersionKnows) {

@@ -114,6 +114,7 @@ class Workers {
   [[nodiscard]] std::span<const std::unique_ptr<Worker>> all() const { return workers_; }
   Waker& waker(std::size_t worker) { return *surroundings_.wakers[worker]; }
   Publisher& publisher() { return *publisher_; }
+  const WorkerSurroundings& surroundings() { return surroundings_; }
   Quiescence& quiescence() { return quiescence_; }
   [[nodiscard]] const SharedState& shared() const { return shared_; }
   [[nodiscard]] const TempDirectory& folder() const { return folder_; }
