@@ -2,12 +2,16 @@
 // See json_keys.h. The handler's names are Boost's; all but those of keys and objects pass.
 #include "control/admin/json_keys.h"
 
+#include "config/diagnostic.h"
+
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <set>
 #include <utility>
 
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/parse.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -71,6 +75,35 @@ std::optional<std::string> repeated_key(std::string_view text) {
   json::error_code error;
   parser.write_some(false, text.data(), text.size(), error);
   return std::move(parser.handler().repeated);
+}
+
+std::string read_text(const json::value& value,
+                      std::string_view key,
+                      std::size_t limit,
+                      std::string& text) {
+  const json::string* string = value.if_string();
+  if (string == nullptr || string->size() > limit) {
+    return "'" + std::string(key) + "' must be a string of at most " + std::to_string(limit) +
+           " bytes";
+  }
+  if (std::ranges::any_of(*string, [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
+    return "'" + std::string(key) + "' must hold no control characters";
+  }
+  text.assign(string->data(), string->size());
+  return "";
+}
+
+std::expected<json::object, std::string> parse_body(const std::string& body) {
+  json::error_code error;
+  const json::value value = json::parse(body, error);
+  const json::object* object = error ? nullptr : value.if_object();
+  if (object == nullptr) {
+    return std::unexpected("the body must be a JSON object");
+  }
+  if (const auto key = repeated_key(body)) {
+    return std::unexpected("repeated key " + config::quote(*key));
+  }
+  return *object;
 }
 
 }  // namespace holdfast::control

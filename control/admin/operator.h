@@ -4,6 +4,7 @@
 #pragma once
 
 #include "config/model.h"
+#include "dataplane/flow_filter.h"
 
 #include <array>
 #include <chrono>
@@ -30,10 +31,16 @@ enum class Outcome : std::uint8_t {
   kTimedOut = 6,
 };
 
+struct NamedCount {
+  std::string name;
+  std::uint64_t value = 0;
+};
+
 struct VerbResult {
   Outcome outcome = Outcome::kOk;
   std::vector<std::string> lines;      // what happened, or why not: one sentence each
   std::vector<std::string> members{};  // that the objects stand for: "web/a"
+  std::vector<NamedCount> counts{};    // of a verb on flows
 };
 
 struct CheckView {
@@ -107,11 +114,6 @@ struct WhyView {
   std::vector<ResultView> results;  // the newest first
 };
 
-struct NamedCount {
-  std::string name;
-  std::uint64_t value = 0;
-};
-
 // What became of a service's flows beside their ordinary ends, since the dataplane's start.
 struct MovesView {
   std::vector<NamedCount> moved;  // flows that went on at another member, by cause
@@ -119,6 +121,10 @@ struct MovesView {
   std::uint64_t reset = 0;        // flows
   std::uint64_t asked = 0;        // idle flows that were to be reset: their clients were asked
   std::uint64_t unanswered = 0;   // of these, those that did not answer
+  // Of these three: flows that an operator resets.
+  std::uint64_t ordered_reset = 0;
+  std::uint64_t ordered_asked = 0;
+  std::uint64_t ordered_unanswered = 0;
 };
 
 struct ServiceMovesView {
@@ -322,6 +328,57 @@ struct ConfirmRequest {
   Caller caller;
 };
 
+// Flows that are meant. What is not given is any.
+struct FlowSelection {
+  std::string service;  // a name; empty: any
+  std::string backend;  // likewise, in the service
+  dataplane::FlowFilter filter;
+  std::string text;  // as it was given, for the log; empty: all flows
+};
+
+struct FlowsQuery {
+  FlowSelection which;
+  std::uint32_t limit = 1'000;  // flows that are told; all are counted
+  bool count = false;           // none are told
+};
+
+struct FlowView {
+  std::string service;
+  std::string backend;
+  std::string client;
+  std::uint16_t client_port = 0;
+  std::string vip;
+  std::uint16_t port = 0;
+  std::string protocol;  // tcp, udp
+  std::string mode;
+  std::string state;            // of kFlowStateNames
+  std::uint32_t age_s = 0;      // since its last packet from the client; in nat of either side
+  std::string pool;             // nat: the address and port that the backend knows it by
+  std::uint16_t pool_port = 0;  // likewise
+};
+
+struct FlowsView {
+  VerbResult result;  // not ok: nothing else is known
+  std::uint64_t matched = 0;
+  std::vector<FlowView> flows;
+};
+
+struct FlowsReset {
+  FlowSelection which;
+  Caller caller;
+  bool all = false;      // whichever there are: only so without a selection
+  bool dry_run = false;  // only count
+};
+
+struct FlowsMove {
+  std::string service;
+  std::string from;
+  std::string to;
+  Caller caller;
+  bool dry_run = false;  // only check and count
+  bool force = false;    // also to a backend that is not up or not enabled
+};
+
 class Operator {
  public:
   virtual ~Operator() = default;
@@ -340,6 +397,13 @@ class Operator {
   virtual boost::asio::awaitable<EventsView> events(std::uint64_t life,
                                                     std::uint64_t change,
                                                     std::chrono::milliseconds limit) = 0;
+
+  // What the dataplane's tables have at this time.
+  virtual boost::asio::awaitable<FlowsView> flows(FlowsQuery query) = 0;
+  // Returns when it is known which flows are reset; that takes some seconds more.
+  virtual boost::asio::awaitable<VerbResult> reset_flows(FlowsReset request) = 0;
+  // Returns when they are at the other backend.
+  virtual boost::asio::awaitable<VerbResult> move_flows(FlowsMove request) = 0;
 
   // All or nothing, idempotent. Returns when every worker sees it.
   virtual boost::asio::awaitable<VerbResult> change(AdminRequest request) = 0;

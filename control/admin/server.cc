@@ -3,6 +3,7 @@
 #include "control/admin/server.h"
 
 #include "control/admin/event_stream.h"
+#include "control/admin/flow_body.h"
 #include "control/admin/readiness.h"
 #include "control/admin/verb_body.h"
 #include "control/admin/views_json.h"
@@ -69,6 +70,9 @@ enum class Path : std::uint8_t {
   kHealth,
   kRevisions,
   kEvents,
+  kFlows,
+  kFlowsReset,
+  kFlowsMove,
   kSources,
   kWhy,
   kChange,
@@ -88,7 +92,7 @@ struct Route {
 constexpr std::string_view kWhyOf = "/v1/why/";
 constexpr std::string_view kSourcesOf = "/v1/revisions/";  // and a number, or "file"
 
-constexpr std::array<Route, 24> kRoutes = {{
+constexpr std::array<Route, 27> kRoutes = {{
     {"/v1/status", "GET", Path::kStatus},
     {"/v1/services", "GET", Path::kServices},
     {"/v1/backends", "GET", Path::kBackends},
@@ -101,6 +105,9 @@ constexpr std::array<Route, 24> kRoutes = {{
     {"/v1/weight", "POST", Path::kChange, AdminVerb::kWeight},
     {"/v1/migrate", "POST", Path::kChange, AdminVerb::kMigrate},
     {"/v1/clear-damping", "POST", Path::kChange, AdminVerb::kClearDamping},
+    {"/v1/flows", "GET", Path::kFlows},
+    {"/v1/flows/reset", "POST", Path::kFlowsReset},
+    {"/v1/flows/move", "POST", Path::kFlowsMove},
     {"/v1/node/drain", "POST", Path::kNode, {}, {}, NodeVerb::kDrain},
     {"/v1/node/undrain", "POST", Path::kNode, {}, {}, NodeVerb::kUndrain},
     {"/v1/node/active", "POST", Path::kNode, {}, {}, NodeVerb::kActive},
@@ -202,12 +209,47 @@ asio::awaitable<HttpResponse> node_verb(Operator& target, NodeVerb verb, HttpReq
   co_return reply(result);
 }
 
+asio::awaitable<HttpResponse> flows(Operator& target, std::string wanted) {
+  auto query = read_flows_query(wanted);
+  if (!query) {
+    co_return usage(query.error());
+  }
+  const FlowsView view = co_await target.flows(std::move(*query));
+  co_return reply(http_status(view.result.outcome), to_json(view));
+}
+
+asio::awaitable<HttpResponse> reset_flows(Operator& target, HttpRequest request) {
+  auto reset = read_flows_reset(request.body);
+  if (!reset) {
+    co_return usage(reset.error());
+  }
+  reset->caller.who = request.who;
+  const VerbResult result = co_await target.reset_flows(std::move(*reset));
+  co_return reply(result);
+}
+
+asio::awaitable<HttpResponse> move_flows(Operator& target, HttpRequest request) {
+  auto move = read_flows_move(request.body);
+  if (!move) {
+    co_return usage(move.error());
+  }
+  move->caller.who = request.who;
+  const VerbResult result = co_await target.move_flows(std::move(*move));
+  co_return reply(result);
+}
+
 asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpRequest request) {
   if (route->path == Path::kConfiguration) {
     co_return co_await config_verb(target, route->config_verb, std::move(request));
   }
   if (route->path == Path::kNode) {
     co_return co_await node_verb(target, route->node, std::move(request));
+  }
+  if (route->path == Path::kFlowsReset) {
+    co_return co_await reset_flows(target, std::move(request));
+  }
+  if (route->path == Path::kFlowsMove) {
+    co_return co_await move_flows(target, std::move(request));
   }
   auto change = read_change(route->verb, request.body);
   if (!change) {
@@ -273,6 +315,9 @@ asio::awaitable<HttpResponse> answer(Operator& target, HttpRequest request) {
   }
   if (route->path == Path::kEvents) {
     co_return co_await events(target, std::move(request));
+  }
+  if (route->path == Path::kFlows) {
+    co_return co_await flows(target, std::move(request.target));
   }
   if (route->method == "GET") {
     co_return co_await view(target, route->path);

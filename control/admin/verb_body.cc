@@ -12,7 +12,6 @@
 #include <utility>
 
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 
 namespace holdfast::control {
 namespace {
@@ -28,23 +27,6 @@ constexpr std::int64_t kYearMs = 365LL * 24 * 3'600'000;
 constexpr std::uint32_t kMaxWeight = 65'535;
 
 using Fault = std::string;  // empty: none
-
-// The field as text. Control characters would forge lines in the log.
-Fault read_text(const json::value& value,
-                std::string_view key,
-                std::size_t limit,
-                std::string& text) {
-  const json::string* string = value.if_string();
-  if (string == nullptr || string->size() > limit) {
-    return "'" + std::string(key) + "' must be a string of at most " + std::to_string(limit) +
-           " bytes";
-  }
-  if (std::ranges::any_of(*string, [](char c) { return static_cast<unsigned char>(c) < 0x20; })) {
-    return "'" + std::string(key) + "' must hold no control characters";
-  }
-  text.assign(string->data(), string->size());
-  return "";
-}
 
 Fault take_object(const json::value& value, AdminRequest& request) {
   std::string object;
@@ -236,23 +218,10 @@ Fault take_fields(const json::object& given,
   return "";
 }
 
-std::expected<json::object, std::string> parsed(const std::string& body) {
-  json::error_code error;
-  const json::value value = json::parse(body, error);
-  const json::object* object = error ? nullptr : value.if_object();
-  if (object == nullptr) {
-    return std::unexpected("the body must be a JSON object");
-  }
-  if (const auto key = repeated_key(body)) {
-    return std::unexpected("repeated key " + config::quote(*key));
-  }
-  return *object;
-}
-
 }  // namespace
 
 std::expected<AdminRequest, std::string> read_change(AdminVerb verb, const std::string& body) {
-  const auto object = parsed(body);
+  const auto object = parse_body(body);
   if (!object) {
     return std::unexpected(object.error());
   }
@@ -277,7 +246,7 @@ std::expected<ConfigBody, std::string> read_config_body(ConfigVerb verb, const s
   if (body.empty() && !needs_path) {
     return read;
   }
-  const auto object = parsed(body);
+  const auto object = parse_body(body);
   if (!object) {
     return std::unexpected(object.error());
   }

@@ -69,7 +69,11 @@ json::object to_json(const MovesView& moves) {
           {"untracked", moves.untracked},
           {"reset", moves.reset},
           {"asked", moves.asked},
-          {"unanswered", moves.unanswered}};
+          {"unanswered", moves.unanswered},
+          {"by_order",
+           {{"reset", moves.ordered_reset},
+            {"asked", moves.ordered_asked},
+            {"unanswered", moves.ordered_unanswered}}}};
 }
 
 json::object to_json(const PortView& port) {
@@ -231,7 +235,40 @@ json::object to_json(const VerbResult& result) {
   if (!result.members.empty()) {
     object.emplace("members", strings(result.members));
   }
+  if (!result.counts.empty()) {
+    object.emplace("counts", counts(result.counts));
+  }
   return object;
+}
+
+json::object to_json(const FlowView& flow) {
+  json::object object = {{"service", flow.service},
+                         {"backend", flow.backend},
+                         {"client", flow.client},
+                         {"client_port", flow.client_port},
+                         {"vip", flow.vip},
+                         {"port", flow.port},
+                         {"protocol", flow.protocol},
+                         {"mode", flow.mode},
+                         {"state", flow.state},
+                         {"age_s", flow.age_s}};
+  if (!flow.pool.empty()) {
+    object.emplace("pool", flow.pool);
+    object.emplace("pool_port", flow.pool_port);
+  }
+  return object;
+}
+
+json::object to_json(const FlowsView& view) {
+  if (view.result.outcome != Outcome::kOk) {
+    return to_json(view.result);
+  }
+  json::array flows;
+  flows.reserve(view.flows.size());
+  for (const FlowView& flow : view.flows) {
+    flows.emplace_back(to_json(flow));
+  }
+  return {{"matched", view.matched}, {"flows", std::move(flows)}};
 }
 
 json::object to_json(const RevisionView& revision) {

@@ -21,6 +21,9 @@ boost::json::object to_json(const VerbResult& result);
 boost::json::object to_json(const RevisionView& revision);
 boost::json::object to_json(const SourcesView& sources);
 boost::json::object to_json(const EventView& event);
+boost::json::object to_json(const FlowView& flow);
+// {"matched": 12, "flows": [...]}, or the outcome where there are none to tell.
+boost::json::object to_json(const FlowsView& view);
 
 // {"services": [...]}, {"backends": [...]}, {"revisions": [...]}.
 boost::json::object services_json(std::span<const ServiceView> services);

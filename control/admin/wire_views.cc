@@ -121,7 +121,29 @@ MovesView to_view(const seam::ServiceMoves& moves) {
           .untracked = moves.untracked(),
           .reset = moves.reset(),
           .asked = moves.asked(),
-          .unanswered = moves.unanswered()};
+          .unanswered = moves.unanswered(),
+          .ordered_reset = moves.ordered_reset(),
+          .ordered_asked = moves.ordered_asked(),
+          .ordered_unanswered = moves.ordered_unanswered()};
+}
+
+FlowView to_view(const seam::Flow& flow) {
+  FlowView view{.service = flow.service(),
+                .backend = flow.backend(),
+                .client = address_text(flow.client()),
+                .client_port = static_cast<std::uint16_t>(flow.client_port()),
+                .vip = address_text(flow.vip()),
+                .port = static_cast<std::uint16_t>(flow.port()),
+                .protocol = flow.protocol() == 6 ? "tcp" : "udp",
+                .mode = "",
+                .state = "",
+                .age_s = flow.age_s(),
+                .pool = "",
+                .pool_port = static_cast<std::uint16_t>(flow.pool_port())};
+  view.mode = mode_name(static_cast<dataplane::Mode>(std::min(flow.mode(), 255U)));
+  view.state = flow_state_name(static_cast<dataplane::FlowState>(std::min(flow.state(), 255U)));
+  view.pool = flow.pool().empty() ? "" : address_text(flow.pool());
+  return view;
 }
 
 BackendView to_view(const seam::MemberCounters& member) {

@@ -20,6 +20,7 @@ PortView to_view(const seam::PortCounters& port);
 // A service as the dataplane knows it: name, mode, VIPs, ports, slots; no backends, no flows.
 ServiceView to_view(const seam::Service& service);
 MovesView to_view(const seam::ServiceMoves& moves);
+FlowView to_view(const seam::Flow& flow);
 // A member as the dataplane knows it: every counter is there, 0 when it was not sent. What control
 // alone knows (health, cause, ...) stays empty.
 BackendView to_view(const seam::MemberCounters& member);

@@ -331,4 +331,39 @@ std::string event_line(const json::object& event) {
          "; " + text_field(event, "reason") + ")\n";
 }
 
+std::string flows_text(const json::object& flows) {
+  const auto endpoint = [](const json::object& flow, const char* address, const char* port) {
+    const std::string text = text_field(flow, address);
+    const bool v6 = text.contains(':');
+    return (v6 ? "[" + text + "]" : text) + ":" + text_field(flow, port);
+  };
+  Table table({{"CLIENT"},
+               {"VIP"},
+               {"PROTO"},
+               {"BACKEND"},
+               {"MODE"},
+               {"STATE"},
+               {"IDLE", Align::kRight},
+               {"POOL"}});
+  std::size_t shown = 0;
+  for (const json::object& flow : objects_field(flows, "flows")) {
+    const bool translated = flow.contains("pool");
+    table.add({endpoint(flow, "client", "client_port"),
+               endpoint(flow, "vip", "port"),
+               text_field(flow, "protocol"),
+               text_field(flow, "service") + "/" + text_field(flow, "backend"),
+               text_field(flow, "mode"),
+               text_field(flow, "state"),
+               text_field(flow, "age_s") + "s",
+               translated ? endpoint(flow, "pool", "pool_port") : "-"});
+    ++shown;
+  }
+  const std::uint64_t matched = count_field(flows, "matched");
+  const std::string more = matched > shown
+                               ? std::to_string(shown) + " of " + std::to_string(matched) +
+                                     " flows are listed: --limit takes more\n"
+                               : "";
+  return table.text() + more;
+}
+
 }  // namespace holdfast::control

@@ -15,6 +15,7 @@ std::string backends_text(const boost::json::object& backends);
 std::string revisions_text(const boost::json::object& revisions);
 std::string events_text(const boost::json::object& events);
 std::string why_text(const boost::json::object& why);
+std::string flows_text(const boost::json::object& flows);
 // One entry of the ledger as it stands, in a line.
 std::string event_line(const boost::json::object& event);
 

@@ -16,12 +16,12 @@ namespace {
 using AddVerb = void (*)(CLI::App& app, Context& context);
 
 // In the order of the help text.
-constexpr std::array<AddVerb, 29> kVerbs = {
+constexpr std::array<AddVerb, 30> kVerbs = {
     add_run,      add_control,       add_check,   add_startup, add_status,      add_services,
     add_backends, add_why,           add_drain,   add_undrain, add_maintenance, add_enable,
-    add_weight,   add_clear_damping, add_migrate, add_node,    add_reload,      add_upgrade,
-    add_health,   add_events,        add_plan,    add_apply,   add_confirm,     add_history,
-    add_rollback, add_diff,          add_trace,   add_replay,  add_version,
+    add_weight,   add_clear_damping, add_migrate, add_flows,   add_node,        add_reload,
+    add_upgrade,  add_health,        add_events,  add_plan,    add_apply,       add_confirm,
+    add_history,  add_rollback,      add_diff,    add_trace,   add_replay,      add_version,
 };
 
 constexpr const char* kAbout =

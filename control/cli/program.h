@@ -55,6 +55,7 @@ void add_enable(CLI::App& app, Context& context);
 void add_weight(CLI::App& app, Context& context);
 void add_clear_damping(CLI::App& app, Context& context);
 void add_migrate(CLI::App& app, Context& context);
+void add_flows(CLI::App& app, Context& context);
 void add_node(CLI::App& app, Context& context);
 void add_reload(CLI::App& app, Context& context);
 void add_upgrade(CLI::App& app, Context& context);

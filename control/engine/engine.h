@@ -12,6 +12,7 @@
 //   engine_routes.cc  which VIPs are offered to others
 //   engine_node.cc    what the node as a whole is told
 //   engine_views.cc   what operators and metrics see
+//   engine_flows.cc   the operator's verbs on flows
 //   engine_ledger.cc  the events that can move flows, and what moved
 #pragma once
 
@@ -126,6 +127,9 @@ class Engine final : public Operator, private Forwarder::Observer {
   boost::asio::awaitable<EventsView> events(std::uint64_t life,
                                             std::uint64_t change,
                                             std::chrono::milliseconds limit) override;
+  boost::asio::awaitable<FlowsView> flows(FlowsQuery query) override;
+  boost::asio::awaitable<VerbResult> reset_flows(FlowsReset request) override;
+  boost::asio::awaitable<VerbResult> move_flows(FlowsMove request) override;
   boost::asio::awaitable<VerbResult> change(AdminRequest request) override;
   boost::asio::awaitable<VerbResult> order_node(NodeRequest request) override;
   boost::asio::awaitable<VerbResult> reload(Caller caller) override;
@@ -310,6 +314,17 @@ class Engine final : public Operator, private Forwarder::Observer {
   void settle_role(dataplane::Role running);
   boost::asio::awaitable<void> tell_role();
 
+  // engine_flows.cc
+  // A walk of the dataplane's over its flows, one after the other; waiting for its turn and walking
+  // together have a deadline. What it makes happen is entered as `event`, if there is one.
+  using Walked = std::expected<seam::CollectFlowsReply, VerbResult>;
+  class WalkTurn;
+  boost::asio::awaitable<Walked> walk(seam::Request request, std::optional<LedgerEvent> event);
+  boost::asio::awaitable<Walked> collect(std::uint64_t number, Clock::TimePoint deadline);
+  [[nodiscard]] VerbResult unwalked(const std::string& why) const;
+  // Why flows should not be moved there; empty: they may.
+  [[nodiscard]] std::string objection_to(const FlowsMove& request) const;
+
   // engine_views.cc
   // `counters`: the member's, or nullptr when there are none.
   [[nodiscard]] BackendView view_of(MemberPlace place, const seam::MemberCounters* counters) const;
@@ -388,6 +403,7 @@ class Engine final : public Operator, private Forwarder::Observer {
   ReloadView last_reload_;
   Clock::TimePoint last_reload_at_;
   bool verb_busy_ = false;
+  bool walking_ = false;
 
   std::optional<seam::GetCountersReply> counters_;  // of this connection
   Clock::TimePoint counters_at_;

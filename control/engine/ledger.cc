@@ -20,11 +20,15 @@ std::uint64_t value_in(const std::vector<NamedCount>& counts, std::string_view n
 
 // Only what has grown.
 MovesView growth_of(const MovesView& now, const MovesView& before) {
-  MovesView growth{.moved = {},
-                   .untracked = growth_of(now.untracked, before.untracked),
-                   .reset = growth_of(now.reset, before.reset),
-                   .asked = growth_of(now.asked, before.asked),
-                   .unanswered = growth_of(now.unanswered, before.unanswered)};
+  MovesView growth{
+      .moved = {},
+      .untracked = growth_of(now.untracked, before.untracked),
+      .reset = growth_of(now.reset, before.reset),
+      .asked = growth_of(now.asked, before.asked),
+      .unanswered = growth_of(now.unanswered, before.unanswered),
+      .ordered_reset = growth_of(now.ordered_reset, before.ordered_reset),
+      .ordered_asked = growth_of(now.ordered_asked, before.ordered_asked),
+      .ordered_unanswered = growth_of(now.ordered_unanswered, before.ordered_unanswered)};
   for (const NamedCount& count : now.moved) {
     const std::uint64_t grown = growth_of(count.value, value_in(before.moved, count.name));
     if (grown != 0) {
@@ -44,6 +48,9 @@ void add(MovesView& sum, const MovesView& more) {
   sum.reset += more.reset;
   sum.asked += more.asked;
   sum.unanswered += more.unanswered;
+  sum.ordered_reset += more.ordered_reset;
+  sum.ordered_asked += more.ordered_asked;
+  sum.ordered_unanswered += more.ordered_unanswered;
   for (const NamedCount& count : more.moved) {
     const auto found = std::ranges::find(sum.moved, count.name, &NamedCount::name);
     if (found == sum.moved.end()) {

@@ -62,6 +62,19 @@ void moves(const Snapshot& snapshot, Series& series) {
   }
 }
 
+// By why flows are reset: what their member is, or an operator's word.
+template <auto Field, auto Ordered>
+void resets(const Snapshot& snapshot, Series& series) {
+  for (const ServiceView& view : snapshot.services) {
+    if (view.moves) {
+      const std::uint64_t ordered = std::invoke(Ordered, *view.moves);
+      const std::uint64_t all = std::invoke(Field, *view.moves);
+      series.add(all - ordered, {{"service", view.name}, {"cause", "member"}});
+      series.add(ordered, {{"service", view.name}, {"cause", "operator"}});
+    }
+  }
+}
+
 void bindings(const Snapshot& snapshot, Series& series) {
   std::size_t left = kMemberLimit;
   for (const ServiceView& view : snapshot.services) {
@@ -163,17 +176,17 @@ constexpr std::array kRows = std::to_array<MetricRow>({
      kCounter,
      moves<&MovesView::untracked>},
     {"holdfast_flows_reset_total",
-     "Flows answered with a reset because their member was being reset.",
+     "Flows answered with a reset because their member, or an operator's order, wanted it.",
      kCounter,
-     moves<&MovesView::reset>},
+     resets<&MovesView::reset, &MovesView::ordered_reset>},
     {"holdfast_flows_asked_total",
      "Idle flows to be reset whose clients were asked for their numbers.",
      kCounter,
-     moves<&MovesView::asked>},
+     resets<&MovesView::asked, &MovesView::ordered_asked>},
     {"holdfast_resets_unanswered_total",
      "Idle flows to be reset whose clients did not answer: nobody could reset them.",
      kCounter,
-     moves<&MovesView::unanswered>},
+     resets<&MovesView::unanswered, &MovesView::ordered_unanswered>},
     {"holdfast_members_omitted",
      "Members without series of their own: there are too many.",
      kGauge,

@@ -78,6 +78,11 @@ class Forwarder {
   virtual Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) = 0;
   // Makes the node what `role` says, at once. A dataplane that was started alone refuses.
   virtual Answer<dataplane::Role> set_role(dataplane::Role role) = 0;
+  // Begins a walk over the flows: `request` has list_flows, reset_flows or move_flows. The value is
+  // its number. A dataplane that knows none refuses.
+  virtual Answer<std::uint64_t> begin_walk(seam::Request request) = 0;
+  // What that walk has found so far: `running`, or all of it, once. With `forget` it ends.
+  virtual Answer<seam::CollectFlowsReply> collect_walk(seam::CollectFlows request) = 0;
   virtual Answer<RunningState> running() = 0;
   virtual Answer<seam::GetCountersReply> counters() = 0;
 };

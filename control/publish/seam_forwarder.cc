@@ -413,6 +413,27 @@ Forwarder::Answer<dataplane::Role> SeamForwarder::set_role(dataplane::Role role)
   co_return role;
 }
 
+Forwarder::Answer<std::uint64_t> SeamForwarder::begin_walk(seam::Request request) {
+  if (connected_ && !seam::has_flow_walks(hello_.version())) {
+    co_return std::unexpected("the dataplane is older than control and tells nothing of its flows");
+  }
+  AnyReply reply = co_await call(std::move(request), settings_.call_limit);
+  if (!reply) {
+    co_return std::unexpected(std::move(reply.error().text));
+  }
+  co_return reply->flow_walk().number();
+}
+
+Forwarder::Answer<seam::CollectFlowsReply> SeamForwarder::collect_walk(seam::CollectFlows collect) {
+  seam::Request request;
+  *request.mutable_collect_flows() = std::move(collect);
+  AnyReply reply = co_await call(std::move(request), settings_.call_limit);
+  if (!reply) {
+    co_return std::unexpected(std::move(reply.error().text));
+  }
+  co_return std::move(*reply->mutable_collect_flows());
+}
+
 Forwarder::Answer<RunningState> SeamForwarder::running() {
   seam::Request request;
   request.mutable_get_generation();

@@ -54,6 +54,8 @@ class SeamForwarder final : public Forwarder {
       std::vector<DispositionChange> changes) override;
   Answer<std::uint32_t> set_routes(std::vector<dataplane::VipPrefix> vips) override;
   Answer<dataplane::Role> set_role(dataplane::Role role) override;
+  Answer<std::uint64_t> begin_walk(seam::Request request) override;
+  Answer<seam::CollectFlowsReply> collect_walk(seam::CollectFlows request) override;
   Answer<RunningState> running() override;
   Answer<seam::GetCountersReply> counters() override;
 

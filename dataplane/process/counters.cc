@@ -263,7 +263,7 @@ void Counters::read_member(std::uint16_t index, seam::MemberCounters& out) const
   for (std::size_t i = 0; i < kMemberRows.size(); ++i) {
     add(out.mutable_values(), kMemberRows[i].name, values[i]);
   }
-  add(out.mutable_values(), "refusals", values.back() - base.values.back());
+  add(out.mutable_values(), "refusals", values.back());
   std::uint64_t newest_ms = 0;
   for (const auto& worker : workers_) {
     newest_ms = std::max(newest_ms, worker->state().members[index].last_new_flow_ms.get());

@@ -101,6 +101,29 @@ class FakeForwarder final : public control::Forwarder {
     role = told;
     co_return told;
   }
+  Answer<std::uint64_t> begin_walk(seam::Request request) override {
+    if (!connected_ || !walk_failure.empty()) {
+      co_return std::unexpected(connected_ ? walk_failure : "the connection ended");
+    }
+    walks.push_back(std::move(request));
+    co_return walks.size();
+  }
+  // Runs for as many questions as the test says.
+  Answer<seam::CollectFlowsReply> collect_walk(seam::CollectFlows collect) override {
+    if (!connected_) {
+      co_return std::unexpected("the connection ended");
+    }
+    seam::CollectFlowsReply reply;
+    if (collect.forget()) {
+      ++walks_forgotten;
+    } else if (walk_rounds != 0) {
+      --walk_rounds;
+      reply.set_running(true);
+    } else {
+      reply = walk_reply;
+    }
+    co_return reply;
+  }
   Answer<control::RunningState> running() override {
     ++adoptions;
     if (!running_failure.empty()) {
@@ -140,6 +163,11 @@ class FakeForwarder final : public control::Forwarder {
   dataplane::Role role = dataplane::Role::kAlone;
   std::vector<dataplane::Role> roles;                     // as told
   std::vector<std::vector<dataplane::VipPrefix>> routes;  // as told, the newest last
+  std::string walk_failure;                               // what beginning a walk fails with
+  std::vector<seam::Request> walks;    // as begun; a walk's number is its place from 1 on
+  std::uint64_t walk_rounds = 0;       // questions that are answered with `running`
+  seam::CollectFlowsReply walk_reply;  // then
+  std::size_t walks_forgotten = 0;
   seam::GetCountersReply counters_reply;
   seam::HelloReply hello_reply;
   std::size_t polls = 0;

@@ -35,6 +35,10 @@ class FakeOperator final : public control::Operator {
   bool endless_events = false;
   std::vector<control::EventView> later_events;
   std::vector<std::uint64_t> asked_changes;  // behind which events were asked for
+  control::FlowsView flows_view;
+  std::vector<control::FlowsQuery> flow_queries;
+  std::vector<control::FlowsReset> flow_resets;
+  std::vector<control::FlowsMove> flow_moves;
   control::VerbResult result{control::Outcome::kOk, {"done"}};
   bool throws = false;
   std::function<void()> on_status;    // called before it is told; may be empty
@@ -90,6 +94,24 @@ class FakeOperator final : public control::Operator {
                    .object = objects,
                    .caller = request.caller,
                    .request = request});
+  }
+  boost::asio::awaitable<control::FlowsView> flows(control::FlowsQuery query) override {
+    flow_queries.push_back(std::move(query));
+    co_return flows_view;
+  }
+  boost::asio::awaitable<control::VerbResult> reset_flows(control::FlowsReset request) override {
+    flow_resets.push_back(request);
+    return record({.verb = "flows reset",
+                   .object = request.which.text,
+                   .caller = std::move(request.caller),
+                   .request = {}});
+  }
+  boost::asio::awaitable<control::VerbResult> move_flows(control::FlowsMove request) override {
+    flow_moves.push_back(request);
+    return record({.verb = "flows move",
+                   .object = request.service + "/" + request.from + " " + request.to,
+                   .caller = std::move(request.caller),
+                   .request = {}});
   }
   boost::asio::awaitable<control::VerbResult> order_node(control::NodeRequest request) override {
     return record({.verb = "node " + std::string(control::verb_name(request.verb)),

@@ -25,13 +25,14 @@ TEST(ViewsJson, WritesEveryFieldOfAService) {
                          12,
                          400,
                          "10m /24 /56",
-                         MovesView{{{"reset", 1}, {"reopened", 2}}, 3, 4, 5, 6}};
+                         MovesView{{{"reset", 1}, {"reopened", 2}}, 3, 4, 5, 6, 1, 2, 3}};
   EXPECT_EQ(to_json(view), json::parse(R"json({
     "name": "web", "mode": "nat", "vips": ["203.0.113.10"], "ports": ["tcp/80", "udp/5000-5010"],
     "slots": 65537, "backends": 3, "usable": 2, "flows": 12, "new_flows": 400,
     "affinity": "10m /24 /56",
     "moves": {"moved": {"reset": 1, "reopened": 2}, "untracked": 3, "reset": 4,
-              "asked": 5, "unanswered": 6}})json"));
+              "asked": 5, "unanswered": 6,
+              "by_order": {"reset": 1, "asked": 2, "unanswered": 3}}})json"));
 }
 
 TEST(ViewsJson, WritesEveryFieldOfAnEvent) {
@@ -43,14 +44,15 @@ TEST(ViewsJson, WritesEveryFieldOfAnEvent) {
                        .who = "uid=0(root)",
                        .reason = "disk",
                        .forgotten = 5,
-                       .services = {{"web", MovesView{{{"reset", 1}}, 2, 4, 9, 10}}},
+                       .services = {{"web", MovesView{{{"reset", 1}}, 2, 4, 9, 10, 0, 0, 0}}},
                        .frames = {6, 7, 8},
                        .settled = true};
   EXPECT_EQ(to_json(view), json::parse(R"json({
     "number": 3, "unix_ms": 1700000000000, "kind": "drain", "object": "web/a",
     "who": "uid=0(root)", "reason": "disk", "forgotten": 5, "settled": true,
     "services": [{"service": "web", "moved": {"reset": 1}, "untracked": 2, "reset": 4,
-                  "asked": 9, "unanswered": 10}],
+                  "asked": 9, "unanswered": 10,
+                  "by_order": {"reset": 0, "asked": 0, "unanswered": 0}}],
     "frames": {"held": 6, "released": 7, "dropped": 8}})json"));
 }
 

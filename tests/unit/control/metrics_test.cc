@@ -70,7 +70,7 @@ Snapshot sample() {
                         .mode = "nat",
                         .vips = {"203.0.113.10", "2001:db8::10"},
                         .ports = {"tcp/80", "tcp/443"},
-                        .moves = MovesView{{{"reset", 5}, {"reopened", 0}}, 6, 7, 8, 9}}};
+                        .moves = MovesView{{{"reset", 5}, {"reopened", 0}}, 6, 7, 8, 9, 1, 1, 1}}};
   snapshot.backends = {sample_backend("a"), sample_backend("b")};
   snapshot.backends.push_back(sample_backend("a"));
   snapshot.backends.back().address = "2001:db8::1";
@@ -177,9 +177,16 @@ TEST(Metrics, CountsMovesByServiceAndCauseAlsoAtZero) {
   EXPECT_THAT(text,
               HasSubstr("holdfast_flows_moved_total{service=\"web\",cause=\"reopened\"} 0\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_untracked_moves_total{service=\"web\"} 6\n"));
-  EXPECT_THAT(text, HasSubstr("holdfast_flows_reset_total{service=\"web\"} 7\n"));
-  EXPECT_THAT(text, HasSubstr("holdfast_flows_asked_total{service=\"web\"} 8\n"));
-  EXPECT_THAT(text, HasSubstr("holdfast_resets_unanswered_total{service=\"web\"} 9\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_flows_reset_total{service=\"web\",cause=\"member\"} 6\n"));
+  EXPECT_THAT(text,
+              HasSubstr("holdfast_flows_reset_total{service=\"web\",cause=\"operator\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("holdfast_flows_asked_total{service=\"web\",cause=\"member\"} 7\n"));
+  EXPECT_THAT(text,
+              HasSubstr("holdfast_flows_asked_total{service=\"web\",cause=\"operator\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("holdfast_resets_unanswered_total{service=\"web\",cause=\"member\"} 8\n"));
+  EXPECT_THAT(
+      text, HasSubstr("holdfast_resets_unanswered_total{service=\"web\",cause=\"operator\"} 1\n"));
 }
 
 TEST(Metrics, LeavesOutWhatIsNotKnown) {

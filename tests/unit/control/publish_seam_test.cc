@@ -280,6 +280,39 @@ TEST_F(SeamForwarderTest, TellsAnOlderDataplaneOfADeadMemberWhatItKnows) {
   stop(forwarder);
 }
 
+TEST_F(SeamForwarderTest, AsksAnOlderDataplaneNothingOfItsFlows) {
+  std::size_t asked = 0;
+  std::uint32_t version = 4;
+  ScriptedDataplane dataplane(
+      context, directory.file("seam.sock"), [&](const seam::Request& request) {
+        auto reply = good(request);
+        if (request.has_hello()) {
+          reply->mutable_hello()->set_version(version);
+        } else if (request.has_list_flows()) {
+          ++asked;
+          reply->mutable_flow_walk()->set_number(77);
+        } else if (request.has_collect_flows()) {
+          reply->mutable_collect_flows()->set_matched(request.collect_flows().number());
+        }
+        return reply;
+      });
+  SeamForwarder forwarder(context, settings());
+  forwarder.start(observer);
+  run_until([&] { return forwarder.connected(); });
+  seam::Request list;
+  list.mutable_list_flows();
+  EXPECT_THAT(get(forwarder.begin_walk(list)).error(), HasSubstr("older than control"));
+  version = 5;
+  dataplane.drop_session();
+  run_until([&] { return observer.connects == 2; });
+  EXPECT_EQ(get(forwarder.begin_walk(list)).value(), 77U);
+  EXPECT_EQ(asked, 1U);
+  seam::CollectFlows collect;
+  collect.set_number(77);
+  EXPECT_EQ(get(forwarder.collect_walk(collect)).value().matched(), 77U);
+  stop(forwarder);
+}
+
 TEST_F(SeamForwarderTest, ConnectsAgainWithAHigherEpochWhenTheConnectionBreaks) {
   ScriptedDataplane dataplane(context, directory.file("seam.sock"), good);
   SeamForwarder forwarder(context, settings());
