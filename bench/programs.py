@@ -27,6 +27,10 @@ def bench_cps(figures: Figures, build: Path) -> None:
     run_program(figures, build / "cps_bench")
 
 
+def bench_walk(figures: Figures, build: Path) -> None:
+    run_program(figures, build / "walk_bench")
+
+
 def bench_memory(figures: Figures, build: Path) -> None:
     run_program(figures, build / "memory_bench")
 

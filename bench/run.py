@@ -23,6 +23,7 @@ PARTS = {
     "stages": programs.bench_stages,
     "cps": programs.bench_cps,
     "memory": programs.bench_memory,
+    "walk": programs.bench_walk,
     "flood": programs.bench_flood,
     "maglev": programs.bench_maglev,
     "bindings": programs.bench_bindings,
