@@ -149,8 +149,9 @@ void Engine::on_refusal(std::string_view member) {
   }
   const Roster::Outcome outcome = roster_.suspect(*place, "refuses its traffic", now());
   act_on(outcome);
-  if (outcome.confirm) {
-    scheduler_.probe_now(*roster_.at(*place).check);
+  const std::optional<CheckSpec>& check = roster_.at(*place).check;
+  if (outcome.confirm && check) {
+    scheduler_.probe_now(*check);
   }
 }
 

@@ -227,6 +227,9 @@ asio::awaitable<VerbResult> Engine::reset_flows(FlowsReset request) {
 std::string Engine::objection_to(const FlowsMove& request) const {
   const MemberName name{request.service, request.to};
   const auto place = roster_.find(name);
+  if (!place) {
+    return "there is no backend " + label(name);
+  }
   const Member& member = roster_.at(*place);
   if (member.admin != Admin::kEnabled) {
     return label(name) + " is " + std::string(admin_name(member.admin));

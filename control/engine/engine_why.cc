@@ -54,10 +54,11 @@ std::optional<WhyView> Engine::why(std::string_view object) {
       why.backend = std::move(view);
     }
   }
-  const CheckEntry* entry = member.check ? roster_.check(*member.check) : nullptr;
-  if (entry != nullptr) {
-    why.check = text_of(*member.check, member.thresholds);
-    why.results = results_of(*entry, member.check->timeout);
+  if (const std::optional<CheckSpec>& check = member.check) {
+    why.check = text_of(*check, member.thresholds);
+    if (const CheckEntry* entry = roster_.check(*check)) {
+      why.results = results_of(*entry, check->timeout);
+    }
   }
   return why;
 }

@@ -34,7 +34,7 @@ constexpr std::size_t kLongestText = 2'048;
     fmt::print(stderr, "holdfast-dataplane: error: the process that was to take over ended\n");
     ::_exit(1);
   }
-  const int code = said.front();
+  const int code = static_cast<unsigned char>(said.front());
   if (code != 0) {
     fmt::print(stderr,
                "holdfast-dataplane: error: {}\n",

@@ -89,7 +89,9 @@ def test_a_drain_that_ends_with_resets_counts_those_that_its_clients_saw(both):
     assert counters["web"]["reset"] == len(broken)
     assert counters["web"]["moved"]["reset"] == len(moved)
     assert counters["web-dsr"]["reset"] == 0
-    assert counters["web-dsr"]["moved"] == {"reset": 0, "down": 0, "reopened": 0}
+    assert counters["web-dsr"]["moved"] == {
+        "reset": 0, "down": 0, "reopened": 0, "operator": 0
+    }
     resets = sum(
         one["reset"] for event in events(balancer) for one in event["services"]
     )

@@ -49,11 +49,12 @@ def test_the_start_says_how_cards_spread_what_they_receive(balancer):
 
 
 def test_packets_of_both_sides_arrive_at_the_worker_that_owns_them(lab, balancer):
+    """Half of the client's would cross by a hash of our own: a quarter of all frames."""
     before = balancer.counters()
     done = NewConnections(lab, NAT.vips[0], 3).result()
     after = balancer.counters()
     seen = {name: after[name] - before[name] for name in after}
     assert done["failed"] == 0 and seen["forwarded_frames"] > 1000
     crossed = seen["handed_over_frames"] / seen["forwarded_frames"]
-    assert crossed < 0.01, f"{crossed:.3f} of {seen}"
+    assert crossed < 0.05, f"{crossed:.3f} of {seen}"
     assert all(worker["unaccounted"] == 0 for worker in balancer.status()["workers"])

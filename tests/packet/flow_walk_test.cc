@@ -16,7 +16,6 @@
 namespace holdfast::testing {
 namespace {
 
-using dataplane::Disposition;
 using dataplane::FlowFilter;
 using dataplane::FlowFindings;
 using dataplane::FlowRow;

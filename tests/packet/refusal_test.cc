@@ -11,7 +11,6 @@
 namespace holdfast::testing {
 namespace {
 
-using dataplane::Drop;
 using dataplane::Mode;
 using dataplane::Verdict;
 
@@ -35,9 +34,7 @@ class Refusal : public ::testing::Test {
     return count;
   }
   // A reset that answers the client's SYN.
-  [[nodiscard]] Packet refusing() const {
-    return tcp(flow_.backend, flow_.pool).rst().ack();
-  }
+  [[nodiscard]] Packet refusing() const { return tcp(flow_.backend, flow_.pool).rst().ack(); }
   [[nodiscard]] Packet error(std::uint8_t type, std::uint8_t code) const {
     return icmp_error(flow_.backend, flow_.pool, type, code, 0, quote_of(question(), 8));
   }
