@@ -278,6 +278,9 @@ void FlowWalks::members_changed() {
 }
 
 void FlowWalks::finish() {
+  if (!walk_) {
+    return;
+  }
   Walk& walk = *walk_;
   const bool acts_next = walk.counts_first && !walk.dry;
   if (acts_next) {
@@ -307,6 +310,9 @@ void FlowWalks::finish() {
 
 // The walk that counted is over: the one that acts follows, if there is anything to do.
 void FlowWalks::give_to_copies() {
+  if (!walk_) {
+    return;
+  }
   Walk& walk = *walk_;
   walk.counts_first = false;
   tell(*walk.errand, walk);
