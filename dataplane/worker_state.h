@@ -98,8 +98,8 @@ class WorkerState {
   DispositionTable dispositions;
   BarrenTiers barren;
   WorkerStats stats;
-  std::vector<MemberStats> members;            // by registry index
-  std::vector<MemberMoves> moves;              // likewise
+  std::vector<MemberStats> members;  // by registry index
+  std::vector<MemberMoves> moves;    // likewise
   // Likewise, of `nat`: handshakes that the member answered with a reset, and errors saying that
   // it, or its port, cannot be reached.
   std::vector<Counter> refusals;
