@@ -4,6 +4,7 @@
 #include "tests/packet/walk_rig.h"
 
 #include <random>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -96,6 +97,20 @@ TEST(FlowWalkProperty, AgreesWithAMapOfAllFlows) {
   }
 }
 
+// What the order finds is to go to backend 2 of its service and family.
+void send_to_second(std::span<const dataplane::MemberRecord> records, dataplane::FlowOrder& order) {
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const bool two = records[i].backend.view() == "2";
+    for (std::size_t from = 0; two && from < records.size(); ++from) {
+      if (order.members[from].wanted && records[from].service == records[i].service &&
+          records[from].address.is_v4() == records[i].address.is_v4()) {
+        order.members[from].to =
+            dataplane::MemberId{static_cast<std::uint16_t>(i), records[i].epoch};
+      }
+    }
+  }
+}
+
 // While a walk goes on, flows begin and crowd others into their other buckets: none that stood
 // before is passed over.
 TEST(FlowWalkProperty, AWalkAmongNewFlowsMissesNoneThatStood) {
@@ -116,17 +131,7 @@ TEST(FlowWalkProperty, AWalkAmongNewFlowsMissesNoneThatStood) {
       }
     }
     const auto order = rig.order(dataplane::WalkKind::kMove, "1");
-    const auto records = rig.appliance.solo().shared().member_records();
-    for (std::size_t i = 0; i < records.size(); ++i) {
-      const bool two = records[i].backend.view() == "2";
-      for (std::size_t from = 0; two && from < records.size(); ++from) {
-        if (order->members[from].wanted && records[from].service == records[i].service &&
-            records[from].address.is_v4() == records[i].address.is_v4()) {
-          order->members[from].to =
-              dataplane::MemberId{static_cast<std::uint16_t>(i), records[i].epoch};
-        }
-      }
-    }
+    send_to_second(rig.appliance.solo().shared().member_records(), *order);
     dataplane::FlowWalk walk(*order);
     while (!walk_some(walk, rig.worker(), rig.appliance.solo().generation(), rig.now_ms())) {
       begin(++next);

@@ -211,6 +211,7 @@ TEST(Handover, DoesNothingForWhoeverSaysWhatWasNotAsked) {
       address.sun_family = AF_UNIX;
       handover_path(rig.socket()).copy(address.sun_path, sizeof(address.sun_path) - 1);
       Descriptor asker(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+      ASSERT_TRUE(asker.valid());
       ASSERT_EQ(::connect(asker.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
       const HandoverChannel channel(std::move(asker));
       ASSERT_TRUE(channel.send(step, kStartup));
@@ -229,7 +230,7 @@ TEST(Handover, GoesOnWhenTheSuccessorDiesOrHangsOnceTheWorkersHaveStopped) {
     if (child == 0) {
       auto predecessor = Predecessor::ask(rig.socket(), kStartup);
       const bool stopped = predecessor && predecessor->await_stop([] {}).has_value();
-      while (stopped && hangs) {
+      if (stopped && hangs) {
         ::pause();
       }
       ::_exit(0);
