@@ -3,6 +3,7 @@
 #include "dataplane/process/handover_channel.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include <poll.h>
@@ -102,7 +103,11 @@ std::optional<HandoverMessage> HandoverChannel::receive(std::chrono::millisecond
   header.msg_iovlen = 1;
   header.msg_control = control.bytes.data();
   header.msg_controllen = control.bytes.size();
-  const ssize_t size = ::recvmsg(socket_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  constexpr int kFlags = MSG_DONTWAIT | MSG_CMSG_CLOEXEC;
+  ssize_t size = ::recvmsg(socket_.get(), &header, kFlags);
+  if (size < 0 && errno == ECONNRESET) {  // it did not read us to the end; what it said is behind
+    size = ::recvmsg(socket_.get(), &header, kFlags);
+  }
   HandoverMessage message;
   const bool whole = size == static_cast<ssize_t>(sizeof(wire)) && wire.magic == kMagic &&
                      wire.step <= static_cast<std::uint32_t>(HandoverStep::kForwards);
