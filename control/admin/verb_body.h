@@ -2,7 +2,6 @@
 // The bodies of the API's verbs, read as strictly as the configuration: unknown and repeated keys
 // are refused. Pure.
 //
-//   (clear-damping has the first three, dry_run and force)
 //   objects      list of strings; also "object", a single one
 //   reason       string
 //   deadline_ms  drain, migrate: until `then` happens
