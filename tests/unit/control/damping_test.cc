@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Damping: the closed form of RFC 2439's penalty, and what it does to a member that flaps.
+// Damping: the closed form of RFC 2439's penalty.
 #include "control/judge/damping.h"
-
-#include "control/judge/judge.h"
 
 #include <vector>
 
@@ -89,42 +87,6 @@ TEST(Penalty, IsForgottenWhenCleared) {
   penalty.clear();
   EXPECT_EQ(penalty, Penalty());
   EXPECT_FALSE(penalty.holds(kStart, kRule));
-}
-
-constexpr Thresholds kThresholds{.rise = 2, .fall = 2};
-
-Judgement after(Judgement state, const std::vector<Evidence>& evidence) {
-  for (const Evidence one : evidence) {
-    state = judge(state, one, kThresholds);
-  }
-  return state;
-}
-
-constexpr Evidence kPass = Evidence::kPass;
-constexpr Evidence kFail = Evidence::kDefinitive;
-
-TEST(Judge, HoldsAMemberBackThatRisesUnderItsPenalty) {
-  Judgement member = after({}, {kPass, kFail, kFail});
-  member.held = true;
-  member = after(member, {kPass});
-  EXPECT_EQ(member.health, Health::kDown);
-  member = after(member, {kPass});
-  EXPECT_EQ(member.health, Health::kDamped);
-  EXPECT_EQ(after(member, {kPass, kPass, kPass}).health, Health::kDamped);
-  member.held = false;
-  EXPECT_EQ(after(member, {kPass}).health, Health::kUp);
-}
-
-TEST(Judge, TakesADampedMemberUpOnlyAfterAsManyGoodProbesAsADeadOne) {
-  Judgement member = after({}, {kPass, kFail, kFail});
-  member.held = true;
-  member = after(member, {kPass, kPass, kFail});
-  EXPECT_EQ(member.health, Health::kDamped);
-  EXPECT_TRUE(member.confirm);
-  EXPECT_EQ(after(member, {kFail}).health, Health::kDown);
-  member.held = false;
-  EXPECT_EQ(after(member, {kPass}).health, Health::kDamped);
-  EXPECT_EQ(after(member, {kPass, kPass}).health, Health::kUp);
 }
 
 }  // namespace

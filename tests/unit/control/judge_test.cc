@@ -100,5 +100,29 @@ TEST(Reason, HasANameForEach) {
   }
 }
 
+TEST(Judge, HoldsAMemberBackThatRisesUnderItsPenalty) {
+  Judgement member = after(up(), {kDefinitive, kDefinitive});
+  member.held = true;
+  member = after(member, {kPass, kPass});
+  EXPECT_EQ(member.health, Health::kDown);
+  member = after(member, {kPass});
+  EXPECT_EQ(member.health, Health::kDamped);
+  EXPECT_EQ(after(member, {kPass, kPass, kPass}).health, Health::kDamped);
+  member.held = false;
+  EXPECT_EQ(after(member, {kPass}).health, Health::kUp);
+}
+
+TEST(Judge, TakesADampedMemberUpOnlyAfterAsManyGoodProbesAsADeadOne) {
+  Judgement member = after(up(), {kDefinitive, kDefinitive});
+  member.held = true;
+  member = after(member, {kPass, kPass, kPass, kDefinitive});
+  EXPECT_EQ(member.health, Health::kDamped);
+  EXPECT_TRUE(member.confirm);
+  EXPECT_EQ(after(member, {kDefinitive}).health, Health::kDown);
+  member.held = false;
+  EXPECT_EQ(after(member, {kPass, kPass}).health, Health::kDamped);
+  EXPECT_EQ(after(member, {kPass, kPass, kPass}).health, Health::kUp);
+}
+
 }  // namespace
 }  // namespace holdfast::control
