@@ -22,7 +22,7 @@ constexpr std::uint64_t kLeastVip4 = 8;
 constexpr std::uint64_t kLeastVip6 = 16;
 constexpr std::uint16_t kMostPort = 65535;
 
-std::unexpected<Complaint> complain(std::string message, std::string help = "") {
+std::unexpected<Complaint> refuse_address(std::string message, std::string help = "") {
   return std::unexpected(Complaint{std::move(message), std::move(help)});
 }
 
@@ -103,7 +103,7 @@ Read<IpAddress> parse_unicast(std::string_view text) {
   }
   const std::string_view problem = not_unicast(*address);
   if (!problem.empty()) {
-    return complain(fmt::format("{} {}", address->text(), problem));
+    return refuse_address(fmt::format("{} {}", address->text(), problem));
   }
   return *address;
 }
@@ -146,13 +146,13 @@ Read<Vip> parse_prefix(std::string_view text, std::size_t slash, ShortestPrefix 
   const std::uint64_t least = address->v6 ? shortest.v6 : shortest.v4;
   const std::uint64_t most = address->v6 ? 128 : 32;
   if (!length || *length < least || *length > most) {
-    return complain(fmt::format("{} has no valid prefix length", quote(text)),
-                    fmt::format("{} to {}", least, most));
+    return refuse_address(fmt::format("{} has no valid prefix length", quote(text)),
+                          fmt::format("{} to {}", least, most));
   }
   const IpAddress network = network_of(*address, *length);
   if (network != *address) {
-    return complain(fmt::format("{} has host bits set", quote(text)),
-                    fmt::format("write '{}/{}'", network.text(), *length));
+    return refuse_address(fmt::format("{} has host bits set", quote(text)),
+                          fmt::format("write '{}/{}'", network.text(), *length));
   }
   return Vip{network, static_cast<std::uint8_t>(*length)};
 }
@@ -187,11 +187,11 @@ Read<AddressRange> parse_range(std::string_view text) {
     return std::unexpected(last.error());
   }
   if (first->v6 != last->v6) {
-    return complain(fmt::format("{} mixes IPv4 and IPv6", quote(text)));
+    return refuse_address(fmt::format("{} mixes IPv4 and IPv6", quote(text)));
   }
   if (*last < *first) {
-    return complain(fmt::format("{} ends before it starts", quote(text)),
-                    fmt::format("write '{}-{}'", last->text(), first->text()));
+    return refuse_address(fmt::format("{} ends before it starts", quote(text)),
+                          fmt::format("write '{}-{}'", last->text(), first->text()));
   }
   return AddressRange{*first, *last};
 }
@@ -290,7 +290,7 @@ Read<Vip> read_vip(const Node& node) {
       return std::unexpected(address.error());
     }
     if (is_loopback(*address)) {
-      return complain(address->text() + " is a loopback address");
+      return refuse_address(address->text() + " is a loopback address");
     }
     return Vip{*address, static_cast<std::uint8_t>(address->v6 ? 128 : 32)};
   }
@@ -299,7 +299,7 @@ Read<Vip> read_vip(const Node& node) {
     return vip;
   }
   if (const std::string problem = problem_of_ends(vip->address, vip->last()); !problem.empty()) {
-    return complain(fmt::format("{}: {}", quote(*text), problem));
+    return refuse_address(fmt::format("{}: {}", quote(*text), problem));
   }
   return vip;
 }
@@ -331,10 +331,10 @@ Read<MacAddress> read_station(const Node& node) {
   }
   const std::optional<MacAddress> mac = parse_mac(*text);
   if (!mac) {
-    return complain(quote(*text) + " is no MAC address", "write \"02:00:5e:10:00:01\"");
+    return refuse_address(quote(*text) + " is no MAC address", "write \"02:00:5e:10:00:01\"");
   }
   if ((mac->front() & 1) != 0 || *mac == MacAddress{}) {
-    return complain(quote(*text) + " is no station's MAC address", "");
+    return refuse_address(quote(*text) + " is no station's MAC address", "");
   }
   return *mac;
 }
@@ -349,7 +349,7 @@ Read<AddressRange> read_range(const Node& node) {
     return range;
   }
   if (const std::string problem = problem_of_ends(range->first, range->last); !problem.empty()) {
-    return complain(fmt::format("{}: {}", quote(*text), problem));
+    return refuse_address(fmt::format("{}: {}", quote(*text), problem));
   }
   return range;
 }
@@ -389,11 +389,11 @@ Read<ServicePort> read_service_port(const Node& node) {
   const Read<std::uint16_t> last =
       dash == std::string_view::npos ? first : parse_port(ports.substr(dash + 1), 1);
   if (!first || !last) {
-    return complain(
+    return refuse_address(
         fmt::format("{}: port {}", quote(*text), (first ? last : first).error().message));
   }
   if (*last < *first) {
-    return complain(fmt::format("{} ends before it starts", quote(*text)));
+    return refuse_address(fmt::format("{} ends before it starts", quote(*text)));
   }
   return ServicePort{*protocol, *first, *last, {}};
 }
@@ -409,14 +409,14 @@ Read<std::string> read_listen(const Node& node) {
   const std::optional<IpAddress> address =
       parse_ip(brackets ? host.substr(1, host.size() - 2) : host);
   if (colon == std::string::npos || !address || address->v6 != brackets) {
-    return complain(
+    return refuse_address(
         fmt::format("{} is not an address and a port: write '127.0.0.1:9180', "
                     "'[::1]:9180' or none",
                     quote(*text)));
   }
   const Read<std::uint16_t> port = parse_port(std::string_view(*text).substr(colon + 1), 0);
   if (!port) {
-    return complain(fmt::format("{}: port {}", quote(*text), port.error().message));
+    return refuse_address(fmt::format("{}: port {}", quote(*text), port.error().message));
   }
   return text;
 }

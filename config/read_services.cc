@@ -19,12 +19,12 @@ constexpr std::uint32_t kMostSlots = 65537;
 // Flow entries are stamped with 16 bits of seconds and swept once a minute.
 constexpr std::chrono::seconds kLongestTimeout = 18h;
 
-constexpr std::array kModes = {Word{"nat", Mode::kNat},
-                               Word{"dsr", Mode::kDsr},
-                               Word{"ipip", Mode::kIpip},
-                               Word{"gue", Mode::kGue},
-                               Word{"gre", Mode::kGre},
-                               Word{"vxlan", Mode::kVxlan}};
+constexpr std::array kForwardingModes = {Word{"nat", Mode::kNat},
+                                         Word{"dsr", Mode::kDsr},
+                                         Word{"ipip", Mode::kIpip},
+                                         Word{"gue", Mode::kGue},
+                                         Word{"gre", Mode::kGre},
+                                         Word{"vxlan", Mode::kVxlan}};
 constexpr std::array kBalanceTypes = {Word<std::string_view>{"maglev", "maglev"}};
 constexpr std::array kHashes = {Word{"5-tuple", HashFields::kFiveTuple},
                                 Word{"source", HashFields::kSource},
@@ -34,7 +34,7 @@ constexpr std::array kMssRules = {
     Word{"auto", MssRule::kAuto}, Word{"keep", MssRule::kKeep}, Word{"clamp", MssRule::kClamp}};
 constexpr std::uint64_t kLeastMss = 536;    // what IPv4 means without the option
 constexpr std::uint64_t kMostMss = 65'495;  // the longest IPv4 packet less its headers
-constexpr std::uint64_t kMostMembers = 10'000;
+constexpr std::uint64_t kMostQuorum = 10'000;
 constexpr std::array kDrainEnds = {Word{"reset", DrainEnd::kReset},
                                    Word{"keep", DrainEnd::kKeep},
                                    Word{"remove", DrainEnd::kRemove}};
@@ -301,9 +301,11 @@ class ServiceReader {
 
 }  // namespace
 
-std::string_view mode_name(Mode mode) { return kModes.at(static_cast<std::size_t>(mode)).text; }
+std::string_view mode_name(Mode mode) {
+  return kForwardingModes.at(static_cast<std::size_t>(mode)).text;
+}
 
-Read<Mode> read_mode(const Node& node) { return word(kModes)(node); }
+Read<Mode> read_mode(const Node& node) { return word(kForwardingModes)(node); }
 
 Read<Mss> read_mss(const Node& node) {
   const bool number = node.kind == Kind::kScalar && !leading_digits(node.text).empty();
@@ -337,7 +339,7 @@ Read<MinCapacity> read_min_capacity(const Node& node) {
     }
     return MinCapacity{.percent = static_cast<std::uint32_t>(*percent)};
   }
-  const Read<std::uint64_t> members = read_integer(node, {1, kMostMembers});
+  const Read<std::uint64_t> members = read_integer(node, {1, kMostQuorum});
   if (!members) {
     Complaint complaint = members.error();
     if (complaint.help.empty()) {

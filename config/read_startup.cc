@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kMostPoolAddresses = 65536;
-constexpr std::array kRoles = {Word{"active", Role::kActive}, Word{"standby", Role::kStandby}};
+constexpr std::array kPortRoles = {Word{"active", Role::kActive}, Word{"standby", Role::kStandby}};
 constexpr std::array kIdles = {Word{"sleep", Idle::kSleep}, Word{"poll", Idle::kPoll}};
 
 std::map<std::string, Place> places_of(const Fields& fields,
@@ -75,7 +75,7 @@ void read_control(const Node& node, Control& control, SocketPlaces& sockets, Jou
 void read_pair(const Node& node, std::optional<Pair>& pair, Journal& journal) {
   const Fields fields(node, "'pair'", kPairKeys, journal);
   pair.emplace().place = journal.place(node.where);
-  fields.set("start", pair->start, word(kRoles));
+  fields.set("start", pair->start, word(kPortRoles));
 }
 
 bool read_nat(const Node& node, std::vector<PoolDraft>& pools, Journal& journal) {

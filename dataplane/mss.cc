@@ -30,7 +30,7 @@ struct MssOption {
 static_assert(sizeof(MssOption) == 4);
 
 // What a walk over the options found.
-struct Found {
+struct FoundMss {
   bool announced = false;  // an MSS, whatever its value
   bool lowered = false;
   bool malformed = false;
@@ -56,8 +56,8 @@ bool lower(std::byte* tcp, std::size_t at, std::uint16_t most) {
   return true;
 }
 
-Found lower_options(std::byte* tcp, std::size_t end, std::uint16_t most) {
-  Found found;
+FoundMss lower_options(std::byte* tcp, std::size_t end, std::uint16_t most) {
+  FoundMss found;
   std::size_t at = sizeof(TcpHeader);
   while (at < end) {
     const auto kind = load<std::uint8_t>(tcp + at);
@@ -149,7 +149,7 @@ void clamp_mss(Burst& b, Slot i, const MssLimit& limit, WorkerStats& stats) {
   std::byte* const tcp = b.frame[i].data + b.l4_offset[i];
   const std::size_t header =
       std::size_t{load<std::uint8_t>(tcp + offsetof(TcpHeader, data_offset))} / 16 * 4;
-  const Found found = lower_options(tcp, header, most);
+  const FoundMss found = lower_options(tcp, header, most);
   if (found.lowered) {
     stats.mss_clamped.add(1);
     return;

@@ -17,7 +17,7 @@ namespace {
 }
 
 // Field by field: a copy of the whole header would stand on the stack, and cost 2 ns.
-Ipv4Header judged_fields(const std::byte* at) {
+Ipv4Header judged_ipv4(const std::byte* at) {
   Ipv4Header ip;
   ip.version_and_length = load<std::uint8_t>(at + offsetof(Ipv4Header, version_and_length));
   ip.total_length = load<Be16>(at + offsetof(Ipv4Header, total_length));
@@ -107,7 +107,7 @@ bool parse_ipv4(Burst& burst, Slot slot) {
   if (frame.contiguous < l3 + sizeof(Ipv4Header)) [[unlikely]] {
     return burst.drop(slot, Drop::kTruncated);
   }
-  const Ipv4Header ip = judged_fields(frame.data + l3);
+  const Ipv4Header ip = judged_ipv4(frame.data + l3);
   set_key(
       burst.key[slot], Address::v4(ip.source), Address::v4(ip.destination), Protocol{ip.protocol});
   if (const Drop why = header_fault(frame, l3, ip); why != kNoFault) [[unlikely]] {

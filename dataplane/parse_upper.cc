@@ -20,7 +20,7 @@ Drop unreadable(const Frame& frame, Extent packet, std::uint32_t size) {
 }
 
 // Field by field: a copy of the whole header would stand on the stack, and cost 2 ns.
-TcpHeader judged_fields(const std::byte* at) {
+TcpHeader judged_tcp(const std::byte* at) {
   TcpHeader tcp;
   tcp.source_port = load<Be16>(at + offsetof(TcpHeader, source_port));
   tcp.destination_port = load<Be16>(at + offsetof(TcpHeader, destination_port));
@@ -67,7 +67,7 @@ bool parse_tcp(Burst& burst, Slot slot, Extent packet) {
   if (const Drop why = unreadable(frame, packet, sizeof(TcpHeader)); why != kNoFault) [[unlikely]] {
     return fault(burst, slot, why);
   }
-  const TcpHeader tcp = judged_fields(frame.data + packet.begin);
+  const TcpHeader tcp = judged_tcp(frame.data + packet.begin);
   if (const Drop why = tcp_fault(frame, packet, tcp); why != kNoFault) [[unlikely]] {
     return fault(burst, slot, why);
   }

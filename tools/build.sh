@@ -79,7 +79,8 @@ forget_foreign_tree() {
   [ "$made_for" = "$root" ] || rm -rf "$tree"
 }
 
-# build_preset PRESET [TARGET...]  One builder per tree at a time.
+# build_preset PRESET [TARGET...]  One builder per tree at a time. HOLDFAST_UNITY=OFF: file by file,
+# whatever the preset says.
 build_preset() {
   local preset=$1 tree
   shift
@@ -95,7 +96,8 @@ build_preset() {
     forget_foreign_tree "$tree"
     mkdir -p "$tree"
     cd "$root"
-    show_progress "configuring $preset" cmake --preset "$preset" -B "$tree" || exit 1
+    show_progress "configuring $preset" cmake --preset "$preset" -B "$tree" \
+      ${HOLDFAST_UNITY:+-DCMAKE_UNITY_BUILD="$HOLDFAST_UNITY"} || exit 1
     local -a command=(cmake --build "$tree" --parallel "$(build_jobs)")
     (($# == 0)) || command+=(--target "$@")
     show_progress "building $preset" "${command[@]}"

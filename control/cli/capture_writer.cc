@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint32_t kMicrosecondMagic = 0xa1b2c3d4;
 constexpr std::uint32_t kNanosecondMagic = 0xa1b23c4d;
 constexpr std::uint32_t kVersion = 2 | (4U << 16);
-constexpr std::uint32_t kEthernet = 1;
+constexpr std::uint32_t kEthernetLink = 1;
 
 template <std::size_t count>
 void write_words(std::ostream& out, std::array<std::uint32_t, count> words) {
@@ -34,7 +34,7 @@ CaptureWriter::CaptureWriter(std::ostream& out, CaptureResolution resolution)
                   0,
                   0,
                   kMaxCaptured,
-                  kEthernet});
+                  kEthernetLink});
 }
 
 void CaptureWriter::write(CaptureTime time,

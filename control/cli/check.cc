@@ -27,7 +27,7 @@ constexpr const char* kHelp =
     "A VIP or an address of the nat pool that an interface of this machine has is a mistake as\n"
     "well: the kernel would answer for it too. What other machines have is not looked at.";
 
-struct Options {
+struct CheckOptions {
   Format format = Format::kTable;
   std::vector<std::string> files;
 };
@@ -91,7 +91,7 @@ void print(const Checked& checked, Context& context) {
   }
 }
 
-void check(const Options& options, Context& context) {
+void check(const CheckOptions& options, Context& context) {
   const config::LoadOptions here = {.local_addresses = find_local_addresses(context)};
   json::array results;
   for (const std::string& file : options.files) {
@@ -113,7 +113,7 @@ void check(const Options& options, Context& context) {
 }  // namespace
 
 void add_check(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckOptions>();
   Verb verb(app, "check", "Read configurations and print every mistake with its place");
   verb.required({"FILE", "", "configurations to check"}, options->files);
   add_format(verb, options->format);

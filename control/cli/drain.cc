@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPoll{200};  // control's counters are 500 ms old at most
 
-struct Options {
+struct DrainOptions {
   MemberVerb verb;
   bool wait = false;
   std::optional<std::chrono::milliseconds> timeout;  // nullopt: as long as it takes
@@ -31,7 +31,7 @@ struct Options {
 
 // Until the members have no flows left. Adds what it found to the answer's lines.
 void wait_for_drain(const ControlClient& client,
-                    const Options& options,
+                    const DrainOptions& options,
                     Clock::time_point start,
                     json::object& answer) {
   const std::vector<std::string> members = texts_field(answer, "members");
@@ -60,7 +60,7 @@ void wait_for_drain(const ControlClient& client,
   }
 }
 
-void run_drain(const std::string& name, const Options& options, Context& context) {
+void run_drain(const std::string& name, const DrainOptions& options, Context& context) {
   if (options.timeout && !options.wait) {
     context.fail(kExitUsage, "--timeout bounds --wait: give both, or neither");
     return;
@@ -94,7 +94,7 @@ void add_then(Verb& verb, MemberVerb& options) {
 }
 
 // --deadline, --then, --wait, --timeout
-void add_terms(Verb& verb, const std::shared_ptr<Options>& options) {
+void add_terms(Verb& verb, const std::shared_ptr<DrainOptions>& options) {
   add_duration(verb,
                "--deadline",
                "when what is left ends; default: the service's",
@@ -111,7 +111,7 @@ void add_terms(Verb& verb, const std::shared_ptr<Options>& options) {
 }  // namespace
 
 void add_drain(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DrainOptions>();
   Verb verb(app, "drain", "Give backends no new flows; their established ones live on");
   verb.required({"OBJECT", "", kObjectHelp}, options->verb.objects);
   add_terms(verb, options);
@@ -121,7 +121,7 @@ void add_drain(CLI::App& app, Context& context) {
 }
 
 void add_migrate(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DrainOptions>();
   auto to = std::make_shared<std::string>();
   options->verb.objects.resize(1);
   Verb verb(app, "migrate", "Let a backend take another's slots and weight, and drain that one");

@@ -21,12 +21,12 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::milliseconds kAnswerLimit{5'000};
+constexpr std::chrono::milliseconds kEventsLimit{5'000};
 constexpr std::chrono::milliseconds kSilence{30'000};  // three heartbeats
 constexpr std::chrono::milliseconds kTryAgain{1'000};
 constexpr std::size_t kLargestMessage = std::size_t{1} << 20U;
 
-struct Options {
+struct EventsOptions {
   Connection connection;
   Format format = Format::kTable;
   bool follow = false;
@@ -101,13 +101,13 @@ void follow(const ControlClient& client, Format format, Context& context) {
   }
 }
 
-void show_events(const Options& options, Context& context) {
+void show_events(const EventsOptions& options, Context& context) {
   const auto sockets = find_sockets(options.connection, context);
   if (!sockets) {
     return;
   }
   const ControlClient client(sockets->control);
-  const auto answer = client.get("/v1/events", kAnswerLimit);
+  const auto answer = client.get("/v1/events", kEventsLimit);
   if (!answer) {
     context.fail(answer.error().exit_code, answer.error().text);
   } else if (answer->contains("outcome")) {  // a control of before, that has no such path
@@ -123,7 +123,7 @@ void show_events(const Options& options, Context& context) {
 }  // namespace
 
 void add_events(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EventsOptions>();
   Verb verb(app, "events", "List what happened that can move flows, and what moved");
   verb.flag({"-f,--follow", "", "go on with what happens from now on"}, options->follow);
   add_connection(verb, options->connection);

@@ -23,9 +23,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::milliseconds kAnswerLimit{12'000};  // control's own limit is 10 s
+constexpr std::chrono::milliseconds kFlowsLimit{12'000};  // control's own limit is 10 s
 
-struct Options {
+struct FlowsOptions {
   Connection connection;
   Format format = Format::kTable;
   bool as_json = false;
@@ -42,7 +42,7 @@ struct Options {
 enum class What : std::uint8_t { kList, kReset, kMove };
 
 // Why the words and options do not go together; empty: they do.
-std::string misuse(const Options& options, What what) {
+std::string misuse(const FlowsOptions& options, What what) {
   const auto only = [](bool given, bool may, const char* text) {
     return given && !may ? std::string(text) : std::string();
   };
@@ -80,7 +80,7 @@ std::string encoded(std::string_view text) {
   return result;
 }
 
-void list(const Options& options, const ControlClient& client, Context& context) {
+void list(const FlowsOptions& options, const ControlClient& client, Context& context) {
   std::string target = "/v1/flows";
   const auto add = [&target](const std::string& key, const std::string& value) {
     target += (target.contains('?') ? "&" : "?") + key + "=" + encoded(value);
@@ -94,7 +94,7 @@ void list(const Options& options, const ControlClient& client, Context& context)
   if (options.count) {
     add("count", "true");
   }
-  const auto answer = client.get(target, kAnswerLimit);
+  const auto answer = client.get(target, kFlowsLimit);
   if (!answer) {
     context.fail(answer.error().exit_code, answer.error().text);
   } else if (answer->contains("outcome")) {
@@ -106,7 +106,7 @@ void list(const Options& options, const ControlClient& client, Context& context)
   }
 }
 
-json::object body_of(const Options& options, What what) {
+json::object body_of(const FlowsOptions& options, What what) {
   json::object body;
   for (const auto& [key, value] : options.filter) {
     if (key == "state") {
@@ -134,7 +134,7 @@ json::object body_of(const Options& options, What what) {
   return body;
 }
 
-void run(Options& options, Context& context) {
+void run(FlowsOptions& options, Context& context) {
   const std::vector<std::string>& words = options.words;
   const bool known = words.empty() || (words.front() == "reset" && words.size() == 1) ||
                      (words.front() == "move" && words.size() == 3);
@@ -161,7 +161,7 @@ void run(Options& options, Context& context) {
     return list(options, client, context);
   }
   const std::string target = what == What::kReset ? "/v1/flows/reset" : "/v1/flows/move";
-  const auto answer = client.post(target, body_of(options, what), kAnswerLimit);
+  const auto answer = client.post(target, body_of(options, what), kFlowsLimit);
   if (!answer) {
     context.fail(answer.error().exit_code, answer.error().text);
     return;
@@ -169,7 +169,7 @@ void run(Options& options, Context& context) {
   print_answer(*answer, options.format, context);
 }
 
-void add_filter(Verb& verb, const std::shared_ptr<Options>& options) {
+void add_filter(Verb& verb, const std::shared_ptr<FlowsOptions>& options) {
   const auto one = [&](const char* key, const char* type, const std::string& help) {
     verb.read({std::string("--") + key, type, help},
               [options, key = std::string(key)](const std::string& value) -> std::string {
@@ -201,7 +201,7 @@ void add_filter(Verb& verb, const std::shared_ptr<Options>& options) {
 }  // namespace
 
 void add_flows(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<FlowsOptions>();
   Verb verb(app, "flows", "List flows, reset them, or move them to another backend");
   verb.optional({"WHAT",
                  "",

@@ -15,20 +15,20 @@
 namespace holdfast::control {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswerLimit{1'000};
+constexpr std::chrono::milliseconds kHealthLimit{1'000};
 
-struct Options {
+struct HealthOptions {
   Connection connection;
   Format format = Format::kTable;
   bool quiet = false;
 };
 
-void show_health(const Options& options, Context& context) {
+void show_health(const HealthOptions& options, Context& context) {
   const auto sockets = find_sockets(options.connection, context);
   if (!sockets) {
     return;
   }
-  const auto answer = ControlClient(sockets->control).get("/v1/health", kAnswerLimit);
+  const auto answer = ControlClient(sockets->control).get("/v1/health", kHealthLimit);
   if (!answer) {
     if (options.quiet) {
       context.exit_code = answer.error().exit_code;
@@ -60,7 +60,7 @@ void show_health(const Options& options, Context& context) {
 }  // namespace
 
 void add_health(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<HealthOptions>();
   Verb verb(app, "health", "Say whether traffic should come to this node; exit code 0: yes, 1: no");
   verb.flag({"-q,--quiet", "", "print nothing"}, options->quiet);
   add_connection(verb, options->connection);

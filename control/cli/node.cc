@@ -20,13 +20,13 @@ namespace {
 namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kAnswerLimit{5'000};
-constexpr std::chrono::milliseconds kPoll{100};
+constexpr std::chrono::milliseconds kNodeLimit{5'000};
+constexpr std::chrono::milliseconds kNodePoll{100};
 constexpr double kStaleSeconds = 0.5;
 // No packet was forwarded for so long: the traffic has gone elsewhere.
 constexpr std::chrono::milliseconds kQuiet{1'000};
 
-struct Options {
+struct NodeOptions {
   Connection connection;
   Format format = Format::kTable;
   std::string order;
@@ -37,7 +37,7 @@ struct Options {
 
 // Packets forwarded so far, over all workers; nullopt: nobody says.
 std::optional<std::uint64_t> forwarded(const ControlClient& client) {
-  const auto status = client.get("/v1/status", kAnswerLimit);
+  const auto status = client.get("/v1/status", kNodeLimit);
   const bool fresh = status && flag_field(*status, "dataplane_connected") &&
                      number_field(*status, "counters_age_s") < kStaleSeconds;
   if (!fresh) {
@@ -50,7 +50,7 @@ std::optional<std::uint64_t> forwarded(const ControlClient& client) {
   return sum;
 }
 
-void wait_for_quiet(const ControlClient& client, const Options& options, json::object& answer) {
+void wait_for_quiet(const ControlClient& client, const NodeOptions& options, json::object& answer) {
   const Clock::time_point start = Clock::now();
   std::optional<std::uint64_t> last;
   Clock::time_point changed = start;
@@ -63,18 +63,18 @@ void wait_for_quiet(const ControlClient& client, const Options& options, json::o
       add_outcome(answer, Outcome::kOk, "no packet has come for 1s: it can be stopped");
       return;
     }
-    if (options.timeout && Clock::now() + kPoll > start + *options.timeout) {
+    if (options.timeout && Clock::now() + kNodePoll > start + *options.timeout) {
       add_outcome(answer,
                   Outcome::kTimedOut,
                   "within " + duration_text(*options.timeout) +
                       (now ? ": packets still come" : ": the dataplane does not answer"));
       return;
     }
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(kNodePoll);
   }
 }
 
-void order_node(const Options& options, Context& context) {
+void order_node(const NodeOptions& options, Context& context) {
   if ((options.timeout && !options.wait) || (options.wait && options.order != "drain")) {
     context.fail(kExitUsage, "--wait is for drain, and --timeout bounds --wait");
     return;
@@ -84,8 +84,7 @@ void order_node(const Options& options, Context& context) {
     return;
   }
   const ControlClient client(sockets->control, options.timeout);
-  auto answer =
-      client.post("/v1/node/" + options.order, {{"reason", options.reason}}, kAnswerLimit);
+  auto answer = client.post("/v1/node/" + options.order, {{"reason", options.reason}}, kNodeLimit);
   if (!answer) {
     context.fail(answer.error().exit_code, answer.error().text);
     return;
@@ -99,7 +98,7 @@ void order_node(const Options& options, Context& context) {
 }  // namespace
 
 void add_node(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<NodeOptions>();
   Verb verb(app, "node", "Drain this node as a whole, or tell it which one of a pair it is");
   verb.required_choice({"ORDER",
                         "",

@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kTarget = "/v1/reload";
 constexpr std::chrono::milliseconds kSoon{1'000};
 
-struct Options {
+struct ReloadOptions {
   Connection connection;
   Format format = Format::kTable;
   std::string reason;
@@ -25,7 +25,7 @@ struct Options {
 };
 
 // What control says at once is told in any case; the result of what takes longer, with --wait only.
-void reload(const Options& options, Context& context) {
+void reload(const ReloadOptions& options, Context& context) {
   const auto sockets = find_sockets(options.connection, context);
   if (!sockets) {
     return;
@@ -48,7 +48,7 @@ void reload(const Options& options, Context& context) {
 }  // namespace
 
 void add_reload(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReloadOptions>();
   Verb verb(app, "reload", "Make control read its configuration again");
   verb.flag({"--wait", "", "wait for the result, however long it takes up to --timeout"},
             options->wait);

@@ -31,7 +31,7 @@ using dataplane::Verdict;
 
 constexpr std::uint64_t kFlows = 65'536;
 constexpr const char* kStandardStream = "-";
-constexpr const char* kHelp =
+constexpr const char* kReplayHelp =
     "IN is a pcap or pcapng, in microseconds or nanoseconds, of Ethernet frames; raw IP, BSD\n"
     "loopback and Linux cooked captures get an Ethernet header. Each frame passes the pipeline\n"
     "alone, in order, at its time in the capture; time never runs backward, and a gap of more\n"
@@ -64,7 +64,7 @@ constexpr const char* kHelp =
     "Exit codes: 1 IN is damaged (what could be read is done) or an output cannot be written,\n"
     "3 the configuration is invalid.";
 
-struct Options {
+struct ReplayOptions {
   OfflineOptions offline{.flows = kFlows};
   std::string in;
   std::string out;
@@ -195,7 +195,7 @@ class ReplayRun {
         reader_(std::move(reader)),
         context_(context) {}
 
-  void run(const Options& options);
+  void run(const ReplayOptions& options);
 
  private:
   void push(CaptureRecord record, CaptureWriter& writer);
@@ -284,7 +284,7 @@ void ReplayRun::account() {
   }
 }
 
-void ReplayRun::run(const Options& options) {
+void ReplayRun::run(const ReplayOptions& options) {
   Output out(options.out, context_);
   CaptureWriter writer(out.stream(),
                        reader_->has_nanoseconds() ? CaptureResolution::kNanoseconds
@@ -319,7 +319,7 @@ bool collide(const std::string& first, const std::string& second) {
          (first == second || std::filesystem::equivalent(first, second, ignored));
 }
 
-void replay(const Options& options, Context& context) {
+void replay(const ReplayOptions& options, Context& context) {
   const bool in_place = options.in != kStandardStream &&
                         (collide(options.in, options.out) || collide(options.in, options.verdicts));
   if (in_place || collide(options.out, options.verdicts)) {
@@ -349,7 +349,7 @@ void replay(const Options& options, Context& context) {
 }  // namespace
 
 void add_replay(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReplayOptions>();
   Verb verb(app, "replay", "Run a capture file through the forwarding");
   add_offline(verb, options->offline);
   verb.required({"--in", "FILE", "capture of what is received"}, options->in)
@@ -367,7 +367,7 @@ void add_replay(CLI::App& app, Context& context) {
               options->offline.next_hop = mac.value_or(kNextHopMac);
               return mac ? "" : "'" + text + "' is no MAC address: write 02:00:5e:20:00:01";
             })
-      .footer(kHelp)
+      .footer(kReplayHelp)
       .runs([options, &context] { replay(*options, context); });
 }
 

@@ -23,7 +23,7 @@ namespace json = boost::json;
 constexpr std::chrono::milliseconds kViewLimit{5'000};
 constexpr const char* kFile = "file";  // what is on disk
 
-struct Options {
+struct HistoryOptions {
   Connection connection;
   Format format = Format::kTable;
   std::vector<std::string> revisions;
@@ -45,7 +45,7 @@ std::optional<json::object> get(const ControlClient& client,
   return std::move(*answer);
 }
 
-void show_history(const Options& options, Context& context) {
+void show_history(const HistoryOptions& options, Context& context) {
   const auto sockets = find_sockets(options.connection, context);
   if (!sockets) {
     return;
@@ -91,7 +91,7 @@ std::optional<std::string> running_revision(const ControlClient& client, Context
   return std::nullopt;
 }
 
-void show_difference(const Options& options, Context& context) {
+void show_difference(const HistoryOptions& options, Context& context) {
   if (options.revisions.size() > 2) {
     context.fail(kExitUsage, "write at most two: what to compare, and with what");
     return;
@@ -133,7 +133,7 @@ void show_difference(const Options& options, Context& context) {
 }  // namespace
 
 void add_history(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<HistoryOptions>();
   Verb verb(app, "history", "List the configurations that were accepted, the newest first");
   add_connection(verb, options->connection);
   add_format(verb, options->format);
@@ -159,7 +159,7 @@ void add_rollback(CLI::App& app, Context& context) {
 }
 
 void add_diff(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<HistoryOptions>();
   Verb verb(app, "diff", "Show how two revisions, or one and the file on disk, differ");
   verb.optional(
       {"REVISION", "", "numbers, or `file` for the one on disk; default: what runs, and file"},

@@ -15,7 +15,7 @@
 namespace holdfast::control {
 namespace {
 
-struct Options {
+struct RunOptions {
   std::string config;
   std::string dataplane;
   std::string run_directory = "/run/holdfast";
@@ -23,7 +23,7 @@ struct Options {
   std::string log;
 };
 
-SupervisorPlan make_plan(const Options& options, const std::string& program) {
+SupervisorPlan make_plan(const RunOptions& options, const std::string& program) {
   const std::string beside = std::filesystem::path(program).replace_filename("holdfast-dataplane");
   const std::string dataplane = options.dataplane.empty() ? beside : options.dataplane;
   const std::string startup = options.startup_file.empty()
@@ -58,7 +58,7 @@ bool redirect_output(const std::string& path) {
   return done;
 }
 
-void run(const Options& options, Context& context) {
+void run(const RunOptions& options, Context& context) {
   if (!options.log.empty() && !redirect_output(options.log)) {
     context.fail(kExitLacksSomething,
                  "cannot write " + options.log + ": " + std::generic_category().message(errno));
@@ -70,7 +70,7 @@ void run(const Options& options, Context& context) {
 }  // namespace
 
 void add_run(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   Verb(
       app, "run", "Start both processes and keep them running (labs, containers; else use systemd)")
       .required({"--config", "FILE", "the configuration"}, options->config)

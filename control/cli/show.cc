@@ -18,7 +18,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::milliseconds kAnswerLimit{3'000};
+constexpr std::chrono::milliseconds kShowLimit{3'000};
 
 // One listing: where control serves it, how the dataplane's answers become it, how it is read.
 struct Listing {
@@ -39,7 +39,7 @@ constexpr Listing kBackends = {"backends",
                                dataplane_backends,
                                backends_text};
 
-struct Options {
+struct ShowOptions {
   Connection connection;
   Format format = Format::kTable;
 };
@@ -52,13 +52,13 @@ void print(const json::object& answer, const Listing& listing, Format format, Co
   }
 }
 
-void show(const Listing& listing, const Options& options, Context& context) {
+void show(const Listing& listing, const ShowOptions& options, Context& context) {
   const auto sockets = find_sockets(options.connection, context);
   if (!sockets) {
     return;
   }
   const auto answer =
-      ControlClient(sockets->control).get(std::string("/v1/") + listing.name, kAnswerLimit);
+      ControlClient(sockets->control).get(std::string("/v1/") + listing.name, kShowLimit);
   if (answer) {
     print(*answer, listing, options.format, context);
     if (const std::string why = text_field(*answer, "not_in_force"); why != "-") {
@@ -66,7 +66,7 @@ void show(const Listing& listing, const Options& options, Context& context) {
     }
     return;
   }
-  const auto dataplane = ask_dataplane(sockets->dataplane, kAnswerLimit);
+  const auto dataplane = ask_dataplane(sockets->dataplane, kShowLimit);
   if (!dataplane) {
     context.fail(answer.error().exit_code, answer.error().text);
     context.fail(answer.error().exit_code, "nor does the dataplane: " + dataplane.error());
@@ -81,7 +81,7 @@ void show(const Listing& listing, const Options& options, Context& context) {
 }
 
 void add_listing(const Listing& listing, CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ShowOptions>();
   Verb verb(app, listing.name, listing.help);
   add_connection(verb, options->connection);
   add_format(verb, options->format);

@@ -16,12 +16,12 @@
 namespace holdfast::control {
 namespace {
 
-struct Options {
+struct StartupOptions {
   std::string config;
   std::string out;
 };
 
-void write_startup(const Options& options, Context& context) {
+void write_startup(const StartupOptions& options, Context& context) {
   const auto loaded = config::load_config(options.config);
   if (!loaded) {
     context.error << config::render(loaded.error());
@@ -47,7 +47,7 @@ void write_startup(const Options& options, Context& context) {
 }  // namespace
 
 void add_startup(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<StartupOptions>();
   Verb(app, "startup", "Write the file that holdfast-dataplane is started with")
       .required({"--config", "FILE", "the configuration"}, options->config)
       .required({"--out", "FILE", "the file to write"}, options->out)

@@ -20,7 +20,7 @@ namespace holdfast::control {
 namespace {
 
 constexpr int kRefused = 5;
-constexpr int kLacksSomething = 77;
+constexpr int kMissesSomething = 77;
 
 }  // namespace
 
@@ -68,7 +68,7 @@ int Supervisor::run() {
   }
   if (!block_signals()) {
     log_event("cannot_run", "", "no signalfd");
-    return kLacksSomething;
+    return kMissesSomething;
   }
   while (!exit_code_ || next_to_stop() != nullptr) {
     const Time now = std::chrono::steady_clock::now();

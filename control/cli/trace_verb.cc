@@ -15,7 +15,7 @@
 namespace holdfast::control {
 namespace {
 
-constexpr const char* kHelp =
+constexpr const char* kTraceHelp =
     "The packet is a TCP SYN with an MSS of 1460 (IPv6: 1440), or a UDP datagram, of a new flow,\n"
     "and may not be fragmented, if no option says otherwise; every backend is up, but for those\n"
     "of --down. What only a node knows is assumed: ports have the MAC address 02:00:5e:10:00:01,\n"
@@ -29,7 +29,7 @@ constexpr const char* kHelp =
 constexpr std::size_t kLongestPacket = 65'535;
 constexpr std::size_t kHighestTtl = 255;
 
-struct Options {
+struct TraceOptions {
   OfflineOptions offline;
   std::string protocol;
   std::string source;
@@ -41,7 +41,7 @@ struct Options {
   Format format = Format::kTable;
 };
 
-std::optional<dataplane::FlowKey> read_key(const Options& options, Context& context) {
+std::optional<dataplane::FlowKey> read_key(const TraceOptions& options, Context& context) {
   const auto source = parse_endpoint(options.source);
   const auto destination = parse_endpoint(options.destination);
   for (const auto* end : {&source, &destination}) {
@@ -69,7 +69,7 @@ std::string read_number(const std::string& text, std::size_t most, std::size_t& 
                                  : "'" + text + "' is no number from 0 to " + std::to_string(most);
 }
 
-std::optional<TracePacket> read_packet(const Options& options, Context& context) {
+std::optional<TracePacket> read_packet(const TraceOptions& options, Context& context) {
   const auto key = read_key(options, context);
   if (!key) {
     return std::nullopt;
@@ -90,7 +90,7 @@ std::optional<TracePacket> read_packet(const Options& options, Context& context)
   return packet;
 }
 
-void trace(const Options& options, Context& context) {
+void trace(const TraceOptions& options, Context& context) {
   const auto packet = read_packet(options, context);
   const auto offline = packet ? set_up_offline(options.offline, context) : std::nullopt;
   if (!offline) {
@@ -108,7 +108,7 @@ void trace(const Options& options, Context& context) {
 }  // namespace
 
 void add_trace(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TraceOptions>();
   Verb verb(app, "trace", "Tell how a packet would be decided, and why");
   add_offline(verb, options->offline);
   verb.required_choice({"protocol", "", "tcp or udp"}, options->protocol, {"tcp", "udp"})
@@ -128,7 +128,7 @@ void add_trace(CLI::App& app, Context& context) {
                 options->flags)
       .flag({"--may-fragment", "", "without IPv4's don't-fragment bit"}, options->may_fragment);
   add_format(verb, options->format);
-  verb.footer(kHelp).runs([options, &context] { trace(*options, context); });
+  verb.footer(kTraceHelp).runs([options, &context] { trace(*options, context); });
 }
 
 }  // namespace holdfast::control

@@ -37,13 +37,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr const char* kSucceed = "--succeed";
-constexpr std::chrono::milliseconds kAnswerLimit{1'000};
+constexpr std::chrono::milliseconds kUpgradeLimit{1'000};
 constexpr std::chrono::milliseconds kAskAgain{5};
 constexpr std::chrono::milliseconds kRehearsalLimit{10'000};
 // Whoever starts it has waited longer each time that the new one ended.
 constexpr std::chrono::milliseconds kReturnLimit{30'000};
 
-struct Options {
+struct UpgradeOptions {
   Connection connection;
   std::string binary;
   std::chrono::milliseconds timeout{10'000};
@@ -60,7 +60,7 @@ struct Running {
 };
 
 std::expected<Running, std::string> ask(const std::string& socket) {
-  const auto client = seam::Client::connect(socket, 0, kAnswerLimit);
+  const auto client = seam::Client::connect(socket, 0, kUpgradeLimit);
   if (!client) {
     return std::unexpected(client.error());
   }
@@ -179,7 +179,7 @@ void end_all_of(const std::vector<std::string>& command) {
 
 class Upgrade {
  public:
-  Upgrade(const Options& options, std::string socket, Context& context)
+  Upgrade(const UpgradeOptions& options, std::string socket, Context& context)
       : options_(options), socket_(std::move(socket)), context_(context) {}
 
   void run() {
@@ -310,12 +310,12 @@ class Upgrade {
                               : "the program of before does not come up either\n");
   }
 
-  const Options& options_;
+  const UpgradeOptions& options_;
   std::string socket_;
   Context& context_;
 };
 
-void upgrade(const Options& options, Context& context) {
+void upgrade(const UpgradeOptions& options, Context& context) {
   if (const auto sockets = find_sockets(options.connection, context)) {
     Upgrade(options, sockets->dataplane, context).run();
   }
@@ -324,7 +324,7 @@ void upgrade(const Options& options, Context& context) {
 }  // namespace
 
 void add_upgrade(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<UpgradeOptions>();
   Verb verb(app, "upgrade", "Let the dataplane go over to another program, with its flows");
   verb.optional({"--binary",
                  "FILE",

@@ -15,15 +15,15 @@
 namespace holdfast::control {
 namespace {
 
-constexpr std::chrono::milliseconds kAnswerLimit{3'000};
+constexpr std::chrono::milliseconds kWhyLimit{3'000};
 
-struct Options {
+struct WhyOptions {
   Connection connection;
   Format format = Format::kTable;
   std::string object;
 };
 
-void explain(const Options& options, Context& context) {
+void explain(const WhyOptions& options, Context& context) {
   const std::size_t slash = options.object.find('/');
   if (slash == std::string::npos || options.object.find('/', slash + 1) != std::string::npos) {
     context.fail(kExitUsage, "write SERVICE/BACKEND: '" + options.object + "' is neither");
@@ -33,8 +33,7 @@ void explain(const Options& options, Context& context) {
   if (!sockets) {
     return;
   }
-  const auto answer =
-      ControlClient(sockets->control).get("/v1/why/" + options.object, kAnswerLimit);
+  const auto answer = ControlClient(sockets->control).get("/v1/why/" + options.object, kWhyLimit);
   if (!answer) {
     context.fail(answer.error().exit_code, answer.error().text);
   } else if (answer->contains("outcome")) {
@@ -49,7 +48,7 @@ void explain(const Options& options, Context& context) {
 }  // namespace
 
 void add_why(CLI::App& app, Context& context) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WhyOptions>();
   Verb verb(app, "why", "Say why a backend is what it is, and show its check's last results");
   verb.required({"OBJECT", "", "SERVICE/BACKEND"}, options->object);
   add_connection(verb, options->connection);

@@ -14,7 +14,7 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr const char* kLater = ": it takes effect when the dataplane is connected";
+constexpr const char* kOrderLater = ": it takes effect when the dataplane is connected";
 
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
@@ -113,7 +113,7 @@ asio::awaitable<void> Engine::deliver(std::uint64_t losses_before, VerbResult* r
     result->outcome = refused ? Outcome::kRefused : Outcome::kUnreachable;
     result->lines.push_back(refused
                                 ? "the dataplane refused it until its next generation: " + reason
-                                : reason + kLater);
+                                : reason + kOrderLater);
     co_return;
   }
   while (publishing_reload_) {

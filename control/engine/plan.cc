@@ -27,7 +27,7 @@ std::string address_text(const MemberSpec& member) {
                                         member.port);
 }
 
-std::string flows_text(std::optional<std::uint64_t> flows) {
+std::string flows_count_text(std::optional<std::uint64_t> flows) {
   return flows ? fmt::format("{} flows", *flows) : "flows, which nobody can count now,";
 }
 
@@ -123,7 +123,7 @@ class ServicePlan {
   void note_removed(const MemberSpec& member) {
     add(fmt::format("backend {} is taken away, its {} live on",
                     member.backend,
-                    flows_text(flows_of_(after_.name, member.backend))));
+                    flows_count_text(flows_of_(after_.name, member.backend))));
   }
 
   void note_changed(const MemberSpec& before, const MemberSpec& after) {
@@ -140,7 +140,7 @@ class ServicePlan {
     note("address", address_text(before), address_text(after));
     if (address_text(before) != address_text(after)) {
       changes += fmt::format(" (its {} stay at the old one)",
-                             flows_text(flows_of_(after_.name, before.backend)));
+                             flows_count_text(flows_of_(after_.name, before.backend)));
     }
     if (before.inner_mac != after.inner_mac) {
       changes += changes.empty() ? "another inner MAC address" : ", another inner MAC address";
@@ -198,7 +198,7 @@ std::vector<std::string> planned_changes(const GenerationSpec& running,
     if (now == after.end()) {
       lines.push_back(fmt::format("service {} is taken away, its {} are lost",
                                   name,
-                                  flows_text(flows_of_service(*service, flows_of))));
+                                  flows_count_text(flows_of_service(*service, flows_of))));
     } else {
       std::ranges::move(ServicePlan(*service, *now->second, flows_of).lines(),
                         std::back_inserter(lines));

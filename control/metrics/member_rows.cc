@@ -148,7 +148,7 @@ void omitted(const Snapshot& snapshot, Series& series) {
   series.add(snapshot.backends.size() - shown(snapshot).size());
 }
 
-constexpr std::array kRows = std::to_array<MetricRow>({
+constexpr std::array kMemberRows = std::to_array<MetricRow>({
     {"holdfast_binding_info",
      "Bindings (VIP, protocol, ports) by service; always 1.",
      kGauge,
@@ -255,6 +255,6 @@ constexpr std::array kRows = std::to_array<MetricRow>({
 
 }  // namespace
 
-std::span<const MetricRow> member_rows() { return kRows; }
+std::span<const MetricRow> member_rows() { return kMemberRows; }
 
 }  // namespace holdfast::control

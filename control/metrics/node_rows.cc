@@ -62,7 +62,7 @@ void standby(const Snapshot& snapshot, Series& series) {
   }
 }
 
-constexpr std::array kRows = std::to_array<MetricRow>({
+constexpr std::array kNodeRows = std::to_array<MetricRow>({
     {"holdfast_build_info", "Versions of the two processes; always 1.", kGauge, build_info},
     {"holdfast_uptime_seconds",
      "Time since control started.",
@@ -161,6 +161,6 @@ constexpr std::array kRows = std::to_array<MetricRow>({
 
 }  // namespace
 
-std::span<const MetricRow> node_rows() { return kRows; }
+std::span<const MetricRow> node_rows() { return kNodeRows; }
 
 }  // namespace holdfast::control

@@ -22,7 +22,7 @@ namespace asio = boost::asio;
 
 constexpr std::array<std::string_view, 4> kPaths = {"/metrics", "/livez", "/readyz", "/healthz"};
 
-HttpResponse plain(std::uint16_t status, std::string text) {
+HttpResponse plain_answer(std::uint16_t status, std::string text) {
   HttpResponse response;
   response.status = status;
   response.body = std::move(text);
@@ -61,15 +61,15 @@ MetricsServer::MetricsServer(asio::any_io_executor executor, Operator& source, H
 HttpResponse MetricsServer::answer(const HttpRequest& request) {
   const std::string_view path = path_of(request.target);  // Prometheus may add `params`
   if (std::ranges::find(kPaths, path) == kPaths.end()) {
-    return plain(404, "there are /metrics, /livez, /readyz and /healthz\n");
+    return plain_answer(404, "there are /metrics, /livez, /readyz and /healthz\n");
   }
   if (request.method != "GET") {
-    HttpResponse response = plain(405, "GET and HEAD only\n");
+    HttpResponse response = plain_answer(405, "GET and HEAD only\n");
     response.allow = "GET, HEAD";
     return response;
   }
   if (path == "/livez") {
-    return plain(200, "ok\n");
+    return plain_answer(200, "ok\n");
   }
   if (path == "/readyz") {
     const std::vector<ServiceView> services = source_.services();
@@ -77,16 +77,16 @@ HttpResponse MetricsServer::answer(const HttpRequest& request) {
     for (const std::string& reason : not_ready(source_.status(), services)) {
       reasons += reason + "\n";
     }
-    return reasons.empty() ? plain(200, "ok\n") : plain(503, reasons);
+    return reasons.empty() ? plain_answer(200, "ok\n") : plain_answer(503, reasons);
   }
   const auto now = std::chrono::steady_clock::now();
   if (path == "/metrics") {
-    HttpResponse response = plain(200, text_.at(now));
+    HttpResponse response = plain_answer(200, text_.at(now));
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
     return response;
   }
   const std::string reason = liveness_.observe(source_.status(), now);
-  return reason.empty() ? plain(200, "ok\n") : plain(503, reason + "\n");
+  return reason.empty() ? plain_answer(200, "ok\n") : plain_answer(503, reason + "\n");
 }
 
 std::expected<MetricsServer::Listening, std::string> MetricsServer::listen(

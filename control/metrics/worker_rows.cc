@@ -135,7 +135,7 @@ void by_label(const Snapshot& snapshot, Series& series) {
   }
 }
 
-constexpr std::array kRows = std::to_array<MetricRow>({
+constexpr std::array kWorkerRows = std::to_array<MetricRow>({
     {"holdfast_worker_received_frames_total",
      "Frames that entered the worker's pipeline.",
      kCounter,
@@ -323,6 +323,6 @@ constexpr std::array kRows = std::to_array<MetricRow>({
 
 }  // namespace
 
-std::span<const MetricRow> worker_rows() { return kRows; }
+std::span<const MetricRow> worker_rows() { return kWorkerRows; }
 
 }  // namespace holdfast::control

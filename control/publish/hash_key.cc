@@ -16,7 +16,7 @@
 namespace holdfast::control {
 namespace {
 
-constexpr std::size_t kMaxBytes = 256;
+constexpr std::size_t kMostKeyBytes = 256;
 
 // Checks the file by its descriptor, so that nothing can be put in its place between.
 std::expected<HashKey, std::string> read_key(const std::string& path) {
@@ -40,7 +40,7 @@ std::expected<HashKey, std::string> read_key(const std::string& path) {
   if ((info.st_mode & 027U) != 0) {
     return std::unexpected(path + ": others can read or change the hash key; chmod it to 0600");
   }
-  std::array<char, kMaxBytes> bytes{};
+  std::array<char, kMostKeyBytes> bytes{};
   const ssize_t taken = ::read(file.get(), bytes.data(), bytes.size());
   if (taken < 0) {
     return std::unexpected(path + ": " + std::strerror(errno));

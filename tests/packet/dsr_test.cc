@@ -101,7 +101,7 @@ FlowState state_of_only_entry(Appliance& appliance) {
 }
 
 // Time passes, and the sweeper comes round.
-void pass(Appliance& appliance, std::uint64_t seconds) {
+void let_pass(Appliance& appliance, std::uint64_t seconds) {
   appliance.advance(seconds * 1000);
   for (int i = 0; i < 3; ++i) {
     appliance.send(tcp(kClient, kVip.at_port(81)).syn());  // nothing listens
@@ -116,7 +116,7 @@ TEST(Dsr, AForgedResetOrSynTakesNoLifeFromAFlowThatGoesOn) {
   appliance.send(tcp(kClient, kVip).syn());
   appliance.send(tcp(kClient, kVip).ack());
   EXPECT_EQ(state_of_only_entry(appliance), FlowState::kEstablished);
-  pass(appliance, 3600);
+  let_pass(appliance, 3600);
   EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 1U);
 }
 
@@ -125,7 +125,7 @@ TEST(Dsr, AfterAResetNothingKeepsTheFlow) {
   establish_at(appliance, kClient);
   appliance.send(tcp(kClient, kVip).rst());
   appliance.send(tcp(kClient, kVip).rst().ack());
-  pass(appliance, 61);
+  let_pass(appliance, 61);
   EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 0U);
 }
 
@@ -136,7 +136,7 @@ TEST(Dsr, TheLastSegmentsOfAClosedFlowDoNotKeepIt) {
   appliance.send(tcp(kClient, kVip).ack().payload(100));  // what was lost before
   appliance.send(tcp(kClient, kVip).fin().ack());
   appliance.send(tcp(kClient, kVip).ack());
-  pass(appliance, 61);
+  let_pass(appliance, 61);
   EXPECT_EQ(appliance.solo().worker().tables.v4.used(), 0U);
 }
 
@@ -147,7 +147,7 @@ TEST(Dsr, AFlowWithAForgedFinLivesFromPacketToPacket) {
   appliance.send(tcp(client, kVip).fin().ack());
   appliance.set("2", Disposition::kKeep);
   for (int i = 0; i < 20; ++i) {
-    pass(appliance, 50);
+    let_pass(appliance, 50);
     EXPECT_EQ(appliance.send(tcp(client, kVip).ack()).backend, "2");
   }
 }
@@ -211,7 +211,7 @@ TEST(Dsr, OnePacketIsNoFlowYetTwoAre) {
     EXPECT_EQ(table.unproven() + table.half_open(), 1U) << one.what;
     appliance.send(one.second);
     EXPECT_EQ(table.unproven() + table.half_open(), 1U - one.kept) << one.what;
-    pass(appliance, 60);
+    let_pass(appliance, 60);
     EXPECT_EQ(table.used(), one.kept) << one.what;
   }
 }

@@ -305,11 +305,11 @@ TEST_P(FragmentedReplies, OfNoFlowAreDroppedEach) {
   EXPECT_EQ(appliance_.send(all[1], kLan).reason, Drop::kNoNatFlow);
 }
 
-std::string family_of(const ::testing::TestParamInfo<bool>& test) {
+std::string reply_family_of(const ::testing::TestParamInfo<bool>& test) {
   return test.param ? "v4" : "v6";
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FragmentedReplies, ::testing::Bool(), family_of);
+INSTANTIATE_TEST_SUITE_P(Families, FragmentedReplies, ::testing::Bool(), reply_family_of);
 
 TEST(FragmentsOfNat, OfAnUnknownConnectionAreAnsweredOnce) {
   Appliance appliance(three_backends(Mode::kNat));
@@ -380,7 +380,7 @@ TEST(FragmentsOfNat, AreQuotedAsTheirSenderSentThem) {
   EXPECT_EQ(quote, as_sent);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FragmentsOfNatIn, ::testing::Bool(), family_of);
+INSTANTIATE_TEST_SUITE_P(Families, FragmentsOfNatIn, ::testing::Bool(), reply_family_of);
 
 // As above; a fragment header has no checksum of its own, the message covers it.
 TEST(FragmentsOfNat, AreQuotedInIpv6AsTheirSenderSentThem) {

@@ -23,12 +23,12 @@ constexpr std::uint32_t kTriesForAll = (kRecords + 63) / 64;
 
 enum class ClosedBy : std::uint8_t { kNobody, kClient, kMember };
 
-struct Opened {
+struct OpenedRecord {
   Endpoint client;
   Translated flow;
 };
 
-Opened open(Appliance& appliance, std::uint32_t number) {
+OpenedRecord open(Appliance& appliance, std::uint32_t number) {
   const Endpoint client = numbered_client(number);
   const Outcome syn = appliance.send(tcp(client, kVip).syn());
   EXPECT_EQ(syn.verdict, Verdict::kForward);
@@ -39,7 +39,7 @@ Opened open(Appliance& appliance, std::uint32_t number) {
 }
 
 // Both sides close, this one first.
-void close(Appliance& appliance, const Opened& one, ClosedBy first) {
+void close(Appliance& appliance, const OpenedRecord& one, ClosedBy first) {
   const auto client_closes = [&] { appliance.send(tcp(one.client, kVip).fin().ack()); };
   if (first == ClosedBy::kClient) {
     client_closes();
@@ -75,7 +75,7 @@ class FullOfRecords : public ::testing::Test {
   }
 
   Appliance appliance_{three_backends(Mode::kNat), kRecords};
-  std::vector<Opened> flows_;
+  std::vector<OpenedRecord> flows_;
   std::uint32_t next_client_ = 20'000;
 };
 
@@ -106,7 +106,7 @@ TEST_F(FullOfRecords, EstablishedFlowsDoNotGiveWay) {
   for (std::uint32_t i = 0; i < 2 * kTriesForAll; ++i) {
     EXPECT_EQ(connect(), Drop::kNatTableFull);
   }
-  for (const Opened& one : flows_) {
+  for (const OpenedRecord& one : flows_) {
     ASSERT_EQ(appliance_.send(tcp(one.client, kVip).ack()).verdict, Verdict::kForward);
   }
 }

@@ -21,7 +21,7 @@ using dataplane::ReceiveSpread;
 using dataplane::Verdict;
 
 constexpr HashedPorts kAll = {.tcp4 = true, .udp4 = true, .tcp6 = true, .udp6 = true};
-constexpr std::uint32_t kPortsOfAnAddress = 64'512;
+constexpr std::uint32_t kPoolPorts = 64'512;
 
 ReceiveSpread spread_over(std::uint32_t workers, HashedPorts hashed = kAll) {
   return {dataplane::build_rss_key(dataplane::FlowHasher(dataplane::HashKey{5})), workers, hashed};
@@ -29,7 +29,7 @@ ReceiveSpread spread_over(std::uint32_t workers, HashedPorts hashed = kAll) {
 
 // The appliance has one worker, number 0, which owns every port: that cards have queues for more
 // only narrows what it likes best.
-class Spread : public ::testing::Test {
+class NatSpread : public ::testing::Test {
  protected:
   // The worker whose queue the replies to the flow of this SYN or datagram come by.
   std::uint32_t arrival_of(const Packet& packet, const ReceiveSpread& spread) {
@@ -55,7 +55,7 @@ class Spread : public ::testing::Test {
   std::set<std::tuple<std::string, std::uint16_t, std::string, std::uint16_t>> taken_;
 };
 
-TEST_F(Spread, BringsRepliesOfBothFamiliesAndProtocolsToTheirOwner) {
+TEST_F(NatSpread, BringsRepliesOfBothFamiliesAndProtocolsToTheirOwner) {
   for (const std::uint32_t workers : {2U, 3U, 8U, 64U}) {
     const ReceiveSpread spread = spread_over(workers);
     appliance_.solo().worker().spread = &spread;
@@ -68,7 +68,7 @@ TEST_F(Spread, BringsRepliesOfBothFamiliesAndProtocolsToTheirOwner) {
   }
 }
 
-TEST_F(Spread, IsNoneWhereCardsDoNotHashThePorts) {
+TEST_F(NatSpread, IsNoneWhereCardsDoNotHashThePorts) {
   const ReceiveSpread spread = spread_over(2, {.udp4 = true});
   appliance_.solo().worker().spread = &spread;
   std::uint32_t elsewhere = 0;
@@ -80,7 +80,7 @@ TEST_F(Spread, IsNoneWhereCardsDoNotHashThePorts) {
 }
 
 // Of 64 512 flows 63 504 have replies that another worker would get first.
-TEST_F(Spread, CostsNoEndpoint) {
+TEST_F(NatSpread, CostsNoEndpoint) {
   dataplane::GenerationSpec spec = three_backends(Mode::kNat);
   spec.pools = {{.first = kPool.address, .last = kPool.address}};
   for (dataplane::ServiceSpec& service : spec.services) {
@@ -94,10 +94,10 @@ TEST_F(Spread, CostsNoEndpoint) {
     result.address = v4(198, 51, static_cast<std::uint8_t>(100 + number / 50'000), 7);
     return result;
   };
-  for (std::uint32_t i = 0; i < kPortsOfAnAddress; ++i) {
+  for (std::uint32_t i = 0; i < kPoolPorts; ++i) {
     ASSERT_FALSE(establish(appliance, client(i)).has_value()) << i;
   }
-  EXPECT_EQ(establish(appliance, client(kPortsOfAnAddress)), Drop::kNatPoolExhausted);
+  EXPECT_EQ(establish(appliance, client(kPoolPorts)), Drop::kNatPoolExhausted);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ using dataplane::Verdict;
 
 std::map<std::string, std::string> fields(const Bytes& frame) {
   std::map<std::string, std::string> result;
-  for (const Field& field : describe(frame)) {
+  for (const testing::Field& field : describe(frame)) {
     result[field.name] = field.value;
   }
   return result;

@@ -49,7 +49,7 @@ TEST_P(ParseFault, IsRecordedWithBothAddressesAndLeftToClassify) {
                          burst->key[0].destination.bytes.begin() + (v4 ? 12 : 0)));
 }
 
-std::vector<FaultCase> ipv4_cases() {
+std::vector<FaultCase> ipv4_fault_cases() {
   return {
       {"version 6 behind EtherType IPv4", tcp(kClient, kVip).ip_byte(0, 0x65), Drop::kBadVersion},
       {"version 0", tcp(kClient, kVip).ip_byte(0, 0x05), Drop::kBadVersion},
@@ -130,7 +130,7 @@ std::vector<FaultCase> upper_cases() {
   };
 }
 
-std::vector<FaultCase> ipv6_cases() {
+std::vector<FaultCase> ipv6_fault_cases() {
   return {
       {"version 4 behind EtherType IPv6", tcp(kClient6, kVip6).ip_byte(0, 0x40), Drop::kBadVersion},
       {"payload length too long", tcp(kClient6, kVip6).ip_byte(5, 21), Drop::kTruncated},
@@ -249,8 +249,8 @@ std::vector<FaultCase> order_cases() {
   };
 }
 
-INSTANTIATE_TEST_SUITE_P(Ipv4, ParseFault, ::testing::ValuesIn(ipv4_cases()));
-INSTANTIATE_TEST_SUITE_P(Ipv6, ParseFault, ::testing::ValuesIn(ipv6_cases()));
+INSTANTIATE_TEST_SUITE_P(Ipv4, ParseFault, ::testing::ValuesIn(ipv4_fault_cases()));
+INSTANTIATE_TEST_SUITE_P(Ipv6, ParseFault, ::testing::ValuesIn(ipv6_fault_cases()));
 INSTANTIATE_TEST_SUITE_P(Upper, ParseFault, ::testing::ValuesIn(upper_cases()));
 INSTANTIATE_TEST_SUITE_P(Order, ParseFault, ::testing::ValuesIn(order_cases()));
 

@@ -23,7 +23,7 @@ using dataplane::GenerationSpec;
 using dataplane::Mode;
 using dataplane::Verdict;
 
-constexpr std::array kModes = {
+constexpr std::array kTooBigModes = {
     Mode::kNat, Mode::kDsr, Mode::kIpip, Mode::kGue, Mode::kGre, Mode::kVxlan};
 
 GenerationSpec spec_with(Mode mode, std::uint16_t mtu) {
@@ -72,7 +72,7 @@ Bytes message(const Bytes& frame, const Endpoint& from, const Endpoint& to, std:
 }
 
 TEST(TooBig, IsToldToTheClientInEveryMode) {
-  for (const Mode mode : kModes) {
+  for (const Mode mode : kTooBigModes) {
     for (const bool four : {true, false}) {
       Appliance appliance(spec_with(mode, 1400));
       const std::size_t most = 1400 - overhead_of(mode);
@@ -243,7 +243,7 @@ TEST_F(Refused, WithNoLessThanIpv4Demands) {
 }
 
 TEST(LongFrames, DoNotCountWhatStandsBehindThePacket) {
-  for (const Mode mode : kModes) {
+  for (const Mode mode : kTooBigModes) {
     Appliance appliance(spec_with(mode, 1400));
     const std::size_t most = 1400 - overhead_of(mode);
     const Outcome padded = appliance.send(datagram(true, most).pad_to(1500));
@@ -254,7 +254,7 @@ TEST(LongFrames, DoNotCountWhatStandsBehindThePacket) {
 
 // Of a frame in several segments the first 256 bytes are contiguous.
 TEST(LongFrames, OfSeveralSegmentsAreForwardedInEveryModeAndLoseTheirPadding) {
-  for (const Mode mode : kModes) {
+  for (const Mode mode : kTooBigModes) {
     for (const std::uint32_t padding : {0U, 6U, 700U}) {
       Appliance appliance(spec_with(mode, 9100));
       appliance.solo().set_neighborhood(lab_neighborhood(9200, 9200));

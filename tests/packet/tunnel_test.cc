@@ -23,7 +23,7 @@ using dataplane::Verdict;
 
 constexpr MacAddress kInnerMac = {2, 0, 0, 0, 9, 1};
 constexpr MacAddress kInnerSource = {2, 0, 0, 0, 9, 0};
-constexpr std::size_t kLink = 14;
+constexpr std::size_t kLinkHeader = 14;
 
 GenerationSpec tunnelled(Mode mode, bool to_v4, TunnelSpec tunnel = {}) {
   GenerationSpec spec = three_backends(mode);
@@ -83,28 +83,28 @@ Outer read_outer(const Bytes& frame) {
     return Bytes(frame.begin() + static_cast<int>(at), frame.begin() + static_cast<int>(at + size));
   };
   if (outer.v4) {
-    EXPECT_EQ(frame.at(kLink), 0x45);
-    EXPECT_EQ(sum_of(frame, kLink, 20), 0xffff) << "outer header checksum";
-    outer.length = word(frame, kLink + 2, 2);
-    outer.service = frame.at(kLink + 1);
-    outer.ttl = frame.at(kLink + 8);
-    outer.protocol = frame.at(kLink + 9);
-    outer.identification = word(frame, kLink + 4, 2);
-    outer.fragment = word(frame, kLink + 6, 2);
-    outer.source = part(kLink + 12, 4);
-    outer.destination = part(kLink + 16, 4);
-    outer.end = kLink + 20;
+    EXPECT_EQ(frame.at(kLinkHeader), 0x45);
+    EXPECT_EQ(sum_of(frame, kLinkHeader, 20), 0xffff) << "outer header checksum";
+    outer.length = word(frame, kLinkHeader + 2, 2);
+    outer.service = frame.at(kLinkHeader + 1);
+    outer.ttl = frame.at(kLinkHeader + 8);
+    outer.protocol = frame.at(kLinkHeader + 9);
+    outer.identification = word(frame, kLinkHeader + 4, 2);
+    outer.fragment = word(frame, kLinkHeader + 6, 2);
+    outer.source = part(kLinkHeader + 12, 4);
+    outer.destination = part(kLinkHeader + 16, 4);
+    outer.end = kLinkHeader + 20;
   } else {
-    EXPECT_EQ(frame.at(kLink) >> 4, 6);
-    outer.length = 40 + word(frame, kLink + 4, 2);
-    outer.service = static_cast<std::uint8_t>(word(frame, kLink, 2) >> 4);
-    outer.protocol = frame.at(kLink + 6);
-    outer.ttl = frame.at(kLink + 7);
-    outer.source = part(kLink + 8, 16);
-    outer.destination = part(kLink + 24, 16);
-    outer.end = kLink + 40;
+    EXPECT_EQ(frame.at(kLinkHeader) >> 4, 6);
+    outer.length = 40 + word(frame, kLinkHeader + 4, 2);
+    outer.service = static_cast<std::uint8_t>(word(frame, kLinkHeader, 2) >> 4);
+    outer.protocol = frame.at(kLinkHeader + 6);
+    outer.ttl = frame.at(kLinkHeader + 7);
+    outer.source = part(kLinkHeader + 8, 16);
+    outer.destination = part(kLinkHeader + 24, 16);
+    outer.end = kLinkHeader + 40;
   }
-  EXPECT_EQ(frame.size(), kLink + outer.length);
+  EXPECT_EQ(frame.size(), kLinkHeader + outer.length);
   return outer;
 }
 
@@ -122,7 +122,7 @@ Bytes from(const Bytes& frame, std::size_t at) {
   return {frame.begin() + static_cast<int>(at), frame.end()};
 }
 
-Bytes ip_packet(const Packet& packet) { return from(packet.bytes(), kLink); }
+Bytes ip_packet(const Packet& packet) { return from(packet.bytes(), kLinkHeader); }
 
 // Mode, IPv4 backends, IPv4 client.
 using Way = std::tuple<Mode, bool, bool>;
@@ -235,11 +235,11 @@ TEST_P(Tunnel, CountsTheOuterHeadersForTheMtu) {
     EXPECT_EQ(longer.reason, Drop::kMtu);
   } else {
     EXPECT_EQ(longer.verdict, Verdict::kReply);
-    EXPECT_EQ(word(longer.bytes, kLink + 40 + 4, 4), 1500 - overhead);
+    EXPECT_EQ(word(longer.bytes, kLinkHeader + 40 + 4, 4), 1500 - overhead);
   }
 }
 
-std::string name_of(const ::testing::TestParamInfo<Way>& way) {
+std::string way_name_of(const ::testing::TestParamInfo<Way>& way) {
   return std::string(mode_name(std::get<0>(way.param))) +
          (std::get<1>(way.param) ? "Over4" : "Over6") +
          (std::get<2>(way.param) ? "Carries4" : "Carries6");
@@ -251,7 +251,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Combine(::testing::Values(Mode::kIpip, Mode::kGue, Mode::kGre, Mode::kVxlan),
                        ::testing::Bool(),
                        ::testing::Bool()),
-    name_of);
+    way_name_of);
 
 class TunnelOverUdp : public Tunnel {};
 
@@ -304,7 +304,7 @@ INSTANTIATE_TEST_SUITE_P(EveryFamily,
                          ::testing::Combine(::testing::Values(Mode::kGue, Mode::kVxlan),
                                             ::testing::Bool(),
                                             ::testing::Bool()),
-                         name_of);
+                         way_name_of);
 
 // A packet seen behind Katran: 31.3.7.140:14216 came from 172.16.143.187.
 TEST(TunnelSource, IsKatransConstruction) {

@@ -23,8 +23,8 @@ using dataplane::VlanTags;
 constexpr VlanTags kNone;
 constexpr VlanTags kSingle = {0, 100};
 constexpr VlanTags kDouble = {200, 100};
-constexpr Endpoint kNeighbor = {v4(192, 0, 2, 77), 0, {2, 0, 0, 0, 9, 9}};
-constexpr Endpoint kNeighbor6 = {v6(1, 77), 0, {2, 0, 0, 0, 9, 9}};
+constexpr Endpoint kVlanNeighbor = {v4(192, 0, 2, 77), 0, {2, 0, 0, 0, 9, 9}};
+constexpr Endpoint kVlanNeighbor6 = {v6(1, 77), 0, {2, 0, 0, 0, 9, 9}};
 
 // The frame with these tags behind its MAC addresses.
 Bytes tagged(Bytes frame, VlanTags tags) {
@@ -164,7 +164,7 @@ TEST(Vlan, OfAnotherIsDroppedForAVipAndElseTheKernels) {
     for (const Packet& to_other :
          {tcp(kClient, other).syn(),
           tcp(kClient, other).ttl(0),
-          neighbor_solicitation(kNeighbor6, solicited_nodes(kVip6.address), kVip6.address)}) {
+          neighbor_solicitation(kVlanNeighbor6, solicited_nodes(kVip6.address), kVip6.address)}) {
       for (const Packet& packet : foreigners(to_other, port)) {
         const Outcome outcome = appliance.send(packet);
         EXPECT_EQ(outcome.verdict, Verdict::kKernel);
@@ -189,8 +189,9 @@ TEST(Vlan, AnswersHaveTheTagsOfTheirQuestions) {
     const std::vector<Bytes> questions = {
         echo_request(kClient, kVip).payload("ping").bytes(),
         echo_request(kClient6, kVip6).payload("ping").bytes(),
-        arp_request(kNeighbor, kVip.address),
-        neighbor_solicitation(kNeighbor6, solicited_nodes(kVip6.address), kVip6.address).bytes(),
+        arp_request(kVlanNeighbor, kVip.address),
+        neighbor_solicitation(kVlanNeighbor6, solicited_nodes(kVip6.address), kVip6.address)
+            .bytes(),
         tcp(kClient, kVip).ack().bytes()};  // of no flow: a reset
     for (const Bytes& question : questions) {
       const Outcome expected = plain.send(question);
@@ -202,7 +203,7 @@ TEST(Vlan, AnswersHaveTheTagsOfTheirQuestions) {
       EXPECT_EQ(appliance.solo().worker().notices.learned_count,
                 plain.solo().worker().notices.learned_count);
     }
-    EXPECT_EQ(appliance.send(arp_request(kNeighbor, kVip.address)).verdict, Verdict::kKernel);
+    EXPECT_EQ(appliance.send(arp_request(kVlanNeighbor, kVip.address)).verdict, Verdict::kKernel);
   }
 }
 
@@ -210,7 +211,7 @@ TEST(Vlan, AnAnswerKeepsThePriorityOfItsQuestion) {
   TaggedAppliance appliance(three_backends(Mode::kNat), kSingle, kNone);
   const Outcome outcome = appliance.send(echo_request(kClient, kVip).vlan(0x6000 | 100));
   expect_same(outcome.bytes, echo_reply(kVip, kClient).vlan(0x6000 | 100).bytes());
-  Bytes question = arp_request(kNeighbor, kVip.address);
+  Bytes question = arp_request(kVlanNeighbor, kVip.address);
   const Bytes priority = {0x81, 0x00, 0xa0, 0x00};
   question.insert(question.begin() + 12, priority.begin(), priority.end());
   Appliance untagged(three_backends(Mode::kNat));

@@ -54,7 +54,7 @@ enum class Damage : std::uint8_t {
   kCount
 };
 
-std::uint64_t seed() {
+std::uint64_t state_seed() {
   const char* const given = std::getenv("HOLDFAST_STATE_SEED");
   return given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
 }
@@ -62,7 +62,7 @@ std::uint64_t seed() {
 class DamagedStates : public ::testing::TestWithParam<Mode> {
  protected:
   void SetUp() override {
-    const std::uint64_t used = seed();
+    const std::uint64_t used = state_seed();
     std::cout << "HOLDFAST_STATE_SEED=" << used << "\n";
     random_.seed(used);
     spec_ = three_backends(GetParam());

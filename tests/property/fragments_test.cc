@@ -18,7 +18,7 @@ namespace {
 using dataplane::Mode;
 using dataplane::Verdict;
 
-struct Way {
+struct SplitWay {
   Mode mode = Mode::kNat;
   bool v4 = true;
   bool member_v4 = true;
@@ -27,7 +27,7 @@ struct Way {
   std::size_t within = 0;    // and behind it
 };
 
-dataplane::GenerationSpec site(const Way& way) {
+dataplane::GenerationSpec site(const SplitWay& way) {
   dataplane::GenerationSpec spec = three_backends(way.mode);
   for (dataplane::ServiceSpec& service : spec.services) {
     if (is_tunnel(way.mode)) {
@@ -53,11 +53,11 @@ Bytes inner_of(const Bytes& sent, std::size_t overhead) {
   return inner;
 }
 
-Way any_way() {
-  Way way{.mode = *rc::gen::element(
-              Mode::kNat, Mode::kDsr, Mode::kIpip, Mode::kGue, Mode::kGre, Mode::kVxlan),
-          .v4 = *rc::gen::arbitrary<bool>(),
-          .tcp = *rc::gen::arbitrary<bool>()};
+SplitWay any_way() {
+  SplitWay way{.mode = *rc::gen::element(
+                   Mode::kNat, Mode::kDsr, Mode::kIpip, Mode::kGue, Mode::kGre, Mode::kVxlan),
+               .v4 = *rc::gen::arbitrary<bool>(),
+               .tcp = *rc::gen::arbitrary<bool>()};
   way.member_v4 = is_tunnel(way.mode) ? *rc::gen::arbitrary<bool>() : way.v4;
   if (!way.v4) {
     way.in_front = *rc::gen::element(0U, 8U, 24U);
@@ -66,7 +66,7 @@ Way any_way() {
   return way;
 }
 
-Bytes any_datagram(const Way& way) {
+Bytes any_datagram(const SplitWay& way) {
   const Endpoint client = way.v4 ? kClient : kClient6;
   const Endpoint vip = (way.v4 ? kVip : kVip6).at_port(way.tcp ? 80 : 53);
   Packet packet = way.tcp ? tcp(client, vip).syn().tcp_options(Bytes(12, 1)) : udp(client, vip);
@@ -80,7 +80,7 @@ Bytes any_datagram(const Way& way) {
 }
 
 // Places to cut behind the headers; at most `most` fragments, so that all but one may wait.
-std::vector<std::size_t> any_cuts(const Bytes& whole, const Way& way, std::size_t most) {
+std::vector<std::size_t> any_cuts(const Bytes& whole, const SplitWay& way, std::size_t most) {
   const std::size_t size = fragmentable_size(whole, way.in_front);
   const std::size_t headers = way.within + (way.tcp ? 32 : 8);
   const auto places =
@@ -101,7 +101,7 @@ void any_order(std::vector<Bytes>& fragments) {
 
 TEST(AnyFragments, ReachOneBackendAndMakeTheWholePacket) {
   ASSERT_TRUE(rc::check("fragments go as the whole goes", [] {
-    const Way way = any_way();
+    const SplitWay way = any_way();
     Appliance appliance(site(way));
     const Bytes whole = any_datagram(way);
     const std::vector<std::size_t> cuts = any_cuts(whole, way, dataplane::kHeldPerDatagram + 1);

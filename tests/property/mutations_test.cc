@@ -38,7 +38,7 @@ using dataplane::Verdict;
 
 constexpr std::size_t kMutations = 100'000;  // over all modes
 
-std::uint64_t seed() {
+std::uint64_t mutation_seed() {
   const char* const given = std::getenv("HOLDFAST_MUTATION_SEED");
   return given != nullptr ? std::strtoull(given, nullptr, 0) : std::random_device{}();
 }
@@ -324,7 +324,7 @@ void Storm::check_reply(const Bytes& before, const Bytes& after) {
 constexpr std::size_t kReasonsExpected = 18;
 
 TEST(Mutations, OfValidFramesAreAccountedForInEveryMode) {
-  const std::uint64_t first = seed();
+  const std::uint64_t first = mutation_seed();
   std::cout << "HOLDFAST_MUTATION_SEED=" << first << '\n';
   std::array<std::uint64_t, kDropCount> drops{};
   std::uint64_t frames = 0;

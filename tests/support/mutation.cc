@@ -11,11 +11,11 @@ namespace {
 constexpr std::size_t kMacs = 12;
 constexpr std::size_t kLongest = 4000;
 
-std::uint16_t get16(const Bytes& frame, std::size_t at) {
+std::uint16_t get16_if_there(const Bytes& frame, std::size_t at) {
   return at + 2 > frame.size() ? 0 : static_cast<std::uint16_t>((frame[at] << 8) | frame[at + 1]);
 }
 
-void put16(Bytes& frame, std::size_t at, std::uint16_t value) {
+void put16_if_there(Bytes& frame, std::size_t at, std::uint16_t value) {
   if (at + 2 <= frame.size()) {
     frame[at] = static_cast<std::uint8_t>(value >> 8);
     frame[at + 1] = static_cast<std::uint8_t>(value);
@@ -28,7 +28,9 @@ void put(Bytes& frame, std::size_t at, const Bytes& bytes) {
   }
 }
 
-bool is_v4(const Bytes& frame, std::size_t network) { return get16(frame, network - 2) == 0x0800; }
+bool is_v4(const Bytes& frame, std::size_t network) {
+  return get16_if_there(frame, network - 2) == 0x0800;
+}
 
 // Where the upper header would be, without IPv6 extension headers.
 std::size_t upper_offset(const Bytes& frame, std::size_t network) {
@@ -42,7 +44,8 @@ std::size_t upper_offset(const Bytes& frame, std::size_t network) {
 
 std::size_t network_offset(const Bytes& frame) {
   std::size_t at = kMacs;
-  for (int tags = 0; tags < 2 && (get16(frame, at) == 0x8100 || get16(frame, at) == 0x88a8);
+  for (int tags = 0;
+       tags < 2 && (get16_if_there(frame, at) == 0x8100 || get16_if_there(frame, at) == 0x88a8);
        ++tags) {
     at += 4;
   }
@@ -58,16 +61,16 @@ void mend_ipv4_checksum(Bytes& frame) {
   if (header < 20 || network + header > frame.size()) {
     return;
   }
-  put16(frame, network + 10, 0);
+  put16_if_there(frame, network + 10, 0);
   const auto begin = frame.begin() + static_cast<std::ptrdiff_t>(network);
   const Bytes bytes(begin, begin + static_cast<std::ptrdiff_t>(header));
-  put16(frame, network + 10, static_cast<std::uint16_t>(~ones_complement_sum(bytes)));
+  put16_if_there(frame, network + 10, static_cast<std::uint16_t>(~ones_complement_sum(bytes)));
 }
 
 void Mutator::put_boundary(Bytes& frame, std::size_t at) {
   constexpr std::array<std::uint16_t, 10> kValues = {
       0, 1, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xfffe, 0xffff};
-  put16(frame, at, kValues[below(kValues.size())]);
+  put16_if_there(frame, at, kValues[below(kValues.size())]);
 }
 
 void Mutator::lie_about_a_length(Bytes& frame) {
@@ -76,7 +79,7 @@ void Mutator::lie_about_a_length(Bytes& frame) {
                                              upper_offset(frame, network) + 4};  // UDP's
   const std::size_t at = fields[below(fields.size())];
   const auto off = static_cast<std::uint16_t>(below(9) - 4);
-  put16(frame, at, static_cast<std::uint16_t>(get16(frame, at) + off));
+  put16_if_there(frame, at, static_cast<std::uint16_t>(get16_if_there(frame, at) + off));
 }
 
 void Mutator::insert_tags(Bytes& frame) {
@@ -151,7 +154,7 @@ void Mutator::apply(Bytes& frame, Mutation mutation) {
       repeat_a_header(frame);
       break;
     case Mutation::kFragment:
-      put16(frame, network + 6, static_cast<std::uint16_t>(below(4) << 13 | below(3)));
+      put16_if_there(frame, network + 6, static_cast<std::uint16_t>(below(4) << 13 | below(3)));
       break;
     case Mutation::kSource: {
       const std::array<Bytes, 5> v4s = {Bytes{127, 0, 0, 1},

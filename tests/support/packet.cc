@@ -44,7 +44,7 @@ Bytes as_bytes(const Header& header) {
   return result;
 }
 
-void append(Bytes& to, const Bytes& more) {
+void append_bytes(Bytes& to, const Bytes& more) {
   for (const std::uint8_t byte : more) {
     to.push_back(byte);
   }
@@ -56,7 +56,7 @@ void apply(Bytes& bytes, const std::vector<std::pair<std::size_t, std::uint8_t>>
   }
 }
 
-void put16(Bytes& bytes, std::size_t offset, std::uint16_t value) {
+void patch16(Bytes& bytes, std::size_t offset, std::uint16_t value) {
   bytes.at(offset) = static_cast<std::uint8_t>(value >> 8);
   bytes.at(offset + 1) = static_cast<std::uint8_t>(value);
 }
@@ -77,16 +77,16 @@ Bytes arp(const MacAddress& link_destination,
           const Endpoint& target) {
   Bytes frame = as_bytes(
       EthernetHeader{.destination = link_destination, .source = sender.mac, .type = kEtherArp});
-  append(frame,
-         as_bytes(ArpPacket{.hardware = kArpEthernet,
-                            .protocol = kEtherIpv4,
-                            .hardware_length = 6,
-                            .protocol_length = 4,
-                            .operation = operation,
-                            .sender_mac = sender.mac,
-                            .sender = v4_wire(sender.address),
-                            .target_mac = target.mac,
-                            .target = v4_wire(target.address)}));
+  append_bytes(frame,
+               as_bytes(ArpPacket{.hardware = kArpEthernet,
+                                  .protocol = kEtherIpv4,
+                                  .hardware_length = 6,
+                                  .protocol_length = 4,
+                                  .operation = operation,
+                                  .sender_mac = sender.mac,
+                                  .sender = v4_wire(sender.address),
+                                  .target_mac = target.mac,
+                                  .target = v4_wire(target.address)}));
   return frame;
 }
 
@@ -270,25 +270,25 @@ void Packet::finish_upper(Bytes& upper) const {
   }
   Bytes summed;
   if (protocol_ != Protocol::kIcmp) {
-    append(summed, address_bytes(source_.address));
-    append(summed, address_bytes(destination_.address));
+    append_bytes(summed, address_bytes(source_.address));
+    append_bytes(summed, address_bytes(destination_.address));
     const std::size_t size = upper.size();
-    append(summed, {0, static_cast<std::uint8_t>(protocol_)});
-    append(summed, {static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size)});
+    append_bytes(summed, {0, static_cast<std::uint8_t>(protocol_)});
+    append_bytes(summed, {static_cast<std::uint8_t>(size >> 8), static_cast<std::uint8_t>(size)});
   }
-  append(summed, upper);
+  append_bytes(summed, upper);
   auto checksum = static_cast<std::uint16_t>(~ones_complement_sum(summed));
   if (protocol_ == Protocol::kUdp && checksum == 0) {
     checksum = 0xffff;
   }
   const std::size_t offset = protocol_ == Protocol::kTcp ? 16 : protocol_ == Protocol::kUdp ? 6 : 2;
-  put16(upper, offset, checksum);
+  patch16(upper, offset, checksum);
 }
 
 Bytes Packet::build_upper() const {
   Bytes upper = build_upper_header();
-  append(upper, tcp_options_);
-  append(upper, payload_);
+  append_bytes(upper, tcp_options_);
+  append_bytes(upper, payload_);
   apply(upper, upper_patches_);
   finish_upper(upper);
   if (protocol_ == Protocol::kUdp) {
@@ -310,9 +310,9 @@ Bytes Packet::build_ipv4(std::size_t upper_size) const {
                  .checksum = {},
                  .source = source_.address.v4_bits(),
                  .destination = destination_.address.v4_bits()});
-  append(ip, options_);
+  append_bytes(ip, options_);
   apply(ip, ip_patches_);
-  put16(ip, 10, static_cast<std::uint16_t>(~ones_complement_sum(ip)));
+  patch16(ip, 10, static_cast<std::uint16_t>(~ones_complement_sum(ip)));
   return ip;
 }
 
@@ -325,9 +325,10 @@ Bytes Packet::build_ipv6(std::size_t upper_size) const {
     const std::size_t length = extensions_[i].kind == 44 ? 0
                                : authentication          ? size / 4 - 2
                                                          : size / 8 - 1;
-    append(chain,
-           {last ? next_protocol_ : extensions_[i + 1].kind, static_cast<std::uint8_t>(length)});
-    append(chain, extensions_[i].body);
+    append_bytes(
+        chain,
+        {last ? next_protocol_ : extensions_[i + 1].kind, static_cast<std::uint8_t>(length)});
+    append_bytes(chain, extensions_[i].body);
   }
   const std::size_t payload = chain.size() + upper_size;
   Bytes ip = as_bytes(
@@ -337,7 +338,7 @@ Bytes Packet::build_ipv6(std::size_t upper_size) const {
                  .hop_limit = ttl_,
                  .source = source_.address.bytes,
                  .destination = destination_.address.bytes});
-  append(ip, chain);
+  append_bytes(ip, chain);
   apply(ip, ip_patches_);
   return ip;
 }
@@ -346,19 +347,19 @@ Bytes Packet::build_link() const {
   Bytes link(destination_.mac.begin(), destination_.mac.end());
   link.insert(link.end(), source_.mac.begin(), source_.mac.end());
   for (const auto& [id, type] : tags_) {
-    append(link, as_bytes(type));
-    append(link, as_bytes(Be16::from_host(id)));
+    append_bytes(link, as_bytes(type));
+    append_bytes(link, as_bytes(Be16::from_host(id)));
   }
   const Be16 network = is_v4() ? kEtherIpv4 : kEtherIpv6;
-  append(link, as_bytes(ether_type_ ? Be16::from_host(*ether_type_) : network));
+  append_bytes(link, as_bytes(ether_type_ ? Be16::from_host(*ether_type_) : network));
   return link;
 }
 
 Bytes Packet::bytes() const {
   const Bytes upper = build_upper();
   Bytes frame = build_link();
-  append(frame, is_v4() ? build_ipv4(upper.size()) : build_ipv6(upper.size()));
-  append(frame, upper);
+  append_bytes(frame, is_v4() ? build_ipv4(upper.size()) : build_ipv6(upper.size()));
+  append_bytes(frame, upper);
   frame.resize(std::max(frame.size(), pad_to_));
   apply(frame, patches_);
   frame.resize(std::min(frame.size(), cut_.value_or(frame.size())));
@@ -393,7 +394,7 @@ Packet neighbor_solicitation(const Endpoint& source,
                              const Endpoint& destination,
                              const Address& target) {
   Bytes body(target.bytes.begin(), target.bytes.end());
-  append(body, {kOptionSourceLinkLayer, 1});
+  append_bytes(body, {kOptionSourceLinkLayer, 1});
   body.insert(body.end(), source.mac.begin(), source.mac.end());
   Packet packet(source, destination, Protocol::kIcmp6);
   return packet.icmp(kIcmp6NeighborSolicitation, 0).payload(std::move(body)).ttl(255);

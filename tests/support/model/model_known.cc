@@ -5,7 +5,7 @@
 namespace holdfast::testing {
 namespace {
 
-constexpr std::uint8_t kRst = 0x04;
+constexpr std::uint8_t kRstFlag = 0x04;
 
 }  // namespace
 
@@ -246,7 +246,7 @@ void BurstRun::follow(Travelling& t, std::uint64_t id) {
     const bool was_half_open = flow.state == FlowState::kHalfOpen;
     if (!t.packet.later()) {
       advance(flow, *t.frame, t.packet, !t.to_client);
-      const bool refused = was_half_open && t.to_client && t.packet.tcp() && t.packet.has(kRst);
+      const bool refused = was_half_open && t.to_client && t.packet.tcp() && t.packet.has(kRstFlag);
       m_.members_[flow.member].moves.refusals += refused ? 1 : 0;
     }
     flow.seen_s = now_s_;
@@ -306,7 +306,7 @@ void BurstRun::choose_again(Travelling& t, MemberIndex member) {
 }
 
 void BurstRun::answer_with_reset(Travelling& t, Drop otherwise) {
-  if (t.packet.has(kRst) || t.packet.later()) {
+  if (t.packet.has(kRstFlag) || t.packet.later()) {
     return t.drop(otherwise);
   }
   ++m_.counts_.resets_sent;

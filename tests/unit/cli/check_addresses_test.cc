@@ -26,7 +26,7 @@ namespace {
 using ::testing::HasSubstr;
 using testing::TempDirectory;
 
-constexpr const char* kExample = HOLDFAST_SOURCE_DIR "/config/example.yaml";
+constexpr const char* kExampleFile = HOLDFAST_SOURCE_DIR "/config/example.yaml";
 constexpr int kNoNamespace = 77;
 
 bool enter_empty_network() {
@@ -44,13 +44,13 @@ bool give_address_to_loopback(const char* text) {
   return ::ioctl(socket, SIOCSIFADDR, &request) == 0;
 }
 
-struct Ran {
+struct Checked {
   int exit_code = -1;
   std::string error;
 };
 
 // `check FILE` in a network of its own, where nothing but `address` is a local address.
-Ran check_where_local(const char* address, const std::string& file) {
+Checked check_where_local(const char* address, const std::string& file) {
   const TempDirectory directory;
   const pid_t child = ::fork();
   if (child == 0) {
@@ -72,7 +72,7 @@ Ran check_where_local(const char* address, const std::string& file) {
 }
 
 TEST(CheckVerb, RefusesVipsThatThisMachineHas) {
-  const Ran ran = check_where_local("203.0.113.10", kExample);
+  const Checked ran = check_where_local("203.0.113.10", kExampleFile);
   if (ran.exit_code == kNoNamespace) {
     GTEST_SKIP() << "no network namespace can be made here";
   }
@@ -83,7 +83,7 @@ TEST(CheckVerb, RefusesVipsThatThisMachineHas) {
 }
 
 TEST(CheckVerb, RefusesPoolsThatHoldAnAddressOfThisMachine) {
-  const Ran ran = check_where_local("10.0.3.20", kExample);
+  const Checked ran = check_where_local("10.0.3.20", kExampleFile);
   if (ran.exit_code == kNoNamespace) {
     GTEST_SKIP() << "no network namespace can be made here";
   }
@@ -92,7 +92,7 @@ TEST(CheckVerb, RefusesPoolsThatHoldAnAddressOfThisMachine) {
 }
 
 TEST(CheckVerb, TakesAConfigurationOfOtherAddresses) {
-  const Ran ran = check_where_local("192.0.2.1", kExample);
+  const Checked ran = check_where_local("192.0.2.1", kExampleFile);
   if (ran.exit_code == kNoNamespace) {
     GTEST_SKIP() << "no network namespace can be made here";
   }

@@ -6,6 +6,7 @@
 #include "control/engine/revisions.h"
 #include "control/publish/durable_file.h"
 #include "dataplane/api/codec.h"
+#include "tests/support/contents.h"
 #include "tests/support/site_config.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/cli/run_program.h"
@@ -15,7 +16,6 @@
 #include <cstdint>
 #include <expected>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -30,15 +30,11 @@ namespace holdfast::control {
 namespace {
 
 namespace json = boost::json;
+using testing::contents;
 using ::testing::HasSubstr;
 using testing::TempDirectory;
 
 constexpr const char* kExample = HOLDFAST_SOURCE_DIR "/config/example.yaml";
-
-std::string contents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 TEST(CheckVerb, CountsWhatAValidConfigurationHolds) {
   const Ran ran = run({"check", kExample});

@@ -23,7 +23,7 @@ namespace {
 namespace json = boost::json;
 using ::testing::HasSubstr;
 
-BackendView backend(const std::string& service, const std::string& name, std::uint64_t flows) {
+BackendView backend_view(const std::string& service, const std::string& name, std::uint64_t flows) {
   BackendView view;
   view.service = service;
   view.name = name;
@@ -44,7 +44,7 @@ BackendView backend(const std::string& service, const std::string& name, std::ui
 using CliVerbsTest = CliVerbFixture;
 
 TEST_F(CliVerbsTest, ListsBackendsInAlignedColumns) {
-  operator_.backend_views = {backend("web", "a", 12), backend("web-dsr", "backend-7", 0)};
+  operator_.backend_views = {backend_view("web", "a", 12), backend_view("web-dsr", "backend-7", 0)};
   operator_.backend_views[1].address = "2001:db8::7";
   operator_.backend_views[1].port = 0;
   operator_.backend_views[1].flows.reset();
@@ -154,7 +154,7 @@ TEST_F(CliVerbsTest, ShowsTheStatus) {
 }
 
 TEST_F(CliVerbsTest, PrintsTheApisJson) {
-  operator_.backend_views = {backend("web", "a", 12)};
+  operator_.backend_views = {backend_view("web", "a", 12)};
   start();
   const Ran ran = run_with_socket({"backends", "-o", "json"});
   EXPECT_EQ(json::parse(ran.out).at("backends").at(0).at("flows"), 12);
@@ -212,12 +212,12 @@ TEST_F(CliVerbsTest, MaintainsEnablesAndWeighs) {
 }
 
 TEST_F(CliVerbsTest, SaysWhyABackendIsWhatItIs) {
-  BackendView b = backend("web", "b", 12);
+  BackendView b = backend_view("web", "b", 12);
   b.health = "down";
   b.cause = "L4 refused, 2 in a row";
   b.penalty = 1000;
   b.check.type = "tcp";
-  operator_.backend_views = {backend("web", "a", 0), b};
+  operator_.backend_views = {backend_view("web", "a", 0), b};
   operator_.results_of_why = {{1'700'000'000'123, "L4 refused", 0.0015, 0, false},
                               {1'700'000'000'000, "L4 timeout", 0.2, 0.3, true}};
   start();
@@ -239,7 +239,7 @@ TEST_F(CliVerbsTest, SaysWhyABackendIsWhatItIs) {
 }
 
 TEST_F(CliVerbsTest, MigratesFromOneBackendToAnother) {
-  operator_.backend_views = {backend("web", "a", 0), backend("web", "b", 7)};
+  operator_.backend_views = {backend_view("web", "a", 0), backend_view("web", "b", 7)};
   operator_.result.members = {"web/a"};
   start();
   const Ran ran = run_with_socket({"migrate", "web/a", "web/b", "--deadline", "1m", "--wait"});
@@ -260,7 +260,7 @@ TEST_F(CliVerbsTest, ListsWhatABareNameStandsForBeforeItActs) {
 }
 
 TEST_F(CliVerbsTest, ShowsDriftBelowTheBackends) {
-  operator_.backend_views = {backend("web", "a", 12)};
+  operator_.backend_views = {backend_view("web", "a", 12)};
   operator_.backend_views[0].drain_estimate_s = 40;
   operator_.backend_views[0].drift = {
       {"draining", "enabled", "uid=0(root)", "kernel", 120, 180, "reset", 600},
@@ -274,7 +274,7 @@ TEST_F(CliVerbsTest, ShowsDriftBelowTheBackends) {
 }
 
 TEST_F(CliVerbsTest, WaitsUntilTheMembersThatWereMeantHaveNoFlows) {
-  operator_.backend_views = {backend("web", "a", 0), backend("web", "b", 7)};
+  operator_.backend_views = {backend_view("web", "a", 0), backend_view("web", "b", 7)};
   operator_.result.members = {"web/a"};
   start();
   const Ran ran = run_with_socket({"drain", "web/a", "--wait"});
@@ -283,7 +283,7 @@ TEST_F(CliVerbsTest, WaitsUntilTheMembersThatWereMeantHaveNoFlows) {
 }
 
 TEST_F(CliVerbsTest, SaysWhatIsLeftWhenADrainTakesTooLong) {
-  operator_.backend_views = {backend("web", "a", 7), backend("web-dsr", "a", 0)};
+  operator_.backend_views = {backend_view("web", "a", 7), backend_view("web-dsr", "a", 0)};
   operator_.result.members = {"web/a", "web-dsr/a"};
   start();
   const Ran ran = run_with_socket({"drain", "a", "--wait", "--timeout", "250ms"});
@@ -292,7 +292,7 @@ TEST_F(CliVerbsTest, SaysWhatIsLeftWhenADrainTakesTooLong) {
 }
 
 TEST_F(CliVerbsTest, SaysWhatWasLeftLastWhenTheTimeEndsDuringAQuestion) {
-  operator_.backend_views = {backend("web", "a", 7)};
+  operator_.backend_views = {backend_view("web", "a", 7)};
   operator_.result.members = {"web/a"};
   std::promise<void> end;
   int asked = 0;

@@ -8,10 +8,10 @@
 #include "tests/packet/icmp_quote.h"
 #include "tests/support/appliance.h"
 #include "tests/support/capture_file.h"
+#include "tests/support/contents.h"
 #include "tests/unit/cli/offline_config.h"
 
 #include <cstring>
-#include <iterator>
 
 #include <boost/json/parse.hpp>
 #include <gmock/gmock.h>
@@ -24,6 +24,7 @@ using dataplane::Drop;
 using dataplane::Mode;
 using dataplane::Verdict;
 using holdfast::testing::Bytes;
+using holdfast::testing::contents;
 using holdfast::testing::FileBytes;
 using holdfast::testing::kBackend1;
 using holdfast::testing::kClient;
@@ -196,11 +197,6 @@ TEST(ReplayClock, NeverRunsBackwardAndBoundsGaps) {
 }
 
 std::string text_of(const Bytes& frame) { return {frame.begin(), frame.end()}; }
-
-std::string contents(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 class ReplayVerb : public ::testing::Test {
  protected:

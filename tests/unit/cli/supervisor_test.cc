@@ -4,13 +4,13 @@
 #include "control/cli/supervisor.h"
 
 #include "control/cli/backoff.h"
+#include "tests/support/contents.h"
 #include "tests/support/eventually.h"
 #include "tests/support/temp_directory.h"
 
 #include <chrono>
 #include <csignal>
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <thread>
@@ -27,13 +27,9 @@ namespace holdfast::control {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::contents;
 using testing::eventually;
 using ::testing::HasSubstr;
-
-std::string contents(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // Not even a zombie.
 bool alive(pid_t pid) {

@@ -2,12 +2,12 @@
 // `upgrade` without a dataplane, and the file that it puts in a program's place. What it does to a
 // running one: tests/end_to_end/test_upgrade.py.
 #include "control/cli/binary_swap.h"
+#include "tests/support/contents.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/cli/run_program.h"
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -28,8 +28,7 @@ class BinarySwapTest : public ::testing::Test {
     std::ofstream(folder.file(name)) << text;
   }
   [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream file(folder.file(name));
-    return {std::istreambuf_iterator<char>(file), {}};
+    return testing::contents(folder.file(name));
   }
   testing::TempDirectory folder;
 };

@@ -38,7 +38,7 @@ class AdminServerTest : public AdminFixture {
   }
 };
 
-json::object body_of(const std::string& response) {
+json::object sent_body(const std::string& response) {
   return json::parse(response.substr(response.find("\r\n\r\n") + 4)).as_object();
 }
 
@@ -59,10 +59,10 @@ TEST_F(AdminServerTest, AnswersEachView) {
   operator_.backend_views.resize(1);
   operator_.backend_views[0].name = "a";
   start();
-  EXPECT_EQ(body_of(exchange(http_request("GET", "/v1/status"))).at("version"), "1.2.3");
-  const auto services = body_of(exchange(http_request("GET", "/v1/services")));
+  EXPECT_EQ(sent_body(exchange(http_request("GET", "/v1/status"))).at("version"), "1.2.3");
+  const auto services = sent_body(exchange(http_request("GET", "/v1/services")));
   EXPECT_EQ(services.at("services").at(0).at("vips").at(0), "203.0.113.10");
-  const auto backends = body_of(exchange(http_request("GET", "/v1/backends")));
+  const auto backends = sent_body(exchange(http_request("GET", "/v1/backends")));
   EXPECT_EQ(backends.at("backends").at(0).at("name"), "a");
 }
 
@@ -80,8 +80,8 @@ TEST_F(AdminServerTest, TellsTheOperatorWhoAskedAndWhy) {
   const auto response =
       exchange(http_request("POST", "/v1/drain", R"({"object": "web/a", "reason": "new disk"})"));
   EXPECT_THAT(response, StartsWith("HTTP/1.1 200 "));
-  EXPECT_EQ(body_of(response).at("outcome"), "ok");
-  EXPECT_EQ(body_of(response).at("lines").at(0), "done");
+  EXPECT_EQ(sent_body(response).at("outcome"), "ok");
+  EXPECT_EQ(sent_body(response).at("lines").at(0), "done");
   ASSERT_EQ(calls().size(), 1U);
   EXPECT_EQ(calls()[0].verb, "drain");
   EXPECT_EQ(calls()[0].object, "web/a");
@@ -222,7 +222,7 @@ TEST_F(AdminServerTest, GivesEachOutcomeItsStatus) {
     set_result(outcome, "why");
     const auto response = exchange(http_request("POST", "/v1/reload"));
     EXPECT_THAT(response, StartsWith("HTTP/1.1 " + status + " "));
-    EXPECT_EQ(body_of(response).at("lines").at(0), "why");
+    EXPECT_EQ(sent_body(response).at("lines").at(0), "why");
   }
 }
 

@@ -10,11 +10,11 @@
 namespace holdfast::control {
 namespace {
 
-MemberInput member(Admin admin, Health health, Disposition now = Disposition::kNew) {
+MemberInput member_input(Admin admin, Health health, Disposition now = Disposition::kNew) {
   return {.state = {.admin = admin, .health = health}, .weight = 100, .now = now};
 }
 MemberInput enabled(Health health, Disposition now = Disposition::kNew) {
-  return member(Admin::kEnabled, health, now);
+  return member_input(Admin::kEnabled, health, now);
 }
 
 std::vector<Disposition> dispositions(const std::vector<MemberInput>& members) {
@@ -25,10 +25,7 @@ std::vector<Disposition> dispositions(const std::vector<MemberInput>& members) {
   return result;
 }
 
-constexpr auto kNew = Disposition::kNew;
-constexpr auto kKeep = Disposition::kKeep;
-constexpr auto kAvoid = Disposition::kAvoid;
-constexpr auto kReset = Disposition::kReset;
+using enum Disposition;
 
 TEST(Decide, PrintsTheTableThatTheHeaderShows) {
   EXPECT_EQ(disposition_of(Admin::kEnabled, Health::kUnknown), kKeep);
@@ -54,8 +51,9 @@ TEST(Decide, KeepsTheTrafficOfASuspectThatNobodyCouldReplace) {
   EXPECT_EQ(dispositions({enabled(Health::kSuspect)}), (std::vector{kNew}));
   EXPECT_EQ(dispositions({enabled(Health::kSuspect), enabled(Health::kDown)}),
             (std::vector{kNew, kAvoid}));
-  EXPECT_EQ(dispositions({enabled(Health::kSuspect), member(Admin::kDraining, Health::kUp, kKeep)}),
-            (std::vector{kNew, kKeep}));
+  EXPECT_EQ(
+      dispositions({enabled(Health::kSuspect), member_input(Admin::kDraining, Health::kUp, kKeep)}),
+      (std::vector{kNew, kKeep}));
 }
 
 TEST(Decide, AvoidsAQuarterOfTheMembersOnSuspicionAndThoseAvoidedAlreadyStay) {
@@ -70,8 +68,8 @@ TEST(Decide, AvoidsAQuarterOfTheMembersOnSuspicionAndThoseAvoidedAlreadyStay) {
 TEST(Decide, UsesDeadMembersAsTheLastResortButNeverDrainingOnes) {
   const std::vector<MemberInput> members = {enabled(Health::kDown, kAvoid),
                                             enabled(Health::kDown, kAvoid),
-                                            member(Admin::kDraining, Health::kUp, kKeep),
-                                            member(Admin::kDrained, Health::kUp, kReset)};
+                                            member_input(Admin::kDraining, Health::kUp, kKeep),
+                                            member_input(Admin::kDrained, Health::kUp, kReset)};
   EXPECT_EQ(dispositions(members), (std::vector{kNew, kNew, kKeep, kReset}));
   EXPECT_TRUE(decide(members).last_resort);
 }
@@ -80,9 +78,9 @@ TEST(Decide, GivesADeadMemberWhatItsServiceWantsButForADrainedOneAndTheLastResor
   const std::vector<MemberInput> members = {enabled(Health::kDown),
                                             enabled(Health::kUp),
                                             enabled(Health::kSuspect),
-                                            member(Admin::kMaintenance, Health::kDown, kKeep),
-                                            member(Admin::kDrained, Health::kDown, kReset)};
-  constexpr auto kRehash = Disposition::kRehash;
+                                            member_input(Admin::kMaintenance, Health::kDown, kKeep),
+                                            member_input(Admin::kDrained, Health::kDown, kReset)};
+  using enum Disposition;
   const auto disposition = [&](bool proved_dead) {
     MemberInput dead = members[0];
     dead.proved_dead = proved_dead;

@@ -18,7 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr auto kReset = Disposition::kReset;
+using enum Disposition;
 
 class EngineOrdersTest : public EngineTest {
  protected:

@@ -13,12 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kNew = Disposition::kNew;
-constexpr auto kKeep = Disposition::kKeep;
-constexpr auto kAvoid = Disposition::kAvoid;
-constexpr auto kReset = Disposition::kReset;
-constexpr auto kRehash = Disposition::kRehash;
-constexpr auto kRehashDatagrams = Disposition::kRehashDatagrams;
+using enum Disposition;
 
 config::Backend backend(const std::string& name, std::uint8_t last) {
   config::Backend result;

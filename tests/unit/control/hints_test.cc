@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Hints::TimePoint kStart{std::chrono::hours(1)};
+constexpr Hints::TimePoint kHintsStart{std::chrono::hours(1)};
 
 // Taken up and refuted at once.
 void refuted(Hints& hints, Hints::TimePoint now) {
@@ -18,11 +18,11 @@ void refuted(Hints& hints, Hints::TimePoint now) {
   hints.refute(now);
 }
 
-TEST(Hints, AreBelievedAtFirst) { EXPECT_TRUE(Hints().believed(kStart)); }
+TEST(Hints, AreBelievedAtFirst) { EXPECT_TRUE(Hints().believed(kHintsStart)); }
 
 TEST(Hints, AreBelievedAgainAfterAWaitThatDoubles) {
   Hints hints;
-  Hints::TimePoint now = kStart;
+  Hints::TimePoint now = kHintsStart;
   for (const auto wait : {1s, 2s, 4s, 8s, 16s, 32s, 64s, 64s}) {
     refuted(hints, now);
     EXPECT_FALSE(hints.believed(now + wait - 1ms)) << wait.count();
@@ -33,27 +33,27 @@ TEST(Hints, AreBelievedAgainAfterAWaitThatDoubles) {
 
 TEST(Hints, AreBelievedAsAtFirstAfterALongTime) {
   Hints hints;
-  refuted(hints, kStart);
-  refuted(hints, kStart + 1s);
-  refuted(hints, kStart + 15min);
-  EXPECT_TRUE(hints.believed(kStart + 15min + 1s));
+  refuted(hints, kHintsStart);
+  refuted(hints, kHintsStart + 1s);
+  refuted(hints, kHintsStart + 15min);
+  EXPECT_TRUE(hints.believed(kHintsStart + 15min + 1s));
 }
 
 TEST(Hints, AreBelievedAsAtFirstOnceTheyWereRight) {
   Hints hints;
-  refuted(hints, kStart);
-  refuted(hints, kStart + 1s);
-  hints.take(kStart + 3s);
+  refuted(hints, kHintsStart);
+  refuted(hints, kHintsStart + 1s);
+  hints.take(kHintsStart + 3s);
   hints.confirm();
-  EXPECT_TRUE(hints.believed(kStart + 3s));
+  EXPECT_TRUE(hints.believed(kHintsStart + 3s));
 }
 
 TEST(Hints, AreNotRefutedByAProbeThatBeganBefore) {
   Hints hints;
-  EXPECT_FALSE(hints.newer_than(kStart));
-  hints.take(kStart);
-  EXPECT_TRUE(hints.newer_than(kStart - 1ms));
-  EXPECT_FALSE(hints.newer_than(kStart));
+  EXPECT_FALSE(hints.newer_than(kHintsStart));
+  hints.take(kHintsStart);
+  EXPECT_TRUE(hints.newer_than(kHintsStart - 1ms));
+  EXPECT_FALSE(hints.newer_than(kHintsStart));
 }
 
 }  // namespace

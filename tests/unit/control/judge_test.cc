@@ -11,11 +11,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Thresholds kRules{.rise = 3, .fall = 4};
+constexpr Thresholds kJudgeRules{.rise = 3, .fall = 4};
 
 Judgement after(Judgement state, const std::vector<Evidence>& evidence) {
   for (const Evidence one : evidence) {
-    state = judge(state, one, kRules);
+    state = judge(state, one, kJudgeRules);
   }
   return state;
 }

@@ -56,7 +56,7 @@ BackendView sample_backend(const std::string& name) {
   return view;
 }
 
-Snapshot sample() {
+Snapshot sample_snapshot() {
   Snapshot snapshot;
   snapshot.status.version = "0.1.0";
   snapshot.status.last_reload.result = "applied";
@@ -87,7 +87,7 @@ TEST(Metrics, PromtoolFindsNothingToComplainAbout) {
     GTEST_SKIP() << "no promtool: apt-get install prometheus";
   }
   const testing::TempDirectory directory;
-  std::ofstream(directory.file("metrics")) << text_of(sample());
+  std::ofstream(directory.file("metrics")) << text_of(sample_snapshot());
   const std::string command = "promtool check metrics < " + directory.file("metrics") + " > " +
                               directory.file("said") + " 2>&1";
   const int status = ::system(command.c_str());
@@ -98,7 +98,7 @@ TEST(Metrics, PromtoolFindsNothingToComplainAbout) {
 }
 
 TEST(Metrics, EveryDropReasonAppearsAlsoAtZero) {
-  const std::string text = text_of(sample());
+  const std::string text = text_of(sample_snapshot());
   for (const std::string_view reason : dataplane::kDropNames) {
     EXPECT_THAT(
         text,
@@ -110,14 +110,14 @@ TEST(Metrics, EveryDropReasonAppearsAlsoAtZero) {
 }
 
 TEST(Metrics, EveryGeneratedKindAppearsAlsoAtZero) {
-  const std::string text = text_of(sample());
+  const std::string text = text_of(sample_snapshot());
   for (const std::string_view kind : dataplane::kGeneratedNames) {
     EXPECT_THAT(text, HasSubstr("kind=\"" + std::string(kind) + "\""));
   }
 }
 
 TEST(Metrics, EveryCounterOfTheDataplanesWorkersAppears) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   snapshot.status.workers.resize(1);
   snapshot.status.workers[0].counters.clear();
   std::uint64_t value = 1'000'001;
@@ -133,7 +133,7 @@ TEST(Metrics, EveryCounterOfTheDataplanesWorkersAppears) {
 }
 
 TEST(Metrics, HowBusyAWorkerIsStandsInSecondsAndAsAShare) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   snapshot.status.workers.resize(1);
   snapshot.status.workers[0].counters = {{"busy_ns", 2'500'000'000}};
   snapshot.status.workers[0].busy_ratio = 0.25;
@@ -145,13 +145,13 @@ TEST(Metrics, HowBusyAWorkerIsStandsInSecondsAndAsAShare) {
 }
 
 TEST(Metrics, EveryLinkOfABondSaysWhetherItIsInUse) {
-  const std::string text = text_of(sample());
+  const std::string text = text_of(sample_snapshot());
   EXPECT_THAT(text, HasSubstr("holdfast_port_bond_link_up{port=\"wan0\",link=\"leg0\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_port_bond_link_up{port=\"wan0\",link=\"leg1\"} 0\n"));
 }
 
 TEST(Metrics, OneStateOfEachIsHot) {
-  const std::string text = text_of(sample());
+  const std::string text = text_of(sample_snapshot());
   const std::string member = R"({service="web",backend="b",address="10.0.3.11:8080",state=)";
   EXPECT_THAT(text, HasSubstr("holdfast_member_health" + member + "\"up\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("holdfast_member_health" + member + "\"down\"} 0\n"));
@@ -159,20 +159,20 @@ TEST(Metrics, OneStateOfEachIsHot) {
 }
 
 TEST(Metrics, KeepsAStateThatThisBuildDoesNotKnow) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   snapshot.backends[0].health = "damped";
   EXPECT_THAT(text_of(snapshot), HasSubstr("state=\"damped\"} 1\n"));
 }
 
 TEST(Metrics, RetiredMemberIsToldFromItsSuccessorByItsAddress) {
   EXPECT_THAT(
-      text_of(sample()),
+      text_of(sample_snapshot()),
       HasSubstr(
           R"(holdfast_member_retired{service="web",backend="a",address="[2001:db8::1]:8080"} 1)"));
 }
 
 TEST(Metrics, CountsMovesByServiceAndCauseAlsoAtZero) {
-  const std::string text = text_of(sample());
+  const std::string text = text_of(sample_snapshot());
   EXPECT_THAT(text, HasSubstr("holdfast_flows_moved_total{service=\"web\",cause=\"reset\"} 5\n"));
   EXPECT_THAT(text,
               HasSubstr("holdfast_flows_moved_total{service=\"web\",cause=\"reopened\"} 0\n"));
@@ -190,7 +190,7 @@ TEST(Metrics, CountsMovesByServiceAndCauseAlsoAtZero) {
 }
 
 TEST(Metrics, LeavesOutWhatIsNotKnown) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   snapshot.status.workers.clear();
   snapshot.status.adopted_ms = -1;
   snapshot.status.last_reload.result.clear();
@@ -226,7 +226,7 @@ TEST(Metrics, LeavesOutWhatIsNotKnown) {
 }
 
 TEST(Metrics, CountsReloadsByEveryResultAndWhatWasNotLogged) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   snapshot.status.reloads_unchanged = 5;
   snapshot.status.probes_skipped = 6;
   snapshot.status.log_lines_suppressed = 7;
@@ -239,13 +239,13 @@ TEST(Metrics, CountsReloadsByEveryResultAndWhatWasNotLogged) {
 }
 
 TEST(Metrics, NamesAMemberWithoutPortByItsAddressAlone) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   snapshot.backends[0].port = 0;
   EXPECT_THAT(text_of(snapshot), HasSubstr("address=\"10.0.3.11\""));
 }
 
 TEST(Metrics, SeriesAreUnique) {
-  std::istringstream lines(text_of(sample()));
+  std::istringstream lines(text_of(sample_snapshot()));
   std::set<std::string> seen;
   for (std::string line; std::getline(lines, line);) {
     if (!line.starts_with('#')) {
@@ -256,7 +256,7 @@ TEST(Metrics, SeriesAreUnique) {
 }
 
 TEST(Metrics, SeriesAreBoundedAndTheRestIsCounted) {
-  Snapshot snapshot = sample();
+  Snapshot snapshot = sample_snapshot();
   while (snapshot.backends.size() < kMemberLimit + 5) {
     snapshot.backends.push_back(sample_backend(std::to_string(snapshot.backends.size())));
   }

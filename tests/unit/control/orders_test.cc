@@ -28,7 +28,7 @@ MemberOrders weighed(std::uint32_t weight) {
   return {.state = {}, .weight = WeightOrder{weight, {-5, 1h, "", ""}}};
 }
 
-Orders sample() {
+Orders sample_orders() {
   Orders orders = {
       {{"web", "a"}, drained("kernel 6.1 = 100 %\nand more", config::DrainEnd::kRemove)},
       {{"web", "b"}, drained("")},
@@ -40,8 +40,8 @@ Orders sample() {
 }
 
 TEST(OrdersJournal, SaysWhatWasWrittenWhateverTheWordsHold) {
-  const OrdersRead read = read_journal(journal_of(sample()));
-  EXPECT_EQ(read.orders, sample());
+  const OrdersRead read = read_journal(journal_of(sample_orders()));
+  EXPECT_EQ(read.orders, sample_orders());
   EXPECT_EQ(read.refusals, 0U);
   EXPECT_EQ(read.lines, 6U);
   EXPECT_EQ(journal_of({}), "");
@@ -87,7 +87,7 @@ TEST(OrdersJournal, NamesTenRefusedLinesAndCountsTheRest) {
 // All or nothing: of a verb on many members that was torn by a crash nothing stands.
 TEST(OrdersJournal, CutAtAnyByteHoldsWholeVerbsOnly) {
   const std::string first = journal_of({{{"web", "z"}, drained("first")}});
-  const std::string text = first + journal_of(sample());
+  const std::string text = first + journal_of(sample_orders());
   for (std::size_t cut = first.size(); cut < text.size(); ++cut) {
     const OrdersRead read = read_journal(text.substr(0, cut));
     ASSERT_EQ(read.orders, (Orders{{{"web", "z"}, drained("first")}})) << cut;

@@ -12,23 +12,23 @@ namespace {
 
 using State = HttpAnswer::State;
 
-HttpAnswer read(const std::string& bytes) {
+HttpAnswer read_answer(const std::string& bytes) {
   HttpAnswer answer;
   answer.feed(bytes);
   return answer;
 }
 
 TEST(HttpAnswer, ReadsTheStatusOfAWholeHead) {
-  const HttpAnswer answer = read("HTTP/1.1 204 No Content\r\nServer: x\r\nEmpty:\r\n\r\n");
+  const HttpAnswer answer = read_answer("HTTP/1.1 204 No Content\r\nServer: x\r\nEmpty:\r\n\r\n");
   EXPECT_EQ(answer.state(), State::kWhole);
   EXPECT_EQ(answer.status(), 204);
 }
 
 TEST(HttpAnswer, AcceptsBareLineFeedsMissingPhrasesAndBothMinorVersions) {
-  EXPECT_EQ(read("HTTP/1.0 200 OK\n\n").state(), State::kWhole);
-  EXPECT_EQ(read("HTTP/1.1 200\r\n\r\n").state(), State::kWhole);
-  EXPECT_EQ(read("HTTP/1.1 200 \r\n\r\n").state(), State::kWhole);
-  EXPECT_EQ(read("HTTP/1.1 200 \xc3\xa9t\xc3\xa9\r\n\r\n").state(), State::kWhole);
+  EXPECT_EQ(read_answer("HTTP/1.0 200 OK\n\n").state(), State::kWhole);
+  EXPECT_EQ(read_answer("HTTP/1.1 200\r\n\r\n").state(), State::kWhole);
+  EXPECT_EQ(read_answer("HTTP/1.1 200 \r\n\r\n").state(), State::kWhole);
+  EXPECT_EQ(read_answer("HTTP/1.1 200 \xc3\xa9t\xc3\xa9\r\n\r\n").state(), State::kWhole);
 }
 
 TEST(HttpAnswer, GivesTheSameAnswerHoweverTheBytesAreCut) {
@@ -42,7 +42,7 @@ TEST(HttpAnswer, GivesTheSameAnswerHoweverTheBytesAreCut) {
 }
 
 TEST(HttpAnswer, PassesOverInterimAnswersAndIgnoresTheBody) {
-  const HttpAnswer answer = read(
+  const HttpAnswer answer = read_answer(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 "
       "OK\r\n\r\nHTTP/1.1 500 no");
   EXPECT_EQ(answer.state(), State::kWhole);
@@ -72,7 +72,7 @@ TEST(HttpAnswer, CallsEveryMalformedHeadGarbage) {
       "\r\nHTTP/1.1 200 OK\r\n\r\n",
   };
   for (const std::string& head : heads) {
-    EXPECT_EQ(read(head).state(), State::kGarbage) << head;
+    EXPECT_EQ(read_answer(head).state(), State::kGarbage) << head;
   }
 }
 
@@ -85,7 +85,8 @@ TEST(HttpAnswer, CallsContradictingLengthsGarbage) {
                                    "Content-Length: \n",
                                    "content-length: 99999999999999999999\r\n",
                                    "Content-Length: 2\r\nServer: x\r\nCONTENT-LENGTH: 3\r\n"}) {
-    EXPECT_EQ(read("HTTP/1.1 200 OK\r\n" + fields + "\r\n").state(), State::kGarbage) << fields;
+    EXPECT_EQ(read_answer("HTTP/1.1 200 OK\r\n" + fields + "\r\n").state(), State::kGarbage)
+        << fields;
   }
 }
 
@@ -94,10 +95,11 @@ TEST(HttpAnswer, TakesOneLengthAlsoWhenItIsRepeated) {
                                    "Content-Length:0\n",
                                    "Content-Length: \t2 \r\nContent-Length: 2\r\n",
                                    "Content-Lengthy: -2\r\nContent-Lengt: x\r\n"}) {
-    EXPECT_EQ(read("HTTP/1.1 200 OK\r\n" + fields + "\r\n").state(), State::kWhole) << fields;
+    EXPECT_EQ(read_answer("HTTP/1.1 200 OK\r\n" + fields + "\r\n").state(), State::kWhole)
+        << fields;
   }
-  EXPECT_EQ(read("HTTP/1.1 103 Early\r\nContent-Length: 1\r\n\r\n"
-                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+  EXPECT_EQ(read_answer("HTTP/1.1 103 Early\r\nContent-Length: 1\r\n\r\n"
+                        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
                 .state(),
             State::kWhole);
 }
@@ -121,7 +123,7 @@ TEST(HttpAnswer, StopsAtTheByteAndFieldLimits) {
   while (interim.size() <= HttpAnswer::kMaxBytes) {
     interim += "HTTP/1.1 100 Continue\r\n\r\n";
   }
-  EXPECT_EQ(read(interim).state(), State::kGarbage);
+  EXPECT_EQ(read_answer(interim).state(), State::kGarbage);
 }
 
 }  // namespace

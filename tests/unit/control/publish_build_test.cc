@@ -29,7 +29,7 @@ config::IpAddress v4(std::uint8_t last) {
   return address;
 }
 
-config::Config sample() {
+config::Config sample_config() {
   config::Config config;
   config.ports = {{.name = "wan0",
                    .device = config::PortDevice::kPcap,
@@ -70,7 +70,7 @@ config::Config sample() {
 TEST(BuildGeneration, BindsEveryVipToEveryPortAndTakesWeightsFromTheDecisions) {
   const std::vector<ServiceDecision> decisions = {
       {.members = {{Disposition::kKeep, 10}, {Disposition::kNew, 0}}}};
-  const auto spec = build_generation(sample(), decisions, 9);
+  const auto spec = build_generation(sample_config(), decisions, 9);
   EXPECT_EQ(spec.number, 9U);
   ASSERT_EQ(spec.services.size(), 1U);
   const dataplane::ServiceSpec& web = spec.services[0];
@@ -99,7 +99,7 @@ TEST(BuildGeneration, BindsEveryVipToEveryPortAndTakesWeightsFromTheDecisions) {
 }
 
 TEST(BuildGeneration, CountsTheBitsOfAnIpv4PrefixBehindTheMappedOnes) {
-  config::Config config = sample();
+  config::Config config = sample_config();
   config.services[0].vips = {{v4(0), 24}};
   config.services[0].affinity = {};
   const auto spec = build_generation(config, all_up(config), 1);
@@ -108,7 +108,7 @@ TEST(BuildGeneration, CountsTheBitsOfAnIpv4PrefixBehindTheMappedOnes) {
 }
 
 TEST(BuildGeneration, MakesWhatTheSeamAccepts) {
-  const auto spec = build_generation(sample(), all_up(sample()), 1);
+  const auto spec = build_generation(sample_config(), all_up(sample_config()), 1);
   const auto back = seam::from_wire(seam::to_wire(spec));
   ASSERT_TRUE(back.has_value()) << back.error();
   EXPECT_EQ(*back, spec);
@@ -117,7 +117,7 @@ TEST(BuildGeneration, MakesWhatTheSeamAccepts) {
 TEST(StartupSpec, CarriesEveryStartUpKey) {
   HashKey key{};
   key.fill(7);
-  const auto spec = startup_spec(sample(), key);
+  const auto spec = startup_spec(sample_config(), key);
   EXPECT_EQ(spec.workers, 2U);
   EXPECT_EQ(spec.flows, 1'000'000U);
   EXPECT_EQ(spec.hash_key, key);
@@ -132,7 +132,7 @@ TEST(StartupSpec, CarriesEveryStartUpKey) {
 }
 
 TEST(StartupSpec, IsOneOfAPairAsItBegins) {
-  config::Config config = sample();
+  config::Config config = sample_config();
   EXPECT_EQ(startup_spec(config, {}).role, dataplane::Role::kAlone);
   config.pair.emplace();
   EXPECT_EQ(startup_spec(config, {}).role, dataplane::Role::kStandby);
@@ -141,7 +141,7 @@ TEST(StartupSpec, IsOneOfAPairAsItBegins) {
 }
 
 TEST(StartupSpec, HasRoutesWhereTheConfigurationAsksForThem) {
-  config::Config config = sample();
+  config::Config config = sample_config();
   config.routes = {.device = "hf0", .protocol = 77, .table = 1000, .place = {}};
   const auto spec = startup_spec(config, {});
   EXPECT_EQ(spec.routes, (dataplane::RoutesSpec{.device = "hf0", .protocol = 77, .table = 1000}));

@@ -16,7 +16,7 @@ constexpr std::uint32_t kCount = 10'000;
 
 Address v4(std::uint32_t host_order) { return Address::v4(Be32::from_host(host_order)); }
 
-Address v6(std::size_t changed, std::uint32_t number) {
+Address v6_with(std::size_t changed, std::uint32_t number) {
   Address address = *Address::parse("2001:db8::");
   address.bytes[changed] = static_cast<std::uint8_t>(number >> 8);
   address.bytes[changed + 1] = static_cast<std::uint8_t>(number);
@@ -51,7 +51,7 @@ TEST(AddressMix, SpreadsIpv4NetworksOfAnyLength) {
 
 TEST(AddressMix, SpreadsIpv6HostsAndNetworks) {
   for (std::size_t changed = 4; changed < 15; ++changed) {
-    EXPECT_LT(longest_walk([&](std::uint32_t i) { return v6(changed, i); }), 20U) << changed;
+    EXPECT_LT(longest_walk([&](std::uint32_t i) { return v6_with(changed, i); }), 20U) << changed;
   }
 }
 

@@ -14,7 +14,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-const FlowHasher kHasher({7, 7, 7});
+const FlowHasher kMaglevHasher({7, 7, 7});
 
 struct Pool {
   std::vector<std::string> names;
@@ -41,7 +41,7 @@ std::map<std::uint16_t, std::uint32_t> shares(const std::vector<std::uint16_t>& 
 
 TEST(Maglev, EqualWeightsDifferByAtMostOneSlot) {
   for (const std::size_t count : {1UZ, 2UZ, 3UZ, 10UZ, 100UZ, 1000UZ}) {
-    const auto share = shares(build_maglev(Pool(count).members, 65537, kHasher));
+    const auto share = shares(build_maglev(Pool(count).members, 65537, kMaglevHasher));
     ASSERT_EQ(share.size(), count);
     const auto [least, most] =
         std::ranges::minmax_element(share, {}, [](const auto& entry) { return entry.second; });
@@ -55,7 +55,7 @@ TEST(Maglev, SharesFollowTheWeights) {
   for (std::size_t i = 0; i < 4; ++i) {
     pool.members[i].weight = weights[i];
   }
-  const auto share = shares(build_maglev(pool.members, 65537, kHasher));
+  const auto share = shares(build_maglev(pool.members, 65537, kMaglevHasher));
   for (std::uint16_t i = 0; i < 4; ++i) {
     EXPECT_NEAR(share.at(i), 65537.0 * weights[i] / 351, 2.0) << i;
   }
@@ -64,27 +64,27 @@ TEST(Maglev, SharesFollowTheWeights) {
 TEST(Maglev, AWeightOfZeroGetsNoSlot) {
   Pool pool(3);
   pool.members[1].weight = 0;
-  EXPECT_FALSE(shares(build_maglev(pool.members, 4093, kHasher)).contains(1));
+  EXPECT_FALSE(shares(build_maglev(pool.members, 4093, kMaglevHasher)).contains(1));
   for (MaglevMember& member : pool.members) {
     member.weight = 0;
   }
-  EXPECT_TRUE(build_maglev(pool.members, 4093, kHasher).empty());
+  EXPECT_TRUE(build_maglev(pool.members, 4093, kMaglevHasher).empty());
 }
 
 TEST(Maglev, TheOrderOfMembersDoesNotMatter) {
   Pool pool(50);
   pool.members[3].weight = 37;
-  const auto table = build_maglev(pool.members, 4093, kHasher);
+  const auto table = build_maglev(pool.members, 4093, kMaglevHasher);
   std::ranges::reverse(pool.members);
-  EXPECT_EQ(build_maglev(pool.members, 4093, kHasher), table);
+  EXPECT_EQ(build_maglev(pool.members, 4093, kMaglevHasher), table);
 }
 
 TEST(Maglev, RemovingAMemberMovesLittleElse) {
   const Pool pool(100);
-  const auto before = build_maglev(pool.members, 65537, kHasher);
+  const auto before = build_maglev(pool.members, 65537, kMaglevHasher);
   auto fewer = pool.members;
   fewer.erase(fewer.begin() + 42);
-  const TableChange change = compare_tables(before, build_maglev(fewer, 65537, kHasher));
+  const TableChange change = compare_tables(before, build_maglev(fewer, 65537, kMaglevHasher));
   EXPECT_NEAR(change.least, 655, 2);                    // its share
   EXPECT_LT(change.moved - change.least, 65537 / 100);  // under 1 % of the slots
 }
@@ -92,7 +92,7 @@ TEST(Maglev, RemovingAMemberMovesLittleElse) {
 TEST(Maglev, AnotherSecretMakesAnotherTable) {
   const Pool pool(10);
   const FlowHasher other({9});
-  const auto a = build_maglev(pool.members, 4093, kHasher);
+  const auto a = build_maglev(pool.members, 4093, kMaglevHasher);
   const auto b = build_maglev(pool.members, 4093, other);
   EXPECT_GT(compare_tables(a, b).moved, 3000U);
 }
@@ -100,11 +100,11 @@ TEST(Maglev, AnotherSecretMakesAnotherTable) {
 // The definition in maglev.h, step by step. Requires: members in the order of their keys.
 std::vector<std::uint16_t> by_the_book(const Pool& pool, std::uint32_t slots) {
   const auto hash = [&](std::string_view key, std::uint64_t domain) {
-    std::uint64_t state = kHasher.words(domain, key.size());
+    std::uint64_t state = kMaglevHasher.words(domain, key.size());
     for (std::size_t at = 0; at < key.size(); at += 8) {
       std::uint64_t chunk = 0;
       std::memcpy(&chunk, key.data() + at, std::min<std::size_t>(8, key.size() - at));
-      state = kHasher.words(state, chunk);
+      state = kMaglevHasher.words(state, chunk);
     }
     return state;
   };
@@ -139,7 +139,7 @@ TEST(Maglev, TablesAreThoseOfTheDefinition) {
       for (MaglevMember& member : pool.members) {
         member.weight = 1 + static_cast<std::uint32_t>(random() % most);
       }
-      EXPECT_EQ(build_maglev(pool.members, slots, kHasher), by_the_book(pool, slots))
+      EXPECT_EQ(build_maglev(pool.members, slots, kMaglevHasher), by_the_book(pool, slots))
           << slots << " slots, weights up to " << most;
     }
   }
@@ -149,11 +149,11 @@ TEST(Maglev, TablesOfManyMembersAreThoseOfTheDefinition) {
   for (const std::size_t count : {300UZ, 1000UZ}) {
     Pool pool(count);
     std::ranges::sort(pool.members, {}, &MaglevMember::key);
-    EXPECT_EQ(build_maglev(pool.members, 16381, kHasher), by_the_book(pool, 16381)) << count;
+    EXPECT_EQ(build_maglev(pool.members, 16381, kMaglevHasher), by_the_book(pool, 16381)) << count;
     for (MaglevMember& member : pool.members) {
       member.weight = 1U + member.index % 7U;
     }
-    EXPECT_EQ(build_maglev(pool.members, 16381, kHasher), by_the_book(pool, 16381)) << count;
+    EXPECT_EQ(build_maglev(pool.members, 16381, kMaglevHasher), by_the_book(pool, 16381)) << count;
   }
 }
 

@@ -23,14 +23,14 @@ using dataplane::LearnedNeighbor;
 
 constexpr Room kAnswerRoom = {.head = 2, .tail = 64, .beyond = 0};
 
-ExactBurst parsed(const Bytes& frame, Room room = kAnswerRoom) {
+ExactBurst parsed_to_answer(const Bytes& frame, Room room = kAnswerRoom) {
   ExactBurst burst(frame, room);
   parse(*burst);
   return burst;
 }
 
 Bytes echoed(const Bytes& frame) {
-  ExactBurst burst = parsed(frame);
+  ExactBurst burst = parsed_to_answer(frame);
   EXPECT_EQ(burst->kind[0], Kind::kEchoRequest);
   EXPECT_TRUE(answer_echo(burst.frame(), *burst, 0));
   return burst.bytes();
@@ -107,7 +107,7 @@ TEST(AnswerEcho, RefusesEveryWrongChecksumAndLeavesTheFrameAlone) {
     for (std::size_t bit = 0; bit < 16; ++bit) {
       Bytes frame = request.bytes();
       frame[request.l4_offset() + 2 + bit / 8] ^= static_cast<std::uint8_t>(1 << bit % 8);
-      ExactBurst burst = parsed(frame);
+      ExactBurst burst = parsed_to_answer(frame);
       EXPECT_FALSE(answer_echo(burst.frame(), *burst, 0));
       expect_same(burst.bytes(), frame);
     }
@@ -118,7 +118,7 @@ TEST(AnswerEcho, RefusesGroupMacAddresses) {
   const MacAddress group = {0x33, 0x33, 0, 0, 0, 1};
   for (const Bytes& frame : {echo_request(kClient, kVip.at_mac(kBroadcastMac)).bytes(),
                              echo_request(kClient.at_mac(group), kVip).bytes()}) {
-    ExactBurst burst = parsed(frame);
+    ExactBurst burst = parsed_to_answer(frame);
     EXPECT_FALSE(answer_echo(burst.frame(), *burst, 0));
     expect_same(burst.bytes(), frame);
   }
@@ -192,7 +192,8 @@ constexpr Endpoint kAllNodes = {
 
 TEST(AnswerSolicitation, AdvertisesTheTargetToItsSender) {
   for (const Endpoint& to : {solicited_nodes(kVip6.address), kVip6}) {
-    ExactBurst burst = parsed(neighbor_solicitation(kClient6, to, kVip6.address).bytes(), {});
+    ExactBurst burst =
+        parsed_to_answer(neighbor_solicitation(kClient6, to, kVip6.address).bytes(), {});
     EXPECT_EQ(solicited_target(burst.frame(), *burst, 0), kVip6.address);
     ASSERT_TRUE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac));
     expect_same(burst.bytes(), advertisement(kVip6, kClient6, 0x60000000));
@@ -207,8 +208,8 @@ Packet bare_solicitation(const Endpoint& from, const Endpoint& to) {
 }
 
 TEST(AnswerSolicitation, UsesTheLinkSourceWhenThereIsNoOption) {
-  ExactBurst burst =
-      parsed(bare_solicitation(kClient6, kVip6).bytes(), {.head = 0, .tail = 8, .beyond = 0});
+  ExactBurst burst = parsed_to_answer(bare_solicitation(kClient6, kVip6).bytes(),
+                                      {.head = 0, .tail = 8, .beyond = 0});
   ASSERT_TRUE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac));
   expect_same(burst.bytes(), advertisement(kVip6, kClient6, 0x60000000));
   EXPECT_EQ(burst.frame().length, 86u);
@@ -220,7 +221,7 @@ TEST(AnswerSolicitation, RefusesWithoutRoomForTheAnswer) {
   for (const Room room : {Room{},
                           Room{.head = 0, .tail = 7, .beyond = 0},
                           Room{.head = 0, .tail = 64, .beyond = 100}}) {
-    ExactBurst burst = parsed(frame, room);
+    ExactBurst burst = parsed_to_answer(frame, room);
     ASSERT_EQ(burst->kind[0], Kind::kNeighborSolicitation);
     EXPECT_FALSE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac));
     expect_same(burst.bytes(), frame);
@@ -231,7 +232,7 @@ TEST(AnswerSolicitation, CutsOtherOptionsAndKeepsATag) {
   Bytes body(kVip6.address.bytes.begin(), kVip6.address.bytes.end());
   body.insert(body.end(), {14, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14});  // nonce
   Packet request = neighbor_solicitation(kClient6, kVip6, kVip6.address).vlan(7);
-  ExactBurst burst = parsed(request.payload(std::move(body)).bytes());
+  ExactBurst burst = parsed_to_answer(request.payload(std::move(body)).bytes());
   ASSERT_TRUE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac));
   Bytes expected = advertisement(kVip6, kClient6, 0x60000000);
   expected.insert(expected.begin() + 12, {0x81, 0x00, 0, 7});
@@ -241,13 +242,14 @@ TEST(AnswerSolicitation, CutsOtherOptionsAndKeepsATag) {
 TEST(AnswerSolicitation, AnswersDuplicateDetectionToAllNodes) {
   Endpoint nobody = kClient6;
   nobody.address = {};
-  ExactBurst burst = parsed(bare_solicitation(nobody, solicited_nodes(kVip6.address)).bytes());
+  ExactBurst burst =
+      parsed_to_answer(bare_solicitation(nobody, solicited_nodes(kVip6.address)).bytes());
   ASSERT_TRUE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac));
   expect_same(burst.bytes(), advertisement(kVip6, kAllNodes, 0x20000000));
 }
 
 void expect_refused(const Bytes& frame, const char* why) {
-  ExactBurst burst = parsed(frame);
+  ExactBurst burst = parsed_to_answer(frame);
   ASSERT_EQ(burst->kind[0], Kind::kNeighborSolicitation) << why;
   EXPECT_FALSE(answer_neighbor_solicitation(burst.frame(), *burst, 0, kOurMac)) << why;
   EXPECT_EQ(learn_from_solicitation(burst.frame(), *burst, 0), std::nullopt) << why;
@@ -284,7 +286,7 @@ TEST(Learn, TakesTheSenderOfRequestsAndSolicitations) {
   ExactBurst arp(arp_request(kClient, kVip.address));
   EXPECT_EQ(learn_from_arp(arp_of(arp)),
             (LearnedNeighbor{.address = kClient.address, .mac = kClient.mac}));
-  ExactBurst burst = parsed(
+  ExactBurst burst = parsed_to_answer(
       neighbor_solicitation(kClient6, solicited_nodes(kVip6.address), kVip6.address).bytes());
   EXPECT_EQ(learn_from_solicitation(burst.frame(), *burst, 0),
             (LearnedNeighbor{.address = kClient6.address, .mac = kClient6.mac}));
@@ -300,7 +302,7 @@ TEST(Learn, TakesNothingFromProbesRepliesAndGroups) {
     ExactBurst burst(frame);
     EXPECT_EQ(learn_from_arp(arp_of(burst)), std::nullopt);
   }
-  ExactBurst bare = parsed(bare_solicitation(kClient6, kVip6).bytes());
+  ExactBurst bare = parsed_to_answer(bare_solicitation(kClient6, kVip6).bytes());
   EXPECT_EQ(learn_from_solicitation(bare.frame(), *bare, 0), std::nullopt);
 }
 

@@ -14,7 +14,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-Address v4(std::uint32_t bits) { return Address::v4(Be32::from_host(bits)); }
+Address v4_of_bits(std::uint32_t bits) { return Address::v4(Be32::from_host(bits)); }
 
 class Routed : public ::testing::Test {
  protected:
@@ -28,9 +28,9 @@ class Routed : public ::testing::Test {
 
   std::vector<BindingRecord> records = std::vector<BindingRecord>(8);
   BindingRegistry bindings{records};
-  const VipPrefix one{v4(0xcb007101)};
-  const VipPrefix two{v4(0xcb007102)};
-  const VipPrefix prefix{v4(0xc6336400), kMappedBits + 24};
+  const VipPrefix one{v4_of_bits(0xcb007101)};
+  const VipPrefix two{v4_of_bits(0xcb007102)};
+  const VipPrefix prefix{v4_of_bits(0xc6336400), kMappedBits + 24};
 };
 
 TEST_F(Routed, IsEveryBindingOfAVipAndOnlyThoseThatWereSaidLast) {

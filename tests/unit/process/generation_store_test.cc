@@ -2,13 +2,13 @@
 // Persisted generations: what comes back, and what does not when the file was touched.
 #include "dataplane/process/generation_store.h"
 
+#include "tests/support/contents.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/process/seam_helpers.h"
 
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,13 +18,9 @@
 namespace holdfast::dataplane {
 namespace {
 
+using holdfast::testing::contents;
 using holdfast::testing::TempDirectory;
 using ::testing::HasSubstr;
-
-std::string read_all(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void write_all(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
@@ -48,7 +44,7 @@ TEST(GenerationStore, FallsBackToThePreviousWhateverByteIsDamaged) {
   const GenerationStore store(folder.path());
   ASSERT_TRUE(store.save(small_generation(1)));
   ASSERT_TRUE(store.save(small_generation(2)));
-  const std::string good = read_all(folder.file("generation.current"));
+  const std::string good = contents(folder.file("generation.current"));
   for (std::size_t i = 0; i < good.size(); ++i) {
     std::string bad = good;
     bad[i] = static_cast<char>(bad[i] ^ 0x41);
@@ -64,7 +60,7 @@ TEST(GenerationStore, FallsBackToThePreviousWhereverTheFileIsCut) {
   const GenerationStore store(folder.path());
   ASSERT_TRUE(store.save(small_generation(1)));
   ASSERT_TRUE(store.save(small_generation(2)));
-  const std::string good = read_all(folder.file("generation.current"));
+  const std::string good = contents(folder.file("generation.current"));
   for (std::size_t size = 0; size < good.size(); ++size) {
     write_all(folder.file("generation.current"), good.substr(0, size));
     ASSERT_EQ(store.load().spec, small_generation(1)) << size << " bytes";

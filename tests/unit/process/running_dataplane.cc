@@ -3,13 +3,12 @@
 #include "tests/unit/process/running_dataplane.h"
 
 #include "dataplane/api/codec.h"
+#include "tests/support/contents.h"
 
 #include <array>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <thread>
 
@@ -21,12 +20,9 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::chrono::seconds kPatience{20};
+using holdfast::testing::contents;
 
-std::string read_all(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+constexpr std::chrono::seconds kPatience{20};
 
 }  // namespace
 
@@ -91,7 +87,7 @@ seam::Client RunningDataplane::client(std::uint64_t writer_epoch, bool read_only
     }
     if (std::chrono::steady_clock::now() > deadline || ::waitpid(pid_, nullptr, WNOHANG) != 0) {
       throw std::runtime_error("no dataplane: " + connected.error() +
-                               "; it said: " + read_all(error_file_));
+                               "; it said: " + contents(error_file_));
     }
     std::this_thread::yield();
   }
@@ -106,7 +102,7 @@ Ending RunningDataplane::end(int signal) {
   ::waitpid(pid_, &status, 0);
   pid_ = -1;
   ending.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  ending.error = read_all(error_file_);
+  ending.error = contents(error_file_);
   return ending;
 }
 
