@@ -372,9 +372,10 @@ def main() -> int:
     chosen = arguments.stages or (QUICK_STAGES if arguments.quick else STAGES)
     tally = Tally()
     trees = build_root()
+    began = time.monotonic()
     for stage in chosen:
         start, before = time.monotonic(), tally.passed
-        print(f"== {stage}", flush=True)
+        print(f"== {stage}, after {start - began:.0f} s", flush=True)
         run_stage(stage, tally, trees, arguments.quick, arguments.fuzz_seconds)
         tally.stages.append((stage, time.monotonic() - start, tally.passed - before))
     for name in tally.skipped:
