@@ -218,23 +218,19 @@ asio::awaitable<HttpResponse> flows(Operator& target, std::string wanted) {
   co_return reply(http_status(view.result.outcome), to_json(view));
 }
 
-asio::awaitable<HttpResponse> reset_flows(Operator& target, HttpRequest request) {
-  auto reset = read_flows_reset(request.body);
-  if (!reset) {
-    co_return usage(reset.error());
+// One request of a body, read by `read`, carried out by `carry_out`.
+template <typename Read, typename Request>
+asio::awaitable<HttpResponse> flows_verb(
+    Operator& target,
+    HttpRequest request,
+    Read read,
+    asio::awaitable<VerbResult> (Operator::*carry_out)(Request)) {
+  auto asked = read(request.body);
+  if (!asked) {
+    co_return usage(asked.error());
   }
-  reset->caller.who = request.who;
-  const VerbResult result = co_await target.reset_flows(std::move(*reset));
-  co_return reply(result);
-}
-
-asio::awaitable<HttpResponse> move_flows(Operator& target, HttpRequest request) {
-  auto move = read_flows_move(request.body);
-  if (!move) {
-    co_return usage(move.error());
-  }
-  move->caller.who = request.who;
-  const VerbResult result = co_await target.move_flows(std::move(*move));
+  asked->caller.who = request.who;
+  const VerbResult result = co_await (target.*carry_out)(std::move(*asked));
   co_return reply(result);
 }
 
@@ -246,10 +242,12 @@ asio::awaitable<HttpResponse> verb(Operator& target, const Route* route, HttpReq
     co_return co_await node_verb(target, route->node, std::move(request));
   }
   if (route->path == Path::kFlowsReset) {
-    co_return co_await reset_flows(target, std::move(request));
+    co_return co_await flows_verb(
+        target, std::move(request), read_flows_reset, &Operator::reset_flows);
   }
   if (route->path == Path::kFlowsMove) {
-    co_return co_await move_flows(target, std::move(request));
+    co_return co_await flows_verb(
+        target, std::move(request), read_flows_move, &Operator::move_flows);
   }
   auto change = read_change(route->verb, request.body);
   if (!change) {

@@ -2,11 +2,10 @@
 #include "control/cli/child_lock.h"
 
 #include "control/cli/pidfd.h"
+#include "dataplane/api/child_lock_text.h"
 
 #include <array>
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <sstream>
 #include <system_error>
@@ -17,23 +16,6 @@
 
 namespace holdfast::control {
 namespace {
-
-// Field 22 of /proc/PID/stat: when the process started, in ticks since boot. The command name
-// before it may hold anything, so counting begins behind its last parenthesis.
-std::optional<std::string> start_time(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto name_end = text.rfind(')');
-  if (name_end == std::string::npos) {
-    return std::nullopt;
-  }
-  std::istringstream fields(text.substr(name_end + 1));
-  std::string field;
-  for (int number = 3; number <= 22; ++number) {
-    fields >> field;
-  }
-  return fields ? std::optional(field) : std::nullopt;
-}
 
 std::optional<Holder> find_holder(int file) {
   std::array<char, 64> text{};
@@ -46,7 +28,7 @@ std::optional<Holder> find_holder(int file) {
   }
   // First the pidfd, then the start time: what the pidfd stands for cannot change any more.
   Holder holder{pid, FileDescriptor(::pidfd_open(pid, 0))};
-  if (!holder.pidfd.valid() || start_time(pid) != started) {
+  if (!holder.pidfd.valid() || dataplane::start_time(pid) != started) {
     return std::nullopt;
   }
   return holder;
@@ -71,8 +53,7 @@ std::expected<std::variant<ChildLock, Holder>, std::string> ChildLock::take(
 }
 
 bool ChildLock::name(pid_t holder) const {
-  const std::string text =
-      std::to_string(holder) + " " + start_time(holder).value_or("unknown") + "\n";
+  const std::string text = dataplane::child_lock_text(holder);
   return ::ftruncate(file_.get(), 0) == 0 &&
          ::pwrite(file_.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size());
 }

@@ -293,6 +293,31 @@ Result<Booted> open_files(const StartupSpec& startup,
   return booted;
 }
 
+// DPDK's environment, and what is opened through it.
+Result<void> open_devices(const StartupSpec& startup,
+                          const MemoryPlan& plan,
+                          const PortDemands& demands,
+                          Predecessor* predecessor,
+                          CapabilitySet starting,
+                          Booted& booted) {
+  if (auto opened = open_mirror(demands, booted); !opened) {
+    return opened;
+  }
+  if (auto started = start_eal(plan, startup.instance, demands.bus, starting); !started) {
+    return started;
+  }
+  if (auto opened = open_ports(startup, booted); !opened) {
+    return opened;
+  }
+  if (auto opened = open_routes(startup, predecessor, booted); !opened) {
+    return opened;
+  }
+  if (!drop_eal_capabilities()) {
+    return fail(ExitCode::kEnvironment, "cannot drop the capabilities of DPDK's thread");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::string> rehearse(const StartupSpec& startup) {
@@ -346,20 +371,9 @@ Result<Booted> boot(const StartupSpec& startup,
           clean_up(startup);
         }
       });
-  if (auto opened = open_mirror(*demands, *booted); !opened) {
+  if (auto opened = open_devices(startup, *plan, *demands, predecessor, needs.starting, *booted);
+      !opened) {
     return std::unexpected(opened.error());
-  }
-  if (auto started = start_eal(*plan, startup.instance, demands->bus, needs.starting); !started) {
-    return std::unexpected(started.error());
-  }
-  if (auto opened = open_ports(startup, *booted); !opened) {
-    return std::unexpected(opened.error());
-  }
-  if (auto opened = open_routes(startup, predecessor, *booted); !opened) {
-    return std::unexpected(opened.error());
-  }
-  if (!drop_eal_capabilities()) {
-    return fail(ExitCode::kEnvironment, "cannot drop the capabilities of DPDK's thread");
   }
   return booted;
 }

@@ -2,16 +2,14 @@
 // See child_lock.h.
 #include "dataplane/process/child_lock.h"
 
+#include "dataplane/api/child_lock_text.h"
+
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
-#include <sstream>
 #include <string>
 #include <string_view>
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,18 +17,6 @@ namespace holdfast::dataplane {
 namespace {
 
 constexpr const char* kVariable = "HOLDFAST_CHILD_LOCK";
-
-// Field 22, counted behind the command's name, which may hold anything.
-std::string start_time() {
-  std::ifstream file("/proc/self/stat");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  std::istringstream fields(text.substr(text.rfind(')') + 1));
-  std::string field;
-  for (int number = 3; number <= 22; ++number) {
-    fields >> field;
-  }
-  return field;
-}
 
 }  // namespace
 
@@ -54,7 +40,7 @@ void name_child_lock(const Descriptor& lock) {
   if (!lock.valid()) {
     return;
   }
-  const std::string name = fmt::format("{} {}\n", ::getpid(), start_time());
+  const std::string name = child_lock_text(::getpid());
   [[maybe_unused]] const bool named =
       ::ftruncate(lock.get(), 0) == 0 &&
       ::pwrite(lock.get(), name.data(), name.size(), 0) == static_cast<ssize_t>(name.size());
