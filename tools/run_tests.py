@@ -101,7 +101,7 @@ def build(preset: str, *targets: str) -> bool:
 
 
 def run_lint(tally: Tally, quick: bool) -> None:
-    scope = None if quick else tidy.Scope(product_only=True, shallow=True)
+    scope = None if quick else tidy.Scope(product_only=True, brief=True)
     for outcome in lint.run_checks(lint.checks(scope)):
         if outcome.passed:
             tally.passed += 1

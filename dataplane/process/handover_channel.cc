@@ -13,10 +13,10 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x31564f4846444c48;  // the layout of Wire, in every build
+constexpr std::uint64_t kWireMagic = 0x31564f4846444c48;  // the layout of Wire, in every build
 
 struct Wire {
-  std::uint64_t magic = kMagic;
+  std::uint64_t magic = kWireMagic;
   std::uint32_t step = 0;
   std::uint32_t handed_over = 0;  // bit n: descriptor n is among those beside it
   std::uint64_t startup_id = 0;
@@ -109,7 +109,7 @@ std::optional<HandoverMessage> HandoverChannel::receive(std::chrono::millisecond
     size = ::recvmsg(socket_.get(), &header, kFlags);
   }
   HandoverMessage message;
-  const bool whole = size == static_cast<ssize_t>(sizeof(wire)) && wire.magic == kMagic &&
+  const bool whole = size == static_cast<ssize_t>(sizeof(wire)) && wire.magic == kWireMagic &&
                      wire.step <= static_cast<std::uint32_t>(HandoverStep::kForwards);
   // Whatever came is ours to close.
   const bool matched = size >= 0 && take_descriptors(header, wire.handed_over, message.descriptors);

@@ -16,7 +16,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr const char* kVariable = "HOLDFAST_LEVEL";
+constexpr const char* kLevelVariable = "HOLDFAST_LEVEL";
 
 #ifdef __x86_64__
 struct Level {
@@ -51,7 +51,7 @@ std::string listed(const std::vector<std::string_view>& levels) {
 
 Result<std::string> choose_asked(const LevelQuestion& question,
                                  const std::function<bool(std::string_view)>& installed) {
-  const std::string wish = std::string(kVariable) + "=" + std::string(question.asked);
+  const std::string wish = std::string(kLevelVariable) + "=" + std::string(question.asked);
   if (!contains(question.present, question.asked)) {
     return fail(ExitCode::kEnvironment,
                 wish + ": this processor has no such level, but " + listed(question.present));
@@ -109,7 +109,7 @@ Result<void> become_best_build(char* const* arguments, std::string_view own) {
     return (builds / level / "holdfast-dataplane").string();
   };
   const bool privileged = ::getauxval(AT_SECURE) != 0;
-  const char* asked = privileged ? nullptr : std::getenv(kVariable);
+  const char* asked = privileged ? nullptr : std::getenv(kLevelVariable);
   const auto level = choose_level(
       {.own = own, .asked = asked == nullptr ? "" : asked, .present = processor_levels()},
       [&](std::string_view name) {

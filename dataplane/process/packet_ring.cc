@@ -13,7 +13,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::uint32_t kLeastRingFrames = 128;
+constexpr std::uint32_t kLeastSocketFrames = 128;
 
 }  // namespace
 
@@ -48,7 +48,7 @@ void raise_lock_limit() {
 // tells, and every port gets the same.
 std::uint32_t affordable_ring_frames(std::uint32_t frame_bytes) {
   std::uint32_t frames = kRingFrames;
-  while (frames > kLeastRingFrames) {
+  while (frames > kLeastSocketFrames) {
     const std::size_t both_rings = 2 * std::size_t{frame_bytes} * frames;
     void* trial =
         ::mmap(nullptr, both_rings, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);

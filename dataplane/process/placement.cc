@@ -21,7 +21,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20U;
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20U;
 constexpr int kMostNodes = 64;
 
 // The one with the highest count, of several the lowest; kNoNode: there is none.
@@ -98,11 +98,11 @@ int node_of_core(std::size_t core) {
 // Whole pages of whatever size: what is left over at both ends stays where it is.
 bool place(std::span<std::byte> memory, int node) {
   const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
-  const std::size_t skipped = (kHugePage - begin % kHugePage) % kHugePage;
-  if (memory.size() < skipped + kHugePage) {
+  const std::size_t skipped = (kHugePageBytes - begin % kHugePageBytes) % kHugePageBytes;
+  if (memory.size() < skipped + kHugePageBytes) {
     return true;
   }
-  const std::size_t length = (memory.size() - skipped) / kHugePage * kHugePage;
+  const std::size_t length = (memory.size() - skipped) / kHugePageBytes * kHugePageBytes;
   const unsigned long mask = 1UL << static_cast<unsigned>(node);
   return ::mbind(memory.data() + skipped,
                  length,

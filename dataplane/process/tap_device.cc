@@ -26,7 +26,7 @@ constexpr int kQueueFrames = 4096;
 constexpr int kQueuePackets = 64;  // of a TUN: nobody waits for them
 constexpr std::size_t kMostSegments = 16;
 
-ifreq request_for(const std::string& name) {
+ifreq tap_request_for(const std::string& name) {
   ifreq request{};
   std::ranges::copy(std::string_view(name).substr(0, IFNAMSIZ - 1), request.ifr_name);
   return request;
@@ -79,7 +79,7 @@ Result<TapDevice> TapDevice::open(const TapPlan& plan) {
                             "container have the device",
                             strerror(errno)));
   }
-  ifreq request = request_for(plan.name);
+  ifreq request = tap_request_for(plan.name);
   request.ifr_flags =
       static_cast<short>((plan.kind == TapPlan::Kind::kTun ? IFF_TUN : IFF_TAP) | IFF_NO_PI);
   if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
@@ -112,7 +112,7 @@ bool TapDevice::set_persistence(const TapPlan& plan) const {
 
 Result<void> TapDevice::set_up(const TapPlan& plan) {
   const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const ifreq named = request_for(plan.name);
+  const ifreq named = tap_request_for(plan.name);
   ifreq mtu = named;
   mtu.ifr_mtu = plan.mtu;
   ifreq queue = named;

@@ -23,13 +23,13 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr std::size_t kBufferBytes = 64U << 10U;
+constexpr std::size_t kDumpBytes = 64U << 10U;
 // Answers to as many fit into a socket's receive queue of the usual size.
 constexpr std::size_t kStepsPerMessage = 64;
 constexpr int kPacketsPerCall = 64;
-constexpr unsigned kGroups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+constexpr unsigned kRouteGroups = RTMGRP_LINK | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
 
-using Buffer = std::array<char, kBufferBytes>;
+using DumpBuffer = std::array<char, kDumpBytes>;
 
 // Whether the packet is for one station: the kernel's own questions on the link (multicast) are
 // nobody's loss.
@@ -67,7 +67,7 @@ Result<void> VipRoutes::open_sockets() {
   events_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
   const timeval limit{.tv_sec = 1, .tv_usec = 0};
   if (!requests_ || !events_ || mnl_socket_bind(requests_.get(), 0, MNL_SOCKET_AUTOPID) < 0 ||
-      mnl_socket_bind(events_.get(), kGroups, MNL_SOCKET_AUTOPID) < 0 ||
+      mnl_socket_bind(events_.get(), kRouteGroups, MNL_SOCKET_AUTOPID) < 0 ||
       ::setsockopt(
           mnl_socket_get_fd(requests_.get()), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) !=
           0) {
@@ -108,7 +108,7 @@ std::expected<void, std::string> VipRoutes::carry_out(std::span<const Step> step
 }
 
 std::expected<void, std::string> VipRoutes::send(std::span<const Step> steps) {
-  Buffer buffer{};
+  DumpBuffer buffer{};
   std::size_t size = 0;
   const std::uint32_t first = sequence_ + 1;
   for (const Step& step : steps) {
@@ -145,7 +145,7 @@ std::size_t VipRoutes::write(char* at, const Step& step, std::uint32_t sequence)
 
 std::expected<void, std::string> VipRoutes::take_answers(std::span<const Step> steps,
                                                          std::uint32_t first) {
-  Buffer buffer;
+  DumpBuffer buffer;
   std::expected<void, std::string> outcome;
   for (std::size_t answered = 0; answered < steps.size();) {
     const ssize_t size = mnl_socket_recvfrom(requests_.get(), buffer.data(), buffer.size());
@@ -218,7 +218,7 @@ bool VipRoutes::make_device_again() {
 
 VipRoutes::Loss VipRoutes::read_events() {
   Loss loss = device_ ? Loss::kNone : Loss::kDevice;
-  Buffer buffer;
+  DumpBuffer buffer;
   while (true) {
     const ssize_t size = mnl_socket_recvfrom(events_.get(), buffer.data(), buffer.size());
     if (size < 0 && errno == ENOBUFS) {

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::uint64_t kFirst = 1'000;
+constexpr std::uint64_t kFirstNs = 1'000;
 
 class FlowWalksTest : public ::testing::Test {
  protected:
@@ -93,7 +93,7 @@ class FlowWalksTest : public ::testing::Test {
 
   Workers workers{2};
   Counters counters{workers.surroundings(), workers.all(), workers.publisher(), 0};
-  FlowWalks walks{workers.publisher(), workers.all(), kFirst};
+  FlowWalks walks{workers.publisher(), workers.all(), kFirstNs};
 
  private:
   std::uint16_t last_port_ = 1'024;
@@ -118,13 +118,13 @@ TEST_F(FlowWalksTest, ListsTheFlowsOfAllWorkersUpToALimitAndCountsAll) {
 
 TEST_F(FlowWalksTest, AWalksNumberIsTheNextAndItsFindingsAreToldOnce) {
   const auto first = list();
-  EXPECT_EQ(first, kFirst);
-  EXPECT_TRUE(walks.collect(kFirst)->running());
+  EXPECT_EQ(first, kFirstNs);
+  EXPECT_TRUE(walks.collect(kFirstNs)->running());
   EXPECT_THAT(list().error(), HasSubstr("going on"));
   found(first);
-  EXPECT_THAT(walks.collect(kFirst).error(), HasSubstr("no such walk"));
-  EXPECT_EQ(list(), kFirst + 1);
-  EXPECT_THAT(walks.collect(kFirst).error(), HasSubstr("no such walk"));
+  EXPECT_THAT(walks.collect(kFirstNs).error(), HasSubstr("no such walk"));
+  EXPECT_EQ(list(), kFirstNs + 1);
+  EXPECT_THAT(walks.collect(kFirstNs).error(), HasSubstr("no such walk"));
 }
 
 TEST_F(FlowWalksTest, ResetsByCopiesWhoseFlowsAndCountsAreTheirMembers) {

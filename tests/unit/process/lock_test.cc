@@ -16,7 +16,7 @@
 namespace holdfast::dataplane {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 // Of this process alone: tests beside it are in the same namespace.
 std::string own_name() { return "holdfast_lock_test_" + std::to_string(::getpid()); }

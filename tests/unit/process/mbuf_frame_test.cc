@@ -63,17 +63,17 @@ TEST(MbufFrame, ShorterFrameGivesItsOtherSegmentsBack) {
 TEST(MbufFrame, LosesItsEndFromItsLastSegments) {
   rte_mempool* pool = Devices::get().pool.get();
   const unsigned level = rte_mempool_avail_count(pool);
-  struct Case {
+  struct Cut {
     std::uint32_t length;
     std::uint16_t segments;
   };
-  for (const auto& [length, segments] : {Case{1200, 4},
-                                         Case{1199, 4},
-                                         Case{901, 4},
-                                         Case{900, 3},
-                                         Case{899, 3},
-                                         Case{301, 2},
-                                         Case{300, 1}}) {
+  for (const auto& [length, segments] : {Cut{1200, 4},
+                                         Cut{1199, 4},
+                                         Cut{901, 4},
+                                         Cut{900, 3},
+                                         Cut{899, 3},
+                                         Cut{301, 2},
+                                         Cut{300, 1}}) {
     rte_mbuf* packet = chain(pool, {300, 300, 300, 300}, 0);
     Frame frame = to_frame(packet, 0);
     frame.length = length;

@@ -42,8 +42,8 @@ class LonePacket {
   std::unique_ptr<rte_mbuf> packet_ = std::make_unique<rte_mbuf>();
 };
 
-constexpr std::uint64_t kOne = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
-constexpr std::uint64_t kTwo = kOne | RTE_MBUF_F_RX_QINQ | RTE_MBUF_F_RX_QINQ_STRIPPED;
+constexpr std::uint64_t kOneTag = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+constexpr std::uint64_t kTwoTags = kOneTag | RTE_MBUF_F_RX_QINQ | RTE_MBUF_F_RX_QINQ_STRIPPED;
 
 TEST(MbufFrame, TagsThatTheDriverTookOffStandInTheFrameAgain) {
   const auto packet = [] { return tcp(kClient, kVip).syn(); };
@@ -58,15 +58,15 @@ TEST(MbufFrame, TagsThatTheDriverTookOffStandInTheFrameAgain) {
   };
   EXPECT_EQ(read(0), packet().bytes());
   EXPECT_EQ(read(RTE_MBUF_F_RX_VLAN), packet().bytes()) << "a tag that is still there";
-  EXPECT_EQ(read(kOne), packet().vlan(0x2064).bytes());
-  EXPECT_EQ(read(kTwo), packet().vlan(200, kEtherServiceVlan).vlan(0x2064).bytes());
+  EXPECT_EQ(read(kOneTag), packet().vlan(0x2064).bytes());
+  EXPECT_EQ(read(kTwoTags), packet().vlan(200, kEtherServiceVlan).vlan(0x2064).bytes());
 }
 
 TEST(MbufFrame, ATagWithoutRoomLeavesNothingToRead) {
   const Bytes bytes = tcp(kClient, kVip).syn().bytes();
-  EXPECT_EQ(LonePacket(bytes, 3, kOne).frame().contiguous, 0);
-  EXPECT_EQ(LonePacket(bytes, 7, kTwo).frame().contiguous, 0);
-  EXPECT_EQ(LonePacket(bytes, 8, kTwo).frame().contiguous, bytes.size() + 8);
+  EXPECT_EQ(LonePacket(bytes, 3, kOneTag).frame().contiguous, 0);
+  EXPECT_EQ(LonePacket(bytes, 7, kTwoTags).frame().contiguous, 0);
+  EXPECT_EQ(LonePacket(bytes, 8, kTwoTags).frame().contiguous, bytes.size() + 8);
 }
 
 }  // namespace

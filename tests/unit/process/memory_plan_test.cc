@@ -13,9 +13,9 @@
 namespace holdfast::dataplane {
 namespace {
 
-using testing::Contains;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::size_t kGiB = 1U << 30U;
 

@@ -17,8 +17,8 @@
 namespace holdfast::dataplane {
 namespace {
 
-constexpr MacAddress kFirst = {2, 0, 0, 0, 0, 1};
-constexpr MacAddress kSecond = {2, 0, 0, 0, 0, 2};
+constexpr MacAddress kFirstMac = {2, 0, 0, 0, 0, 1};
+constexpr MacAddress kSecondMac = {2, 0, 0, 0, 0, 2};
 
 class MirroredPort {
  public:
@@ -75,12 +75,12 @@ TEST_F(NeighborMirrorTest, KeepsTheAddressWhileTheKernelFailsToResolveItAgain) {
     const NextHop hop =
         port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
     ASSERT_EQ(hop.state, resolved);
-    EXPECT_EQ(hop.destination, kFirst);
-    EXPECT_EQ(port.after("ip neigh change 10.0.3.11 nud failed dev lan0").destination, kFirst);
+    EXPECT_EQ(hop.destination, kFirstMac);
+    EXPECT_EQ(port.after("ip neigh change 10.0.3.11 nud failed dev lan0").destination, kFirstMac);
     EXPECT_EQ(
         port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:02 nud reachable dev lan0")
             .destination,
-        kSecond);
+        kSecondMac);
   });
 }
 
@@ -89,7 +89,7 @@ TEST_F(NeighborMirrorTest, KeepsAnAddressThatTheKernelForgetsWithTheInterfacesOw
     const Lab lab;
     MirroredPort port;
     port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
-    EXPECT_EQ(port.after("ip link set dev lan0 address 02:00:00:00:00:aa").destination, kFirst);
+    EXPECT_EQ(port.after("ip link set dev lan0 address 02:00:00:00:00:aa").destination, kFirstMac);
   });
 }
 
@@ -100,7 +100,7 @@ TEST_F(NeighborMirrorTest, KeepsTheAddressOfAFailedNeighbourOverALossOfEvents) {
     port.after("ip neigh replace 10.0.3.11 lladdr 02:00:00:00:00:01 nud reachable dev lan0");
     port.after("ip neigh change 10.0.3.11 nud failed dev lan0");
     port.overflow();
-    EXPECT_EQ(port.read().destination, kFirst);
+    EXPECT_EQ(port.read().destination, kFirstMac);
   });
 }
 
@@ -115,9 +115,9 @@ TEST_F(NeighborMirrorTest, KeepsWhatItKnowsWhileADumpFailsAndDumpsAgain) {
     ::getrlimit(RLIMIT_NOFILE, &descriptors);
     const rlimit none{.rlim_cur = 0, .rlim_max = descriptors.rlim_max};
     ::setrlimit(RLIMIT_NOFILE, &none);
-    EXPECT_EQ(port.read().destination, kFirst);
+    EXPECT_EQ(port.read().destination, kFirstMac);
     ::setrlimit(RLIMIT_NOFILE, &descriptors);
-    EXPECT_EQ(port.read().destination, kSecond);
+    EXPECT_EQ(port.read().destination, kSecondMac);
   });
 }
 
@@ -147,7 +147,7 @@ TEST_F(NeighborMirrorTest, TakesTheRoutesOfATwinThatIsAttachedLater) {
     (*mirror)->read();
     const NextHop hop = (*mirror)->build().resolve(address("10.0.3.11"));
     EXPECT_EQ(hop.state, NextHop::State::kResolved);
-    EXPECT_EQ(hop.destination, kFirst);
+    EXPECT_EQ(hop.destination, kFirstMac);
   });
 }
 

@@ -64,7 +64,7 @@ void in_new_network(const std::function<void()>& body) {
     try {
       if (become_root_of_new_network()) {
         body();
-        code = testing::Test::HasFailure() ? 1 : 0;
+        code = ::testing::Test::HasFailure() ? 1 : 0;
       }
     } catch (const std::exception& error) {
       std::printf("%s\n", error.what());

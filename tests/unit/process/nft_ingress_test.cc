@@ -11,9 +11,9 @@
 namespace holdfast::dataplane {
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 TEST(NftIngress, ReplacesTheWholeTableInOneTransaction) {
   const NftIngress nft("lab", {{.name = "wan0"}, {.name = "lan0"}});

@@ -22,9 +22,9 @@
 namespace holdfast::dataplane {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class PacketPorts : public testing::Test {
+class PacketPorts : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string why = lab_obstacle(); !why.empty()) {

@@ -20,7 +20,7 @@ namespace {
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 
-constexpr seconds kLimit{10};
+constexpr seconds kStopLimit{10};
 
 TEST(Process, StartsPublishesAndStopsInOrder) {
   const Instance instance;
@@ -116,7 +116,7 @@ TEST(Process, RemovedMemberWithoutFlowsIsForgotten) {
   GenerationSpec fewer = small_generation(2);
   fewer.services[0].members.pop_back();
   ASSERT_TRUE(publish(client, fewer).has_publish());
-  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  const auto deadline = std::chrono::steady_clock::now() + kStopLimit;
   while (get_generation(client).members_size() != 1) {
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     std::this_thread::yield();
@@ -302,7 +302,7 @@ TEST(Process, EndsAtOnceWhenItIsToldToDuringItsStart) {
   StartupSpec startup = instance.startup();
   startup.workers = 64;
   RunningDataplane dataplane(instance, startup);
-  const auto deadline = std::chrono::steady_clock::now() + kLimit;
+  const auto deadline = std::chrono::steady_clock::now() + kStopLimit;
   while (!std::filesystem::exists(startup.state_file)) {  // about to start DPDK
     ASSERT_LT(std::chrono::steady_clock::now(), deadline);
     std::this_thread::yield();

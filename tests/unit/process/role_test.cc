@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr const char* kVip = "10.0.1.10";
+constexpr const char* kRoleVip = "10.0.1.10";
 
 class Pair : public ::testing::Test {
  protected:
@@ -38,7 +38,7 @@ StartupSpec pair_startup(const Instance& instance, Role role) {
 
 GenerationSpec on_link_generation(std::uint64_t number) {
   GenerationSpec spec = small_generation(number);
-  spec.services[0].bindings[0].vip = address(kVip);
+  spec.services[0].bindings[0].vip = address(kRoleVip);
   spec.services[0].members = {{.backend = "a", .address = address("10.0.3.11")}};
   return spec;
 }
@@ -144,7 +144,7 @@ TEST_F(Pair, HasNoRoutesOnStandby) {
     seam::Client control = dataplane.client(1);
     publish(control, on_link_generation(1));
     seam::Request request;
-    const Address vip = address(kVip);
+    const Address vip = address(kRoleVip);
     request.mutable_set_routes()->add_vips()->set_address(vip.bytes.data(), vip.bytes.size());
     request.mutable_set_routes()->mutable_vips(0)->set_prefix_bits(128);
     EXPECT_EQ(ask(control, request).set_routes().routes(), 0U);

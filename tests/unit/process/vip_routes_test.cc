@@ -49,8 +49,8 @@ class VipRoutesTest : public ::testing::Test {
   }
 };
 
-const VipPrefix kOne{address("203.0.113.10")};
-const VipPrefix kTwo{address("203.0.113.11")};
+const VipPrefix kOneVip{address("203.0.113.10")};
+const VipPrefix kOtherVip{address("203.0.113.11")};
 const VipPrefix kSix{address("2001:db8::10")};
 const VipPrefix kNet{address("198.51.100.0"), kMappedBits + 24};
 
@@ -63,11 +63,11 @@ std::unique_ptr<VipRoutes> opened(const RoutesSpec& spec = kSpec) {
 TEST_F(VipRoutesTest, StandInTheKernelsTableAsLongAsTheirOwnerLives) {
   in_new_network([] {
     auto routes = opened();
-    ASSERT_TRUE(routes->set({kOne, kSix, kNet}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip, kSix, kNet}).has_value());
     EXPECT_THAT(routes4(), HasSubstr("203.0.113.10 dev hf0"));
     EXPECT_THAT(routes4(), HasSubstr("198.51.100.0/24 dev hf0"));
     EXPECT_THAT(routes6(), HasSubstr("2001:db8::10 dev hf0"));
-    ASSERT_TRUE(routes->set({kTwo, kSix}).has_value());
+    ASSERT_TRUE(routes->set({kOtherVip, kSix}).has_value());
     EXPECT_THAT(routes4(), Not(HasSubstr("203.0.113.10 ")));
     EXPECT_THAT(routes4(), HasSubstr("203.0.113.11 dev hf0"));
     EXPECT_THAT(routes6(), HasSubstr("2001:db8::10 dev hf0"));
@@ -81,7 +81,7 @@ TEST_F(VipRoutesTest, StandInTheKernelsTableAsLongAsTheirOwnerLives) {
 TEST_F(VipRoutesTest, StandInTheTableAndUnderTheProtocolThatTheySaidTo) {
   in_new_network([] {
     auto routes = opened({.device = "hf0", .protocol = 77, .table = 1000});
-    ASSERT_TRUE(routes->set({kOne, kSix}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip, kSix}).has_value());
     EXPECT_EQ(output_of("ip route list table 1000"), "203.0.113.10 dev hf0 proto 77 scope link \n");
     EXPECT_EQ(routes4(), "");
   });
@@ -105,7 +105,7 @@ TEST_F(VipRoutesTest, LeaveOtherRoutesOfThePrefixAloneAndStandBesideThem) {
   in_new_network([] {
     run_command("ip link set lo up && ip route add 203.0.113.10/32 dev lo proto static");
     auto routes = opened();
-    ASSERT_TRUE(routes->set({kOne}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip}).has_value());
     EXPECT_THAT(routes4(), HasSubstr("203.0.113.10 dev hf0"));
     ASSERT_TRUE(routes->set({}).has_value());
     EXPECT_THAT(output_of("ip route list"), HasSubstr("203.0.113.10 dev lo proto static"));
@@ -115,7 +115,7 @@ TEST_F(VipRoutesTest, LeaveOtherRoutesOfThePrefixAloneAndStandBesideThem) {
 TEST_F(VipRoutesTest, AreMendedWhenSomebodyFlushesThemOrTheirDevice) {
   in_new_network([] {
     auto routes = opened();
-    ASSERT_TRUE(routes->set({kOne, kSix}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip, kSix}).has_value());
     EXPECT_FALSE(routes->mend());
     run_command("ip route flush proto 240");
     EXPECT_TRUE(routes->mend());
@@ -141,9 +141,9 @@ TEST_F(VipRoutesTest, AreMendedWhenSomebodyFlushesThemOrTheirDevice) {
 TEST_F(VipRoutesTest, AreNotMendedForWhatWasWithdrawn) {
   in_new_network([] {
     auto routes = opened();
-    ASSERT_TRUE(routes->set({kOne, kTwo}).has_value());
-    ASSERT_TRUE(routes->set({kTwo}).has_value());
-    ASSERT_TRUE(routes->set({kOne, kTwo}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip, kOtherVip}).has_value());
+    ASSERT_TRUE(routes->set({kOtherVip}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip, kOtherVip}).has_value());
     EXPECT_FALSE(routes->mend());
   });
 }
@@ -152,7 +152,7 @@ TEST_F(VipRoutesTest, EndWhatTheMachineItselfSendsToAVipAndCountIt) {
   in_new_network([] {
     run_command("ip link set lo up");
     auto routes = opened();
-    ASSERT_TRUE(routes->set({kOne}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip}).has_value());
     run_command("ip addr add 10.9.9.9/32 dev lo");
     run_command("bash -c 'for i in 1 2 3; do echo >/dev/udp/203.0.113.10/9; done'");
     routes->discard();
@@ -166,7 +166,7 @@ TEST_F(VipRoutesTest, TakeADeviceThatWasMadeToStayWithThem) {
   in_new_network([] {
     run_command("ip tuntap add dev hf0 mode tun");
     auto routes = opened();
-    ASSERT_TRUE(routes->set({kOne}).has_value());
+    ASSERT_TRUE(routes->set({kOneVip}).has_value());
     routes.reset();
     EXPECT_EQ(output_of("ip link show hf0 2>/dev/null"), "");
   });
@@ -205,7 +205,7 @@ TEST_F(VipRoutesTest, OfTheProcessGoWithItAndComeBackWithTheNextOneWithoutContro
       seam::Client control = first.client(1);
       EXPECT_FALSE(publish(control, small_generation(1)).has_error());
       EXPECT_EQ(routes4(), "");
-      EXPECT_EQ(set_routes(control, {kOne, kTwo}).set_routes().routes(), 1U);
+      EXPECT_EQ(set_routes(control, {kOneVip, kOtherVip}).set_routes().routes(), 1U);
       EXPECT_THAT(routes4(), HasSubstr("203.0.113.10 dev hf0"));
       EXPECT_EQ(get_counters(control).routes().routes(), 1U);
       first.end(SIGKILL);
@@ -225,14 +225,14 @@ TEST_F(VipRoutesTest, OfTheProcessEndWithTheVip) {
     RunningDataplane dataplane(instance, routing_startup(instance));
     seam::Client control = dataplane.client(1);
     publish(control, small_generation(1));
-    set_routes(control, {kOne});
+    set_routes(control, {kOneVip});
     GenerationSpec other = small_generation(2);
-    other.services[0].bindings[0].vip = kTwo.address;
+    other.services[0].bindings[0].vip = kOtherVip.address;
     EXPECT_FALSE(publish(control, other).has_error());
     EXPECT_EQ(routes4(), "");
     publish(control, small_generation(3));
     EXPECT_EQ(routes4(), "");
-    EXPECT_EQ(set_routes(control, {kOne}).set_routes().routes(), 1U);
+    EXPECT_EQ(set_routes(control, {kOneVip}).set_routes().routes(), 1U);
   });
 }
 
@@ -241,7 +241,7 @@ TEST_F(VipRoutesTest, AreRefusedByAProcessThatWasStartedWithout) {
   RunningDataplane dataplane(instance, instance.startup());
   seam::Client control = dataplane.client(1);
   publish(control, small_generation(1));
-  EXPECT_THAT(set_routes(control, {kOne}).error().text(), HasSubstr("without `routes`"));
+  EXPECT_THAT(set_routes(control, {kOneVip}).error().text(), HasSubstr("without `routes`"));
   EXPECT_FALSE(get_counters(control).has_routes());
 }
 

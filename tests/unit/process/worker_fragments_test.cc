@@ -14,10 +14,11 @@ std::vector<Bytes> fragmented_syn(std::uint16_t client_port) {
   return holdfast::testing::fragments_of(whole, {64, 128}, client_port);
 }
 
-// kFlows SYNs, whose fragments come one at a time, in the three orders that rotation makes.
-constexpr std::uint16_t kFlows = 200;
+// kFragmentedFlows SYNs, whose fragments come one at a time, in the three orders that rotation
+// makes.
+constexpr std::uint16_t kFragmentedFlows = 200;
 void receive_rotated(Workers& workers) {
-  for (std::uint16_t i = 0; i < kFlows; ++i) {
+  for (std::uint16_t i = 0; i < kFragmentedFlows; ++i) {
     std::vector<Bytes> fragments = fragmented_syn(static_cast<std::uint16_t>(1024 + i));
     std::ranges::rotate(fragments, fragments.begin() + i % 3);
     for (const Bytes& fragment : fragments) {
@@ -31,16 +32,17 @@ TEST(Worker, FragmentsReachTheOwnerOfTheirFlowInAnyOrder) {
   Workers workers(3);
   const unsigned level = workers.free_mbufs();
   receive_rotated(workers);
-  EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFlows);
-  EXPECT_EQ(workers.sum(&WorkerStats::fragments), 3U * kFlows);
-  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFragmentedFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::fragments), 3U * kFragmentedFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFragmentedFlows);
   EXPECT_EQ(workers.sum(&WorkerStats::held), workers.sum(&WorkerStats::released));
-  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFlows);
-  for (std::uint16_t i = 0; i < kFlows; ++i) {
+  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFragmentedFlows);
+  for (std::uint16_t i = 0; i < kFragmentedFlows; ++i) {
     workers.receive(tcp(kClient.at_port(static_cast<std::uint16_t>(1024 + i)), kVip).ack().bytes());
   }
   workers.run();
-  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFlows) << "whole packets found the flows";
+  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFragmentedFlows)
+      << "whole packets found the flows";
   for (std::uint32_t worker = 0; worker < 3; ++worker) {
     EXPECT_GT(workers[worker].state().stats.fragments.get(), 0U);
     EXPECT_GT(workers[worker].state().stats.released.get(), 0U);
@@ -55,9 +57,9 @@ TEST(Worker, FragmentsOfATranslatedFlowsFirstPacketReachItsOwnerInAnyOrder) {
   ASSERT_TRUE(workers.publisher().publish(nat_generation(2)).has_value());
   const unsigned level = workers.free_mbufs();
   receive_rotated(workers);
-  EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFlows);
-  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFlows);
-  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::received), 3U * kFragmentedFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::forwarded), 3U * kFragmentedFlows);
+  EXPECT_EQ(workers.sum(&WorkerStats::flows_inserted), kFragmentedFlows);
   workers.expect_accounted();
   EXPECT_EQ(workers.free_mbufs(), level);
 }
