@@ -92,7 +92,7 @@ def checks(scope: tidy.Scope | None) -> list[tuple[str, Callable]]:
         ("pyflakes", check_python),
     ]
     if scope is not None:
-        listed.append(("clang-tidy", lambda: tidy.check(ROOT, scope)))
+        listed.append(("clang-tidy", lambda: tidy.check(ROOT, scope)[:2]))
     return listed
 
 

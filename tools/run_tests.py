@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
 
-Stages in order: lint, dev (unit, property, packet, process tests), levels (the pure stages compiled
+Stages in order: lint (without clang-tidy), dev (unit, property, packet, process tests), levels (the pure stages compiled
 for other processors of this kind), arm64 (cross-compiled, under qemu), asan, tsan, end-to-end,
-continuity (the end-to-end tests that are rows of ./run continuity), fuzz.
-With --quick: lint without clang-tidy, dev, and the quick half of end-to-end. With --fuzz-seconds N
+continuity (the end-to-end tests that are rows of ./run continuity), fuzz, tidy (clang-tidy over the
+product, as much of it as the time allows: what is left out is told; ./run lint does all).
+With --quick: lint, dev, and the quick half of end-to-end. With --fuzz-seconds N
 each fuzz target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last
 line is
 "N passed, N failed, N skipped"; before it stands what failed or was skipped, and why.
@@ -28,8 +29,9 @@ import lint  # noqa: E402
 import tidy  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "continuity", "fuzz")
+STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "continuity", "fuzz", "tidy")
 QUICK_STAGES = ("lint", "dev", "end-to-end")
+TIDY_UNTIL = 75 * 60  # seconds after the run's begin; what has begun takes some more
 FUZZ_SECONDS = 60  # for one target
 PACKET_FUZZ_SECONDS = 90  # for one that takes frames
 PACKET_FUZZERS = ("parse_fuzz", "parse_rate_fuzz", "replay_fuzz")
@@ -100,13 +102,23 @@ def build(preset: str, *targets: str) -> bool:
     return subprocess.run([str(ROOT / "tools" / "build.sh"), preset, *targets]).returncode == 0
 
 
-def run_lint(tally: Tally, quick: bool) -> None:
-    scope = None if quick else tidy.Scope(product_only=True, brief=True)
-    for outcome in lint.run_checks(lint.checks(scope)):
+def run_lint(tally: Tally) -> None:
+    for outcome in lint.run_checks(lint.checks(None)):
         if outcome.passed:
             tally.passed += 1
         else:
             tally.failed.append(f"lint: {outcome.name}")
+
+
+def run_tidy(tally: Tally, until: float) -> None:
+    passed, findings, left_out = tidy.check(ROOT, tidy.Scope(product_only=True, brief=True), until)
+    if passed:
+        tally.passed += 1
+    else:
+        print(findings.rstrip())
+        tally.failed.append("tidy: clang-tidy")
+    if left_out:
+        tally.skipped.append(f"tidy: {left_out} groups of files: this run's time is over")
 
 
 def run_ctest(tally: Tally, stage: str, preset: str, tree: Path) -> None:
@@ -320,11 +332,16 @@ def run_fuzz(tally: Tally, tree: Path, asked: int | None) -> None:
 
 
 def run_stage(
-    stage: str, tally: Tally, trees: Path, quick: bool, asked_fuzz_seconds: int | None
+    stage: str,
+    tally: Tally,
+    trees: Path,
+    quick: bool,
+    asked_fuzz_seconds: int | None,
+    began: float,
 ) -> None:
     match stage:
         case "lint":
-            run_lint(tally, quick)
+            run_lint(tally)
         case "dev":
             run_ctest(tally, "dev", "dev", trees / "dev")
         case "levels":
@@ -342,6 +359,8 @@ def run_stage(
             run_end_to_end(tally, stage, "continuity", trees / "dev")
         case "fuzz":
             run_fuzz(tally, trees / "fuzz", asked_fuzz_seconds)
+        case "tidy":
+            run_tidy(tally, began + TIDY_UNTIL)
 
 
 def write_figures(path: Path, tally: Tally) -> None:
@@ -376,7 +395,7 @@ def main() -> int:
     for stage in chosen:
         start, before = time.monotonic(), tally.passed
         print(f"== {stage}, after {start - began:.0f} s", flush=True)
-        run_stage(stage, tally, trees, arguments.quick, arguments.fuzz_seconds)
+        run_stage(stage, tally, trees, arguments.quick, arguments.fuzz_seconds, began)
         tally.stages.append((stage, time.monotonic() - start, tally.passed - before))
     for name in tally.skipped:
         print(f"skipped: {name}")

@@ -15,7 +15,8 @@ import json
 import os
 import re
 import subprocess
-from concurrent.futures import ThreadPoolExecutor, wait
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,11 +132,12 @@ class Scope:
         return bool(names & self.changed)
 
 
-def check(root: Path, scope: Scope) -> tuple[bool, str]:
-    """Returns whether all passed, and the findings."""
+def check(root: Path, scope: Scope, until: float | None = None) -> tuple[bool, str, int]:
+    """Returns whether all that were checked passed, the findings, and how many units were left out
+    because none is begun after `until` (time.monotonic())."""
     tree, output = configure(root, "tidy-brief" if scope.brief else "tidy")
     if tree is None:
-        return False, output
+        return False, output, 0
     units = Units(root, tree)
     passes = passes_folder(tree)
     due = [
@@ -145,20 +147,27 @@ def check(root: Path, scope: Scope) -> tuple[bool, str]:
     ]
     # The longest first, so that none is left over at the end.
     due.sort(key=lambda unit: -sum(path.stat().st_size for path in units.dependencies(unit)))
-    print(f"lint: clang-tidy: {len(due)} of {len(units.commands)} files to check", flush=True)
+    print(f"lint: clang-tidy: {len(due)} of {len(units.commands)} units to check", flush=True)
     findings = []
+    left_out = 0
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         running = {pool.submit(_tidy, root, tree, unit, scope): unit for unit in due}
         while running:
-            done, _ = wait(running, timeout=_PROGRESS_SECONDS)
-            print(f"lint: clang-tidy: {len(due) - len(running) + len(done)} of {len(due)}", flush=True)
+            if until is not None and time.monotonic() > until:
+                cancelled = [future for future in running if future.cancel()]
+                left_out += len(cancelled)
+                for future in cancelled:
+                    del running[future]
+            done, _ = wait(running, timeout=_PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
+            checked = len(due) - left_out - len(running) + len(done)
+            print(f"lint: clang-tidy: {checked} of {len(due)}", flush=True)
             for future in done:
                 unit = running.pop(future)
                 if future.result():
                     findings.append(future.result())
                 else:
                     (passes / units.fingerprint(unit)).touch()
-    return not findings, "\n".join(findings)
+    return not findings, "\n".join(findings), left_out
 
 
 def _tidy(root: Path, tree: Path, unit: Path, scope: Scope) -> str:
