@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds and runs every test: `./run test [--quick] [--json FILE] [STAGE...]`.
 
-Stages in order: lint (without clang-tidy), dev (unit, property, packet, process tests), levels (the pure stages compiled
-for other processors of this kind), arm64 (cross-compiled, under qemu), asan, tsan, end-to-end,
-continuity (the end-to-end tests that are rows of ./run continuity), fuzz, tidy (clang-tidy over the
-product, as much of it as the time allows: what is left out is told; ./run lint does all).
-With --quick: lint, dev, and the quick half of end-to-end. With --fuzz-seconds N
-each fuzz target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last
-line is
+Stages in order: lint (without clang-tidy), dev (unit, property, packet, process tests), levels (the
+pure stages compiled for other processors of this kind), arm64 (cross-compiled, under qemu), asan,
+tsan, end-to-end, continuity (the end-to-end tests that are rows of ./run continuity), fuzz, tidy
+(clang-tidy over the product, as much of it as the time allows: what is left out is told; ./run lint
+does all). With --quick: lint, dev, and the quick half of end-to-end. With --fuzz-seconds N each fuzz
+target runs that long: `./run test --fuzz-seconds=600 fuzz` takes 40 minutes. The last line is
 "N passed, N failed, N skipped"; before it stands what failed or was skipped, and why.
 """
 
@@ -29,7 +28,9 @@ import lint  # noqa: E402
 import tidy  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "continuity", "fuzz", "tidy")
+STAGES = (
+    "lint", "dev", "levels", "arm64", "asan", "tsan", "end-to-end", "continuity", "fuzz", "tidy",
+)  # fmt: skip
 QUICK_STAGES = ("lint", "dev", "end-to-end")
 TIDY_UNTIL = 75 * 60  # seconds after the run's begin; what has begun takes some more
 FUZZ_SECONDS = 60  # for one target

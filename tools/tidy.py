@@ -23,8 +23,6 @@ from pathlib import Path
 _OWN_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 _GENERATED = "dataplane/api/dataplane.pb.h"
 _PROGRESS_SECONDS = 8.0
-
-
 _BRIEFLY = (
     "--checks=-clang-analyzer-*,-bugprone-suspicious-include",
     r"--header-filter=.*/(config|dataplane|control)/.*\.(h|cc)$",
