@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads services with their backends, and the defaults that they start from.
 #include "config/ip.h"
+#include "config/rules.h"
 #include "config/sections.h"
 
 #include <algorithm>
@@ -34,7 +35,6 @@ constexpr std::array kMssRules = {
     Word{"auto", MssRule::kAuto}, Word{"keep", MssRule::kKeep}, Word{"clamp", MssRule::kClamp}};
 constexpr std::uint64_t kLeastMss = 536;    // what IPv4 means without the option
 constexpr std::uint64_t kMostMss = 65'495;  // the longest IPv4 packet less its headers
-constexpr std::uint64_t kMostQuorum = 10'000;
 constexpr std::array kDrainEnds = {Word{"reset", DrainEnd::kReset},
                                    Word{"keep", DrainEnd::kKeep},
                                    Word{"remove", DrainEnd::kRemove}};
@@ -339,7 +339,7 @@ Read<MinCapacity> read_min_capacity(const Node& node) {
     }
     return MinCapacity{.percent = static_cast<std::uint32_t>(*percent)};
   }
-  const Read<std::uint64_t> members = read_integer(node, {1, kMostQuorum});
+  const Read<std::uint64_t> members = read_integer(node, {1, kMostMembers});
   if (!members) {
     Complaint complaint = members.error();
     if (complaint.help.empty()) {

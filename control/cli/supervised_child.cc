@@ -21,7 +21,6 @@ namespace holdfast::control {
 namespace {
 
 constexpr std::chrono::milliseconds kPrepareLimit{10'000};
-constexpr int kLacksSomething = 77;
 
 // Usage, invalid configuration, refused (another instance), environment: trying again would only
 // repeat the message.

@@ -16,6 +16,9 @@
 
 namespace holdfast::control {
 
+// Exit status: this machine lacks something.
+inline constexpr int kLacksSomething = 77;
+
 struct ChildPlan {
   std::string name;                  // its lock file is <run directory>/<name>.lock
   std::vector<std::string> command;  // the program's path, then its arguments

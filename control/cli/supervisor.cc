@@ -20,7 +20,6 @@ namespace holdfast::control {
 namespace {
 
 constexpr int kRefused = 5;
-constexpr int kMissesSomething = 77;
 
 }  // namespace
 
@@ -68,7 +67,7 @@ int Supervisor::run() {
   }
   if (!block_signals()) {
     log_event("cannot_run", "", "no signalfd");
-    return kMissesSomething;
+    return kLacksSomething;
   }
   while (!exit_code_ || next_to_stop() != nullptr) {
     const Time now = std::chrono::steady_clock::now();
