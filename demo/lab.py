@@ -49,7 +49,7 @@ def play(stage: Stage, command: list[str]) -> int:
     if not command:
         explain(stage)
         while True:
-            signal.pause()
+            process.wait_for_a_signal()
     path = process.namespace_path(stage.lab.namespace("client"))
     environment_of_command = {
         **os.environ,

@@ -19,6 +19,7 @@ LAB = Path(run_record.__file__).parent.parent
 PROGRAM = f"""
 import signal, sys
 sys.path.insert(0, {str(LAB)!r})
+from holdfast_lab import process
 from holdfast_lab.backends import Backend
 from holdfast_lab.run_record import RunRecord
 from holdfast_lab.topology import Topology
@@ -29,7 +30,7 @@ try:
     open("/dev/shm/holdfast-lab-" + run.id, "w").close()
     Backend(Topology(run, backends=("a",)).build(), "a").start().wait_ready()
     print(run.id, flush=True)
-    signal.pause()
+    process.wait_for_a_signal()
 finally:
     run.finish()
 """
@@ -70,7 +71,7 @@ def test_a_killed_run_is_cleaned_up_by_the_next_and_a_living_one_is_not(lab, oth
 def test_a_run_that_is_ended_leaves_nothing(other_run, number):
     program, run = other_run
     program.send_signal(number)
-    program.wait()
+    program.wait(30)
     assert remains(run) == []
 
 

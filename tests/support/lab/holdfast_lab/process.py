@@ -136,6 +136,21 @@ def wait_until(
     return time.monotonic() - start
 
 
+def wait_for_a_signal() -> None:
+    """Returns once a signal that Python handles has come, or raises what its handler raises.
+
+    Unlike signal.pause() it misses none that comes just before it waits."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write)
+    try:
+        os.read(read, 1)
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
+
+
 def now() -> float:
     """CLOCK_REALTIME in seconds, as the dataplane stamps new flows."""
     return time.time()
