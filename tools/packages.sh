@@ -13,7 +13,8 @@ packages_for() {
     lab) printf '%s\n' python3 iproute2 nftables ethtool procps util-linux nginx-light wrk ;;
     test)
       printf '%s\n' libgtest-dev libgmock-dev librapidcheck-dev python3-pytest \
-        python3-pytest-timeout python3-scapy python3-yaml tcpdump curl prometheus clang-19 libclang-rt-19-dev dpdk \
+        python3-pytest-timeout python3-scapy python3-yaml tcpdump curl prometheus \
+        clang-19 libclang-rt-19-dev dpdk \
         linux-image-amd64 qemu-system-x86 busybox-static bird2 frr keepalived kmod cpio \
         g++-aarch64-linux-gnu qemu-user
       ;;
