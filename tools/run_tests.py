@@ -19,7 +19,7 @@ import sys
 import time
 import xml.etree.ElementTree as xml
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +33,12 @@ STAGES = (
 )  # fmt: skip
 QUICK_STAGES = ("lint", "dev", "end-to-end")
 TIDY_UNTIL = 75 * 60  # seconds after the run's begin; what has begun takes some more
-FUZZ_SECONDS = 60  # for one target
-PACKET_FUZZ_SECONDS = 90  # for one that takes frames
+FUZZ_SECONDS = 30  # for one target
+PACKET_FUZZ_SECONDS = 60  # for one that takes frames
 PACKET_FUZZERS = ("parse_fuzz", "parse_rate_fuzz", "replay_fuzz")
 FUZZ_FIGURES = ("stat::number_of_executed_units", "frames parsed")
 SANITIZED_SECONDS = 900  # for one program; seconds suffice
+SHARDS = 4  # of a program's tests; each has at least so many tests
 LEVEL_STORIES = 40  # for each processor level
 ARM64_STORIES = 12  # an emulated processor is slow
 ARM64_EMULATOR = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
@@ -158,22 +159,34 @@ def run_whole(program: Path, report: Path, emulator: Sequence[str] = ()) -> tupl
 
 
 def run_sanitized(tally: Tally, stage: str, preset: str, tree: Path) -> None:
-    """The test programs of a sanitizer's tree, each as one process: under a sanitizer the start of
-    a process takes longer than most tests."""
+    """The test programs of a sanitizer's tree, each as few processes: under a sanitizer the start of
+    one takes longer than most tests."""
     if not build(preset):
         tally.failed.append(f"{stage}: building")
         return
     programs = sorted(path for path in tree.glob("*_tests") if path.is_file())
     if not programs:
         tally.failed.append(f"{stage}: there is no test program")
-    reports = [tree / f"{program.name}.xml" for program in programs]
-    for report in reports:
-        report.unlink(missing_ok=True)
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for program, report, (status, output) in zip(
-            programs, reports, pool.map(run_whole, programs, reports)
-        ):
-            count_whole(tally, stage, program, report, status, output)
+        running = [(program, start_shards(pool, program)) for program in programs]
+        for program, shards in running:
+            for report, shard in shards:
+                count_whole(tally, stage, program, report, *shard.result())
+
+
+def start_shards(
+    pool: ThreadPoolExecutor, program: Path, emulator: Sequence[str] = ()
+) -> list[tuple[Path, Future[tuple[int, str]]]]:
+    """The tests of one program in some processes: a program may take minutes, and the last one would
+    run alone. Returns their reports, and how they end."""
+    shards = []
+    for number in range(SHARDS):
+        report = program.parent / f"{program.name}.{number}.xml"
+        report.unlink(missing_ok=True)
+        share = (f"GTEST_TOTAL_SHARDS={SHARDS}", f"GTEST_SHARD_INDEX={number}")
+        command = ("env", *share, *emulator)
+        shards.append((report, pool.submit(run_whole, program, report, command)))
+    return shards
 
 
 def count_whole(
@@ -201,19 +214,11 @@ def run_elsewhere(
     emulator: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """The packet tests of a build for another processor, and whether it tells the stories alike."""
-    program, shards = folder / "pipeline_tests", os.cpu_count() or 1
-    reports = [folder / f"pipeline_tests.{shard}.xml" for shard in range(shards)]
-    for report in reports:
-        report.unlink(missing_ok=True)
-
-    def run_shard(shard: int) -> tuple[int, str]:
-        share = (f"GTEST_TOTAL_SHARDS={shards}", f"GTEST_SHARD_INDEX={shard}")
-        return run_whole(program, reports[shard], ("env", *share, *emulator))
-
-    with ThreadPoolExecutor(max_workers=shards) as pool:
+    program = folder / "pipeline_tests"
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         telling = pool.submit(tell_stories, folder / "stories", count, emulator)
-        for report, (status, output) in zip(reports, pool.map(run_shard, range(shards))):
-            count_whole(tally, stage, program, report, status, output)
+        for report, shard in start_shards(pool, program, emulator):
+            count_whole(tally, stage, program, report, *shard.result())
         told_here = telling.result()
     print(f"{stage}: stories: {told_here[1]}", flush=True)
     if told_here == told and told[0] == 0:
@@ -254,7 +259,8 @@ def run_end_to_end(tally: Tally, stage: str, selection: str, binaries: Path) -> 
     done = subprocess.run(
         [
             "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q",
-            "--junitxml", str(report), "-m", selection, str(ROOT / "tests" / "end_to_end"),
+            "--junitxml", str(report), "--durations=15", "-m", selection,
+            str(ROOT / "tests" / "end_to_end"),
         ],
         env={**os.environ, "HOLDFAST_BINARIES": str(binaries)},
     )  # fmt: skip
